@@ -1,0 +1,1 @@
+"""JSON Lines in, shuffled and bucketed batches of ragged token ids out."""

@@ -1,0 +1,85 @@
+"""Channels: where a channel's files are, and how their bytes are read."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+
+from object2vec_tf.errors import DataError
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+# Marker files that Spark, Finder and editors leave in a directory of data.
+_MARKERS = (".", "_")
+
+
+def channel_files(source: Source, channel: str) -> list[Path]:
+    """Returns the files of a channel, in a fixed order.
+
+    Args:
+        source: A file, a directory (all files below it, but for hidden ones and those
+            that start with an underscore) or a glob; several of them in a list or
+            separated by commas.
+        channel: The channel's name, for messages.
+
+    Raises:
+        DataError: Nothing is there.
+    """
+    parts: list[str] = []
+    for item in [source] if isinstance(source, str | os.PathLike) else source:
+        text = os.fspath(item)
+        parts += [text] if os.path.exists(text) else text.split(",")
+    files: list[Path] = []
+    for part in filter(None, (part.strip() for part in parts)):
+        files += _files_of(part, channel)
+    if not files:
+        raise DataError(f"{channel}: no file given; give a file, directory or glob")
+    return files
+
+
+def _files_of(part: str, channel: str) -> list[Path]:
+    path = Path(part)
+    if path.is_dir():
+        found = [entry for entry in sorted(path.rglob("*")) if _is_data(entry, path)]
+        if not found:
+            raise DataError(f"{channel}: {part}: the directory holds no data files")
+        return found
+    if path.exists():
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(part, recursive=True))]
+    found = [match for match in matches if match.is_file()]
+    if not found:
+        what = "no file matches" if glob.has_magic(part) else "no such file or directory"
+        raise DataError(f"{channel}: {part}: {what}; check the path")
+    return found
+
+
+def _is_data(entry: Path, root: Path) -> bool:
+    names = entry.relative_to(root).parts
+    return entry.is_file() and not any(name.startswith(_MARKERS) for name in names)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a file for reading bytes, ``.gz`` and ``.zst`` unpacked on the way.
+
+    Raises:
+        DataError: The file cannot be opened.
+    """
+    try:
+        if path.suffix == ".gz":
+            return cast(BinaryIO, gzip.open(path, "rb"))
+        if path.suffix == ".zst":
+            reader = zstandard.ZstdDecompressor().stream_reader(
+                path.open("rb"), read_across_frames=True
+            )
+            return io.BufferedReader(cast(io.RawIOBase, reader), 1 << 20)
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened: {error.strerror}") from error

@@ -1,0 +1,75 @@
+"""Columns of ragged token ids: values and row splits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int32]
+Splits = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class RaggedColumn:
+    """Rows of token ids of any lengths, end to end.
+
+    Attributes:
+        values: int32 ``[tokens]``, the ids of all rows.
+        row_splits: int64 ``[rows + 1]``; row i is
+            ``values[row_splits[i]:row_splits[i + 1]]``.
+    """
+
+    values: Ids
+    row_splits: Splits
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(self.row_splits) - 1
+
+    @property
+    def lengths(self) -> Splits:
+        """The number of tokens in each row, ``[rows]``."""
+        return np.diff(self.row_splits)
+
+    def take(self, rows: Splits) -> RaggedColumn:
+        """Returns the given rows, in the given order."""
+        starts = self.row_splits[rows]
+        lengths = self.row_splits[rows + 1] - starts
+        splits = _splits(lengths)
+        if len(self.values) == len(self) and np.all(lengths == 1):
+            return RaggedColumn(self.values[starts], splits)
+        offsets = np.repeat(starts - splits[:-1], lengths)
+        return RaggedColumn(self.values[offsets + np.arange(splits[-1])], splits)
+
+    def truncate(self, max_len: int) -> tuple[RaggedColumn, int]:
+        """Cuts rows at ``max_len`` tokens.
+
+        Returns:
+            The column, and the number of rows that were cut.
+        """
+        lengths = self.lengths
+        cut = int(np.count_nonzero(lengths > max_len))
+        if not cut:
+            return self, 0
+        position = np.arange(len(self.values)) - np.repeat(self.row_splits[:-1], lengths)
+        kept = self.values[position < max_len]
+        return RaggedColumn(kept, _splits(np.minimum(lengths, max_len))), cut
+
+    @staticmethod
+    def concatenate(columns: Sequence[RaggedColumn]) -> RaggedColumn:
+        """Returns the rows of all columns, one after the other."""
+        values = [column.values for column in columns]
+        lengths = [column.lengths for column in columns]
+        return RaggedColumn(
+            np.concatenate(values or [np.zeros(0, np.int32)]),
+            _splits(np.concatenate(lengths or [np.zeros(0, np.int64)])),
+        )
+
+
+def _splits(lengths: Splits) -> Splits:
+    splits = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=splits[1:])
+    return splits

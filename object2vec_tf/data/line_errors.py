@@ -1,0 +1,115 @@
+"""What is wrong with one line of a channel, said so that it can be mended.
+
+The fast reader only says that a block of lines is not right. Its lines come here, one
+by one, and the first that breaks a rule is told by field, position and value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from object2vec_tf.hyperparameters import Hyperparameters
+
+_SHOWN = 60
+
+
+def explain(line: bytes, hyperparameters: Hyperparameters) -> str | None:
+    """Returns what is wrong with a line of training data, or None.
+
+    Args:
+        line: One line, without its line end.
+        hyperparameters: The model's vocabulary sizes, output layer and classes.
+
+    Returns:
+        For example ``in1[3] is 1684, not below enc1_vocab_size=1684; ...``.
+    """
+    if b"\0" in line:
+        return "holds a NUL byte; the file is damaged or is not UTF-8 text"
+    try:
+        pair = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _malformed(line, error)
+    if not isinstance(pair, dict):
+        return (
+            f"is {_kind(pair)}, expected one object a line such as "
+            '{"in0": [1], "in1": [2], "label": 1}; write JSON Lines, not a JSON array'
+        )
+    return (
+        _label_problem(pair, hyperparameters)
+        or _ids_problem(pair, "in0", "enc0_vocab_size", hyperparameters.enc0_vocab_size)
+        or _ids_problem(pair, "in1", "enc1_vocab_size", hyperparameters.enc1_vocab_size)
+    )
+
+
+def _malformed(line: bytes, error: Exception) -> str:
+    text = line.strip()
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "starts with a UTF-16 byte order mark; convert the file to UTF-8"
+    if text.startswith(b"{") and not text.endswith(b"}"):
+        return f"ends in the middle of an object ({_tail(text)}); the file is truncated"
+    if text == b"[" or (text.startswith(b"[") and text.endswith(b",")):
+        return "is a JSON array; write JSON Lines, one object a line"
+    return f"is not JSON: {error} ({_head(text)}); mend or remove the line"
+
+
+def _label_problem(pair: dict[str, Any], hp: Hyperparameters) -> str | None:
+    softmax = hp.output_layer == "softmax"
+    wanted = (
+        f"an integer class in [0, num_classes={hp.num_classes})"
+        if softmax
+        else "a finite number"
+    )
+    if "label" not in pair:
+        return f"field label is missing; every pair needs {wanted}"
+    label = pair["label"]
+    if softmax:
+        valid = _is_integer(label) and 0 <= label < hp.num_classes
+    else:
+        valid = (_is_integer(label) or isinstance(label, float)) and (
+            math.isfinite(np.float32(label))
+        )
+    return None if valid else f"label is {_shown(label)}, expected {wanted}"
+
+
+def _ids_problem(pair: dict[str, Any], field: str, limit: str, size: int) -> str | None:
+    if field not in pair:
+        return f"field {field} is missing; give a list of token ids (it may be empty)"
+    ids = pair[field]
+    if not isinstance(ids, list):
+        return f"{field} is {_shown(ids)}, expected a list of integer token ids"
+    for position, token in enumerate(ids):
+        place = f"{field}[{position}] is {_shown(token)}"
+        if not _is_integer(token):
+            return f"{place}, expected an integer token id"
+        if token < 0:
+            return f"{place}, expected a token id of 0 or more"
+        if token >= size:
+            return f"{place}, not below {limit}={size}; mend the id or raise {limit}"
+    return None
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _kind(value: object) -> str:
+    kinds = {list: "a JSON array", str: "a string", bool: "a boolean"}
+    return "null" if value is None else kinds.get(type(value), "a number")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _head(text: bytes) -> str:
+    return text[:_SHOWN].decode("utf-8", "replace") + ("..." if text[_SHOWN:] else "")
+
+
+def _tail(text: bytes) -> str:
+    return "..." + text[-_SHOWN // 3 :].decode("utf-8", "replace")

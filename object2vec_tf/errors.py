@@ -1,0 +1,20 @@
+"""What a user can mend, told apart from what is our fault."""
+
+
+class UserError(ValueError):
+    """Settings, data or files that the user can put right.
+
+    The commands print its message, without a traceback, and exit with status 2.
+    """
+
+
+class HyperparameterError(UserError):
+    """One or more hyperparameters break a rule; the message names them all."""
+
+
+class DataError(UserError):
+    """A channel cannot be read; the message names file, line and field."""
+
+
+class RunDirectoryError(UserError):
+    """The run directory holds something that this run must not overwrite."""

@@ -1,0 +1,118 @@
+"""The bilstm encoder: stacked bidirectional LSTMs, pooled over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from object2vec_tf.model.padding import mask, pad
+from object2vec_tf.registration import PACKAGE
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class StackedBiLSTM(keras.layers.Layer):
+    """Bidirectional LSTMs, the last one's outputs pooled by their maximum over time.
+
+    The backward direction reads each row reversed within its own length, so no step
+    behind an object's end is ever read before one inside it, and an object's encoding
+    does not depend on what it is batched with. An object without tokens is encoded as
+    zeros.
+
+    Args:
+        dim: Width of the encoding, even; each direction gives half of it.
+        layers: Number of bidirectional layers.
+        dropout: Share dropped between layers.
+        seed: Seed of initial weights and dropout.
+
+    Source: Conneau et al. 2017, section 3.2.2 (BiLSTM with max pooling).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        layers: int = 1,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if dim % 2:
+            raise ValueError(f"dim must be even. Received: {dim=}")
+        self.dim = dim
+        self.layers = layers
+        self.dropout = dropout
+        self.seed = seed
+        self.forward = [self._lstm(i, "forward") for i in range(layers)]
+        self.backward = [self._lstm(i, "backward") for i in range(layers)]
+        self.drops = [
+            keras.layers.Dropout(dropout, seed=self._seed(5 * layers + i))
+            for i in range(layers - 1)
+        ]
+
+    def _seed(self, offset: int) -> int | None:
+        return None if self.seed is None else self.seed + offset
+
+    def _lstm(self, layer: int, direction: str) -> keras.layers.LSTM:
+        offset = 4 * layer + 2 * (direction == "backward")
+        return keras.layers.LSTM(
+            self.dim // 2,
+            return_sequences=True,
+            kernel_initializer=keras.initializers.GlorotUniform(self._seed(offset)),
+            recurrent_initializer=keras.initializers.Orthogonal(
+                seed=self._seed(offset + 1)
+            ),
+            # A graph traced with cuDNN's kernel would not load on a CPU.
+            use_cudnn=False,
+            name=f"{direction}_{layer}",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the weights of every direction and layer."""
+        shape = (None, None, input_shape[-1])
+        for forward, backward in zip(self.forward, self.backward, strict=True):
+            forward.build(shape)
+            backward.build(shape)
+            shape = (None, None, self.dim)
+
+    def call(self, vectors: tf.RaggedTensor, training: bool | None = None) -> tf.Tensor:
+        """Returns encodings.
+
+        Args:
+            vectors: RaggedTensor float ``[batch, (time), token_dim]``.
+            training: Whether dropout applies.
+
+        Returns:
+            float ``[batch, dim]``.
+        """
+        steps, lengths = pad(vectors)
+        for layer in range(self.layers):
+            if layer:
+                steps = self.drops[layer - 1](steps, training=training)
+            ahead = self.forward[layer](steps, training=training)
+            turned = tf.reverse_sequence(steps, lengths, seq_axis=1)
+            back = self.backward[layer](turned, training=training)
+            back = tf.reverse_sequence(back, lengths, seq_axis=1)
+            steps = tf.concat([ahead, back], axis=2)
+        valid = mask(steps, lengths) > 0
+        lowest = tf.constant(steps.dtype.min, steps.dtype)
+        highest = tf.reduce_max(tf.where(valid, steps, lowest), axis=1)
+        return tf.where(lengths[:, tf.newaxis] > 0, highest, tf.zeros_like(highest))
+
+    def compute_output_spec(
+        self, vectors: Any, training: bool | None = None
+    ) -> keras.KerasTensor:
+        """Returns the symbolic output ``[batch, dim]``."""
+        shape = (vectors.shape[0], self.dim)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "layers": self.layers,
+            "dropout": self.dropout,
+            "seed": self.seed,
+        }

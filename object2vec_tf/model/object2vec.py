@@ -1,0 +1,197 @@
+"""Object2Vec: the Keras model of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.negatives import add_negatives
+from object2vec_tf.model.networks import (
+    comparator_network,
+    encoder_network,
+    layer_seeds,
+    token_embedding,
+)
+from object2vec_tf.optimizers import optimizer_for
+from object2vec_tf.optimizers.gradients import decayed, summed
+from object2vec_tf.registration import PACKAGE
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Object2Vec(keras.Model):
+    """Two encoders, a comparator and an MLP that scores pairs of objects.
+
+    ``compile``, ``fit``, ``evaluate``, ``predict``, ``save`` and ``load_model`` are
+    Keras's. A training step sums the gradients of repeated tokens, adds the
+    hyperparameters' weight decay, and makes their negatives.
+
+    Args:
+        hyperparameters: The settings, or a mapping of them.
+        seed: Fixes initial weights, dropout and negatives.
+
+    Attributes:
+        enc0: Functional model from ids ``[batch, (time)]`` to embeddings
+            ``[batch, enc_dim]``.
+        enc1: The same for in1.
+        comparator: Functional model from two embeddings to scores.
+    """
+
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters | Mapping[str, Any],
+        *,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(hyperparameters, Hyperparameters):
+            hyperparameters = Hyperparameters.from_mapping(hyperparameters)
+        self.hyperparameters = hyperparameters
+        self.seed = seed
+        seeds = layer_seeds(seed)
+        tokens = [
+            token_embedding(hyperparameters, encoder, next(seeds)) for encoder in (0, 1)
+        ]
+        if hyperparameters.tied_token_embedding_weight:
+            tokens[1] = tokens[0]
+        self.enc0, self.enc1 = (
+            encoder_network(hyperparameters, encoder, tokens[encoder], next(seeds))
+            for encoder in (0, 1)
+        )
+        self.comparator = comparator_network(hyperparameters, next(seeds))
+        self.negative_seeds = keras.random.SeedGenerator(next(seeds))
+        self.built = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Does nothing: all weights are created by the constructor."""
+
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+        """Scores pairs.
+
+        Args:
+            inputs: ``{"in0": ids, "in1": ids}``, RaggedTensors of integers
+                ``[batch, (time)]``.
+            training: Whether dropout applies.
+
+        Returns:
+            float ``[batch, num_classes]``, probabilities, for softmax;
+            ``[batch, 1]``, values, for mean_squared_error.
+        """
+        return self.comparator(self._encode(inputs, training), training=training)
+
+    def _encode(self, inputs: Mapping[str, Any], training: bool | None) -> list[Any]:
+        return [
+            self.enc0(inputs["in0"], training=training),
+            self.enc1(inputs["in1"], training=training),
+        ]
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        loss: Any = None,
+        *,
+        metrics: Any = None,
+        jit_compile: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Sets up training; what is left out comes from the hyperparameters.
+
+        Args:
+            optimizer: By default the hyperparameters' optimizer. One of
+                ``object2vec_tf.optimizers`` updates token tables by row.
+            loss: By default the output layer's: cross-entropy or squared error.
+            metrics: By default cross_entropy and accuracy, or mean_squared_error.
+            jit_compile: XLA cannot compile ragged inputs, hence False.
+            **kwargs: As for ``keras.Model.compile``.
+        """
+        softmax = self.hyperparameters.output_layer == "softmax"
+        if loss is None:
+            loss = (
+                keras.losses.SparseCategoricalCrossentropy(name="cross_entropy")
+                if softmax
+                else keras.losses.MeanSquaredError(name="mean_squared_error")
+            )
+        if metrics is None:
+            metrics = (
+                [
+                    keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
+                    keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+                ]
+                if softmax
+                else [keras.metrics.MeanSquaredError(name="mean_squared_error")]
+            )
+        super().compile(
+            optimizer=optimizer or optimizer_for(self.hyperparameters),
+            loss=loss,
+            metrics=metrics,
+            jit_compile=jit_compile,
+            **kwargs,
+        )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Sets up training as it was when the model was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self) -> Any:
+        """Returns what `compile_from_config` takes."""
+        return super().get_compile_config()
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Learns from one batch; ``fit`` and our own loop both come here.
+
+        Args:
+            data: ``(inputs, labels)`` or ``(inputs, labels, sample_weight)``.
+
+        Returns:
+            The metrics so far, by name.
+        """
+        inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            encodings = self._encode(inputs, training=True)
+            rate = self.hyperparameters.negative_sampling_rate
+            if rate:
+                if weight is not None:
+                    raise ValueError(
+                        "sample_weight does not go with negative_sampling_rate > 0"
+                    )
+                *encodings, labels = add_negatives(
+                    *encodings, labels, rate, self.negative_seeds
+                )
+            scores = self.comparator(encodings, training=True)
+            loss = self.compute_loss(inputs, labels, scores, weight, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        self.optimizer.apply_gradients(
+            [
+                (self._prepared(gradient, variable), variable)
+                for gradient, variable in zip(gradients, variables, strict=True)
+            ]
+        )
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss, sample_weight=tf.shape(scores)[0])
+            else:
+                metric.update_state(labels, scores, sample_weight=weight)
+        return self.get_metrics_result()
+
+    def _prepared(self, gradient: Any, variable: keras.Variable) -> Any:
+        """Returns the gradient with repeated tokens summed and weights decayed."""
+        gradient = summed(gradient, getattr(self.optimizer, "takes_rows", False))
+        decay = self.hyperparameters.weight_decay
+        if decay and not variable.path.endswith("bias"):
+            return decayed(gradient, variable, decay)
+        return gradient
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "hyperparameters": self.hyperparameters.to_dict(),
+            "seed": self.seed,
+        }

@@ -1,0 +1,19 @@
+"""Optimizers that update only the token rows a batch has used."""
+
+from object2vec_tf.optimizers.choose import optimizer_for
+from object2vec_tf.optimizers.row_sparse import (
+    RowSparseAdadelta,
+    RowSparseAdagrad,
+    RowSparseAdam,
+    RowSparseRMSprop,
+    RowSparseSGD,
+)
+
+__all__ = [
+    "RowSparseAdadelta",
+    "RowSparseAdagrad",
+    "RowSparseAdam",
+    "RowSparseRMSprop",
+    "RowSparseSGD",
+    "optimizer_for",
+]

@@ -1,0 +1,44 @@
+"""Gradients as an optimizer needs them: one row for a token, decay included."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+Gradient = tf.Tensor | tf.IndexedSlices
+
+
+def summed(gradient: Gradient, as_rows: bool) -> Gradient:
+    """Sums the rows of a gradient that belong to the same token.
+
+    A token that stands twice in a batch has two rows in an IndexedSlices gradient.
+    Keras 3.15's optimizers take them one by one (``keras/src/backend/tensorflow/
+    optimizer.py``), so that Adam sees the sum of squares where the square of the sum
+    is right.
+
+    Args:
+        gradient: A dense gradient, which is returned as it is, or IndexedSlices.
+        as_rows: Whether IndexedSlices stay rows, each index once, or become a dense
+            gradient of the whole table.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    if not as_rows:
+        return tf.convert_to_tensor(gradient)  # adds rows of the same index
+    rows, place = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+def decayed(gradient: Gradient, variable: keras.Variable, decay: float) -> Gradient:
+    """Adds the gradient of ``decay / 2 * sum(variable ** 2)``.
+
+    For rows (summed before), the sum goes over those rows alone: a token's vector
+    decays in the steps that use it.
+    """
+    if isinstance(gradient, tf.IndexedSlices):
+        held = tf.gather(variable.value, gradient.indices)
+        return tf.IndexedSlices(
+            gradient.values + decay * held, gradient.indices, gradient.dense_shape
+        )
+    return gradient + decay * variable.value
