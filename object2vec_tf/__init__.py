@@ -1,8 +1,62 @@
-"""Learn embeddings from pairs of objects, with TensorFlow and Keras 3."""
+"""Learn embeddings from pairs of objects, with TensorFlow and Keras 3.
+
+Importing the package registers its classes with Keras, so that
+``keras.models.load_model`` reads the models it saved.
+"""
+
+import os
+import sys
+import types
+
+from object2vec_tf.quiet import command_is_starting, quiet_import
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+with quiet_import(command_is_starting()):
+    import keras
+    import tensorflow  # noqa: F401
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        f"object2vec_tf needs Keras on TensorFlow, and Keras is set to "
+        f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
+    )
 
 from object2vec_tf.data.pairs import Pairs, read_pairs
-from object2vec_tf.errors import DataError, HyperparameterError, UserError
+from object2vec_tf.errors import (
+    DataError,
+    HyperparameterError,
+    RunDirectoryError,
+    UserError,
+)
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.training.run import Run, fit
+
+__all__ = [
+    "DataError",
+    "HyperparameterError",
+    "Hyperparameters",
+    "Object2Vec",
+    "Pairs",
+    "Run",
+    "RunDirectoryError",
+    "UserError",
+    "fit",
+    "read_pairs",
+]
 
 __version__ = "0.1.0"
+
+
+class _Package(types.ModuleType):
+    """Keeps ``object2vec_tf.fit`` the function.
+
+    Importing the command module of that name would put the module in its place.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "fit" and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,33 @@
+"""Exports a run: ``python -m export --model_dir=RUN --export_dir=DIR``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+from absl import flags
+
+from export.saved_model import export_saved_model
+from object2vec_tf import command
+from object2vec_tf.errors import UserError
+
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "the run directory, or a .keras file")
+EXPORT_DIR = flags.DEFINE_string(
+    "export_dir", None, "where the versions are kept (default: model_dir/export)"
+)
+
+
+def main() -> None:
+    """Runs the command."""
+    if not MODEL_DIR.value:
+        raise UserError("--model_dir is required; see --help")
+    run = Path(MODEL_DIR.value)
+    path = run if run.suffix == ".keras" else run / "model.keras"
+    if not path.is_file():
+        raise UserError(f"{path}: no such model; give the --model_dir of a run")
+    directory = EXPORT_DIR.value or path.parent / "export"
+    print(export_saved_model(keras.models.load_model(path), directory))
+
+
+if __name__ == "__main__":
+    command.run(main)

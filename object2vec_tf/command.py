@@ -1,0 +1,69 @@
+"""How a command starts and ends: flags, messages and exit status."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TextIO
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+from object2vec_tf.errors import UserError
+
+USER_CAN_MEND = 2
+INTERRUPTED = 130
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command's ``main`` and exits.
+
+    Exit status: 0 done; 2 the user can mend it (one plain message on stderr, and a
+    traceback only with --verbosity=1); 1 our fault, with a traceback.
+    """
+    warnings.showwarning = _show_warning
+    tf.get_logger().setLevel("WARNING")
+
+    def guarded(argv: Sequence[str]) -> None:
+        if argv[1:]:
+            _fail(f"unexpected argument {argv[1]!r}; flags start with --")
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
+        try:
+            main()
+        except UserError as error:
+            if logging.get_verbosity() >= logging.DEBUG:
+                traceback.print_exc()
+            _fail(str(error))
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    try:
+        return list(flags.FLAGS(argv))
+    except flags.Error as error:
+        _fail(str(error))
+    except SystemExit:  # absl ends --help with status 1
+        sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(USER_CAN_MEND)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    print(f"warning: {message}", file=file or sys.stderr)

@@ -1,0 +1,37 @@
+"""Trains a model: ``python -m object2vec_tf.fit --flagfile=examples/FILE.flags``."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from object2vec_tf import command
+from object2vec_tf import flags as fit_flags
+from object2vec_tf.errors import UserError
+from object2vec_tf.flags import hyperparameters_from_flags
+from object2vec_tf.training.run import fit
+
+__all__ = ["fit", "main"]
+
+
+def main() -> None:
+    """Runs the command."""
+    for flag in (fit_flags.TRAIN, fit_flags.MODEL_DIR):
+        if not flag.value:
+            raise UserError(f"--{flag.name} is required; see --help")
+    fit(
+        hyperparameters_from_flags(),
+        train=fit_flags.TRAIN.value,
+        validation=fit_flags.VALIDATION.value,
+        test=fit_flags.TEST.value,
+        auxiliary=fit_flags.AUXILIARY.value,
+        model_dir=fit_flags.MODEL_DIR.value,
+        seed=fit_flags.SEED.value,
+        max_bad_lines=fit_flags.MAX_BAD_LINES.value,
+        export_dir=fit_flags.EXPORT_DIR.value,
+        overwrite=fit_flags.OVERWRITE.value,
+    )
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(fit_flags)
+    command.run(main)

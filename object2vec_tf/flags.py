@@ -1,0 +1,101 @@
+"""The absl flags of the training command, made from the hyperparameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from object2vec_tf.hyperparameter_kinds import Boolean
+from object2vec_tf.hyperparameters import (
+    Hyperparameters,
+    Specification,
+    defaults,
+    read_json,
+    specifications,
+)
+
+TRAIN = flags.DEFINE_string(
+    "train",
+    None,
+    "training pairs: comma-separated files, directories or globs of JSON Lines, "
+    ".gz and .zst read as they are",
+)
+VALIDATION = flags.DEFINE_string("validation", None, "validation pairs, as for --train")
+TEST = flags.DEFINE_string("test", None, "test pairs, as for --train")
+AUXILIARY = flags.DEFINE_string(
+    "auxiliary", None, "directory of vocabulary and pretrained embedding files"
+)
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "the run directory")
+HYPERPARAMETERS = flags.DEFINE_string(
+    "hyperparameters",
+    None,
+    "a hyperparameters.json, SageMaker's or ours; a flag given beside it wins",
+)
+SEED = flags.DEFINE_integer(
+    "seed",
+    0,
+    "decides initial weights, shuffles and negatives; the same seed on the same "
+    "machine gives the same weights",
+    lower_bound=0,
+)
+MAX_BAD_LINES = flags.DEFINE_integer(
+    "max_bad_lines",
+    0,
+    "bad lines tolerated in a channel: skipped, counted and reported",
+    lower_bound=0,
+)
+EXPORT_DIR = flags.DEFINE_string(
+    "export_dir", None, "where the SavedModel goes (default: model_dir/export)"
+)
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite",
+    False,
+    "start afresh in a model_dir that holds another run; without it the same run is "
+    "resumed and a different one refused",
+)
+
+
+class _AsGiven(flags.ArgumentParser[str]):
+    """Leaves the text to the dataclass, which tells of all problems at once."""
+
+    def parse(self, argument: Any) -> str:
+        return str(argument)
+
+
+def _define(name: str, specification: Specification) -> None:
+    default = defaults().get(name, "required")
+    if name.startswith("enc1_") and name != "enc1_network":
+        default = f"enc0's with enc1_network=enc0, else {default}"
+    text = f"{specification.help}; {specification.kind.valid} (default: {default})"
+    flags.DEFINE_flag(
+        flags.Flag(
+            _AsGiven(),
+            flags.ArgumentSerializer(),
+            name,
+            None,
+            text,
+            boolean=isinstance(specification.kind, Boolean),
+        )
+    )
+
+
+for _name, _specification in specifications().items():
+    _define(_name, _specification)
+
+
+def hyperparameters_from_flags(values: flags.FlagValues = flags.FLAGS) -> Hyperparameters:
+    """Returns the hyperparameters given by flags, over those of --hyperparameters.
+
+    Raises:
+        HyperparameterError: Names every rule that is broken.
+        UserError: The --hyperparameters file cannot be read.
+    """
+    path = values["hyperparameters"].value
+    held = read_json(path) if path else {}
+    given = {
+        name: values[name].value
+        for name in specifications()
+        if values[name].value is not None
+    }
+    return Hyperparameters.from_mapping({**held, **given})

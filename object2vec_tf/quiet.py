@@ -1,0 +1,39 @@
+"""Silence while TensorFlow is imported, for commands that a person reads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def command_is_starting() -> bool:
+    """Whether ``python -m`` is importing this package to run one of its commands."""
+    return sys.argv[:1] == ["-m"]
+
+
+@contextmanager
+def quiet_import(quiet: bool) -> Iterator[None]:
+    """Drops what native libraries write to stderr while they are imported.
+
+    TensorFlow 2.21 writes there before ``absl::InitializeLog``, whatever
+    TF_CPP_MIN_LOG_LEVEL says. An exception passes through and is shown as ever.
+
+    Args:
+        quiet: Whether to do so; otherwise nothing happens.
+    """
+    if not quiet:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    held = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(held, 2)
+        os.close(held)
+        os.close(nowhere)

@@ -1,0 +1,92 @@
+"""The training loop: many steps a call, driving Keras callbacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# A call of the training function lasts about this long, in seconds: long enough for
+# its overhead not to count, short enough for progress to move.
+CALL_SECONDS = 0.5
+MAX_STEPS_A_CALL = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochResult:
+    """What one pass over the training data gave.
+
+    Attributes:
+        metrics: The training metrics by name.
+        seconds: How long it took.
+    """
+
+    metrics: dict[str, float]
+    seconds: float
+
+
+class TrainingLoop:
+    """Runs a compiled model's own ``train_step`` and ``test_step``.
+
+    Keras 3.15's ``fit`` cannot run on several workers, cannot resume within an epoch
+    and fails at several steps a call under MirroredStrategy; this loop goes around
+    ``strategy.run`` and can be given each of these.
+
+    Args:
+        model: The compiled model.
+        callbacks: Told of epochs, and of batches once a call.
+        strategy: Where the steps run.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        callbacks: keras.callbacks.CallbackList,
+        strategy: tf.distribute.Strategy | None = None,
+    ) -> None:
+        self.model = model
+        self.callbacks = callbacks
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self._train = self._steps(model.train_step)
+        self._test = self._steps(model.test_step)
+
+    def _steps(self, step: Callable[[Any], Any]) -> Callable[..., None]:
+        @tf.function(reduce_retracing=True)
+        def run(iterator: Any, count: tf.Tensor) -> None:
+            for _ in tf.range(count):
+                self.strategy.run(step, args=(next(iterator),))
+
+        return run
+
+    def train(self, dataset: tf.data.Dataset) -> EpochResult:
+        """Goes through the training data once."""
+        self.model.reset_metrics()
+        start = time.perf_counter()
+        steps, done, count = len(dataset), 0, 1
+        iterator = iter(dataset)
+        while done < steps:
+            count = min(count, steps - done)
+            self.callbacks.on_train_batch_begin(done)
+            called = time.perf_counter()
+            self._train(iterator, tf.constant(count))
+            seconds = time.perf_counter() - called
+            done += count
+            self.callbacks.on_train_batch_end(done - 1, self._metrics())
+            if done > count:  # the first call includes tracing
+                count = int(count * CALL_SECONDS / max(seconds, 1e-6))
+                count = min(max(count, 1), MAX_STEPS_A_CALL)
+        return EpochResult(self._metrics(), time.perf_counter() - start)
+
+    def evaluate(self, dataset: tf.data.Dataset) -> dict[str, float]:
+        """Returns the metrics over a dataset, every pair counted once."""
+        self.model.reset_metrics()
+        self._test(iter(dataset), tf.constant(len(dataset)))
+        return self._metrics()
+
+    def _metrics(self) -> dict[str, float]:
+        results = self.model.get_metrics_result()
+        return {k: float(v) for k, v in results.items() if k != "loss"}

@@ -1,0 +1,177 @@
+"""The run directory: what a run leaves behind, and whose it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from object2vec_tf.errors import RunDirectoryError
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.whole_files import write_whole
+
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass
+class RunDirectory:
+    """The files of one run, each written whole or not at all.
+
+    Attributes:
+        path: The directory (``model_dir``).
+    """
+
+    path: Path
+    _lock: IO[str] | None = None
+
+    @property
+    def hyperparameters(self) -> Path:
+        """Every effective value, typed."""
+        return self.path / "hyperparameters.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The results; written last, so its presence says that the run is complete."""
+        return self.path / "metrics.json"
+
+    @property
+    def history(self) -> Path:
+        """A line for each epoch."""
+        return self.path / "history.jsonl"
+
+    @property
+    def model(self) -> Path:
+        """The model of the best epoch."""
+        return self.path / "model.keras"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a killed run continues from."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The logs TensorBoard reads."""
+        return self.path / "tensorboard"
+
+    @property
+    def export(self) -> Path:
+        """Where the SavedModel goes by default."""
+        return self.path / "export"
+
+    @property
+    def _identity(self) -> Path:
+        return self.checkpoints / "run.json"
+
+    def claim(self, identity: Mapping[str, Any], overwrite: bool) -> None:
+        """Makes the directory this run's own, until the process ends.
+
+        Args:
+            identity: What makes the run this one: settings, seed, data.
+            overwrite: Whether another run's files may be removed. Exported versions
+                stay: a server may be reading them.
+
+        Raises:
+            RunDirectoryError: Another run's files are here, another process is at work
+                here, or the directory cannot be written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.checkpoints / "lock").open("a")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunDirectoryError(
+                f"{self.path}: another run is at work in this model_dir; wait for it, "
+                "or give another --model_dir"
+            ) from error
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.path}: model_dir cannot be written: {error.strerror}; give "
+                "another --model_dir"
+            ) from error
+        if overwrite:
+            self._clear()
+        differences = self._differences(identity)
+        if differences:
+            raise RunDirectoryError(
+                f"{self.path}: holds another run, which differs in:\n  "
+                + "\n  ".join(differences)
+                + "\ngive another --model_dir, or --overwrite to start afresh"
+            )
+        write_whole(self._identity, json.dumps(identity, indent=2) + "\n")
+
+    def _differences(self, identity: Mapping[str, Any]) -> list[str]:
+        if not self._identity.exists():
+            found = [
+                entry.name
+                for entry in (self.model, self.metrics, self.history)
+                if entry.exists()
+            ]
+            return [f"{name}: of a run that is not known here" for name in found]
+        held = json.loads(self._identity.read_text(encoding="utf-8"))
+        return [
+            f"{name}: {_shown(held.get(name))} there, {_shown(identity.get(name))} now"
+            for name in sorted({*held, *identity})
+            if held.get(name) != identity.get(name)
+        ]
+
+    def _clear(self) -> None:
+        for path in (self.metrics, self.model, self.history, self.hyperparameters):
+            path.unlink(missing_ok=True)
+        self._identity.unlink(missing_ok=True)
+        for entry in self.checkpoints.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
+
+    def release(self) -> None:
+        """Lets other runs in."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def results(self) -> dict[str, Any] | None:
+        """Returns the metrics of a complete run, None where it is not complete."""
+        if not self.metrics.exists():
+            return None
+        return dict(json.loads(self.metrics.read_text(encoding="utf-8")))
+
+    def write_hyperparameters(self, hyperparameters: Hyperparameters) -> None:
+        """Writes hyperparameters.json."""
+        write_whole(self.hyperparameters, hyperparameters.to_json())
+
+    def write_history(self, history: Sequence[Record]) -> None:
+        """Writes history.jsonl."""
+        lines = "".join(json.dumps(record) + "\n" for record in history)
+        write_whole(self.history, lines)
+
+    def read_history(self) -> list[Record]:
+        """Returns the lines of history.jsonl."""
+        lines = self.history.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Writes metrics.json, which completes the run."""
+        write_whole(self.metrics, json.dumps(metrics, indent=2) + "\n")
+
+
+def run_identity(
+    hyperparameters: Hyperparameters, seed: int, fingerprints: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns what two runs must share to be the same run, by name."""
+    return {
+        **hyperparameters.to_dict(),
+        "seed": seed,
+        **{f"data of {name}": value for name, value in fingerprints.items()},
+    }
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else os.fspath(value) if isinstance(
+        value, os.PathLike
+    ) else repr(value)

@@ -1,0 +1,58 @@
+"""Curves and hyperparameters for TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from object2vec_tf.hyperparameters import Hyperparameters
+
+
+class TensorBoardLogs:
+    """Writes scalars and HParams.
+
+    A metric has one tag in the runs train and validation, so that TensorBoard draws
+    both curves in one chart.
+
+    Args:
+        directory: The log directory.
+        hyperparameters: Shown in the HParams tab.
+    """
+
+    def __init__(self, directory: Path, hyperparameters: Hyperparameters) -> None:
+        self._directory = directory
+        self._hyperparameters = hyperparameters
+        self._writers: dict[str, Any] = {}
+
+    def epoch(self, record: Mapping[str, Any]) -> None:
+        """Writes the metrics of an epoch."""
+        for channel in ("train", "validation"):
+            if channel not in record:
+                continue
+            with self._writer(channel).as_default(step=record["epoch"]):
+                for name, value in record[channel].items():
+                    tf.summary.scalar(name, value)
+                if channel == "train":
+                    rate = record["records_per_second"]
+                    tf.summary.scalar("records_per_second", rate)
+            self._writer(channel).flush()
+
+    def results(self, metrics: Mapping[str, Any]) -> None:
+        """Writes the hyperparameters beside the metrics of the model kept."""
+        with self._writer("final").as_default(step=metrics["best_epoch"]):
+            hparams.hparams(self._hyperparameters.to_dict())
+            for channel in ("train", "validation", "test"):
+                for name, value in metrics.get(channel, {}).items():
+                    tf.summary.scalar(f"{channel}_{name}", value)
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, name: str) -> Any:
+        if name not in self._writers:
+            path = str(self._directory / name)
+            self._writers[name] = tf.summary.create_file_writer(path)
+        return self._writers[name]
