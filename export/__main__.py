@@ -11,7 +11,9 @@ from export.saved_model import export_saved_model
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "the run directory, or a .keras file")
+MODEL_DIR = flags.DEFINE_string(
+    "model_dir", None, "the run directory, or a .keras file"
+)
 EXPORT_DIR = flags.DEFINE_string(
     "export_dir", None, "where the versions are kept (default: model_dir/export)"
 )

@@ -27,8 +27,11 @@ class _Signatures(tf.Module):
         self._model_variables = [variable.value for variable in model.variables]
         hyperparameters = model.hyperparameters
         limits = [
-            (f"in{i}", hyperparameters.of_encoder(i, "vocab_size"),
-             hyperparameters.of_encoder(i, "max_seq_len"))
+            (
+                f"in{i}",
+                hyperparameters.of_encoder(i, "vocab_size"),
+                hyperparameters.of_encoder(i, "max_seq_len"),
+            )
             for i in (0, 1)
         ]
         in0, in1 = (
@@ -62,7 +65,9 @@ class _Signatures(tf.Module):
         }
 
 
-def _tokens(ids: tf.Tensor, name: str, vocab_size: int, max_len: int) -> tf.RaggedTensor:
+def _tokens(
+    ids: tf.Tensor, name: str, vocab_size: int, max_len: int
+) -> tf.RaggedTensor:
     """Returns the tokens of padded rows, cut at ``max_len``, every id checked."""
     given = tf.not_equal(ids, PADDING)
     wrong = tf.where(given & ((ids < 0) | (ids >= vocab_size)))

@@ -15,16 +15,17 @@ __all__ = ["fit", "main"]
 
 def main() -> None:
     """Runs the command."""
-    for flag in (fit_flags.TRAIN, fit_flags.MODEL_DIR):
-        if not flag.value:
-            raise UserError(f"--{flag.name} is required; see --help")
+    train, model_dir = fit_flags.TRAIN.value, fit_flags.MODEL_DIR.value
+    if not train or not model_dir:
+        missing = "--model_dir" if train else "--train"
+        raise UserError(f"{missing} is required; see --help")
     fit(
         hyperparameters_from_flags(),
-        train=fit_flags.TRAIN.value,
+        train=train,
         validation=fit_flags.VALIDATION.value,
         test=fit_flags.TEST.value,
         auxiliary=fit_flags.AUXILIARY.value,
-        model_dir=fit_flags.MODEL_DIR.value,
+        model_dir=model_dir,
         seed=fit_flags.SEED.value,
         max_bad_lines=fit_flags.MAX_BAD_LINES.value,
         export_dir=fit_flags.EXPORT_DIR.value,

@@ -84,7 +84,9 @@ for _name, _specification in specifications().items():
     _define(_name, _specification)
 
 
-def hyperparameters_from_flags(values: flags.FlagValues = flags.FLAGS) -> Hyperparameters:
+def hyperparameters_from_flags(
+    values: flags.FlagValues = flags.FLAGS,
+) -> Hyperparameters:
     """Returns the hyperparameters given by flags, over those of --hyperparameters.
 
     Raises:

@@ -34,7 +34,7 @@ def _refuse(kind: Kind, value: object) -> ValueError:
 
 @dataclasses.dataclass(frozen=True)
 class Integer:
-    """An integer in ``low..high``, both included; no upper end when ``high`` is None."""
+    """An integer in ``low..high``, both included; no upper end where high is None."""
 
     low: int
     high: int | None = None

@@ -199,9 +199,7 @@ class Hyperparameters:
     negative_sampling_rate: int = _field(
         Integer(0), "negatives made for each training pair; 0: none", default=0
     )
-    num_classes: int = _field(
-        Integer(2, 30), "classes of a softmax output", default=2
-    )
+    num_classes: int = _field(Integer(2, 30), "classes of a softmax output", default=2)
     optimizer: Literal["adadelta", "adagrad", "adam", "sgd", "rmsprop"] = _field(
         Choice(OPTIMIZERS), "the optimizer", default="adam", tunable=OPTIMIZERS
     )
@@ -380,7 +378,9 @@ def _complete(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
     follows = effective["enc1_network"] in ("enc0", None)
     for name in ("enc0_max_seq_len", "enc0_vocab_size"):
         if name not in given:
-            problems.append(f"{name}: required; give {specifications()[name].kind.valid}")
+            problems.append(
+                f"{name}: required; give {specifications()[name].kind.valid}"
+            )
     _settle_encoder(effective, given, 0, effective["enc0_network"])
     if follows:
         _follow_enc0(effective, given, problems)
@@ -463,7 +463,10 @@ def _check_enc_dim(effective: Mapping[str, Any], problems: list[str]) -> None:
         else:
             continue
         if enc_dim % divisor:
-            below, above = enc_dim // divisor * divisor, -(-enc_dim // divisor) * divisor
+            below, above = (
+                enc_dim // divisor * divisor,
+                -(-enc_dim // divisor) * divisor,
+            )
             near = f"{below} or {above}" if below >= 4 else f"{above}"
             problems.append(
                 f"enc_dim: {enc_dim} cannot be shared equally by {reason}; use {near}"

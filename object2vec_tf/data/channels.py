@@ -35,7 +35,7 @@ def channel_files(source: Source, channel: str) -> list[Path]:
     parts: list[str] = []
     for item in [source] if isinstance(source, str | os.PathLike) else source:
         text = os.fspath(item)
-        parts += [text] if os.path.exists(text) else text.split(",")
+        parts += [text] if Path(text).exists() else text.split(",")
     files: list[Path] = []
     for part in filter(None, (part.strip() for part in parts)):
         files += _files_of(part, channel)
@@ -56,7 +56,9 @@ def _files_of(part: str, channel: str) -> list[Path]:
     matches = [Path(match) for match in sorted(glob.glob(part, recursive=True))]
     found = [match for match in matches if match.is_file()]
     if not found:
-        what = "no file matches" if glob.has_magic(part) else "no such file or directory"
+        what = (
+            "no file matches" if glob.has_magic(part) else "no such file or directory"
+        )
         raise DataError(f"{channel}: {part}: {what}; check the path")
     return found
 

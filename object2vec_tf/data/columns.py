@@ -54,7 +54,9 @@ class RaggedColumn:
         cut = int(np.count_nonzero(lengths > max_len))
         if not cut:
             return self, 0
-        position = np.arange(len(self.values)) - np.repeat(self.row_splits[:-1], lengths)
+        position = np.arange(len(self.values)) - np.repeat(
+            self.row_splits[:-1], lengths
+        )
         kept = self.values[position < max_len]
         return RaggedColumn(kept, _splits(np.minimum(lengths, max_len))), cut
 

@@ -8,11 +8,10 @@ the vectorised checks behind it, is read again line by line to be explained.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import awkward as ak
 import numpy as np
@@ -29,6 +28,13 @@ BLOCK_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+
+
+class Digest(Protocol):
+    """What a hash of hashlib does."""
+
+    def update(self, data: bytes, /) -> None:
+        """Takes more bytes in."""
 
 
 @dataclasses.dataclass
@@ -80,7 +86,7 @@ def read_file(
     path: Path,
     hyperparameters: Hyperparameters,
     bad_lines: BadLines,
-    digest: hashlib._Hash,
+    digest: Digest,
 ) -> Iterator[Block]:
     """Yields the pairs of one file, block by block.
 

@@ -120,7 +120,9 @@ class Pairs:
                 )
 
         # The number of batches is the same in every epoch.
-        cardinality = len(plan_batches(lengths, np.arange(len(self)), size, bucket_width))
+        cardinality = len(
+            plan_batches(lengths, np.arange(len(self)), size, bucket_width)
+        )
         types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
         return (
             tf.data.Dataset.from_generator(

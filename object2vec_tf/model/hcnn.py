@@ -42,7 +42,9 @@ class HierarchicalCNN(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         if dim % layers:
-            raise ValueError(f"dim must be divisible by layers. Received: {dim=} {layers=}")
+            raise ValueError(
+                f"dim must be divisible by layers. Received: {dim=} {layers=}"
+            )
         self.dim = dim
         self.layers = layers
         self.filter_width = filter_width

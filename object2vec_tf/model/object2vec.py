@@ -159,9 +159,11 @@ class Object2Vec(keras.Model):
                     raise ValueError(
                         "sample_weight does not go with negative_sampling_rate > 0"
                     )
-                *encodings, labels = add_negatives(
-                    *encodings, labels, rate, self.negative_seeds
+                first, second = encodings
+                first, second, labels = add_negatives(
+                    first, second, labels, rate, self.negative_seeds
                 )
+                encodings = [first, second]
             scores = self.comparator(encodings, training=True)
             loss = self.compute_loss(inputs, labels, scores, weight, training=True)
             scaled = self.optimizer.scale_loss(loss)

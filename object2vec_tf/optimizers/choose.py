@@ -30,7 +30,7 @@ _ROW_SPARSE = {
 
 
 def optimizer_for(hyperparameters: Hyperparameters) -> keras.optimizers.Optimizer:
-    """Returns the optimizer named by ``optimizer`` and ``token_embedding_storage_type``.
+    """Returns the optimizer the hyperparameters name, by row for row_sparse.
 
     Everything but the learning rate is as Keras has it.
     """

@@ -10,14 +10,14 @@ result is the dense one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from object2vec_tf.registration import PACKAGE
 
-Rows = tf.Tensor
+Rows: TypeAlias = tf.Tensor
 
 
 class RowSparse:
@@ -29,9 +29,7 @@ class RowSparse:
     # Tells `Object2Vec` to hand over gradients of token tables as summed rows.
     takes_rows = True
 
-    def update_step(
-        self, gradient: Any, variable: Any, learning_rate: Any
-    ) -> None:
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates a variable, or the rows of it that the gradient names."""
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
@@ -141,9 +139,7 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
         """Returns the step and both means."""
         squares, deltas = slots
         squares = self.rho * squares + (1 - self.rho) * tf.square(gradient)
-        delta = gradient * tf.sqrt(
-            (deltas + self.epsilon) / (squares + self.epsilon)
-        )
+        delta = gradient * tf.sqrt((deltas + self.epsilon) / (squares + self.epsilon))
         deltas = self.rho * deltas + (1 - self.rho) * tf.square(delta)
         return learning_rate * delta, (squares, deltas)
 
@@ -170,5 +166,7 @@ class RowSparseAdam(RowSparse, keras.optimizers.Adam):
         correction = tf.sqrt(1 - self.beta_2**count) / (1 - self.beta_1**count)
         momentum = momentum + (1 - self.beta_1) * (gradient - momentum)
         velocity = velocity + (1 - self.beta_2) * (tf.square(gradient) - velocity)
-        step = learning_rate * correction * momentum / (tf.sqrt(velocity) + self.epsilon)
+        step = (
+            learning_rate * correction * momentum / (tf.sqrt(velocity) + self.epsilon)
+        )
         return step, (momentum, velocity)

@@ -19,7 +19,8 @@ def quality_lines(
     when = "" if epoch is None else f" epoch={epoch},"
     for name, value in metrics.items():
         role = "loss" if name in _LOSSES else "score"
-        yield f"#quality_metric: host={HOST},{when} {channel} {name} <{role}>={value:.12g}"
+        what = f"{channel} {name} <{role}>={value:.12g}"
+        yield f"#quality_metric: host={HOST},{when} {what}"
 
 
 def progress_line(completed: int, epochs: int) -> str:

@@ -53,9 +53,7 @@ class Reporter:
         self.say(f"{name}: {len(pairs):,} pairs from {files}")
         for side in ("in0", "in1"):
             if report.truncated[side]:
-                limit = getattr(
-                    pairs.hyperparameters, f"enc{side[-1]}_max_seq_len"
-                )
+                limit = getattr(pairs.hyperparameters, f"enc{side[-1]}_max_seq_len")
                 self.say(
                     f"{name}: {report.truncated[side]:,} {side} sequences cut at "
                     f"enc{side[-1]}_max_seq_len={limit}"

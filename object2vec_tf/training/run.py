@@ -107,7 +107,9 @@ def fit(
             destination = Path(export_dir) if export_dir else directory.export
             metrics = training.finish(start, destination)
         else:
-            reporter.say(f"{directory.path}: this run is complete; --overwrite repeats it")
+            reporter.say(
+                f"{directory.path}: this run is complete; --overwrite repeats it"
+            )
         reporter.results(metrics)
         model = keras.models.load_model(directory.model)
         return Run(model, metrics, directory.read_history(), directory.path)
@@ -218,8 +220,8 @@ class _Training:
         loss = self._watched(record)
         if not math.isfinite(loss):
             raise UserError(
-                f"epoch {epoch + 1}: {self.hyperparameters.loss_name} is {loss}: training "
-                "diverged; lower learning_rate, or weight_decay if it is large"
+                f"epoch {epoch + 1}: {self.hyperparameters.loss_name} is {loss}: "
+                "training diverged; lower learning_rate, or weight_decay if it is large"
             )
         return record
 

@@ -172,6 +172,10 @@ def run_identity(
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else os.fspath(value) if isinstance(
-        value, os.PathLike
-    ) else repr(value)
+    return (
+        "nothing"
+        if value is None
+        else os.fspath(value)
+        if isinstance(value, os.PathLike)
+        else repr(value)
+    )

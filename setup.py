@@ -1,0 +1,57 @@
+"""The package's metadata, in this one place; pyproject.toml holds tool settings."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (HERE / "object2vec_tf/__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+).group(1)
+
+setup(
+    name="object2vec_tf",
+    version=VERSION,
+    description="Learn embeddings from pairs of objects, with TensorFlow and Keras 3",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["object2vec_tf*", "export*"]),
+    package_data={"object2vec_tf": ["py.typed"], "export": ["py.typed"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "awkward>=2.7,<3",
+        "keras>=3.13,<3.16",
+        "msgspec>=0.19",
+        "numpy>=2.0,<3",
+        "rich>=13.7",
+        "tensorboard>=2.20,<2.22",
+        "tensorflow>=2.20,<2.22",
+        "zstandard>=0.23",
+    ],
+    extras_require={
+        # One extra for each of the tasks that the base install does not serve.
+        "text": ["tensorflow-text>=2.20,<2.22"],
+        "serve": ["tensorflow-serving-api>=2.19,<2.22"],
+        "test": [
+            "build>=1.2",
+            "mypy>=2.0,<3",
+            "pytest>=8.3",
+            "ruff>=0.15",
+        ],
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
