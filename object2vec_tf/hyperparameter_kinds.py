@@ -182,6 +182,7 @@ class OrderedSubset:
         if not isinstance(parts, list | tuple) or not parts:
             raise _refuse(self, value)
         words = [part.strip() if isinstance(part, str) else part for part in parts]
-        if set(words) - set(self.choices) or len(set(words)) != len(words):
+        known = all(word in self.choices for word in words)
+        if not known or len(set(words)) != len(words):
             raise _refuse(self, value)
         return ", ".join(words)

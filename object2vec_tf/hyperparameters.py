@@ -348,19 +348,17 @@ def _parse(
     """Returns the typed values; a value that breaks its range is told and left out."""
     typed = {}
     for name in names:
+        ranged_as = "enc_dim" if _is_pooled_width(name, values) else name
         try:
-            typed[name] = specifications()[name].kind.parse(values[name])
+            typed[name] = specifications()[ranged_as].kind.parse(values[name])
         except ValueError as error:
-            if _is_pooled_width(name, values):
-                typed[name] = Integer(4, 10_000).parse(values[name])
-            else:
-                problems.append(f"{name}: {error}")
-                typed[name] = None
+            problems.append(f"{name}: {error}")
+            typed[name] = None
     return typed
 
 
 def _is_pooled_width(name: str, values: Mapping[str, Any]) -> bool:
-    """Whether a token width beyond its range is the one pooling gives it."""
+    """Whether a token width is the one pooling gives it, which may be any enc_dim."""
     encoder, _, rest = name.partition("_")
     network = values.get(f"{encoder}_network")
     if encoder == "enc1" and network in (None, "enc0"):

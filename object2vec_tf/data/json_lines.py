@@ -163,7 +163,7 @@ def _parse(text: bytes, hyperparameters: Hyperparameters) -> Block | None:
         array = ak.from_json(text, line_delimited=True, schema=_schema(hyperparameters))
     except ValueError:
         return None
-    if len(array) != _count_lines(text, len(array)):
+    if not _one_a_line(text, len(array)):
         return None
     record: Any = array.layout
     labels = np.asarray(record.content("label").data)
@@ -189,12 +189,10 @@ def _parse(text: bytes, hyperparameters: Hyperparameters) -> Block | None:
     return Block(columns[0], columns[1], reals)
 
 
-def _count_lines(text: bytes, expected: int) -> int:
-    """Returns the number of lines that are not blank."""
-    lines = text.count(b"\n") + (not text.endswith(b"\n"))
-    if lines == expected:
-        return lines
-    return sum(1 for line in text.split(b"\n") if line.strip())
+def _one_a_line(text: bytes, objects: int) -> bool:
+    """Whether each line that is not blank holds one of the objects."""
+    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
+    return len(lines) == objects and all(line.startswith(b"{") for line in lines)
 
 
 def _column(layout: Any, size: int) -> RaggedColumn | None:

@@ -7,15 +7,15 @@ by one, and the first that breaks a rule is told by field, position and value.
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from object2vec_tf.hyperparameters import Hyperparameters
 
 _SHOWN = 60
+# From here on float32 rounds to infinity.
+_INFINITE = 2**128 - 2**103
 
 
 def explain(line: bytes, hyperparameters: Hyperparameters) -> str | None:
@@ -28,17 +28,23 @@ def explain(line: bytes, hyperparameters: Hyperparameters) -> str | None:
     Returns:
         For example ``in1[3] is 1684, not below enc1_vocab_size=1684; ...``.
     """
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "starts with a UTF-16 byte order mark; convert the file to UTF-8"
     if b"\0" in line:
         return "holds a NUL byte; the file is damaged or is not UTF-8 text"
     try:
         pair = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _malformed(line, error)
+        return _not_finite(line, hyperparameters) or _malformed(line, error)
     if not isinstance(pair, dict):
         return (
             f"is {_kind(pair)}, expected one object a line such as "
             '{"in0": [1], "in1": [2], "label": 1}; write JSON Lines, not a JSON array'
         )
+    return _pair_problem(pair, hyperparameters)
+
+
+def _pair_problem(pair: dict[str, Any], hyperparameters: Hyperparameters) -> str | None:
     return (
         _label_problem(pair, hyperparameters)
         or _ids_problem(pair, "in0", "enc0_vocab_size", hyperparameters.enc0_vocab_size)
@@ -46,12 +52,22 @@ def explain(line: bytes, hyperparameters: Hyperparameters) -> str | None:
     )
 
 
+def _not_finite(line: bytes, hyperparameters: Hyperparameters) -> str | None:
+    """Tells of NaN, Infinity and 1e400, which Python's own reader lets pass."""
+    try:
+        pair = json.loads(line)
+    except ValueError:
+        return None
+    return _pair_problem(pair, hyperparameters) if isinstance(pair, dict) else None
+
+
 def _malformed(line: bytes, error: Exception) -> str:
     text = line.strip()
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "starts with a UTF-16 byte order mark; convert the file to UTF-8"
-    if text.startswith(b"{") and not text.endswith(b"}"):
-        return f"ends in the middle of an object ({_tail(text)}); the file is truncated"
+    if text.startswith(b"{") and not text.endswith((b"}", b"},")):
+        return (
+            f"ends in the middle of an object ({_tail(text)}); write each object on "
+            "one line, or fetch the file again if it is truncated"
+        )
     if text == b"[" or (text.startswith(b"[") and text.endswith(b",")):
         return "is a JSON array; write JSON Lines, one object a line"
     return f"is not JSON: {error} ({_head(text)}); mend or remove the line"
@@ -70,9 +86,8 @@ def _label_problem(pair: dict[str, Any], hp: Hyperparameters) -> str | None:
     if softmax:
         valid = _is_integer(label) and 0 <= label < hp.num_classes
     else:
-        valid = (_is_integer(label) or isinstance(label, float)) and (
-            math.isfinite(np.float32(label))
-        )
+        is_number = _is_integer(label) or isinstance(label, float)
+        valid = is_number and abs(label) < _INFINITE
     return None if valid else f"label is {_shown(label)}, expected {wanted}"
 
 

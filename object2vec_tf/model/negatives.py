@@ -27,7 +27,8 @@ def negative_partners(
     """
     order = keras.random.uniform((batch - 1,), seed=seeds)
     shifts = 1 + tf.argsort(order)
-    wanted = tf.range(rate if batch > 1 else 0)
+    # Keras's fit traces without autograph: no Python `if` on a tensor here.
+    wanted = tf.range(tf.where(batch > 1, rate, 0))
     chosen = tf.gather(shifts, wanted % tf.maximum(batch - 1, 1))
     return tf.reshape((chosen[:, tf.newaxis] + tf.range(batch)) % batch, [-1])
 

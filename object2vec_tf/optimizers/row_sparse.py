@@ -23,11 +23,30 @@ Rows: TypeAlias = tf.Tensor
 class RowSparse:
     """What the five have in common: read rows, step, write rows.
 
-    Mixed in front of a Keras optimizer.
+    Mixed in front of a Keras optimizer, whose options that act on a whole table or
+    keep more slots are refused.
     """
 
     # Tells `Object2Vec` to hand over gradients of token tables as summed rows.
     takes_rows = True
+    # Options that act on a whole table, or that Keras 3.15 cannot apply to rows.
+    refused: tuple[str, ...] = (
+        "weight_decay",
+        "use_ema",
+        "global_clipnorm",
+        "gradient_accumulation_steps",
+        "loss_scale_factor",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        given = [name for name in self.refused if getattr(self, name)]
+        if given:
+            received = ", ".join(f"{name}={getattr(self, name)}" for name in given)
+            raise ValueError(
+                f"{type(self).__name__} updates single rows and has no "
+                f"{', '.join(given)}. Received: {received}"
+            )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates a variable, or the rows of it that the gradient names."""
@@ -66,12 +85,7 @@ class RowSparse:
 class RowSparseSGD(RowSparse, keras.optimizers.SGD):
     """Gradient descent; momentum is not kept by row, so it is refused."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.momentum:
-            raise ValueError(
-                f"RowSparseSGD has no momentum. Received: momentum={self.momentum}"
-            )
+    refused = (*RowSparse.refused, "momentum")
 
     def slots(self, index: int) -> Sequence[keras.Variable]:
         """Returns none."""
@@ -105,13 +119,7 @@ class RowSparseAdagrad(RowSparse, keras.optimizers.Adagrad):
 class RowSparseRMSprop(RowSparse, keras.optimizers.RMSprop):
     """RMSprop (Hinton 2012) by row; not centered and without momentum."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.momentum or self.centered:
-            raise ValueError(
-                "RowSparseRMSprop has no momentum and is not centered. Received: "
-                f"momentum={self.momentum}, centered={self.centered}"
-            )
+    refused = (*RowSparse.refused, "momentum", "centered")
 
     def slots(self, index: int) -> Sequence[keras.Variable]:
         """Returns the mean of squared gradients."""
@@ -148,10 +156,7 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
 class RowSparseAdam(RowSparse, keras.optimizers.Adam):
     """Adam (Kingma and Ba 2015) by row; the bias correction counts all steps."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.amsgrad:
-            raise ValueError("RowSparseAdam has no amsgrad. Received: amsgrad=True")
+    refused = (*RowSparse.refused, "amsgrad")
 
     def slots(self, index: int) -> Sequence[keras.Variable]:
         """Returns the first and second moments."""

@@ -58,7 +58,7 @@ class Checkpoints:
         if not found:
             return None
         path = found[-1]
-        self._variables().restore(str(path / "variables")).assert_consumed()
+        self._variables().read(str(path / "variables")).assert_consumed()
         return dict(json.loads((path / "state.json").read_text(encoding="utf-8")))
 
     def _found(self) -> list[Path]:

@@ -97,8 +97,8 @@ def fit(
     )
     directory = RunDirectory(Path(model_dir))
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
-    directory.claim(run_identity(hyperparameters, seed, fingerprints), overwrite)
-    try:
+    identity = run_identity(hyperparameters, seed, fingerprints)
+    with directory.claimed(identity, overwrite):
         metrics = directory.results()
         if metrics is None:
             directory.write_hyperparameters(hyperparameters)
@@ -113,8 +113,6 @@ def fit(
         reporter.results(metrics)
         model = keras.models.load_model(directory.model)
         return Run(model, metrics, directory.read_history(), directory.path)
-    finally:
-        directory.release()
 
 
 def _refuse_unread(hyperparameters: Hyperparameters) -> None:
@@ -164,6 +162,8 @@ class _Training:
         self.history: list[Record] = []
         self.seconds = 0.0
         self.model = Object2Vec(hyperparameters, seed=seed)
+        if hyperparameters.output_layer == "mean_squared_error":
+            self.model.set_output_bias(float(channels["train"].labels.mean()))
         self.model.compile()
         self.model.optimizer.build(self.model.trainable_variables)
         self.checkpoints = Checkpoints(directory.checkpoints, self.model)

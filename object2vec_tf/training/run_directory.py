@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
-import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -27,7 +27,6 @@ class RunDirectory:
     """
 
     path: Path
-    _lock: IO[str] | None = None
 
     @property
     def hyperparameters(self) -> Path:
@@ -68,8 +67,9 @@ class RunDirectory:
     def _identity(self) -> Path:
         return self.checkpoints / "run.json"
 
-    def claim(self, identity: Mapping[str, Any], overwrite: bool) -> None:
-        """Makes the directory this run's own, until the process ends.
+    @contextmanager
+    def claimed(self, identity: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
+        """Makes the directory this run's own while the context lasts.
 
         Args:
             identity: What makes the run this one: settings, seed, data.
@@ -80,30 +80,38 @@ class RunDirectory:
             RunDirectoryError: Another run's files are here, another process is at work
                 here, or the directory cannot be written.
         """
+        with self._locked():
+            if overwrite:
+                self._clear()
+            differences = self._differences(identity)
+            if differences:
+                raise RunDirectoryError(
+                    f"{self.path}: holds another run, which differs in:\n  "
+                    + "\n  ".join(differences)
+                    + "\ngive another --model_dir, or --overwrite to start afresh"
+                )
+            write_whole(self._identity, json.dumps(identity, indent=2) + "\n")
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.checkpoints / "lock").open("a")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunDirectoryError(
-                f"{self.path}: another run is at work in this model_dir; wait for it, "
-                "or give another --model_dir"
-            ) from error
+            lock = (self.checkpoints / "lock").open("a")
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.path}: model_dir cannot be written: {error.strerror}; give "
                 "another --model_dir"
             ) from error
-        if overwrite:
-            self._clear()
-        differences = self._differences(identity)
-        if differences:
-            raise RunDirectoryError(
-                f"{self.path}: holds another run, which differs in:\n  "
-                + "\n  ".join(differences)
-                + "\ngive another --model_dir, or --overwrite to start afresh"
-            )
-        write_whole(self._identity, json.dumps(identity, indent=2) + "\n")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunDirectoryError(
+                    f"{self.path}: another run is at work in this model_dir; wait for "
+                    "it, or give another --model_dir"
+                ) from error
+            yield
 
     def _differences(self, identity: Mapping[str, Any]) -> list[str]:
         if not self._identity.exists():
@@ -128,12 +136,6 @@ class RunDirectory:
             if entry.is_dir():
                 shutil.rmtree(entry)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
-
-    def release(self) -> None:
-        """Lets other runs in."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     def results(self) -> dict[str, Any] | None:
         """Returns the metrics of a complete run, None where it is not complete."""
@@ -172,10 +174,4 @@ def run_identity(
 
 
 def _shown(value: object) -> str:
-    return (
-        "nothing"
-        if value is None
-        else os.fspath(value)
-        if isinstance(value, os.PathLike)
-        else repr(value)
-    )
+    return "nothing" if value is None else repr(value)

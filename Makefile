@@ -1,0 +1,54 @@
+# The newest Python on the path that the package supports; or PYTHON=... make demo
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN ?= runs/movielens_rating
+MOVIELENS := data/movielens
+
+.DEFAULT_GOAL := help
+.PHONY: help demo data test test-all lint types results format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/base: setup.py
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; PYTHON=/path/to/python make ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/test: $(VENV)/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+data: $(VENV)/base ## Fetch MovieLens-100k into data/movielens
+	$(BIN)/python tools/datasets/movielens.py --output=$(MOVIELENS)
+
+demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
+	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN)
+	$(BIN)/python tools/nearest_titles.py --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
+
+results: data ## Train the recipes of the README's table, five seeds each (an hour)
+	$(BIN)/python tools/benchmarks/results.py --data=$(MOVIELENS)
+
+lint: $(VENV)/test ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/test ## Check types
+	$(BIN)/mypy
+
+test: lint types ## Lint, types and tests, in under ten minutes on two cores
+	$(BIN)/python -m pytest -m 'not long and not network'
+
+test-all: lint types ## The long tests too
+	$(BIN)/python -m pytest
+
+format: $(VENV)/test ## Put the code into the house's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and build leftovers; data and runs stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,61 @@
+"""Small data and settings that several tests share."""
+
+import json
+
+import numpy as np
+import pytest
+
+from object2vec_tf import Hyperparameters
+
+
+def lines(rows):
+    """The text of JSON Lines of (in0, in1, label)."""
+    return "".join(
+        json.dumps({"in0": in0, "in1": in1, "label": label}) + "\n"
+        for in0, in1, label in rows
+    )
+
+
+@pytest.fixture
+def ratings(tmp_path):
+    """Paths of 300 train, 70 validation and 50 test pairs with a pattern to learn."""
+    generator = np.random.default_rng(5)
+    taste, quality = generator.normal(size=20), generator.normal(size=30)
+    paths = {}
+    for name, count in (("train", 300), ("validation", 70), ("test", 50)):
+        users, items = (
+            generator.integers(20, size=count),
+            generator.integers(30, size=count),
+        )
+        rows = [
+            ([int(u)], [int(i)], round(float(taste[u] + quality[i] + 3), 3))
+            for u, i in zip(users, items, strict=True)
+        ]
+        paths[name] = tmp_path / f"{name}.jsonl"
+        paths[name].write_text(lines(rows), encoding="utf-8")
+    return paths
+
+
+@pytest.fixture
+def settings():
+    """Hyperparameters for `ratings`, as keyword arguments."""
+    return {
+        "enc0_network": "pooled_embedding",
+        "enc1_network": "pooled_embedding",
+        "enc0_max_seq_len": 1,
+        "enc1_max_seq_len": 1,
+        "enc0_vocab_size": 20,
+        "enc1_vocab_size": 30,
+        "enc_dim": 8,
+        "mlp_dim": 8,
+        "mlp_layers": 1,
+        "mini_batch_size": 32,
+        "learning_rate": 0.02,
+        "epochs": 3,
+        "output_layer": "mean_squared_error",
+    }
+
+
+@pytest.fixture
+def hyperparameters(settings):
+    return Hyperparameters(**settings)

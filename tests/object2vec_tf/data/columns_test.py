@@ -1,0 +1,66 @@
+"""Tests of object2vec_tf/data/columns.py against plain lists of lists."""
+
+import numpy as np
+import pytest
+
+from object2vec_tf.data.columns import RaggedColumn
+
+ROWS = [[1, 2, 3], [], [4], [5, 6, 7, 8], [0]]
+
+
+def column(rows: list[list[int]]) -> RaggedColumn:
+    return RaggedColumn(
+        np.array([token for row in rows for token in row], np.int32),
+        np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64),
+    )
+
+
+def as_lists(ragged: RaggedColumn) -> list[list[int]]:
+    assert ragged.values.dtype == np.int32
+    assert ragged.row_splits.dtype == np.int64
+    ends = ragged.row_splits.tolist()
+    values = ragged.values.tolist()
+    return [values[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def test_a_column_knows_its_rows_and_their_lengths():
+    ragged = column(ROWS)
+    assert len(ragged) == 5
+    assert ragged.lengths.tolist() == [3, 0, 1, 4, 1]
+
+
+@pytest.mark.parametrize(
+    "rows", [[0, 1, 2, 3, 4], [3, 0], [1], [1, 1, 1], [4, 2, 4], []], ids=str
+)
+def test_take_gives_rows_in_the_given_order(rows: list[int]):
+    taken = column(ROWS).take(np.array(rows, np.int64))
+    assert as_lists(taken) == [ROWS[row] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "rows", [[[5], [6], [7]], [[5], [], [6, 7]], [[], [5, 6], [7]]], ids=str
+)
+def test_take_does_not_mistake_as_many_tokens_as_rows_for_one_each(
+    rows: list[list[int]],
+):
+    for order in ([2, 0], [1, 2], [2, 1, 0], [0]):
+        taken = column(rows).take(np.array(order, np.int64))
+        assert as_lists(taken) == [rows[row] for row in order]
+
+
+@pytest.mark.parametrize(
+    ("max_len", "cut"), [(1, 2), (2, 2), (3, 1), (4, 0), (5, 0)], ids=str
+)
+def test_truncate_cuts_long_rows_and_counts_them(max_len: int, cut: int):
+    truncated, count = column(ROWS).truncate(max_len)
+    assert as_lists(truncated) == [row[:max_len] for row in ROWS]
+    assert count == cut
+
+
+def test_concatenate_puts_rows_one_after_the_other():
+    parts = [column(ROWS), column([]), column([[9], []])]
+    assert as_lists(RaggedColumn.concatenate(parts)) == [*ROWS, [9], []]
+
+
+def test_concatenate_of_nothing_is_a_column_without_rows():
+    assert as_lists(RaggedColumn.concatenate([])) == []

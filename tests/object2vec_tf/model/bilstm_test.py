@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from object2vec_tf.model.bilstm import StackedBiLSTM
+
+LENGTHS = [4, 0, 1, 7, 2]
+
+
+def built(dim, layers, token_dim=3, **options):
+    """A layer with random weights, biases included."""
+    layer = StackedBiLSTM(dim, layers, **options)
+    layer.build((None, None, token_dim))
+    random = np.random.default_rng(layers)
+    for weight in layer.weights:
+        weight.assign(random.normal(0.1, 0.7, weight.shape))
+    return layer
+
+
+def objects(lengths=LENGTHS, dim=3):
+    random = np.random.default_rng(5)
+    return [random.normal(size=(n, dim)).astype(np.float32) for n in lengths]
+
+
+def ragged(rows):
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [*map(len, rows)])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm(steps, kernel, recurrent, bias):
+    """An LSTM's output at every step; gates in the order i, f, c, o."""
+    state = memory = np.zeros(len(recurrent))
+    outputs = []
+    for step in steps:
+        gates = step @ kernel + state @ recurrent + bias
+        enter, keep, new, out = np.split(gates, 4)
+        memory = sigmoid(keep) * memory + sigmoid(enter) * np.tanh(new)
+        state = sigmoid(out) * np.tanh(memory)
+        outputs.append(state)
+    return np.array(outputs)
+
+
+def encoded(steps, layer):
+    """One object's encoding, without any batch."""
+    if not len(steps):
+        return np.zeros(layer.dim)
+    for forward, backward in zip(layer.forward, layer.backward, strict=True):
+        ahead = lstm(steps, *forward.get_weights())
+        back = lstm(steps[::-1], *backward.get_weights())[::-1]
+        steps = np.concatenate([ahead, back], axis=1)
+    return steps.max(0)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_an_encoding_is_the_last_layers_maximum_over_time(layers):
+    layer, rows = built(6, layers), objects()
+
+    encodings = layer(ragged(rows))
+
+    expected = [encoded(row, layer) for row in rows]
+    # Zeroed padding would show: some maxima are below zero.
+    assert np.min(expected) < -0.01
+    np.testing.assert_allclose(encodings, expected, atol=2e-6)
+
+
+def test_a_batch_of_only_empty_objects_is_zeros():
+    encodings = built(4, 2)(ragged(objects([0, 0, 0])))
+
+    np.testing.assert_array_equal(encodings, np.zeros((3, 4)))
+
+
+def test_each_direction_gives_half_of_the_width():
+    layer = built(6, 2, token_dim=5)
+
+    shapes = [
+        tuple(weight.shape)
+        for lstms in zip(layer.forward, layer.backward, strict=True)
+        for direction in lstms
+        for weight in direction.weights
+    ]
+
+    first, second = [(5, 12), (3, 12), (12,)], [(6, 12), (3, 12), (12,)]
+    assert shapes == 2 * first + 2 * second
+    assert layer.compute_output_spec(ragged(objects(dim=5))).shape == (5, 6)
+
+
+def test_dropout_acts_between_layers_and_in_training_only():
+    layer, vectors = built(20, 2, dropout=0.5, seed=1), ragged(objects())
+
+    plain = layer(vectors, training=False).numpy()
+    trained = layer(vectors, training=True).numpy()
+
+    np.testing.assert_array_equal(plain, layer(vectors))
+    filled = [0, 2, 3, 4]
+    assert np.all(np.abs(trained - plain).max(1)[filled] > 0.01)
+    # Nothing is dropped from the encoding itself.
+    assert np.all(trained[filled] != 0)
+
+
+def test_one_layer_has_nothing_to_drop_out_of():
+    layer, vectors = built(4, 1, dropout=0.5, seed=1), ragged(objects())
+
+    np.testing.assert_array_equal(layer(vectors, training=True), layer(vectors))
+
+
+def test_the_seed_fixes_the_initial_weights_and_sets_the_directions_apart():
+    layers = []
+    for seed in (3, 3, 4):
+        layer = StackedBiLSTM(6, 2, seed=seed)
+        layer.build((None, None, 6))
+        layers.append(layer)
+    first, same, other = ([w.numpy() for w in layer.weights] for layer in layers)
+
+    for one, two in zip(first, same, strict=True):
+        np.testing.assert_array_equal(one, two)
+    matrices = [i for i, weight in enumerate(first) if weight.ndim == 2]
+    assert all(np.any(first[i] != other[i]) for i in matrices)
+    kernels = {first[i].tobytes() for i in matrices}
+    assert len(kernels) == len(matrices) == 8
+
+
+def test_an_odd_width_is_refused():
+    with pytest.raises(ValueError, match="dim must be even.*dim=7"):
+        StackedBiLSTM(7)
+
+
+def test_the_config_makes_an_equal_layer():
+    config = StackedBiLSTM(6, 3, 0.25, seed=2, name="lstms").get_config()
+
+    again = StackedBiLSTM.from_config(config)
+
+    values = again.dim, again.layers, again.dropout, again.seed
+    assert values == (6, 3, 0.25, 2)
+    assert again.name == "lstms"
+    assert again.get_config() == config

@@ -1,0 +1,56 @@
+import numpy as np
+import tensorflow as tf
+
+from object2vec_tf.model.pooled_embedding import PooledEmbedding
+
+VECTORS = np.array([[1, -2], [3, 4], [8, 1], [0.5, 0.25]], np.float32)
+
+
+def ragged(lengths, values=VECTORS):
+    return tf.RaggedTensor.from_row_lengths(values[: sum(lengths)], lengths)
+
+
+def test_an_object_is_the_mean_of_its_vectors():
+    encodings = PooledEmbedding()(ragged([3, 1]))
+
+    np.testing.assert_allclose(encodings, [[4, 1], [0.5, 0.25]], rtol=1e-6)
+
+
+def test_an_object_without_tokens_is_zeros():
+    np.testing.assert_array_equal(
+        PooledEmbedding()(ragged([0, 2, 0])), [[0, 0], [2, 1], [0, 0]]
+    )
+    np.testing.assert_array_equal(PooledEmbedding()(ragged([0, 0])), np.zeros((2, 2)))
+
+
+def test_the_gradient_of_an_object_without_tokens_is_finite():
+    vectors = tf.Variable(VECTORS)
+    with tf.GradientTape() as tape:
+        encodings = PooledEmbedding()(ragged([0, 4], vectors))
+        loss = tf.reduce_sum(encodings)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, vectors))
+
+    np.testing.assert_array_equal(gradient, np.full((4, 2), 0.25))
+
+
+def test_dropout_acts_on_the_mean_and_in_training_only():
+    layer = PooledEmbedding(dropout=0.5, seed=1)
+    vectors = tf.RaggedTensor.from_row_lengths(
+        np.tile(np.array([[1.0], [3.0]], np.float32), (1, 200)), [2]
+    )
+
+    np.testing.assert_array_equal(layer(vectors), np.full((1, 200), 2.0))
+    np.testing.assert_array_equal(layer(vectors, training=False), layer(vectors))
+    dropped = layer(vectors, training=True).numpy()
+    # Were it to act on the vectors, means of one half would stand there too.
+    assert set(dropped[0]) == {0.0, 4.0}
+    assert 60 < np.count_nonzero(dropped) < 140
+
+
+def test_the_config_makes_an_equal_layer():
+    config = PooledEmbedding(0.25, seed=3, name="mean").get_config()
+
+    again = PooledEmbedding.from_config(config)
+
+    assert (again.dropout, again.seed, again.name) == (0.25, 3, "mean")
+    assert again.get_config() == config

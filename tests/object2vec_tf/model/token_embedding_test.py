@@ -1,0 +1,106 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from object2vec_tf.model.token_embedding import TokenEmbedding
+
+TABLE = np.arange(15, dtype=np.float32).reshape(5, 3) + 0.5
+
+
+def layer():
+    tokens = TokenEmbedding(5, 3)
+    tokens.build((None, None))
+    tokens.embeddings.assign(TABLE)
+    return tokens
+
+
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_every_token_is_its_row_of_the_table(dtype):
+    ids = tf.ragged.constant([[4, 0, 4], [], [2]], dtype=dtype)
+
+    vectors = layer()(ids)
+
+    assert vectors.shape.as_list() == [3, None, 3]
+    np.testing.assert_array_equal(vectors.row_lengths(), [3, 0, 1])
+    np.testing.assert_array_equal(vectors.values, TABLE[[4, 0, 4, 2]])
+
+
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_a_dense_tensor_is_rows_of_equal_length(dtype):
+    vectors = layer()(tf.constant([[1, 1], [3, 0]], dtype))
+
+    np.testing.assert_array_equal(vectors.row_lengths(), [2, 2])
+    np.testing.assert_array_equal(vectors.values, TABLE[[1, 1, 3, 0]])
+
+
+def test_a_dense_tensor_of_no_steps_is_empty_rows():
+    vectors = layer()(tf.zeros([2, 0], tf.int64))
+
+    np.testing.assert_array_equal(vectors.row_lengths(), [0, 0])
+    assert vectors.values.shape == (0, 3)
+
+
+def test_a_batch_of_only_empty_rows_has_no_vectors():
+    vectors = layer()(tf.ragged.constant([[], []], dtype=tf.int64, ragged_rank=1))
+
+    np.testing.assert_array_equal(vectors.row_lengths(), [0, 0])
+    assert vectors.values.shape == (0, 3)
+
+
+@pytest.mark.parametrize("wrong", [-1, 5])
+def test_an_id_outside_the_table_is_refused_on_a_cpu(wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not in"):
+        layer()(tf.ragged.constant([[wrong]], dtype=tf.int64))
+
+
+def test_a_functional_model_looks_up_ragged_ids():
+    ids = keras.Input((None,), dtype="int64", ragged=True)
+    tokens = layer()
+    model = keras.Model(ids, tokens(ids))
+
+    vectors = model(tf.ragged.constant([[3], [], [1, 3]], dtype=tf.int64))
+
+    assert model.output.shape == (None, None, 3)
+    np.testing.assert_array_equal(vectors.values, TABLE[[3, 1, 3]])
+
+
+def test_the_gradient_holds_rows_and_not_the_table():
+    tokens = layer()
+    with tf.GradientTape() as tape:
+        vectors = tokens(tf.ragged.constant([[2, 2], [4]], dtype=tf.int64))
+        loss = tf.reduce_sum(vectors.values * [[1.0], [10.0], [100.0]])
+    gradient = tape.gradient(loss, tokens.embeddings.value)
+
+    assert isinstance(gradient, tf.IndexedSlices)
+    np.testing.assert_array_equal(gradient.indices, [2, 2, 4])
+    np.testing.assert_array_equal(gradient.values[:, 0], [1, 10, 100])
+
+
+def test_the_seed_fixes_the_initial_vectors():
+    tables = []
+    for seed in (3, 3, 4):
+        tokens = TokenEmbedding(20, 4, seed=seed)
+        tokens.build((None, None))
+        tables.append(tokens.embeddings.numpy())
+
+    np.testing.assert_array_equal(tables[0], tables[1])
+    assert np.all(tables[0] != tables[2])
+
+
+def test_the_expected_squared_length_of_an_initial_vector_is_a_third():
+    for dim in (4, 64):
+        tokens = TokenEmbedding(4000, dim, seed=1)
+        tokens.build((None, None))
+        table = tokens.embeddings.numpy()
+        assert np.abs(table).max() <= dim**-0.5
+        assert np.square(table).sum(1).mean() == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_the_config_makes_an_equal_layer():
+    config = TokenEmbedding(5, 3, seed=7, name="words").get_config()
+
+    again = TokenEmbedding.from_config(config)
+
+    assert (again.vocab_size, again.dim, again.seed, again.name) == (5, 3, 7, "words")
+    assert again.get_config() == config

@@ -1,0 +1,71 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from object2vec_tf.optimizers.gradients import decayed, summed
+
+
+def slices(indices, values, rows=5, dtype=tf.int64):
+    return tf.IndexedSlices(
+        tf.constant(values, tf.float32),
+        tf.constant(indices, dtype),
+        tf.constant([rows, 2], dtype),
+    )
+
+
+REPEATED = ([3, 0, 3, 3], [[1, 2], [10, 20], [4, 8], [0.5, 0]])
+TOTALS = {3: [5.5, 10], 0: [10, 20]}
+
+
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_rows_of_one_token_are_summed_and_named_once(dtype):
+    gradient = summed(slices(*REPEATED, dtype=dtype), as_rows=True)
+
+    assert isinstance(gradient, tf.IndexedSlices)
+    indices = gradient.indices.numpy().tolist()
+    assert sorted(indices) == [0, 3]
+    np.testing.assert_array_equal(gradient.values, [TOTALS[i] for i in indices])
+    np.testing.assert_array_equal(gradient.dense_shape, [5, 2])
+
+
+def test_rows_become_the_tables_gradient_for_a_dense_optimizer():
+    gradient = summed(slices(*REPEATED), as_rows=False)
+
+    assert isinstance(gradient, tf.Tensor)
+    expected = np.zeros((5, 2))
+    for row, total in TOTALS.items():
+        expected[row] = total
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_no_rows_stay_none():
+    gradient = summed(slices(np.zeros(0), np.zeros((0, 2))), as_rows=True)
+
+    assert gradient.values.shape == (0, 2)
+    assert gradient.indices.shape == (0,)
+
+
+@pytest.mark.parametrize("as_rows", [True, False])
+def test_a_dense_gradient_stays_as_it_is(as_rows):
+    gradient = tf.constant([[1.0, 2.0]])
+
+    assert summed(gradient, as_rows) is gradient
+
+
+def test_decay_adds_to_every_weight_of_a_dense_gradient():
+    variable = keras.Variable([[1.0, -2.0], [4.0, 0.0]])
+
+    gradient = decayed(tf.constant([[1.0, 1.0], [0.0, 3.0]]), variable, 0.5)
+
+    np.testing.assert_array_equal(gradient, [[1.5, 0], [2, 3]])
+
+
+def test_decay_adds_to_the_named_rows_only():
+    variable = keras.Variable(np.arange(10, dtype=np.float32).reshape(5, 2))
+
+    gradient = decayed(slices([4, 1], [[1, 1], [2, 2]]), variable, 0.5)
+
+    assert isinstance(gradient, tf.IndexedSlices)
+    np.testing.assert_array_equal(gradient.indices, [4, 1])
+    np.testing.assert_array_equal(gradient.values, [[5, 5.5], [3, 3.5]])

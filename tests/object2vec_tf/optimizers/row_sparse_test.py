@@ -1,0 +1,256 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from object2vec_tf.optimizers import (
+    RowSparseAdadelta,
+    RowSparseAdagrad,
+    RowSparseAdam,
+    RowSparseRMSprop,
+    RowSparseSGD,
+)
+
+KINDS = {
+    RowSparseAdadelta: keras.optimizers.Adadelta,
+    RowSparseAdagrad: keras.optimizers.Adagrad,
+    RowSparseAdam: keras.optimizers.Adam,
+    RowSparseRMSprop: keras.optimizers.RMSprop,
+    RowSparseSGD: keras.optimizers.SGD,
+}
+OPTIONS = {
+    RowSparseAdadelta: {"learning_rate": 0.9, "rho": 0.8, "epsilon": 1e-3},
+    RowSparseAdagrad: {
+        "learning_rate": 0.3,
+        "initial_accumulator_value": 0.2,
+        "epsilon": 1e-3,
+    },
+    RowSparseAdam: {
+        "learning_rate": 0.3,
+        "beta_1": 0.8,
+        "beta_2": 0.95,
+        "epsilon": 1e-3,
+    },
+    RowSparseRMSprop: {"learning_rate": 0.3, "rho": 0.8, "epsilon": 1e-3},
+    RowSparseSGD: {"learning_rate": 0.3},
+}
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def adadelta(g, slots, step):
+    squares = 0.8 * slots[0] + 0.2 * g**2
+    delta = g * np.sqrt(slots[1] + 1e-3) / np.sqrt(squares + 1e-3)
+    return 0.9 * delta, [squares, 0.8 * slots[1] + 0.2 * delta**2]
+
+
+def adagrad(g, slots, step):
+    total = slots[0] + g**2
+    return 0.3 * g / np.sqrt(total + 1e-3), [total]
+
+
+def adam(g, slots, step):
+    momentum, velocity = 0.8 * slots[0] + 0.2 * g, 0.95 * slots[1] + 0.05 * g**2
+    rate = 0.3 * np.sqrt(1 - 0.95**step) / (1 - 0.8**step)
+    return rate * momentum / (np.sqrt(velocity) + 1e-3), [momentum, velocity]
+
+
+def rmsprop(g, slots, step):
+    mean = 0.8 * slots[0] + 0.2 * g**2
+    return 0.3 * g / np.sqrt(mean + 1e-3), [mean]
+
+
+def sgd(g, slots, step):
+    return 0.3 * g, []
+
+
+# The update of a row: what is taken off it, and its slots; then the slots at first.
+FORMULAS = {
+    RowSparseAdadelta: (adadelta, [0.0, 0.0]),
+    RowSparseAdagrad: (adagrad, [0.2]),
+    RowSparseAdam: (adam, [0.0, 0.0]),
+    RowSparseRMSprop: (rmsprop, [0.0]),
+    RowSparseSGD: (sgd, []),
+}
+ROWS, DIM = 6, 3
+
+
+def table(seed=0):
+    random = np.random.default_rng(seed)
+    return random.normal(size=(ROWS, DIM)).astype(np.float32)
+
+
+def named(rows, seed):
+    values = np.random.default_rng(seed).normal(size=(len(rows), DIM))
+    return tf.IndexedSlices(
+        tf.constant(values, tf.float32),
+        tf.constant(rows, tf.int64),
+        tf.constant([ROWS, DIM], tf.int64),
+    )
+
+
+def state(optimizer, variable):
+    """The table and its slots."""
+    slots = [v.numpy() for v in optimizer.variables if v.shape == (ROWS, DIM)]
+    return [variable.numpy(), *slots]
+
+
+@each_kind
+def test_named_rows_follow_the_formula_and_others_do_not_move(kind):
+    optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
+    formula, initial = FORMULAS[kind]
+    expected = [table().astype(np.float64)]
+    expected += [np.full((ROWS, DIM), value) for value in initial]
+    optimizer.build([variable])
+
+    for step, rows in enumerate([[3, 0], [0], [5, 1, 3], [1], [3, 0, 4]], start=1):
+        before = state(optimizer, variable)
+        gradient = named(rows, seed=step)
+        optimizer.apply([gradient], [variable])
+
+        taken, slots = formula(
+            gradient.values.numpy().astype(np.float64),
+            [slot[rows] for slot in expected[1:]],
+            step,
+        )
+        expected[0][rows] -= taken
+        for slot, value in zip(expected[1:], slots, strict=True):
+            slot[rows] = value
+        after = state(optimizer, variable)
+        others = np.delete(np.arange(ROWS), rows)
+        for now, then, wanted in zip(after, before, expected, strict=True):
+            assert now[others].tobytes() == then[others].tobytes()
+            np.testing.assert_allclose(now[rows], wanted[rows], rtol=2e-6, atol=1e-6)
+            assert np.all(now[rows] != then[rows])
+    assert int(optimizer.iterations) == 5
+
+
+@each_kind
+def test_naming_every_row_is_the_dense_update(kind):
+    sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
+    one, two = keras.Variable(table()), keras.Variable(table())
+
+    for step in range(5):
+        gradient = named(np.random.default_rng(step).permutation(ROWS), seed=step)
+        sparse.apply([gradient], [one])
+        dense.apply([tf.convert_to_tensor(gradient)], [two])
+
+    for ours, keras_own in zip(state(sparse, one), state(dense, two), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-6, atol=1e-6)
+
+
+@each_kind
+def test_a_dense_gradient_goes_kerass_way(kind):
+    sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
+    one, two = keras.Variable(table()), keras.Variable(table())
+
+    for step in range(3):
+        sparse.apply([tf.constant(table(step))], [one])
+        dense.apply([tf.constant(table(step))], [two])
+
+    for ours, keras_own in zip(state(sparse, one), state(dense, two), strict=True):
+        np.testing.assert_array_equal(ours, keras_own)
+
+
+@each_kind
+def test_a_graph_does_what_eager_execution_does(kind):
+    results = []
+    for wrap in (lambda f: f, tf.function):
+        optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
+        optimizer.build([variable])
+
+        @wrap
+        def step(rows, values, optimizer=optimizer, variable=variable):
+            gradient = tf.IndexedSlices(values, rows, tf.constant([ROWS, DIM]))
+            optimizer.apply([gradient], [variable])
+
+        for rows in ([1, 4], [4, 0]):
+            step(tf.constant(rows), named(rows, seed=rows[0]).values)
+        results.append(state(optimizer, variable))
+
+    for eager, graph in zip(*results, strict=True):
+        np.testing.assert_allclose(graph, eager, rtol=1e-6, atol=1e-7)
+
+
+@each_kind
+def test_no_rows_change_nothing(kind):
+    optimizer, variable = kind(), keras.Variable(table())
+
+    optimizer.apply([named([], seed=0)], [variable])
+
+    np.testing.assert_array_equal(variable, table())
+
+
+@each_kind
+@pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"clipvalue": 0.1}])
+def test_clipping_leaves_other_rows_alone(kind, clip):
+    optimizer, variable = kind(**OPTIONS[kind], **clip), keras.Variable(table())
+    optimizer.apply([named([0, 1, 2], seed=0)], [variable])
+    before = state(optimizer, variable)
+
+    optimizer.apply([named([1], seed=1)], [variable])
+
+    for now, then in zip(state(optimizer, variable), before, strict=True):
+        np.testing.assert_array_equal(np.flatnonzero(np.any(now != then, axis=1)), [1])
+
+
+def test_clipnorm_clips_the_norm_of_all_rows():
+    optimizer = RowSparseSGD(learning_rate=1.0, clipnorm=2.0)
+    variable = keras.Variable(np.zeros((ROWS, DIM), np.float32))
+    gradient = tf.IndexedSlices(
+        tf.constant([[3.0, 0, 0], [0, 4, 0]]), tf.constant([1, 2]), tf.constant([6, 3])
+    )
+
+    optimizer.apply([gradient], [variable])
+
+    expected = np.zeros((ROWS, DIM))
+    expected[1, 0], expected[2, 1] = -3 * 2 / 5, -4 * 2 / 5
+    np.testing.assert_allclose(variable, expected, rtol=1e-6)
+
+
+@each_kind
+def test_a_schedule_sets_the_learning_rate_of_rows(kind):
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.0])
+    optimizer, variable = kind(learning_rate=schedule), keras.Variable(table())
+
+    optimizer.apply([named([2], seed=0)], [variable])
+    once = variable.numpy()
+    optimizer.apply([named([2], seed=1)], [variable])
+
+    assert np.all(once[2] != table()[2])
+    np.testing.assert_array_equal(variable, once)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [
+        (RowSparseSGD, {"momentum": 0.9}),
+        (RowSparseRMSprop, {"momentum": 0.9}),
+        (RowSparseRMSprop, {"centered": True}),
+        (RowSparseAdam, {"amsgrad": True}),
+        *((kind, {"weight_decay": 0.1}) for kind in KINDS),
+        (RowSparseAdam, {"use_ema": True}),
+        (RowSparseAdagrad, {"global_clipnorm": 1.0}),
+        (RowSparseAdadelta, {"gradient_accumulation_steps": 2}),
+        (RowSparseSGD, {"loss_scale_factor": 2.0}),
+    ],
+)
+def test_options_that_rows_do_not_have_are_refused(kind, option):
+    (name, value), *_ = option.items()
+    with pytest.raises(ValueError, match=f"{kind.__name__}.* no {name}.*{value}"):
+        kind(**option)
+
+
+@each_kind
+def test_a_config_goes_through_json_and_makes_an_equal_optimizer(kind):
+    optimizer = kind(**OPTIONS[kind], name="mine")
+
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(optimizer)))
+    again = keras.saving.deserialize_keras_object(config)
+
+    assert config["registered_name"] == f"object2vec_tf>{kind.__name__}"
+    assert type(again) is kind
+    assert again.get_config() == optimizer.get_config()
+    assert float(again.learning_rate) == pytest.approx(OPTIONS[kind]["learning_rate"])
+    assert type(kind.from_config(optimizer.get_config())) is kind

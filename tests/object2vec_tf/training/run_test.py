@@ -1,0 +1,267 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import object2vec_tf as o2v
+from object2vec_tf.training.early_stopping import EarlyStopping
+
+
+def fit(settings, ratings, model_dir, **options):
+    hyperparameters = o2v.Hyperparameters(**settings)
+    return o2v.fit(hyperparameters, **{**ratings, **options}, model_dir=model_dir)
+
+
+def weights(path):
+    model = keras.models.load_model(path)
+    return [variable.numpy() for variable in model.variables]
+
+
+def squared_error(model, path, hyperparameters):
+    pairs = o2v.read_pairs(path, hyperparameters)
+    scores = model.predict(pairs.dataset(7), verbose=0)[:, 0]
+    return np.mean((scores.astype(np.float64) - pairs.labels) ** 2)
+
+
+def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
+    run = fit(settings, ratings, tmp_path / "run")
+    out = capsys.readouterr().out
+    names = {entry.name for entry in (tmp_path / "run").iterdir()}
+    assert names == {
+        "hyperparameters.json",
+        "metrics.json",
+        "history.jsonl",
+        "model.keras",
+        "checkpoints",
+        "tensorboard",
+        "export",
+    }
+    held = json.loads((tmp_path / "run/hyperparameters.json").read_text())
+    assert held["enc_dim"] == 8
+    assert held["learning_rate"] == 0.02
+    assert o2v.Hyperparameters(**held) == run.model.hyperparameters
+    history = [
+        json.loads(line)
+        for line in (tmp_path / "run/history.jsonl").read_text().splitlines()
+    ]
+    assert [record["epoch"] for record in history] == [0, 1, 2]
+    assert all(record["validation"]["mean_squared_error"] > 0 for record in history)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics == run.metrics
+    assert metrics["rows"] == {"train": 300, "validation": 70, "test": 50}
+    assert metrics["epochs_run"] == 3
+    assert metrics["stopped"] == "all epochs done"
+    assert (tmp_path / "run/export/1/saved_model.pb").is_file()
+    value = history[1]["validation"]["mean_squared_error"]
+    assert (
+        "#quality_metric: host=algo-1, epoch=1, validation mean_squared_error "
+        f"<loss>={value:.12g}\n"
+    ) in out
+    assert "#progress_metric: host=algo-1, completed 66 %\n" in out
+    assert "\x1b" not in out  # no colours or bars where stdout is no terminal
+
+
+def test_metrics_are_those_of_the_best_epochs_model_over_every_pair_once(
+    settings, ratings, tmp_path
+):
+    # 70 and 50 pairs leave partial batches of 6 and 18 at mini_batch_size=32.
+    run = fit(settings, ratings, tmp_path / "run")
+    losses = [r["validation"]["mean_squared_error"] for r in run.history]
+    assert run.metrics["best_epoch"] == int(np.argmin(losses))
+    for channel in ("validation", "test"):
+        expected = squared_error(run.model, ratings[channel], run.model.hyperparameters)
+        assert run.metrics[channel]["mean_squared_error"] == pytest.approx(
+            expected, rel=1e-5
+        )
+
+
+def test_learns_the_pattern(settings, ratings, tmp_path):
+    settings |= {"epochs": 12, "early_stopping_patience": 5}
+    run = fit(settings, ratings, tmp_path / "run")
+    labels = o2v.read_pairs(ratings["test"], run.model.hyperparameters).labels
+    assert run.metrics["test"]["mean_squared_error"] < 0.25 * labels.var()
+
+
+def test_same_seed_same_weights_other_seed_others(settings, ratings, tmp_path):
+    settings |= {"dropout": 0.3, "epochs": 2}
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        fit(settings, ratings, tmp_path / name, seed=seed)
+    a, b, c = (weights(tmp_path / name / "model.keras") for name in "abc")
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
+
+
+def test_stops_early_and_keeps_the_lowest_validation_loss(settings, ratings, tmp_path):
+    settings |= {
+        "epochs": 40,
+        "early_stopping_patience": 1,
+        "early_stopping_tolerance": 0.1,
+    }
+    run = fit(settings, ratings, tmp_path / "run")
+    losses = [r["validation"]["mean_squared_error"] for r in run.history]
+    assert run.metrics["stopped"] == "early stopping"
+    assert run.metrics["epochs_run"] == len(losses) < 40
+    rule = EarlyStopping(1, 0.1)
+    assert [rule.update(loss) for loss in losses] == [False] * (len(losses) - 1) + [
+        True
+    ]
+    assert run.metrics["validation"]["mean_squared_error"] == min(losses)
+
+
+def test_without_validation_goes_by_the_training_loss(settings, ratings, tmp_path):
+    run = fit(settings, {"train": ratings["train"]}, tmp_path / "run")
+    losses = [record["train"]["mean_squared_error"] for record in run.history]
+    assert run.metrics["best_epoch"] == int(np.argmin(losses))
+    assert "validation" not in run.metrics
+    assert "test" not in run.metrics
+
+
+def test_a_complete_run_is_only_loaded(settings, ratings, tmp_path):
+    first = fit(settings, ratings, tmp_path / "run")
+    before = (tmp_path / "run/model.keras").stat().st_mtime_ns
+    again = fit(settings, ratings, tmp_path / "run")
+    assert again.metrics == first.metrics
+    assert (tmp_path / "run/model.keras").stat().st_mtime_ns == before
+    assert [e.name for e in (tmp_path / "run/export").iterdir()] == ["1"]
+
+
+def test_a_different_run_is_refused_with_what_differs(settings, ratings, tmp_path):
+    fit(settings, ratings, tmp_path / "run")
+    held = (tmp_path / "run/metrics.json").read_bytes()
+    other = {**ratings, "train": ratings["validation"]}
+    with pytest.raises(o2v.RunDirectoryError) as error:
+        fit(settings | {"enc_dim": 16}, other, tmp_path / "run", seed=1)
+    message = str(error.value)
+    assert "enc_dim: 8 there, 16 now" in message
+    assert "seed: 0 there, 1 now" in message
+    assert "data of train" in message
+    assert "--overwrite" in message
+    assert (tmp_path / "run/metrics.json").read_bytes() == held
+    run = fit(settings | {"enc_dim": 16}, other, tmp_path / "run", overwrite=True)
+    assert run.metrics["rows"]["train"] == 70
+    assert run.model.hyperparameters.enc_dim == 16
+
+
+def test_goes_on_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_path):
+    settings |= {"dropout": 0.3, "epochs": 4}
+    whole = fit(settings, ratings, tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    class StopInEpoch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if len(list((tmp_path / "cut/checkpoints").glob("epoch-*"))) == 2:
+                raise Stop
+
+    with pytest.raises(Stop):
+        fit(settings, ratings, tmp_path / "cut", callbacks=[StopInEpoch()])
+    resumed = fit(settings, ratings, tmp_path / "cut")
+    assert resumed.metrics["epochs_run"] == 4
+    for x, y in zip(
+        weights(tmp_path / "whole/model.keras"),
+        weights(tmp_path / "cut/model.keras"),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(x, y)
+    for x, y in zip(whole.history, resumed.history, strict=True):
+        assert x["validation"] == y["validation"]
+        assert x["train"] == y["train"]
+
+
+def test_training_starts_at_the_mean_label(settings, ratings, tmp_path):
+    # Every label is 1,000 and nothing else is to be learnt: only a start at the mean
+    # can be near it after one epoch of small steps.
+    text = ratings["train"].read_text()
+    path = tmp_path / "far.jsonl"
+    rows = [json.loads(line) | {"label": 1000} for line in text.splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings |= {"epochs": 1, "learning_rate": 1e-6}
+    run = fit(settings, {"train": path}, tmp_path / "run")
+    assert run.metrics["train"]["mean_squared_error"] < 1.0
+
+
+def test_negatives_are_made_in_training_only(settings, ratings, tmp_path):
+    # All pairs are positive. Without negatives a model soon calls every pair positive;
+    # with 3 for each it must learn that 3 of 4 are not.
+    text = ratings["train"].read_text()
+    path = tmp_path / "positive.jsonl"
+    rows = [json.loads(line) | {"label": 1} for line in text.splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings |= {"output_layer": "softmax", "epochs": 1, "learning_rate": 1e-6}
+    channels = {"train": path, "validation": path}
+    plain = fit(settings, channels, tmp_path / "plain")
+    sampled = fit(settings | {"negative_sampling_rate": 3}, channels, tmp_path / "neg")
+    before, after = plain.metrics["train"], sampled.metrics["train"]
+    assert abs(before["accuracy"] - plain.metrics["validation"]["accuracy"]) < 0.02
+    # The same untrained model over 1 positive and 3 negatives.
+    share = before["accuracy"]
+    assert after["accuracy"] == pytest.approx((share + 3 * (1 - share)) / 4, abs=0.1)
+    assert sampled.metrics["validation"]["accuracy"] == pytest.approx(share, abs=0.02)
+
+
+def test_classification_reports_cross_entropy_and_accuracy(settings, ratings, tmp_path):
+    for path in ratings.values():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [row | {"label": int(row["label"] > 3)} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = fit(settings | {"output_layer": "softmax"}, ratings, tmp_path / "run")
+    pairs = o2v.read_pairs(ratings["test"], run.model.hyperparameters)
+    scores = run.model.predict(pairs.dataset(9), verbose=0).astype(np.float64)
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-6)
+    entropy = -np.log(scores[np.arange(50), pairs.labels]).mean()
+    accuracy = np.mean(scores.argmax(axis=1) == pairs.labels)
+    assert run.metrics["test"]["cross_entropy"] == pytest.approx(entropy, rel=1e-5)
+    assert run.metrics["test"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_divergence_is_told_as_such(settings, ratings, tmp_path):
+    settings |= {"optimizer": "sgd", "learning_rate": 1.0, "mlp_dim": 256, "epochs": 9}
+    settings |= {"enc_dim": 256, "mlp_layers": 4}
+    with pytest.raises(o2v.UserError, match=r"diverged; lower learning_rate"):
+        fit(settings, ratings, tmp_path / "run")
+
+
+def test_pretrained_embeddings_are_refused_not_ignored(settings, ratings, tmp_path):
+    settings |= {"enc0_pretrained_embedding_file": "glove.txt"}
+    with pytest.raises(o2v.UserError, match="enc0_pretrained_embedding_file"):
+        fit(settings, ratings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_has_both_curves_under_one_tag(settings, ratings, tmp_path):
+    run = fit(settings, ratings, tmp_path / "run")
+    for channel in ("train", "validation"):
+        found = {}
+        for path in (tmp_path / "run/tensorboard" / channel).iterdir():
+            for event in tf.compat.v1.train.summary_iterator(str(path)):
+                for value in event.summary.value:
+                    if value.tag == "mean_squared_error":
+                        found[event.step] = float(tf.make_ndarray(value.tensor))
+        expected = [record[channel]["mean_squared_error"] for record in run.history]
+        assert sorted(found) == [0, 1, 2]
+        assert [found[i] for i in range(3)] == pytest.approx(expected, rel=1e-6)
+
+
+def test_two_runs_in_one_directory_are_refused(settings, ratings, tmp_path):
+    class Intruder(keras.callbacks.Callback):
+        message = ""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            try:
+                fit(settings, ratings, tmp_path / "run")
+            except o2v.RunDirectoryError as error:
+                Intruder.message = str(error)
+
+    fit(settings | {"epochs": 1}, ratings, tmp_path / "run", callbacks=[Intruder()])
+    assert "another run is at work in this model_dir" in Intruder.message
+
+
+def test_a_model_whose_run_is_unknown_is_not_overwritten(settings, ratings, tmp_path):
+    fit(settings, ratings, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    with pytest.raises(o2v.RunDirectoryError, match=r"model\.keras"):
+        fit(settings, ratings, tmp_path / "run")
