@@ -68,7 +68,7 @@ def _malformed(line: bytes, error: Exception) -> str:
             f"ends in the middle of an object ({_tail(text)}); write each object on "
             "one line, or fetch the file again if it is truncated"
         )
-    if text == b"[" or (text.startswith(b"[") and text.endswith(b",")):
+    if text.startswith(b"["):
         return "is a JSON array; write JSON Lines, one object a line"
     return f"is not JSON: {error} ({_head(text)}); mend or remove the line"
 

@@ -98,7 +98,8 @@ class StackedBiLSTM(keras.layers.Layer):
         valid = mask(steps, lengths) > 0
         lowest = tf.constant(steps.dtype.min, steps.dtype)
         highest = tf.reduce_max(tf.where(valid, steps, lowest), axis=1)
-        return tf.where(lengths[:, tf.newaxis] > 0, highest, tf.zeros_like(highest))
+        encoded = tf.where(lengths[:, tf.newaxis] > 0, highest, 0.0)
+        return encoded[: vectors.nrows()]
 
     def compute_output_spec(
         self, vectors: Any, training: bool | None = None

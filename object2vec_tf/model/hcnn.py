@@ -96,7 +96,7 @@ class HierarchicalCNN(keras.layers.Layer):
             maxima.append(tf.reduce_max(steps, axis=1))
             if drop is not None:
                 steps = drop(steps, training=training)
-        return tf.concat(maxima, axis=1)
+        return tf.concat(maxima, axis=1)[: vectors.nrows()]
 
     def compute_output_spec(
         self, vectors: Any, training: bool | None = None

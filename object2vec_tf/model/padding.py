@@ -12,13 +12,15 @@ def pad(vectors: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
         vectors: RaggedTensor float ``[batch, (time), dim]``.
 
     Returns:
-        The dense tensor ``[batch, time, dim]`` with time at least 1 (a convolution over
-        no time at all returns its input unchanged), and the lengths ``[batch]``.
+        The dense tensor ``[rows, time, dim]`` and the lengths ``[rows]``. Rows and time
+        are at least 1, since in a graph a convolution over nothing returns its input,
+        channels and all, as it is: a batch of no rows gets one, to be cut off behind.
     """
-    lengths = vectors.row_lengths()
-    time = tf.reduce_max(tf.concat([lengths, [1]], axis=0))
+    rows = tf.maximum(vectors.nrows(), 1)
+    lengths = tf.concat([vectors.row_lengths(), [0]], axis=0)[:rows]
+    time = tf.maximum(tf.reduce_max(lengths), 1)
     dim = vectors.shape[-1]
-    shape = tf.stack([vectors.nrows(), time, tf.cast(dim, tf.int64)])
+    shape = tf.stack([rows, time, tf.cast(dim, tf.int64)])
     dense = tf.ensure_shape(vectors.to_tensor(shape=shape), [None, None, dim])
     return dense, lengths
 

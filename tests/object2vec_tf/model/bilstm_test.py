@@ -123,7 +123,7 @@ def test_the_seed_fixes_the_initial_weights_and_sets_the_directions_apart():
 
 
 def test_an_odd_width_is_refused():
-    with pytest.raises(ValueError, match="dim must be even.*dim=7"):
+    with pytest.raises(ValueError, match=r"dim must be even.*dim=7"):
         StackedBiLSTM(7)
 
 

@@ -6,9 +6,7 @@ import pytest
 from object2vec_tf.model.comparator import Comparator
 
 NAMES = ("hadamard", "concat", "abs_diff")
-CHOICES = [
-    order for size in (1, 2, 3) for order in itertools.permutations(NAMES, size)
-]
+CHOICES = [order for size in (1, 2, 3) for order in itertools.permutations(NAMES, size)]
 
 FIRST = np.array([[1, -2, 3], [0.5, 0, -1]], np.float32)
 SECOND = np.array([[4, 5, -6], [-1, 2, -1]], np.float32)

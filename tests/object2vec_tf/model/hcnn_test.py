@@ -110,7 +110,7 @@ def test_the_seed_fixes_the_initial_filters():
 
 
 def test_a_width_that_layers_do_not_divide_is_refused():
-    with pytest.raises(ValueError, match="divisible by layers.*dim=10 layers=4"):
+    with pytest.raises(ValueError, match=r"divisible by layers.*dim=10 layers=4"):
         HierarchicalCNN(10, 4)
 
 

@@ -72,9 +72,7 @@ def test_a_graph_draws_for_every_size_of_batch_and_anew_at_every_call(autograph)
     # Keras's fit traces without autograph, our loop with it.
     seeds = keras.random.SeedGenerator(2)
 
-    @tf.function(
-        autograph=autograph, input_signature=[tf.TensorSpec([], tf.int32)]
-    )
+    @tf.function(autograph=autograph, input_signature=[tf.TensorSpec([], tf.int32)])
     def partners(batch):
         return negative_partners(batch, 2, seeds)
 
@@ -132,7 +130,5 @@ def test_gradients_reach_every_use_of_an_encoding():
             keras.random.SeedGenerator(0),
         )
         loss = tf.reduce_sum(first) + 10 * tf.reduce_sum(second)
-    for gradient, expected in zip(
-        tape.gradient(loss, encodings), (3, 30), strict=True
-    ):
+    for gradient, expected in zip(tape.gradient(loss, encodings), (3, 30), strict=True):
         np.testing.assert_array_equal(gradient, np.full((3, 2), expected))

@@ -183,7 +183,9 @@ def test_the_comparator_takes_the_operators_of_the_hyperparameters():
     scores = network([np.float32([[1, 2, 3, 4]]), np.float32([[5, -6, 0.5, 8]])])
 
     # |2 + 6| and 3 * 0.5
-    np.testing.assert_allclose(np.log(scores[:, 0] / scores[:, 1]), [8 - 1.5], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.log(scores[:, 0] / scores[:, 1]), [8 - 1.5], rtol=1e-5
+    )
 
 
 def dropping(**values):

@@ -1,0 +1,140 @@
+"""Tests of object2vec_tf/data/channels.py: which files, and their bytes."""
+
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from object2vec_tf.data.channels import channel_files, open_file
+from object2vec_tf.errors import DataError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in (
+        "b.jsonl",
+        "a.jsonl",
+        "deep/er/c.jsonl",
+        "deep/d.txt",
+        ".hidden",
+        "_SUCCESS",
+        "deep/.git/config",
+        "_temporary/part-0",
+        "with,comma.jsonl",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path
+
+
+def names(root: Path, files: list[Path]) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in files]
+
+
+def test_a_file_is_itself(root: Path):
+    assert channel_files(root / "a.jsonl", "train") == [root / "a.jsonl"]
+    assert channel_files(str(root / "a.jsonl"), "train") == [root / "a.jsonl"]
+
+
+def test_a_directory_is_all_files_below_it_but_hidden_and_marker_files(root: Path):
+    assert names(root, channel_files(root, "train")) == [
+        "a.jsonl",
+        "b.jsonl",
+        "deep/d.txt",
+        "deep/er/c.jsonl",
+        "with,comma.jsonl",
+    ]
+
+
+def test_a_hidden_directory_that_is_named_is_read(root: Path):
+    found = channel_files(root / "deep/.git", "train")
+    assert names(root, found) == ["deep/.git/config"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("?.jsonl", ["a.jsonl", "b.jsonl"]),
+        ("**/c.jsonl", ["deep/er/c.jsonl"]),
+        ("deep/*", ["deep/d.txt"]),
+        ("with,comma.jsonl", ["with,comma.jsonl"]),
+    ],
+)
+def test_a_glob_matches_files_in_order_of_name(
+    root: Path, pattern: str, expected: list[str]
+):
+    assert names(root, channel_files(f"{root}/{pattern}", "train")) == expected
+
+
+def test_several_are_read_in_the_order_given(root: Path):
+    b, a, deep = root / "b.jsonl", root / "a.jsonl", root / "deep"
+    expected = ["b.jsonl", "deep/d.txt", "deep/er/c.jsonl", "a.jsonl"]
+    assert names(root, channel_files([b, deep, a], "train")) == expected
+    assert names(root, channel_files(f"{b}, {deep},{a},", "train")) == expected
+    assert names(root, channel_files([str(b), f"{deep},{a}"], "train")) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("", "no file given"),
+        (" , ", "no file given"),
+        ([], "no file given"),
+        ("/no/such.jsonl", "/no/such.jsonl: no such file or directory; check"),
+        ("/no/*.jsonl", r"/no/\*.jsonl: no file matches; check the path"),
+    ],
+)
+def test_nothing_there_is_an_error_that_names_the_channel(
+    source: str | list[str], problem: str
+):
+    with pytest.raises(DataError, match=f"^validation: {problem}"):
+        channel_files(source, "validation")
+
+
+def test_a_directory_of_marker_files_alone_is_an_error(tmp_path: Path):
+    (tmp_path / "_SUCCESS").touch()
+    with pytest.raises(DataError, match=r"^train: .*: the directory holds no data"):
+        channel_files(tmp_path, "train")
+
+
+TEXT = b"first\nsecond\n" * 50
+
+
+def zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def zstd_stream(data: bytes) -> bytes:
+    """A frame that does not tell its length, as a pipe writes it."""
+    target = io.BytesIO()
+    with zstandard.ZstdCompressor().stream_writer(target, closefd=False) as writer:
+        writer.write(data)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("plain.jsonl", TEXT),
+        ("one.gz", gzip.compress(TEXT)),
+        ("members.gz", gzip.compress(TEXT[:77]) + gzip.compress(TEXT[77:])),
+        ("one.zst", zstd(TEXT)),
+        ("frames.zst", zstd(TEXT[:77]) + zstd(TEXT[77:])),
+        ("streamed.zst", zstd_stream(TEXT[:77]) + zstd_stream(TEXT[77:])),
+    ],
+)
+def test_a_file_is_read_unpacked(tmp_path: Path, name: str, content: bytes):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with open_file(path) as stream:
+        assert stream.read() == TEXT
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.gz", "x.zst"])
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str):
+    path = tmp_path / name
+    with pytest.raises(DataError, match=f"{name}: cannot be opened: No such file"):
+        open_file(path)

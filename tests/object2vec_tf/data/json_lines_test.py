@@ -1,0 +1,315 @@
+"""Tests of object2vec_tf/data/json_lines.py: files of lines, good and bad.
+
+Expected rows come from json.loads; expected messages are written out.
+"""
+
+import gzip
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zstandard
+
+from object2vec_tf.data import json_lines
+from object2vec_tf.data.json_lines import BadLines, read_file
+from object2vec_tf.errors import DataError
+from object2vec_tf.hyperparameters import Hyperparameters
+
+SETTINGS: dict[str, Any] = {"enc0_max_seq_len": 3, "enc0_vocab_size": 100}
+SOFTMAX = Hyperparameters(**SETTINGS, num_classes=3)
+REGRESSION = Hyperparameters(**SETTINGS, output_layer="mean_squared_error")
+
+GOOD = b'{"label": 1, "in0": [1, 2], "in1": [3]}'
+GOOD_ROW = (1, [1, 2], [3])
+
+Row = tuple[float, list[int], list[int]]
+
+
+def read(
+    path: Path,
+    hyperparameters: Hyperparameters = SOFTMAX,
+    bad_lines: BadLines | None = None,
+) -> list[Row]:
+    rows: list[Row] = []
+    digest = hashlib.blake2b()
+    for block in read_file(path, hyperparameters, bad_lines or BadLines(0), digest):
+        sides = []
+        for column in (block.in0, block.in1):
+            assert column.values.dtype == np.int32
+            ends, values = column.row_splits.tolist(), column.values.tolist()
+            sides.append(
+                [values[a:b] for a, b in zip(ends, ends[1:], strict=False)],
+            )
+        assert ends[0] == 0
+        rows += zip(block.labels.tolist(), *sides, strict=True)
+    return rows
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        (GOOD + b"\n", [GOOD_ROW]),
+        (GOOD, [GOOD_ROW]),
+        (b"\xef\xbb\xbf" + GOOD + b"\n" + GOOD + b"\n", [GOOD_ROW] * 2),
+        (GOOD + b"\r\n" + GOOD + b"\r\n", [GOOD_ROW] * 2),
+        (b"\n\n" + GOOD + b"\n \t\r\n" + GOOD + b"\n\n", [GOOD_ROW] * 2),
+        (b'{"in0":[],"in1":[],"label":0}', [(0, [], [])]),
+        (b'{"in0":[0,99],"in1":[0],"label":2}', [(2, [0, 99], [0])]),
+        (b'  {"in1":[5],"label":1,"in0":[4]}  ', [(1, [4], [5])]),
+        (
+            b'{"x":{"label":9,"in0":"y"},"in0":[4],"y":[1.5,null,"z"],"in1":[5],'
+            b'"z":true,"label":1,"w":{}}',
+            [(1, [4], [5])],
+        ),
+        (rb'{"\u0069n0":[4],"in\u0031":[5],"la\u0062el":1}', [(1, [4], [5])]),
+        (b"", []),
+        (b"\n \n\r\n", []),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("block_bytes", [1, 7, 1 << 24])
+def test_what_is_right_is_read(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    rows: list[Row],
+    block_bytes: int,
+):
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
+    assert read(write(tmp_path / "x.jsonl", content)) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "problem"),
+    [
+        (b'{"label":1,"in0":[1,100],"in1":[1]}', 1, "in0[1] is 100, not below"),
+        (b'{"label":1,"in0":[1],"in1":[-1]}', 1, "in1[0] is -1, expected"),
+        (b'{"label":3,"in0":[1],"in1":[1]}', 1, "label is 3, expected"),
+        (b'{"label":-1,"in0":[1],"in1":[1]}', 1, "label is -1, expected"),
+        (b'{"label":1.0,"in0":[1],"in1":[1]}', 1, "label is 1.0, expected"),
+        (b'{"label":true,"in0":[1],"in1":[1]}', 1, "label is true, expected"),
+        (b'{"in0":[1],"in1":[1]}', 1, "field label is missing"),
+        (b'{"label":1,"in1":[1]}', 1, "field in0 is missing"),
+        (b'{"label":1,"in0":[1],"in1":null}', 1, "in1 is null, expected"),
+        (b'{"label":1,"in0":[1],"in1":3}', 1, "in1 is 3, expected"),
+        (b'{"label":1,"in0":[1,null],"in1":[1]}', 1, "in0[1] is null, expected"),
+        (b'{"label":1,"in0":[1.0],"in1":[1]}', 1, "in0[0] is 1.0, expected"),
+        (b'{"label":1,"in0":["1"],"in1":[1]}', 1, 'in0[0] is "1", expected'),
+        (b'{"label":1,"in0":[true],"in1":[1]}', 1, "in0[0] is true, expected"),
+        (b'{"label":1,"in0":[[1]],"in1":[1]}', 1, "in0[0] is [1], expected"),
+        *(
+            (
+                b'{"label":1,"in0":[%d],"in1":[1]}' % number,
+                1,
+                f"in0[0] is {number}, not below enc0_vocab_size=100",
+            )
+            for number in (2**31, 2**32 + 5, 2**63, 2**64, 2**64 + 5)
+        ),
+        (b"[" + GOOD + b", " + GOOD + b"]", 1, "is a JSON array, expected one object"),
+        (b"[\n" + GOOD + b",\n" + GOOD + b"\n]", 1, "is a JSON array; write JSON L"),
+        (GOOD + b"\n" + GOOD[:20], 2, "ends in the middle of an object"),
+        (GOOD + b"\n" + GOOD + GOOD, 2, "is not JSON: "),
+        (GOOD + b" " + GOOD + b"\n\n", 1, "is not JSON: "),
+        (b"\n" + GOOD + b"\n" + GOOD + GOOD + b"\n", 3, "is not JSON: "),
+        (b'{"label":1,\n"in0":[1],"in1":[1]}', 1, "ends in the middle of an object"),
+        (
+            GOOD + GOOD + b'\n{"label":1,\n"in0":[1],"in1":[1]}',
+            1,
+            "is not JSON: ",
+        ),
+        (GOOD + b"\n" + GOOD + b"\0\n" + GOOD, 2, "holds a NUL byte"),
+        (b"\0" * 100, 1, "holds a NUL byte"),
+        (GOOD.decode().encode("utf-16"), 1, "starts with a UTF-16 byte order mark"),
+        (GOOD + b"\nnot json\n", 2, "is not JSON: "),
+        (GOOD + b"\nnull\n", 2, "is null, expected one object"),
+    ],
+    ids=repr,
+)
+def test_what_is_wrong_is_told_with_file_and_line(
+    tmp_path: Path, content: bytes, line: int, problem: str
+):
+    path = write(tmp_path / "x.jsonl", content)
+    with pytest.raises(DataError) as raised:
+        read(path)
+    assert str(raised.value).startswith(f"{path}:{line}: {problem}")
+    assert str(raised.value).endswith(" (--max_bad_lines=N skips up to N such lines)")
+
+
+@pytest.mark.parametrize("label", ["NaN", "Infinity", "1e400", "1e39", '"1"', "true"])
+def test_a_label_that_is_no_finite_number_is_told(tmp_path: Path, label: str):
+    bad = f'{{"label": {label}, "in0": [1], "in1": [1]}}'.encode()
+    path = write(tmp_path / "x.jsonl", GOOD + b"\n" + bad)
+    with pytest.raises(DataError) as raised:
+        read(path, REGRESSION)
+    assert str(raised.value).startswith(f"{path}:2: label is ")
+    assert ", expected a finite number" in str(raised.value)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 50, 1000, 1 << 24])
+def test_the_line_number_counts_blank_lines_and_earlier_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+):
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
+    before = b"\xef\xbb\xbf" + (GOOD + b"\n\n \r\n") * 30
+    bad = b'{"label":1,"in0":[1],"in1":[7,100]}'
+    path = write(tmp_path / "x.jsonl", before + bad + b"\n" + GOOD)
+    with pytest.raises(DataError) as raised:
+        read(path)
+    assert str(raised.value).startswith(f"{path}:91: in1[1] is 100, not below")
+
+
+def test_labels_are_typed_by_the_output_layer(tmp_path: Path):
+    path = write(tmp_path / "x.jsonl", GOOD)
+    for hyperparameters, dtype in ((SOFTMAX, np.int64), (REGRESSION, np.float32)):
+        (block,) = read_file(path, hyperparameters, BadLines(0), hashlib.blake2b())
+        assert block.labels.dtype == dtype
+
+
+def test_bad_lines_within_the_budget_are_left_out_and_told(tmp_path: Path):
+    content = b"\n".join([GOOD, b"x", b"", b'{"label":0,"in0":[],"in1":[]}', b"{}"])
+    path = write(tmp_path / "x.jsonl", content)
+    bad_lines = BadLines(2)
+    assert read(path, bad_lines=bad_lines) == [GOOD_ROW, (0, [], [])]
+    first, second = bad_lines.messages
+    assert first.startswith(f"{path}:2: is not JSON: ")
+    assert second.startswith(f"{path}:5: field label is missing")
+
+
+def test_one_bad_line_beyond_the_budget_is_an_error_that_tells_all(tmp_path: Path):
+    path = write(tmp_path / "x.jsonl", b"null\n" + GOOD + b"\n{}\n12\n")
+    with pytest.raises(DataError) as raised:
+        read(path, bad_lines=BadLines(2))
+    first, *others = str(raised.value).splitlines()
+    assert first.startswith(f"{path}:4: is a number, expected one object")
+    assert "this is bad line 3 of the channel, and --max_bad_lines is 2" in first
+    assert [other.strip().split(": ")[0] for other in others] == [
+        f"{path}:1",
+        f"{path}:3",
+    ]
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 24])
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_compressed_members_are_read_as_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, block_bytes: int
+):
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
+    compress = gzip.compress if suffix == "gz" else zstandard.compress
+    text = (GOOD + b"\n") * 20
+    content = compress(text[:333]) + compress(text[333:])
+    path = write(tmp_path / f"x.jsonl.{suffix}", content)
+    assert read(path) == [GOOD_ROW] * 20
+
+
+def packed(suffix: str) -> bytes:
+    lines = "".join(
+        json.dumps({"label": 1, "in0": [i % 97], "in1": [i * i % 89]}) + "\n"
+        for i in range(2000)
+    )
+    compress = gzip.compress if suffix == "gz" else zstandard.compress
+    return compress(lines.encode())
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 24])
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_truncated_compressed_file_is_an_error_that_names_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+    kept: float,
+    block_bytes: int,
+):
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
+    content = packed(suffix)
+    path = write(tmp_path / f"x.{suffix}", content[: int(len(content) * kept)])
+    with pytest.raises(DataError, match=f"x.{suffix}") as raised:
+        read(path)
+    assert str(raised.value).startswith(f"{path}: cannot be read to its end: ")
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_a_compressed_file_without_its_last_bytes_is_an_error(
+    tmp_path: Path, suffix: str
+):
+    path = write(tmp_path / f"x.{suffix}", packed(suffix)[:-3])
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_a_file_that_is_not_compressed_as_its_name_says_is_named(
+    tmp_path: Path, suffix: str
+):
+    path = write(tmp_path / f"x.{suffix}", (GOOD + b"\n") * 20)
+    with pytest.raises(DataError, match=f"x.{suffix}: cannot be read to its end"):
+        read(path)
+
+
+def test_the_digest_is_of_the_unpacked_bytes(tmp_path: Path):
+    text = b"\xef\xbb\xbf" + GOOD + b"\r\n\n" + GOOD
+    digests = []
+    for name, content in (("x.jsonl", text), ("x.gz", gzip.compress(text))):
+        digest = hashlib.blake2b()
+        path = write(tmp_path / name, content)
+        assert len(list(read_file(path, SOFTMAX, BadLines(0), digest))) == 1
+        digests.append(digest.hexdigest())
+    assert digests == [hashlib.blake2b(text).hexdigest()] * 2
+
+
+def random_line(source: random.Random, regression: bool) -> str:
+    """A well-formed line: fields in any order, extra ones, spaces, escaped keys."""
+    label = source.choice([source.uniform(-9, 9), 3, -1e-7, 2.5e8])
+    fields = {
+        "label": label if regression else source.randrange(3),
+        "in0": [source.randrange(100) for _ in range(source.randrange(6))],
+        "in1": [source.randrange(100) for _ in range(source.randrange(3))],
+    }
+    extras: list[Any] = [None, True, -1.5e3, 'quo"te\\', "über\n", {"in0": [1.5]}, []]
+    for name in source.sample(["id", "labels", "in2", "", "ключ"], source.randrange(4)):
+        fields[name] = source.choice(extras)
+    items = list(fields.items())
+    source.shuffle(items)
+    text = json.dumps(
+        dict(items),
+        ensure_ascii=source.random() < 0.5,
+        separators=source.choice([(",", ":"), (", ", ": "), (" ,\t", " : ")]),
+    )
+    if source.random() < 0.3:
+        text = text.replace('"in0"', '"\\u0069n0"', 1)
+    return source.choice(["", " "]) + text + source.choice(["", " ", "\r"])
+
+
+@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("block_bytes", [1, 64, 1009, 1 << 24])
+def test_random_lines_are_read_as_json_loads_reads_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    block_bytes: int,
+    regression: bool,
+):
+    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
+    source = random.Random(block_bytes + regression)
+    lines = [random_line(source, regression) for _ in range(300)]
+    with_blanks = [
+        text for line in lines for text in (line, *[""] * (source.random() < 0.1))
+    ]
+    path = write(tmp_path / "x.jsonl", "\n".join(with_blanks).encode())
+    pairs = [json.loads(line) for line in lines]
+    labels = [pair["label"] for pair in pairs]
+    if regression:
+        labels = np.array(labels, np.float32).tolist()
+    expected = [
+        (label, pair["in0"], pair["in1"])
+        for label, pair in zip(labels, pairs, strict=True)
+    ]
+    assert read(path, REGRESSION if regression else SOFTMAX) == expected

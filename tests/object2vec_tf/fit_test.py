@@ -1,0 +1,168 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import object2vec_tf as o2v
+
+
+def command(settings, channels, model_dir, *more):
+    flags = {**settings, **channels, "model_dir": model_dir}
+    return [
+        sys.executable,
+        "-m",
+        "object2vec_tf.fit",
+        *(f"--{name}={value}" for name, value in flags.items()),
+        *more,
+    ]
+
+
+def files(directory):
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_package_attribute_fit_stays_the_function():
+    import importlib
+
+    module = importlib.import_module("object2vec_tf.fit")
+    assert callable(module.main)
+    assert o2v.fit is module.fit
+
+
+def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
+    settings, ratings, tmp_path
+):
+    settings |= {"epochs": 60, "dropout": 0.2, "early_stopping_patience": 5}
+    settings |= {"early_stopping_tolerance": 1e-6, "learning_rate": 0.001}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    killed = subprocess.Popen(
+        command(settings, ratings, tmp_path / "killed"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    checkpoint = tmp_path / "killed/checkpoints/epoch-0003"
+    deadline = time.monotonic() + 240
+    while not checkpoint.exists():
+        assert killed.poll() is None, killed.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    killed.stderr.close()
+    assert not (tmp_path / "killed/metrics.json").exists()
+
+    outputs = {}
+    for name in ("killed", "whole"):
+        done = subprocess.run(
+            command(settings, ratings, tmp_path / name),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        outputs[name] = done.stdout
+    assert "resumed behind epoch" in outputs["killed"]
+    assert "resumed" not in outputs["whole"]
+    a, b = (
+        keras.models.load_model(tmp_path / name / "model.keras")
+        for name in ("killed", "whole")
+    )
+    for x, y in zip(a.variables, b.variables, strict=True):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+    histories = [
+        [
+            json.loads(line)
+            for line in (tmp_path / name / "history.jsonl").read_text().splitlines()
+        ]
+        for name in ("killed", "whole")
+    ]
+    assert [r["validation"] for r in histories[0]] == [
+        r["validation"] for r in histories[1]
+    ]
+
+
+def test_bad_data_exits_2_with_one_message_and_leaves_the_earlier_run_alone(
+    settings, ratings, tmp_path
+):
+    o2v.fit(o2v.Hyperparameters(**settings), **ratings, model_dir=tmp_path / "run")
+    before = files(tmp_path / "run")
+    lines = ratings["train"].read_text().splitlines()
+    lines[122] = '{"in0": [3], "in1": [30], "label": 2.5}'
+    ratings["train"].write_text("\n".join(lines) + "\n")
+    for more in ((), ("--overwrite",)):
+        done = subprocess.run(
+            command(settings, ratings, tmp_path / "run", *more),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"error: {ratings['train']}:123: in1[0] is 30, not below "
+            "enc1_vocab_size=30; mend the id or raise enc1_vocab_size "
+            "(--max_bad_lines=N skips up to N such lines)\n"
+        )
+        assert files(tmp_path / "run") == before
+
+
+GOOD = '{"in0": [1], "in1": [2], "label": 3}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "what"),
+    [
+        (GOOD + '{"in0": [1], "label": 3}\n', ":2", "field in1 is missing"),
+        (GOOD + '{"in0": [1], "in1": null, "label": 3}\n', ":2", "in1 is null"),
+        (GOOD + '{"in0": [1.5], "in1": [2], "label": 3}\n', ":2", "in0[0] is 1.5"),
+        (GOOD + '{"in0": [-1], "in1": [2], "label": 3}\n', ":2", "in0[0] is -1"),
+        (GOOD + '{"in0": [20], "in1": [2], "label": 3}\n', ":2", "in0[0] is 20"),
+        (GOOD + '{"in0": [1], "in1": [2], "label": 1e39}\n', ":2", "label is 1e+39"),
+        (
+            GOOD + '{"in0": [9223372036854775808], "in1": [2], "label": 3}\n',
+            ":2",
+            "2036",
+        ),
+        (GOOD + '{"in0": [[1]], "in1": [2], "label": 3}\n', ":2", "in0[0] is [1]"),
+        (GOOD + '{"in0": [1], "in1": [2', ":2", "ends in the middle of an object"),
+        (f"[{GOOD}]", ":1", "JSON array"),
+        ("", "", "holds no pairs"),
+    ],
+)
+def test_no_kind_of_bad_data_touches_an_earlier_run(
+    settings, ratings, tmp_path, content, place, what
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.keras").write_bytes(b"precious")
+    before = files(run)
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(content)
+    channels = {**ratings, "validation": bad}
+    with pytest.raises(o2v.DataError) as error:
+        o2v.fit(
+            o2v.Hyperparameters(**settings), **channels, model_dir=run, overwrite=True
+        )
+    assert f"{bad}{place}: " in str(error.value)
+    assert what in str(error.value)
+    assert files(run) == before
+
+
+def test_a_model_dir_that_cannot_be_made_is_told(settings, ratings, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(o2v.RunDirectoryError, match="model_dir cannot be written"):
+        o2v.fit(
+            o2v.Hyperparameters(**settings), **ratings, model_dir=tmp_path / "file/run"
+        )

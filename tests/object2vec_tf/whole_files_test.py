@@ -1,0 +1,49 @@
+import stat
+
+import pytest
+
+from object2vec_tf.whole_files import whole_directory, whole_file, write_whole
+
+
+def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "a.json"
+    write_whole(path, "old")
+    with pytest.raises(RuntimeError), whole_file(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        raise RuntimeError
+    assert path.read_text() == "old"
+    write_whole(path, "new")
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_the_temporary_file_keeps_the_suffix(tmp_path):
+    with whole_file(tmp_path / "model.keras") as temporary:
+        assert temporary.suffix == ".keras"
+        temporary.write_bytes(b"1")
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "1"
+    with pytest.raises(RuntimeError), whole_directory(path) as temporary:
+        (temporary / "a").write_text("half")
+        assert not path.exists()
+        raise RuntimeError
+    assert list((tmp_path / "deep").iterdir()) == []
+    with whole_directory(path) as temporary:
+        (temporary / "b").mkdir()
+        (temporary / "b" / "c").write_text("whole")
+    assert (path / "b" / "c").read_text() == "whole"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+def test_a_directory_that_is_there_is_not_replaced(tmp_path):
+    path = tmp_path / "1"
+    path.mkdir()
+    (path / "held").write_text("held")
+    with pytest.raises(OSError, match="not empty"), whole_directory(path) as temporary:
+        (temporary / "a").write_text("a")
+    assert (path / "held").read_text() == "held"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
