@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import zstandard
 
@@ -18,6 +18,7 @@ Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 # Marker files that Spark, Finder and editors leave in a directory of data.
 _MARKERS = (".", "_")
+_CHUNK_BYTES = 1 << 20
 
 
 def channel_files(source: Source, channel: str) -> list[Path]:
@@ -78,10 +79,41 @@ def open_file(path: Path) -> BinaryIO:
         if path.suffix == ".gz":
             return cast(BinaryIO, gzip.open(path, "rb"))
         if path.suffix == ".zst":
-            reader = zstandard.ZstdDecompressor().stream_reader(
-                path.open("rb"), read_across_frames=True
-            )
-            return io.BufferedReader(cast(io.RawIOBase, reader), 1 << 20)
+            return io.BufferedReader(_Zstd(path.open("rb")), _CHUNK_BYTES)
         return path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be opened: {error.strerror}") from error
+
+
+class _Zstd(io.RawIOBase):
+    """The unpacked bytes of a ``.zst`` file of any number of frames.
+
+    zstandard's own stream_reader takes a file that was cut short for a whole one.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._packed = self._unpacked = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        while not self._unpacked:
+            self._packed = self._packed or self._file.read(_CHUNK_BYTES)
+            if not self._packed:
+                if self._frame:
+                    raise EOFError("it ends in the middle of a zstd frame")
+                return 0
+            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._unpacked = frame.decompress(self._packed)
+            self._frame = None if frame.eof else frame
+            self._packed = frame.unused_data if frame.eof else b""
+        size = min(len(target), len(self._unpacked))
+        target[:size], self._unpacked = self._unpacked[:size], self._unpacked[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

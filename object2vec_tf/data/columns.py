@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,6 +60,13 @@ class RaggedColumn:
         )
         kept = self.values[position < max_len]
         return RaggedColumn(kept, _splits(np.minimum(lengths, max_len))), cut
+
+    @staticmethod
+    def from_rows(rows: Sequence[Sequence[int]]) -> RaggedColumn:
+        """Returns lists of token ids as a column."""
+        lengths = np.array([len(row) for row in rows], np.int64)
+        values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
+        return RaggedColumn(values, _splits(lengths))
 
     @staticmethod
     def concatenate(columns: Sequence[RaggedColumn]) -> RaggedColumn:

@@ -87,7 +87,7 @@ def test_a_valid_value_becomes_typed(kind: Kind, value: object, expected: object
     ],
 )
 def test_any_other_value_is_refused_and_shown(kind: Kind, value: object):
-    with pytest.raises(ValueError, match="^expected ") as raised:
+    with pytest.raises(ValueError, match=r"^expected ") as raised:
         kind.parse(value)
     assert str(raised.value) == f"expected {kind.valid}, got {value!r}"
 

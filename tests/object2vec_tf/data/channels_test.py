@@ -115,6 +115,10 @@ def zstd_stream(data: bytes) -> bytes:
     return target.getvalue()
 
 
+# A frame of the user's own, which readers must skip (RFC 8878, 3.1.2).
+SKIPPED = b"\x50\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc"
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -123,6 +127,7 @@ def zstd_stream(data: bytes) -> bytes:
         ("members.gz", gzip.compress(TEXT[:77]) + gzip.compress(TEXT[77:])),
         ("one.zst", zstd(TEXT)),
         ("frames.zst", zstd(TEXT[:77]) + zstd(TEXT[77:])),
+        ("skipped.zst", SKIPPED + zstd(TEXT) + SKIPPED),
         ("streamed.zst", zstd_stream(TEXT[:77]) + zstd_stream(TEXT[77:])),
     ],
 )

@@ -1,5 +1,7 @@
 """Tests of object2vec_tf/data/columns.py against plain lists of lists."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ def as_lists(ragged: RaggedColumn) -> list[list[int]]:
     assert ragged.row_splits.dtype == np.int64
     ends = ragged.row_splits.tolist()
     values = ragged.values.tolist()
-    return [values[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [values[a:b] for a, b in itertools.pairwise(ends)]
 
 
 def test_a_column_knows_its_rows_and_their_lengths():
@@ -55,6 +57,11 @@ def test_truncate_cuts_long_rows_and_counts_them(max_len: int, cut: int):
     truncated, count = column(ROWS).truncate(max_len)
     assert as_lists(truncated) == [row[:max_len] for row in ROWS]
     assert count == cut
+
+
+@pytest.mark.parametrize("rows", [ROWS, [], [[]]], ids=str)
+def test_from_rows_takes_lists(rows: list[list[int]]):
+    assert as_lists(RaggedColumn.from_rows(rows)) == rows
 
 
 def test_concatenate_puts_rows_one_after_the_other():

@@ -5,6 +5,7 @@ Expected rows come from json.loads; expected messages are written out.
 
 import gzip
 import hashlib
+import itertools
 import json
 import random
 from pathlib import Path
@@ -42,7 +43,7 @@ def read(
             assert column.values.dtype == np.int32
             ends, values = column.row_splits.tolist(), column.values.tolist()
             sides.append(
-                [values[a:b] for a, b in zip(ends, ends[1:], strict=False)],
+                [values[a:b] for a, b in itertools.pairwise(ends)],
             )
         assert ends[0] == 0
         rows += zip(block.labels.tolist(), *sides, strict=True)
@@ -71,6 +72,25 @@ def write(path: Path, content: bytes) -> Path:
             [(1, [4], [5])],
         ),
         (rb'{"\u0069n0":[4],"in\u0031":[5],"la\u0062el":1}', [(1, [4], [5])]),
+        *(
+            (b'{%s,"in0":[4],"in1":[5],"label":1}' % extra, [(1, [4], [5])])
+            for extra in (
+                b'"labels":2',
+                b'"labels":[]',
+                b'"label_id":2',
+                b'"in0_":[7]',
+                b'"in0x":"text"',
+                b'"in10":[7]',
+                rb'"\u006Cabel\u0073":2',
+                rb'"label\u0000":2',
+                b'"lab":2,"in":[7],"":3',
+                b'"x":"label it"',
+            )
+        ),
+        (
+            b'{"labels":0,"in0":[4],"in1":[5],"label":1}\n' + GOOD,
+            [(1, [4], [5]), GOOD_ROW],
+        ),
         (b"", []),
         (b"\n \n\r\n", []),
     ],
@@ -99,6 +119,8 @@ def test_what_is_right_is_read(
         (b'{"label":true,"in0":[1],"in1":[1]}', 1, "label is true, expected"),
         (b'{"in0":[1],"in1":[1]}', 1, "field label is missing"),
         (b'{"label":1,"in1":[1]}', 1, "field in0 is missing"),
+        (b'{"labels":1,"in0":[1],"in1":[1]}', 1, "field label is missing"),
+        (b'{"label":1,"in01":[1],"in1":[1]}', 1, "field in0 is missing"),
         (b'{"label":1,"in0":[1],"in1":null}', 1, "in1 is null, expected"),
         (b'{"label":1,"in0":[1],"in1":3}', 1, "in1 is 3, expected"),
         (b'{"label":1,"in0":[1,null],"in1":[1]}', 1, "in0[1] is null, expected"),
@@ -122,7 +144,7 @@ def test_what_is_right_is_read(
         (b"\n" + GOOD + b"\n" + GOOD + GOOD + b"\n", 3, "is not JSON: "),
         (b'{"label":1,\n"in0":[1],"in1":[1]}', 1, "ends in the middle of an object"),
         (
-            GOOD + GOOD + b'\n{"label":1,\n"in0":[1],"in1":[1]}',
+            GOOD + GOOD + b'\n{"label":1,\n"in0":[1],"in1":[1]}\n',
             1,
             "is not JSON: ",
         ),
@@ -261,7 +283,7 @@ def test_the_digest_is_of_the_unpacked_bytes(tmp_path: Path):
     for name, content in (("x.jsonl", text), ("x.gz", gzip.compress(text))):
         digest = hashlib.blake2b()
         path = write(tmp_path / name, content)
-        assert len(list(read_file(path, SOFTMAX, BadLines(0), digest))) == 1
+        assert list(read_file(path, SOFTMAX, BadLines(0), digest))
         digests.append(digest.hexdigest())
     assert digests == [hashlib.blake2b(text).hexdigest()] * 2
 

@@ -159,11 +159,12 @@ def test_long_rows_are_cut_and_counted_by_side_and_empty_ones_counted(tmp_path: 
         (1, [], [1, 2, 3, 4]),
         (0, [], []),
         (0, [9] * 50, [7, 8, 9]),
+        (1, [4], [5]),
     ]
     pairs = read_pairs(write(tmp_path / "x.jsonl", rows), SOFTMAX)
     assert pairs.report.truncated == {"in0": 2, "in1": 3}
     assert pairs.report.empty == {"in0": 2, "in1": 1}
-    assert batches(pairs.dataset(5)) == [
+    assert batches(pairs.dataset(6)) == [
         [(label, in0[:4], in1[:2]) for label, in0, in1 in rows]
     ]
 

@@ -91,6 +91,7 @@ def test_a_graph_encodes_batches_of_any_shape(name):
     traced = tf.function(
         network, input_signature=[tf.RaggedTensorSpec([None, None], tf.int64)]
     )
+    assert traced(ragged([])).shape == (0, 8)
     for rows in (OBJECTS, [[]], [[1]]):
         np.testing.assert_allclose(
             traced(ragged(rows)), network(ragged(rows)), rtol=0, atol=1e-6
