@@ -31,7 +31,7 @@ demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
 	$(BIN)/python tools/nearest_titles.py --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
 
 results: data ## Train the recipes of the README's table, five seeds each (an hour)
-	$(BIN)/python tools/benchmarks/results.py --data=$(MOVIELENS)
+	$(BIN)/python tools/benchmarks/results.py
 
 lint: $(VENV)/test ## Check style
 	$(BIN)/ruff check .

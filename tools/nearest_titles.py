@@ -65,17 +65,24 @@ def newest_version(directory: Path) -> Path:
     return max(versions, key=lambda entry: int(entry.name))
 
 
+def _required(flag: flags.FlagHolder[str | None]) -> Path:
+    if not flag.value:
+        raise UserError(f"--{flag.name} is required; see --help")
+    path = Path(flag.value)
+    if not path.exists():
+        raise UserError(f"--{flag.name}: {path}: no such file or directory")
+    return path
+
+
 def main() -> None:
     """Runs the command."""
     import tensorflow as tf
 
-    for flag in (MODEL, ITEMS, TITLES):
-        if not flag.value:
-            raise UserError(f"--{flag.name} is required; see --help")
-    titles = Path(TITLES.value).read_text(encoding="utf-8").splitlines()
-    lines = Path(ITEMS.value).read_bytes().splitlines()
+    model_dir, items_path, titles_path = map(_required, (MODEL, ITEMS, TITLES))
+    titles = titles_path.read_text(encoding="utf-8").splitlines()
+    lines = items_path.read_bytes().splitlines()
     items = [msgspec.json.decode(line)["in1"] for line in lines]
-    model = tf.saved_model.load(str(newest_version(Path(MODEL.value))))
+    model = tf.saved_model.load(str(newest_version(model_dir)))
     vectors = embed(model.signatures["embed_enc1"], items)
     print(f"{len(items):,} titles embedded, {vectors.shape[1]} numbers each")
     for title in OF.value:

@@ -5,13 +5,29 @@ import pytest
 from object2vec_tf.whole_files import whole_directory, whole_file, write_whole
 
 
+class Broken(Exception):
+    """Ends a write half-way."""
+
+
+def write_half(path, held):
+    with whole_file(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == held
+        raise Broken
+
+
+def fill_half(path):
+    with whole_directory(path) as temporary:
+        (temporary / "a").write_text("half")
+        assert not path.exists()
+        raise Broken
+
+
 def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path):
     path = tmp_path / "a.json"
     write_whole(path, "old")
-    with pytest.raises(RuntimeError), whole_file(path) as temporary:
-        temporary.write_text("half")
-        assert path.read_text() == "old"
-        raise RuntimeError
+    with pytest.raises(Broken):
+        write_half(path, "old")
     assert path.read_text() == "old"
     write_whole(path, "new")
     assert path.read_text() == "new"
@@ -27,10 +43,8 @@ def test_the_temporary_file_keeps_the_suffix(tmp_path):
 
 def test_a_directory_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "deep" / "1"
-    with pytest.raises(RuntimeError), whole_directory(path) as temporary:
-        (temporary / "a").write_text("half")
-        assert not path.exists()
-        raise RuntimeError
+    with pytest.raises(Broken):
+        fill_half(path)
     assert list((tmp_path / "deep").iterdir()) == []
     with whole_directory(path) as temporary:
         (temporary / "b").mkdir()
