@@ -14,6 +14,10 @@ from object2vec_tf.model.hcnn import HierarchicalCNN
 from object2vec_tf.model.pooled_embedding import PooledEmbedding
 from object2vec_tf.model.token_embedding import TokenEmbedding
 
+# Token vectors that are the encoding itself start short: at the settings of AWS's
+# MovieLens notebook, held-out loss is 0.850 to 0.874 at 0.3 and 0.866 to 0.881 at 1.
+_POOLED_SCALE = 0.3
+
 # Layers take the seeds from theirs upwards, so seeds stand this far apart.
 _SEED_STRIDE = 1000
 
@@ -32,9 +36,11 @@ def token_embedding(
 ) -> TokenEmbedding:
     """Returns the token embedding of encoder 0 or 1."""
     tied = hyperparameters.tied_token_embedding_weight
+    pooled = hyperparameters.network(encoder) == "pooled_embedding"
     return TokenEmbedding(
         hyperparameters.of_encoder(encoder, "vocab_size"),
         hyperparameters.of_encoder(encoder, "token_embedding_dim"),
+        scale=_POOLED_SCALE if pooled else 1.0,
         seed=seed,
         name="token_embedding" if tied else f"token_embedding{encoder}",
     )

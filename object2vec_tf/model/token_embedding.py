@@ -20,21 +20,28 @@ class TokenEmbedding(keras.layers.Layer):
     Args:
         vocab_size: Number of vectors.
         dim: Width of a vector.
-        seed: Seed of the initial vectors, uniform in ``[-1, 1] / dim**0.5``, so that
-            a vector's expected squared length is 1/3 whatever its width.
+        scale: Initial vectors are uniform in ``[-scale, scale] / dim**0.5``, so that
+            their length does not depend on their width.
+        seed: Seed of the initial vectors.
     """
 
     def __init__(
-        self, vocab_size: int, dim: int, seed: int | None = None, **kwargs: Any
+        self,
+        vocab_size: int,
+        dim: int,
+        scale: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.vocab_size = vocab_size
         self.dim = dim
+        self.scale = scale
         self.seed = seed
 
     def build(self, input_shape: Any) -> None:
         """Creates the table ``[vocab_size, dim]``."""
-        limit = self.dim**-0.5
+        limit = self.scale * self.dim**-0.5
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.vocab_size, self.dim),
@@ -63,5 +70,10 @@ class TokenEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        own = {"vocab_size": self.vocab_size, "dim": self.dim, "seed": self.seed}
-        return {**super().get_config(), **own}
+        return {
+            **super().get_config(),
+            "vocab_size": self.vocab_size,
+            "dim": self.dim,
+            "scale": self.scale,
+            "seed": self.seed,
+        }

@@ -1,0 +1,47 @@
+"""The flagfiles in examples/ are whole and mean what they say."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from object2vec_tf.flags import hyperparameters_from_flags
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.flags"))
+
+
+def hyperparameters_of(path):
+    values = copy.deepcopy(flags.FLAGS)
+    values.unparse_flags()
+    values(["fit", f"--flagfile={path}"])
+    return hyperparameters_from_flags(values)
+
+
+@pytest.mark.filterwarnings("ignore:Inconsistent enc_dim:UserWarning")
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_valid_and_says_what_to_expect(path):
+    hyperparameters_of(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = [line for line in lines if line.startswith("#")]
+    assert any(f"--flagfile=examples/{path.name}" in line for line in head)
+    assert any(line.startswith("# Expect:") for line in head)
+
+
+@pytest.mark.filterwarnings("ignore:Inconsistent enc_dim:UserWarning")
+def test_the_aws_examples_are_the_notebooks_settings():
+    folder = EXAMPLES[0].parent
+    rating = hyperparameters_of(folder / "movielens_rating_aws.flags")
+    shown = (rating.enc_dim, rating.mlp_layers, rating.mlp_dim, rating.mlp_activation)
+    assert shown == (1024, 1, 256, "tanh")
+    assert (rating.learning_rate, rating.mini_batch_size) == (0.001, 64)
+    recommendation = hyperparameters_of(folder / "movielens_recommendation_aws.flags")
+    shown = (recommendation.enc_dim, recommendation.mlp_dim)
+    assert shown == (2048, 1024)
+    assert recommendation.mini_batch_size == 2048
+    for hyperparameters in (rating, recommendation):
+        assert hyperparameters.optimizer == "adam"
+        assert hyperparameters.epochs == 20
+        assert hyperparameters.weight_decay == 0
+        assert hyperparameters.dropout == 0
+        assert hyperparameters.token_embedding_storage_type == "dense"

@@ -1,0 +1,81 @@
+"""The wheel, installed outside the checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+SCRIPT = """
+import object2vec_tf as o2v, export, pathlib, sys
+here = pathlib.Path(o2v.__file__).resolve()
+assert pathlib.Path(sys.prefix).resolve() in here.parents, here
+hyperparameters = o2v.Hyperparameters(
+    enc0_network="pooled_embedding", enc0_max_seq_len=2, enc0_vocab_size=5, enc_dim=4,
+    mlp_dim=4, epochs=1,
+)
+pathlib.Path("train.jsonl").write_text('{"in0": [1], "in1": [2, 3], "label": 1}\\n' * 9)
+run = o2v.fit(hyperparameters, train="train.jsonl", model_dir="run", verbose=False)
+print(run.metrics["rows"], export.export_saved_model(run.model, "served").name)
+"""
+
+
+def run(command, cwd):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"]
+    run([*pip, "--disable-pip-version-check", "--wheel-dir", out, ROOT], out)
+    (path,) = out.glob("*.whl")
+    return path
+
+
+def fresh_environment(path):
+    venv.create(path, with_pip=True)
+    return path / "bin" / "python"
+
+
+def test_the_wheel_carries_both_packages_and_nothing_else_at_top_level(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"object2vec_tf", "export"}
+    assert {"object2vec_tf/py.typed", "export/py.typed"} <= {*names}
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_trains_and_exports_outside_the_checkout(wheel, tmp_path):
+    python = fresh_environment(tmp_path / "venv")
+    install = [python, "-m", "pip", "install", "--no-deps", "--quiet"]
+    run([*install, "--disable-pip-version-check", wheel], tmp_path)
+    # The libraries come from the environment that runs the tests; `test_the_wheel_
+    # brings_all_it_needs` installs them.
+    site = next((tmp_path / "venv").glob("lib/*/site-packages"))
+    (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    assert run([python, "-c", SCRIPT], tmp_path) == "{'train': 9} 1\n"
+
+
+@pytest.mark.long
+@pytest.mark.network
+def test_the_wheel_brings_all_it_needs(wheel, tmp_path):
+    python = fresh_environment(tmp_path / "venv")
+    run([python, "-m", "pip", "install", "--quiet", wheel], tmp_path)
+    assert run([python, "-c", SCRIPT], tmp_path) == "{'train': 9} 1\n"
