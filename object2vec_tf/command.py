@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -37,6 +38,13 @@ def run(main: Callable[[], None]) -> None:
             if logging.get_verbosity() >= logging.DEBUG:
                 traceback.print_exc()
             _fail(str(error))
+        except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except OSError as error:  # the disk is full, a file may not be read, ...
+            if logging.get_verbosity() >= logging.DEBUG:
+                traceback.print_exc()
+            _fail(f"{error.filename or 'file system'}: {error.strerror or error}")
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)

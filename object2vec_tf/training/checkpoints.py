@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.whole_files import whole_directory
 
 _KEPT = 2
@@ -49,17 +51,30 @@ class Checkpoints:
             shutil.rmtree(old)
 
     def restore(self) -> dict[str, Any] | None:
-        """Puts the model back to the newest checkpoint.
+        """Puts the model back to the newest checkpoint that can be read.
 
         Returns:
             The state saved with it, or None when there is no checkpoint.
+
+        Raises:
+            RunDirectoryError: There are checkpoints, and none can be read.
         """
         found = self._found()
-        if not found:
-            return None
-        path = found[-1]
-        self._variables().read(str(path / "variables")).assert_consumed()
-        return dict(json.loads((path / "state.json").read_text(encoding="utf-8")))
+        for path in reversed(found):
+            try:
+                state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+                self._variables().read(str(path / "variables")).assert_consumed()
+            except (OSError, ValueError, AssertionError, tf.errors.OpError) as error:
+                what = str(error).splitlines()[0]
+                warnings.warn(f"{path}: damaged, passed over: {what}", stacklevel=2)
+            else:
+                return dict(state)
+        if found:
+            raise RunDirectoryError(
+                f"{self.directory}: no checkpoint can be read; "
+                "--overwrite starts afresh"
+            )
+        return None
 
     def _found(self) -> list[Path]:
         return sorted(self.directory.glob("epoch-*"))

@@ -1,0 +1,91 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import object2vec_tf as o2v
+from object2vec_tf.training.checkpoints import Checkpoints
+
+
+@pytest.fixture
+def model(hyperparameters):
+    model = o2v.Object2Vec(hyperparameters, seed=1)
+    model.compile()
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def step(model):
+    ids = tf.ragged.constant([[1], [2]], dtype=tf.int32)
+    labels = tf.constant([1.0, 5.0])
+    data = tf.data.Dataset.from_tensors(({"in0": ids, "in1": ids}, labels))
+    model.fit(data, verbose=0)
+
+
+def state_of(model):
+    variables = [*model.trainable_variables, *model.optimizer.variables]
+    return [variable.numpy().copy() for variable in variables]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_weights_slots_and_random_state_come_back_in_another_model(
+    model, hyperparameters, tmp_path
+):
+    step(model)
+    keras.random.uniform((1,), seed=model.negative_seeds)
+    Checkpoints(tmp_path, model).save(1, {"history": [1]})
+    other = o2v.Object2Vec(hyperparameters, seed=2)
+    other.compile()
+    other.optimizer.build(other.trainable_variables)
+    assert not same(state_of(model), state_of(other))
+    assert Checkpoints(tmp_path, other).restore() == {"history": [1]}
+    assert same(state_of(model), state_of(other))
+    np.testing.assert_array_equal(
+        keras.random.uniform((3,), seed=model.negative_seeds),
+        keras.random.uniform((3,), seed=other.negative_seeds),
+    )
+
+
+def test_without_a_checkpoint_nothing_is_restored(model, tmp_path):
+    before = state_of(model)
+    assert Checkpoints(tmp_path, model).restore() is None
+    assert same(before, state_of(model))
+
+
+def test_the_two_newest_are_kept(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, model)
+    for epochs in (1, 2, 10):
+        checkpoints.save(epochs, {})
+    names = sorted(entry.name for entry in tmp_path.iterdir())
+    assert names == ["epoch-0002", "epoch-0010"]
+
+
+def damage(path):
+    data = next(path.glob("variables.data*"))
+    data.write_bytes(data.read_bytes()[:100])
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(1, {"epochs": 1})
+    kept = state_of(model)
+    step(model)
+    checkpoints.save(2, {"epochs": 2})
+    damage(tmp_path / "epoch-0002")
+    with pytest.warns(UserWarning, match="epoch-0002: damaged, passed over"):
+        assert checkpoints.restore() == {"epochs": 1}
+    assert same(kept, state_of(model))
+
+
+def test_when_none_can_be_read_the_user_is_told(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(1, {})
+    (tmp_path / "epoch-0001/state.json").write_text("{")
+    with (
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(o2v.RunDirectoryError, match="--overwrite starts afresh"),
+    ):
+        checkpoints.restore()
