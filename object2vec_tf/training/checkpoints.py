@@ -17,6 +17,8 @@ from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.whole_files import whole_directory
 
 _KEPT = 2
+# What TensorFlow raises for files that are missing, cut short or of another model.
+_UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Checkpoints:
             try:
                 state = json.loads((path / "state.json").read_text(encoding="utf-8"))
                 self._variables().read(str(path / "variables")).assert_consumed()
-            except (OSError, ValueError, AssertionError, tf.errors.OpError) as error:
+            except _UNREADABLE as error:
                 what = str(error).splitlines()[0]
                 warnings.warn(f"{path}: damaged, passed over: {what}", stacklevel=2)
             else:
