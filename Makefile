@@ -28,11 +28,11 @@ data: $(VENV)/base ## Fetch MovieLens-100k into data/movielens
 
 demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
 	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN)
-	$(BIN)/python tools/nearest_titles.py --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
+	$(BIN)/python -m tools.nearest_titles --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
 
 results: data ## Train the recipes of the README's table (half an hour)
-	$(BIN)/python tools/benchmarks/results.py --recipes=movielens_rating,movielens_recommendation --seeds=5
-	$(BIN)/python tools/benchmarks/results.py --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
+	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating,movielens_recommendation --seeds=5
+	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
 
 lint: $(VENV)/test ## Check style
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Prints the titles nearest to a few well-known ones, by an exported model.
 
-    python tools/nearest_titles.py --model=runs/movielens_rating/export \
+    python -m tools.nearest_titles --model=runs/movielens_rating/export \
         --items=data/movielens/items.jsonl --titles=data/movielens/titles.tsv
 
 Every item of --items goes through the SavedModel's signature embed_enc1; nearness is

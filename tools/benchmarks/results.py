@@ -1,6 +1,6 @@
 """Trains recipes of examples/ with several seeds and prints the README's table.
 
-    python tools/benchmarks/results.py --recipes=movielens_rating,movielens_rating_aws
+    python -m tools.benchmarks.results --recipes=movielens_rating,movielens_rating_aws
 
 A run is kept in --runs and not repeated; remove it there to train it afresh.
 """
