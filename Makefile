@@ -4,6 +4,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# By a path file: setuptools' import hook would lose to a directory named export.
+EDITABLE := --config-settings editable_mode=compat
 RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 
@@ -16,11 +18,11 @@ help: ## Show this list
 $(VENV)/base: setup.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; PYTHON=/path/to/python make ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable .
 	@touch $@
 
 $(VENV)/test: $(VENV)/base
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[test]'
 	@touch $@
 
 data: $(VENV)/base ## Fetch MovieLens-100k into data/movielens

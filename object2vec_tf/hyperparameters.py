@@ -315,7 +315,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
             values = json.load(file)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from error
     if not isinstance(values, dict):
         raise UserError(

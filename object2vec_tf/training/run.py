@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,9 @@ def fit(
     """
     start = time.perf_counter()
     _refuse_unread(hyperparameters)
+    export = _exporter()
+    if not train:
+        raise UserError("train: no file given; give a file, directory or glob")
     reporter = Reporter(quiet=not verbose)
     channels = _read_channels(
         {"train": train, "validation": validation, "test": test},
@@ -105,7 +108,7 @@ def fit(
             training = _Training(hyperparameters, channels, directory, seed, reporter)
             training.run(callbacks)
             destination = Path(export_dir) if export_dir else directory.export
-            metrics = training.finish(start, destination)
+            metrics = training.finish(start, destination, export)
         else:
             reporter.say(
                 f"{directory.path}: this run is complete; --overwrite repeats it"
@@ -125,6 +128,22 @@ def _refuse_unread(hyperparameters: Hyperparameters) -> None:
                     f"enc{encoder}_{name}: {value!r} is given, but this version does "
                     f"not read pretrained embeddings; leave enc{encoder}_{name} out"
                 )
+
+
+def _exporter() -> Callable[[Object2Vec, Path], Path]:
+    """Returns export's function; it builds on this package, so it is imported late.
+
+    Raises:
+        UserError: Another module of that name hides it, before hours of training.
+    """
+    try:
+        from export import export_saved_model
+    except ImportError as error:
+        raise UserError(
+            "a file or directory named export hides the package export that comes "
+            "with object2vec_tf; run the command from another directory"
+        ) from error
+    return export_saved_model
 
 
 def _read_channels(
@@ -252,10 +271,10 @@ class _Training:
         state = {"history": self.history, "seconds": self.seconds}
         self.checkpoints.save(len(self.history), state)
 
-    def finish(self, start: float, export_dir: Path) -> dict[str, Any]:
+    def finish(
+        self, start: float, export_dir: Path, export: Callable[[Object2Vec, Path], Path]
+    ) -> dict[str, Any]:
         """Measures and exports the model of the best epoch, and writes metrics.json."""
-        from export import export_saved_model  # export builds on this package
-
         best = self.history[self.stopping.best_epoch]
         model = keras.models.load_model(self.directory.model)
         trained = len(self.channels["train"]) * len(self.history)
@@ -282,7 +301,7 @@ class _Training:
             "records_per_second": trained / self.seconds,
         }
         self.logs.results(metrics)
-        path = export_saved_model(model, export_dir)
+        path = export(model, export_dir)
         self.reporter.say(f"exported to {path}")
         self.directory.write_metrics(metrics)
         return metrics

@@ -160,6 +160,22 @@ def test_no_kind_of_bad_data_touches_an_earlier_run(
     assert files(run) == before
 
 
+def test_a_module_that_hides_our_export_is_told_before_training(
+    settings, ratings, tmp_path
+):
+    (tmp_path / "export.py").write_text("")
+    done = subprocess.run(
+        command(settings, ratings, tmp_path / "run"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: a file or directory named export hides")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_model_dir_that_cannot_be_made_is_told(settings, ratings, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(o2v.RunDirectoryError, match="model_dir cannot be written"):
