@@ -16,6 +16,7 @@ import tensorflow as tf
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.whole_files import whole_directory
 
+CHECKPOINT_NAMES = "epoch-[0-9][0-9][0-9][0-9]"
 _KEPT = 2
 # What TensorFlow raises for files that are missing, cut short or of another model.
 _UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError)
@@ -79,7 +80,7 @@ class Checkpoints:
         return None
 
     def _found(self) -> list[Path]:
-        return sorted(self.directory.glob("epoch-*"))
+        return sorted(self.directory.glob(CHECKPOINT_NAMES))
 
     def _variables(self) -> tf.train.Checkpoint:
         metrics = {id(variable) for variable in self.model.metrics_variables}

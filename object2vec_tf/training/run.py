@@ -99,6 +99,9 @@ def fit(
         reporter,
     )
     directory = RunDirectory(Path(model_dir))
+    destination = Path(export_dir) if export_dir else directory.export
+    if export_dir:
+        _check_writable(destination)
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     identity = run_identity(hyperparameters, seed, fingerprints)
     with directory.claimed(identity, overwrite):
@@ -107,7 +110,6 @@ def fit(
             directory.write_hyperparameters(hyperparameters)
             training = _Training(hyperparameters, channels, directory, seed, reporter)
             training.run(callbacks)
-            destination = Path(export_dir) if export_dir else directory.export
             metrics = training.finish(start, destination, export)
         else:
             reporter.say(
@@ -128,6 +130,17 @@ def _refuse_unread(hyperparameters: Hyperparameters) -> None:
                     f"enc{encoder}_{name}: {value!r} is given, but this version does "
                     f"not read pretrained embeddings; leave enc{encoder}_{name} out"
                 )
+
+
+def _check_writable(export_dir: Path) -> None:
+    """Makes the directory now, before an earlier run is cleared and hours are spent."""
+    try:
+        export_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{export_dir}: export_dir cannot be made: {error.strerror}; give another "
+            "--export_dir"
+        ) from error
 
 
 def _exporter() -> Callable[[Object2Vec, Path], Path]:

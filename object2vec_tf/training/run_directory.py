@@ -13,6 +13,8 @@ from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.training.checkpoints import CHECKPOINT_NAMES
+from object2vec_tf.training.tensorboard import LOG_NAMES
 from object2vec_tf.whole_files import write_whole
 
 Record = dict[str, Any]
@@ -132,10 +134,11 @@ class RunDirectory:
         for path in (self.metrics, self.model, self.history, self.hyperparameters):
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
-        for entry in self.checkpoints.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-        shutil.rmtree(self.tensorboard, ignore_errors=True)
+        # What a run wrote and nothing else: the directory may hold files of others.
+        for entry in self.checkpoints.glob(CHECKPOINT_NAMES):
+            shutil.rmtree(entry)
+        for name in LOG_NAMES:
+            shutil.rmtree(self.tensorboard / name, ignore_errors=True)
 
     def results(self) -> dict[str, Any] | None:
         """Returns the metrics of a complete run, None where it is not complete."""

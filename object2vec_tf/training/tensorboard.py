@@ -11,6 +11,9 @@ from tensorboard.plugins.hparams import api as hparams
 
 from object2vec_tf.hyperparameters import Hyperparameters
 
+# A run of TensorBoard each, below the log directory.
+LOG_NAMES = ("train", "validation", "final")
+
 
 class TensorBoardLogs:
     """Writes scalars and HParams.

@@ -145,6 +145,34 @@ def test_a_different_run_is_refused_with_what_differs(settings, ratings, tmp_pat
     assert run.model.hyperparameters.enc_dim == 16
 
 
+def test_overwrite_removes_only_what_a_run_wrote(settings, ratings, tmp_path):
+    run = tmp_path / "run"
+    for name in ("checkpoints/mine/a", "checkpoints/epoch-best/a", "tensorboard/b"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("foreign")
+    fit(settings | {"epochs": 1}, ratings, run)
+    fit(settings | {"epochs": 2}, ratings, run, overwrite=True)
+    for name in ("checkpoints/mine/a", "checkpoints/epoch-best/a", "tensorboard/b"):
+        assert (run / name).read_text() == "foreign"
+
+
+def test_an_export_dir_that_cannot_be_made_costs_no_earlier_run(
+    settings, ratings, tmp_path
+):
+    fit(settings | {"epochs": 1}, ratings, tmp_path / "run")
+    held = (tmp_path / "run/metrics.json").read_bytes()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(o2v.UserError, match="export_dir cannot be made"):
+        fit(
+            settings,
+            ratings,
+            tmp_path / "run",
+            overwrite=True,
+            export_dir=tmp_path / "file",
+        )
+    assert (tmp_path / "run/metrics.json").read_bytes() == held
+
+
 def test_goes_on_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_path):
     settings |= {"dropout": 0.3, "epochs": 4}
     whole = fit(settings, ratings, tmp_path / "whole")
