@@ -1,118 +1,137 @@
-"""The SavedModel: its signatures, its versions, written whole or not at all."""
+"""The SavedModel: its versions, written whole or not at all, and checked before."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from export.locate import versions
+from export.objects import Objects, output_of
+from export.signatures import Signatures
+from export.warm_up import INPUTS, golden_requests, read_warm_up, write_warm_up
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.whole_files import whole_directory
 
-# Drops out of a row wherever it stands: dense requests are padded with it.
-PADDING = -1
+ASSETS = "assets.extra"
+HYPERPARAMETERS = f"{ASSETS}/hyperparameters.json"
+METRICS = f"{ASSETS}/metrics.json"
+GOLDEN = f"{ASSETS}/golden.jsonl"
 
 
-class _Signatures(tf.Module):
-    """The variables of a model, and the functions a server calls.
-
-    Keras's own ``export()`` turns a ragged input into a dense one whose padding is
-    read as tokens, and ``ExportArchive.track`` writes the weights twice.
-    """
-
-    def __init__(self, model: Object2Vec) -> None:
-        super().__init__()
-        self._model_variables = [variable.value for variable in model.variables]
-        hyperparameters = model.hyperparameters
-        limits = [
-            (
-                f"in{i}",
-                hyperparameters.of_encoder(i, "vocab_size"),
-                hyperparameters.of_encoder(i, "max_seq_len"),
-            )
-            for i in (0, 1)
-        ]
-        in0, in1 = (
-            tf.TensorSpec([None, None], tf.int64, name=name) for name, _, _ in limits
-        )
-
-        @tf.function(input_signature=[in0])
-        def embed_enc0(in0: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"embeddings": model.enc0(_tokens(in0, *limits[0]), training=False)}
-
-        @tf.function(input_signature=[in1])
-        def embed_enc1(in1: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"embeddings": model.enc1(_tokens(in1, *limits[1]), training=False)}
-
-        @tf.function(input_signature=[in0, in1])
-        def predict_pair(in0: tf.Tensor, in1: tf.Tensor) -> dict[str, tf.Tensor]:
-            inputs = {"in0": _tokens(in0, *limits[0]), "in1": _tokens(in1, *limits[1])}
-            return {"scores": model(inputs, training=False)}
-
-        self.embed_enc0 = embed_enc0
-        self.embed_enc1 = embed_enc1
-        self.predict_pair = predict_pair
-
-    def by_name(self) -> dict[str, Any]:
-        """Returns the signatures of the SavedModel."""
-        return {
-            "embed_enc0": self.embed_enc0,
-            "embed_enc1": self.embed_enc1,
-            "predict_pair": self.predict_pair,
-            "serving_default": self.predict_pair,
-        }
-
-
-def _tokens(
-    ids: tf.Tensor, name: str, vocab_size: int, max_len: int
-) -> tf.RaggedTensor:
-    """Returns the tokens of padded rows, cut at ``max_len``, every id checked."""
-    given = tf.not_equal(ids, PADDING)
-    wrong = tf.where(given & ((ids < 0) | (ids >= vocab_size)))
-    first = wrong[:1]
-    check = tf.debugging.Assert(
-        tf.equal(tf.size(wrong), 0),
-        [
-            tf.strings.reduce_join(
-                tf.strings.format(
-                    f"{name}: id {{}} at row and position {{}} is not in "
-                    f"[0, {vocab_size})",
-                    (tf.gather_nd(ids, first), first),
-                )
-            )
-        ],
-    )
-    with tf.control_dependencies([check]):
-        tokens = tf.ragged.boolean_mask(ids, given)
-    return tokens[:, :max_len]
-
-
-def export_saved_model(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
+def export_saved_model(
+    model: Object2Vec,
+    directory: str | os.PathLike[str],
+    *,
+    metrics: Mapping[str, Any] | None = None,
+) -> Path:
     """Writes a SavedModel for TF Serving.
 
     Signatures: ``embed_enc0`` (in0 -> embeddings), ``embed_enc1`` (in1 -> embeddings),
     ``predict_pair`` (in0, in1 -> scores; also ``serving_default``). Inputs are int64
     ``[batch, time]``, in which -1 is dropped wherever it stands; embeddings are float32
     ``[batch, enc_dim]``, scores float32 ``[batch, num_classes]`` or ``[batch, 1]``.
+    ``classify_pair`` (softmax) or ``regress_pair`` takes ``tf.Example`` with in0 and in1
+    as lists, by TF Serving's Classify or Regress. ``describe`` (rows, int64 ``[batch]``)
+    answers the hyperparameters as JSON, once a row.
+
+    ``assets.extra`` holds warm-up requests, ``hyperparameters.json`` (vocabulary sizes
+    included), ``metrics.json`` where known, and ``golden.jsonl``: requests and the
+    model's answers. All of them are replayed on what was written, before it appears.
 
     Args:
         model: The model.
         directory: Where versions are kept; the next free number is taken. A version
             appears whole, under its number, or not at all.
+        metrics: What the model's run measured.
 
     Returns:
         The path of the version written.
+
+    Raises:
+        RuntimeError: What was written does not answer as the model does.
     """
     root = Path(directory)
-    versions = [
-        int(entry.name)
-        for entry in (root.iterdir() if root.exists() else ())
-        if entry.name.isdecimal()
-    ]
-    path = root / str(max(versions, default=0) + 1)
-    module = _Signatures(model)
-    with whole_directory(path) as temporary:
-        tf.saved_model.save(module, str(temporary), signatures=module.by_name())
-    return path
+    while True:
+        path = root / str(max(versions(root), default=0) + 1)
+        try:
+            with whole_directory(path) as temporary:
+                _write(model, temporary, metrics)
+                _replay(temporary)
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                continue  # another export took the number meanwhile
+            raise
+        return path
+
+
+def _write(
+    model: Object2Vec, directory: Path, metrics: Mapping[str, Any] | None
+) -> None:
+    signatures = Signatures(model)
+    tf.saved_model.save(signatures, str(directory), signatures=signatures.by_name)
+    _name_methods(directory, signatures.methods)
+    hyperparameters = model.hyperparameters
+    write_warm_up(directory, hyperparameters, signatures.methods)
+    texts = {HYPERPARAMETERS: json.dumps(hyperparameters.to_dict(), indent=2) + "\n"}
+    if metrics is not None:
+        texts[METRICS] = json.dumps(metrics, indent=2) + "\n"
+    texts[GOLDEN] = "".join(_golden(model, name) + "\n" for name in INPUTS)
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8")
+
+
+def _name_methods(directory: Path, methods: Mapping[str, str]) -> None:
+    """Writes the methods that TF Serving asks for; TensorFlow 2 only writes Predict."""
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(
+        str(directory)
+    )
+    for name, method in methods.items():
+        updater.replace_method_name(signature_key=name, method_name=method)
+    updater.save()
+
+
+def _golden(model: Object2Vec, signature: str) -> str:
+    """Returns a request to a signature and the Keras model's answer, as JSON."""
+    names = INPUTS[signature]
+    rows = golden_requests(model.hyperparameters, names)
+    ids = {
+        name: tf.ragged.constant(rows[name], dtype=tf.int64, ragged_rank=1)
+        for name in names
+    }
+    if signature == "predict_pair":
+        answer = model(ids, training=False)
+    else:
+        encoder = model.enc0 if signature == "embed_enc0" else model.enc1
+        answer = encoder(ids[names[0]], training=False)
+    outputs = {output_of(rows): answer.numpy().tolist()}
+    return json.dumps({"signature": signature, "inputs": rows, "outputs": outputs})
+
+
+def _replay(directory: Path) -> None:
+    """Loads what was written, and asks it all that it will be asked.
+
+    Raises:
+        RuntimeError: An answer differs from the model's.
+    """
+    signatures = tf.saved_model.load(str(directory)).signatures
+    for name, inputs in read_warm_up(directory):
+        signatures[name](**inputs)
+    for line in (directory / GOLDEN).read_text(encoding="utf-8").splitlines():
+        golden = json.loads(line)
+        inputs = Objects.from_rows(golden["inputs"]).padded(leading=1)
+        tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
+        answers = signatures[golden["signature"]](**tensors)
+        for name, expected in golden["outputs"].items():
+            if not np.allclose(answers[name], expected, rtol=1e-5, atol=1e-6):
+                raise RuntimeError(
+                    f"{directory}: {golden['signature']} does not answer as the model "
+                    f"does: {name} differ by "
+                    f"{np.abs(answers[name] - np.array(expected)).max()}"
+                )

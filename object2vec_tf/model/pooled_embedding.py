@@ -37,8 +37,13 @@ class PooledEmbedding(keras.layers.Layer):
         Returns:
             float ``[batch, dim]``.
         """
-        total = tf.reduce_sum(vectors, axis=1)
-        count = tf.cast(vectors.row_lengths(), total.dtype)[:, tf.newaxis]
+        # `tf.reduce_sum(vectors, axis=1)` takes eighty ops for what are five here.
+        splits = vectors.row_splits
+        tokens = tf.range(tf.shape(vectors.values, splits.dtype)[0])
+        rows = tf.raw_ops.UpperBound(sorted_inputs=[splits[1:]], values=[tokens])[0]
+        lengths = splits[1:] - splits[:-1]
+        total = tf.math.unsorted_segment_sum(vectors.values, rows, tf.size(lengths))
+        count = tf.cast(lengths, total.dtype)[:, tf.newaxis]
         mean = tf.math.divide_no_nan(total, count)
         return self.drop(mean, training=training)
 

@@ -143,7 +143,7 @@ def _check_writable(export_dir: Path) -> None:
         ) from error
 
 
-def _exporter() -> Callable[[Object2Vec, Path], Path]:
+def _exporter() -> Callable[..., Path]:
     """Returns export's function; it builds on this package, so it is imported late.
 
     Raises:
@@ -285,7 +285,7 @@ class _Training:
         self.checkpoints.save(len(self.history), state)
 
     def finish(
-        self, start: float, export_dir: Path, export: Callable[[Object2Vec, Path], Path]
+        self, start: float, export_dir: Path, export: Callable[..., Path]
     ) -> dict[str, Any]:
         """Measures and exports the model of the best epoch, and writes metrics.json."""
         best = self.history[self.stopping.best_epoch]
@@ -314,7 +314,7 @@ class _Training:
             "records_per_second": trained / self.seconds,
         }
         self.logs.results(metrics)
-        path = export(model, export_dir)
+        path = export(model, export_dir, metrics=metrics)
         self.reporter.say(f"exported to {path}")
         self.directory.write_metrics(metrics)
         return metrics

@@ -49,6 +49,8 @@ def test_signatures_answer_what_the_model_answers(network, tmp_path):
         "embed_enc1",
         "predict_pair",
         "serving_default",
+        "classify_pair",
+        "describe",
     }
     rows0, rows1 = [[1, 2, 3], [4], [0, 0]], [[5, 6], [], [9, 9, 9]]
     in0, in1 = (tf.ragged.constant(rows, dtype=tf.int64) for rows in (rows0, rows1))
@@ -94,7 +96,9 @@ def test_an_id_out_of_range_is_an_error_that_names_it(wrong, tmp_path):
     signatures = load(export_saved_model(make_model(), tmp_path))
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         signatures["embed_enc1"](in1=dense([[1, 2], [3, wrong]]))
-    assert f"in1: id [{wrong}] at row and position [[1 1]]" in error.value.message
+    assert (
+        f"in1: row 1, position 1: id {wrong} is not in [0, 10)" in error.value.message
+    )
 
 
 def test_a_batch_of_no_rows_is_answered(tmp_path):

@@ -1,0 +1,118 @@
+"""What is asked about: objects of one side, or pairs of objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from export.signatures import PADDING
+from object2vec_tf.data.columns import RaggedColumn
+
+Ids = npt.NDArray[np.int64]
+
+# What a call of the model may hold: 2**20 ids are 8 MB, and 1 GB as vectors 256 wide.
+MOST_CELLS = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """Objects of enc0, of enc1, or pairs; ids are known to be in the vocabularies.
+
+    Attributes:
+        columns: The token ids by input name: in0, in1 or both.
+    """
+
+    columns: Mapping[str, RaggedColumn]
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(next(iter(self.columns.values())))
+
+    @property
+    def signature(self) -> str:
+        """The signature that answers: the input decides."""
+        return signature_of(self.columns)
+
+    @property
+    def output(self) -> str:
+        """The name of the answer: embeddings or scores."""
+        return output_of(self.columns)
+
+    def take(self, rows: Ids) -> Objects:
+        """Returns the given rows, in the given order."""
+        return Objects({name: c.take(rows) for name, c in self.columns.items()})
+
+    def truncate(self, max_lens: Mapping[str, int]) -> Objects:
+        """Cuts the rows of each side at its number of tokens."""
+        return Objects(
+            {name: c.truncate(max_lens[name])[0] for name, c in self.columns.items()}
+        )
+
+    def padded(self, leading: int = 0) -> dict[str, Ids]:
+        """Returns the signature's inputs: int64 ``[rows, leading + longest]``.
+
+        Args:
+            leading: How many columns of padding stand in front. TF Serving pads rows by
+                repeating what they begin with, so with one its padding is padding too.
+        """
+        return {name: _padded(c, leading) for name, c in self.columns.items()}
+
+    def batches(self, cells: int = MOST_CELLS) -> Iterator[slice | Ids]:
+        """Yields the rows of each call: few enough, and of like length if many.
+
+        One long row among many short ones would make all of them long.
+
+        Args:
+            cells: The most ``rows * longest`` of a call, which one row may exceed.
+        """
+        lengths = np.maximum.reduce([c.lengths for c in self.columns.values()])
+        if len(self) * int(lengths.max(initial=1)) <= cells:
+            yield slice(None)
+            return
+        order = np.argsort(lengths, kind="stable")
+        end = len(order)
+        while end:
+            longest = max(int(lengths[order[end - 1]]), 1)
+            start = max(end - max(cells // longest, 1), 0)
+            yield order[start:end]
+            end = start
+
+    @staticmethod
+    def from_rows(rows: Mapping[str, Sequence[Sequence[int]]]) -> Objects:
+        """Returns lists of token ids, by input name, as objects."""
+        return Objects({name: RaggedColumn.from_rows(r) for name, r in rows.items()})
+
+    @staticmethod
+    def concatenate(parts: Sequence[Objects]) -> Objects:
+        """Returns the rows of all parts, which have the same inputs."""
+        if len(parts) == 1:
+            return parts[0]
+        return Objects(
+            {
+                name: RaggedColumn.concatenate([part.columns[name] for part in parts])
+                for name in parts[0].columns
+            }
+        )
+
+
+def signature_of(inputs: Mapping[str, object]) -> str:
+    """Returns the signature that takes these inputs."""
+    if len(inputs) > 1:
+        return "predict_pair"
+    return "embed_enc0" if "in0" in inputs else "embed_enc1"
+
+
+def output_of(inputs: Mapping[str, object]) -> str:
+    """Returns the name of the answer to these inputs."""
+    return "scores" if len(inputs) > 1 else "embeddings"
+
+
+def _padded(column: RaggedColumn, leading: int) -> Ids:
+    lengths = column.lengths
+    width = max(int(lengths.max(initial=1)), 1)
+    dense = np.full((len(column), leading + width), PADDING, np.int64)
+    dense[:, leading:][np.arange(width) < lengths[:, np.newaxis]] = column.values
+    return dense

@@ -1,0 +1,156 @@
+"""Requests that a server runs before the first real one, and known answers to check.
+
+TF Serving replays ``assets.extra/tf_serving_warmup_requests`` when it loads a version,
+and refuses the version if one of them fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from export.objects import Objects
+from export.signatures import CLASSIFY, REGRESS
+from object2vec_tf.hyperparameters import Hyperparameters
+
+WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
+_BATCHES = (1, 8, 64)
+_LENGTHS = (1, 8, 64, 512)
+# More tokens than this warm nothing that fewer do not, and a bilstm takes seconds.
+_MOST_TOKENS = 1024
+
+INPUTS: Mapping[str, tuple[str, ...]] = {
+    "embed_enc0": ("in0",),
+    "embed_enc1": ("in1",),
+    "predict_pair": ("in0", "in1"),
+}
+
+
+def requests(
+    hyperparameters: Hyperparameters, names: tuple[str, ...]
+) -> Iterator[Objects]:
+    """Yields objects over buckets of batch size and length.
+
+    Args:
+        hyperparameters: The model's.
+        names: The inputs: in0, in1 or both.
+    """
+    generator = np.random.default_rng(0)
+    limits = {name: _limits(hyperparameters, name) for name in names}
+    longest = min(max(max_len for _, max_len in limits.values()), _LENGTHS[-1])
+    lengths = [length for length in _LENGTHS if length < longest] + [longest]
+    for batch in _BATCHES:
+        for length in lengths:
+            if batch * length <= _MOST_TOKENS:
+                yield Objects.from_rows(
+                    {
+                        name: generator.integers(
+                            size, size=(batch, min(length, max_len))
+                        ).tolist()
+                        for name, (size, max_len) in limits.items()
+                    }
+                )
+
+
+def _limits(hyperparameters: Hyperparameters, name: str) -> tuple[int, int]:
+    encoder = int(name[-1])
+    return (
+        int(hyperparameters.of_encoder(encoder, "vocab_size")),
+        int(hyperparameters.of_encoder(encoder, "max_seq_len")),
+    )
+
+
+def golden_requests(
+    hyperparameters: Hyperparameters, names: tuple[str, ...]
+) -> dict[str, list[list[int]]]:
+    """Returns three rows a side: the first id, the longest at hand, and none."""
+    rows = {}
+    for name in names:
+        size, max_len = _limits(hyperparameters, name)
+        several = [(size - 1 - i) % size for i in range(min(max_len, 5))]
+        rows[name] = [[0], several, []]
+    return rows
+
+
+def write_warm_up(
+    directory: Path, hyperparameters: Hyperparameters, methods: Mapping[str, str]
+) -> None:
+    """Writes the requests of every signature as TF Serving reads them.
+
+    Args:
+        directory: The SavedModel.
+        hyperparameters: The model's.
+        methods: TF Serving's method of each signature that takes tf.Example.
+    """
+    path = directory / WARM_UP_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for log in _logs(hyperparameters, methods):
+            writer.write(log.SerializeToString())
+
+
+def _logs(
+    hyperparameters: Hyperparameters, methods: Mapping[str, str]
+) -> Iterator[Any]:
+    for signature, names in INPUTS.items():
+        for objects in requests(hyperparameters, names):
+            yield _predict_log(signature, objects.padded(leading=1))
+    yield _predict_log("describe", {"rows": np.zeros(1, np.int64)})
+    for signature, method in methods.items():
+        for objects in requests(hyperparameters, INPUTS["predict_pair"]):
+            yield _examples_log(signature, method, objects)
+
+
+def _predict_log(signature: str, inputs: Mapping[str, Any]) -> Any:
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.signature_name = signature
+    for name, ids in inputs.items():
+        tensor = request.inputs[name]
+        tensor.dtype = tf.int64.as_datatype_enum
+        tensor.tensor_shape.CopyFrom(tf.TensorShape(ids.shape).as_proto())
+        tensor.int64_val.extend(ids.ravel().tolist())  # varints: shorter than 8 bytes
+    return log
+
+
+def _examples_log(signature: str, method: str, objects: Objects) -> Any:
+    log = prediction_log_pb2.PredictionLog()
+    request = {CLASSIFY: log.classify_log, REGRESS: log.regress_log}[method].request
+    request.model_spec.signature_name = signature
+    request.input.example_list.examples.extend(examples(objects))
+    return log
+
+
+def examples(objects: Objects) -> list[tf.train.Example]:
+    """Returns objects as TF Serving's Classify and Regress take them."""
+    rows = []
+    for i in range(len(objects)):
+        example = tf.train.Example()
+        for name, column in objects.columns.items():
+            ids = column.values[column.row_splits[i] : column.row_splits[i + 1]]
+            example.features.feature[name].int64_list.value.extend(ids.tolist())
+        rows.append(example)
+    return rows
+
+
+def read_warm_up(directory: Path) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
+    """Yields each request of a SavedModel: the signature, and its inputs."""
+    path = str(directory / WARM_UP_FILE)
+    for record in tf.data.TFRecordDataset(path, buffer_size=1 << 20):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        if kind == "predict_log":
+            inputs = {
+                name: tf.constant(tf.make_ndarray(tensor))
+                for name, tensor in request.inputs.items()
+            }
+        else:
+            held = request.input.example_list.examples
+            inputs = {"inputs": tf.constant([e.SerializeToString() for e in held])}
+        yield request.model_spec.signature_name, inputs
