@@ -1,18 +1,14 @@
-"""Where objects are answered: in this process, or by TF Serving over gRPC."""
+"""What answers a request: the model in this process, or a server behind it."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from export.objects import Objects
-from export.saved_model import HYPERPARAMETERS
-from export.warm_up import read_warm_up
+from export.objects import Rows
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 
@@ -32,102 +28,50 @@ class Unavailable(Exception):
         self.status = status
 
 
+class Refused(Exception):
+    """The model was asked and says that the request is wrong."""
+
+
 class Backend(Protocol):
-    """Answers objects.
+    """Answers rows of token ids.
 
     Attributes:
-        hyperparameters: The model's.
+        hyperparameters: The model's, None while it has not been reached.
     """
 
-    hyperparameters: Hyperparameters
+    hyperparameters: Hyperparameters | None
 
-    async def answer(self, objects: Objects) -> Answers:
+    async def answer(self, rows: Rows) -> Answers:
         """Returns embeddings or scores, float32 ``[rows, width]``.
+
+        Args:
+            rows: Token ids, known to be in the vocabularies; at least one row.
 
         Raises:
             Unavailable: The model cannot be asked now.
+            Refused: The model says that the request is wrong.
         """
 
     async def check(self) -> None:
-        """Raises `Unavailable` unless the model answers."""
+        """Asks whether the model would answer, and learns what it is.
+
+        Raises:
+            Unavailable: It would not.
+        """
 
     async def close(self) -> None:
         """Lets go of what it holds."""
 
 
-class LocalModel:
-    """A SavedModel in this process.
-
-    Attributes:
-        hyperparameters: The model's.
-        path: The SavedModel.
-
-    Args:
-        path: The SavedModel.
-        first: The kind of output that is warmed up first: embeddings or scores.
-        warm: Whether the SavedModel's warm-up requests are run.
-    """
-
-    def __init__(self, path: Path, *, first: str = "", warm: bool = True) -> None:
-        self.path = path
-        self.hyperparameters = read_hyperparameters(path)
-        # The signatures hold their variables only as long as the module is held.
-        self._module = tf.saved_model.load(str(path))
-        self._signatures = self._module.signatures
-        if warm:
-            self._warm_up(first)
-
-    def _warm_up(self, first: str) -> None:
-        requests = list(read_warm_up(self.path))
-        requests.sort(key=lambda request: first not in self._outputs(request[0]))
-        for name, inputs in requests:
-            self._signatures[name](**inputs)
-
-    def _outputs(self, signature: str) -> str:
-        return " ".join(self._signatures[signature].structured_outputs)
-
-    def __call__(self, objects: Objects) -> Answers:
-        """Returns embeddings or scores, float32 ``[rows, width]``."""
-        parts = list(objects.batches())
-        if len(parts) == 1:
-            return self._ask(objects)
-        answers = None
-        for rows in parts:
-            part = self._ask(objects.take(rows))
-            if answers is None:
-                answers = np.empty((len(objects), part.shape[1]), np.float32)
-            answers[rows] = part
-        assert answers is not None
-        return answers
-
-    def _ask(self, objects: Objects) -> Answers:
-        inputs = {name: tf.constant(ids) for name, ids in objects.padded().items()}
-        answer = self._signatures[objects.signature](**inputs)[objects.output]
-        return np.asarray(answer.numpy())
-
-
-def read_hyperparameters(path: Path) -> Hyperparameters:
-    """Returns the hyperparameters of a SavedModel of ours.
+def described(text: bytes | str, name: str) -> Hyperparameters:
+    """Returns what the signature ``describe`` tells.
 
     Raises:
-        UserError: It is another kind of SavedModel.
+        UserError: It is not what a model of ours tells.
     """
     try:
-        text = (path / HYPERPARAMETERS).read_text(encoding="utf-8")
         return Hyperparameters.from_mapping(json.loads(text))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a SavedModel of object2vec_tf ({HYPERPARAMETERS} cannot be "
-            f"read: {error}); export the model with python -m export"
-        ) from error
-
-
-def limits(hyperparameters: Hyperparameters) -> dict[str, Any]:
-    """Returns ``{"in0": (vocab_size, max_seq_len), "in1": ...}``."""
-    return {
-        f"in{encoder}": (
-            hyperparameters.of_encoder(encoder, "vocab_size"),
-            hyperparameters.of_encoder(encoder, "max_seq_len"),
+    except ValueError as error:
+        raise UserError(f"{name}: tells hyperparameters that are none: {error}") from (
+            error
         )
-        for encoder in (0, 1)
-    }

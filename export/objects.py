@@ -10,8 +10,11 @@ import numpy.typing as npt
 
 from export.signatures import PADDING
 from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.hyperparameters import Hyperparameters
 
 Ids = npt.NDArray[np.int64]
+# Token ids as they stand in a request, by input name: in0, in1 or both.
+Rows = Mapping[str, Sequence[Sequence[int]]]
 
 # What a call of the model may hold: 2**20 ids are 8 MB, and 1 GB as vectors 256 wide.
 MOST_CELLS = 1 << 20
@@ -81,21 +84,9 @@ class Objects:
             end = start
 
     @staticmethod
-    def from_rows(rows: Mapping[str, Sequence[Sequence[int]]]) -> Objects:
-        """Returns lists of token ids, by input name, as objects."""
+    def from_rows(rows: Rows) -> Objects:
+        """Returns lists of token ids as objects."""
         return Objects({name: RaggedColumn.from_rows(r) for name, r in rows.items()})
-
-    @staticmethod
-    def concatenate(parts: Sequence[Objects]) -> Objects:
-        """Returns the rows of all parts, which have the same inputs."""
-        if len(parts) == 1:
-            return parts[0]
-        return Objects(
-            {
-                name: RaggedColumn.concatenate([part.columns[name] for part in parts])
-                for name in parts[0].columns
-            }
-        )
 
 
 def signature_of(inputs: Mapping[str, object]) -> str:
@@ -108,6 +99,17 @@ def signature_of(inputs: Mapping[str, object]) -> str:
 def output_of(inputs: Mapping[str, object]) -> str:
     """Returns the name of the answer to these inputs."""
     return "scores" if len(inputs) > 1 else "embeddings"
+
+
+def limits_of(hyperparameters: Hyperparameters) -> dict[str, tuple[int, int]]:
+    """Returns the vocabulary size and the most tokens of each input, by name."""
+    return {
+        f"in{encoder}": (
+            int(hyperparameters.of_encoder(encoder, "vocab_size")),
+            int(hyperparameters.of_encoder(encoder, "max_seq_len")),
+        )
+        for encoder in (0, 1)
+    }
 
 
 def _padded(column: RaggedColumn, leading: int) -> Ids:

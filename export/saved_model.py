@@ -37,9 +37,9 @@ def export_saved_model(
     ``predict_pair`` (in0, in1 -> scores; also ``serving_default``). Inputs are int64
     ``[batch, time]``, in which -1 is dropped wherever it stands; embeddings are float32
     ``[batch, enc_dim]``, scores float32 ``[batch, num_classes]`` or ``[batch, 1]``.
-    ``classify_pair`` (softmax) or ``regress_pair`` takes ``tf.Example`` with in0 and in1
-    as lists, by TF Serving's Classify or Regress. ``describe`` (rows, int64 ``[batch]``)
-    answers the hyperparameters as JSON, once a row.
+    ``classify_pair`` (softmax) or ``regress_pair`` takes ``tf.Example`` with in0 and
+    in1 as lists, by TF Serving's Classify or Regress. ``describe`` (rows, int64
+    ``[batch]``) answers the hyperparameters as JSON, once a row.
 
     ``assets.extra`` holds warm-up requests, ``hyperparameters.json`` (vocabulary sizes
     included), ``metrics.json`` where known, and ``golden.jsonl``: requests and the

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from export.objects import Objects
+from export.objects import Objects, limits_of
 from export.signatures import CLASSIFY, REGRESS
 from object2vec_tf.hyperparameters import Hyperparameters
 
@@ -41,7 +41,7 @@ def requests(
         names: The inputs: in0, in1 or both.
     """
     generator = np.random.default_rng(0)
-    limits = {name: _limits(hyperparameters, name) for name in names}
+    limits = {name: limits_of(hyperparameters)[name] for name in names}
     longest = min(max(max_len for _, max_len in limits.values()), _LENGTHS[-1])
     lengths = [length for length in _LENGTHS if length < longest] + [longest]
     for batch in _BATCHES:
@@ -57,21 +57,13 @@ def requests(
                 )
 
 
-def _limits(hyperparameters: Hyperparameters, name: str) -> tuple[int, int]:
-    encoder = int(name[-1])
-    return (
-        int(hyperparameters.of_encoder(encoder, "vocab_size")),
-        int(hyperparameters.of_encoder(encoder, "max_seq_len")),
-    )
-
-
 def golden_requests(
     hyperparameters: Hyperparameters, names: tuple[str, ...]
 ) -> dict[str, list[list[int]]]:
     """Returns three rows a side: the first id, the longest at hand, and none."""
     rows = {}
     for name in names:
-        size, max_len = _limits(hyperparameters, name)
+        size, max_len = limits_of(hyperparameters)[name]
         several = [(size - 1 - i) % size for i in range(min(max_len, 5))]
         rows[name] = [[0], several, []]
     return rows

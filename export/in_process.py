@@ -1,0 +1,180 @@
+"""The model in this process, and the coalescing of what many connections ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from export.backends import Answers, described
+from export.objects import Objects, Rows
+from export.warm_up import read_warm_up
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+
+# Requests that waited are answered together up to this many rows.
+MOST_ROWS = 1024
+
+
+class LocalModel:
+    """A SavedModel in this process.
+
+    Attributes:
+        hyperparameters: The model's.
+
+    Args:
+        path: The SavedModel.
+
+    Raises:
+        UserError: It cannot be loaded, or is not one of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._module = tf.saved_model.load(str(path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise UserError(
+                f"{path}: cannot be loaded: {error}; export the model again"
+            ) from error
+        # Signatures hold their variables only as long as the module is held.
+        self._signatures = self._module.signatures
+        if "describe" not in self._signatures:
+            raise UserError(
+                f"{path}: not a SavedModel of object2vec_tf; export the model with "
+                "python -m export"
+            )
+        text = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
+        self.hyperparameters = described(text["hyperparameters"][0].numpy(), str(path))
+
+    def warm_up(self, first: str = "") -> None:
+        """Runs the requests that were exported with the model.
+
+        Args:
+            first: The output that is asked for first: embeddings or scores.
+        """
+        requests = list(read_warm_up(self.path))
+        outputs = {name: s.structured_outputs for name, s in self._signatures.items()}
+        requests.sort(key=lambda request: first not in outputs[request[0]])
+        for name, inputs in requests:
+            self._signatures[name](**inputs)
+
+    def __call__(self, objects: Objects) -> Answers:
+        """Returns embeddings or scores, float32 ``[rows, width]``."""
+        answers: Answers | None = None
+        for rows in objects.batches():
+            if isinstance(rows, slice):
+                return self._ask(objects)
+            part = self._ask(objects.take(rows))
+            if answers is None:
+                answers = np.empty((len(objects), part.shape[1]), np.float32)
+            answers[rows] = part
+        assert answers is not None
+        return answers
+
+    def _ask(self, objects: Objects) -> Answers:
+        inputs = {name: tf.constant(ids) for name, ids in objects.padded().items()}
+        answer = self._signatures[objects.signature](**inputs)[objects.output]
+        return np.asarray(answer.numpy())
+
+
+@dataclasses.dataclass
+class _Waiting:
+    rows: Rows
+    size: int
+    answer: asyncio.Future[Answers]
+
+
+class InProcess:
+    """Answers from this process; a `Backend`.
+
+    One call of the model is under way at a time. What arrives meanwhile waits, and is
+    answered together by the next: a call costs a small model half a millisecond,
+    however few rows it has.
+
+    Args:
+        model: Returns embeddings or scores of objects.
+        most_rows: The most rows of a call, which a single request may exceed.
+    """
+
+    def __init__(self, model: LocalModel, most_rows: int = MOST_ROWS) -> None:
+        self.hyperparameters: Hyperparameters | None = model.hyperparameters
+        self._model = model
+        self._most_rows = most_rows
+        self._waiting: collections.deque[_Waiting] = collections.deque()
+        self._thread = ThreadPoolExecutor(1, "model")
+        self._working: asyncio.Task[None] | None = None
+
+    async def answer(self, rows: Rows) -> Answers:
+        """See `Backend`."""
+        size = len(next(iter(rows.values())))
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(rows, size, answer))
+        if self._working is None:
+            self._working = asyncio.create_task(self._work())
+        return await answer
+
+    async def check(self) -> None:
+        """See `Backend`."""
+
+    async def close(self) -> None:
+        """See `Backend`."""
+        self._thread.shutdown()
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                together = self._next()
+                try:
+                    await self._answer(together)
+                except Exception as error:
+                    await self._answer_alone(together, error)
+        finally:
+            self._working = None
+
+    async def _answer_alone(self, together: list[_Waiting], error: Exception) -> None:
+        """Asks for each by itself, to fail none but the one whose fault it is."""
+        for one in together:
+            try:
+                if len(together) == 1:
+                    raise error
+                await self._answer([one])
+            except Exception as own:
+                if not one.answer.done():
+                    one.answer.set_exception(own)
+
+    def _next(self) -> list[_Waiting]:
+        """Takes the first that waits, and those behind it that ask for the same."""
+        first = self._waiting.popleft()
+        together, size = [first], first.size
+        left: collections.deque[_Waiting] = collections.deque()
+        for other in self._waiting:
+            if (
+                other.rows.keys() == first.rows.keys()
+                and size + other.size <= self._most_rows
+            ):
+                together.append(other)
+                size += other.size
+            else:
+                left.append(other)
+        self._waiting = left
+        return together
+
+    async def _answer(self, together: list[_Waiting]) -> None:
+        rows = {
+            name: [ids for one in together for ids in one.rows[name]]
+            for name in together[0].rows
+        }
+        answers = await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: self._model(Objects.from_rows(rows))
+        )
+        start = 0
+        for one in together:
+            if not one.answer.done():  # its connection may be gone
+                one.answer.set_result(answers[start : start + one.size])
+            start += one.size
