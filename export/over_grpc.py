@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable
 from typing import Any
 
@@ -43,13 +44,19 @@ class OverGrpc:
         self._name = model_name
         self._timeout = timeout
         self._version: int | None = None
-        self._channel = grpc.aio.insecure_channel(address, _UNLIMITED)
-        self._predict = prediction_service_pb2_grpc.PredictionServiceStub(
-            self._channel
-        ).Predict
-        self._status = model_service_pb2_grpc.ModelServiceStub(
-            self._channel
-        ).GetModelStatus
+
+    @functools.cached_property
+    def _channel(self) -> Any:
+        # A channel belongs to the event loop that runs when it is made.
+        return grpc.aio.insecure_channel(self._address, _UNLIMITED)
+
+    @functools.cached_property
+    def _predict(self) -> Any:
+        return prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
+
+    @functools.cached_property
+    def _status(self) -> Any:
+        return model_service_pb2_grpc.ModelServiceStub(self._channel).GetModelStatus
 
     async def answer(self, rows: Rows) -> Answers:
         """See `Backend`."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import orjson
 
 from export.backends import Answers
@@ -201,7 +202,8 @@ def encode(answers: Answers, rows: Rows, media_type: str) -> bytes:
 
 def encode_answers(answers: Answers, output: str, media_type: str) -> bytes:
     """Returns answers in a media type, under the name of the output."""
-    lists = orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY)
+    array = np.ascontiguousarray(answers)
+    lists = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
     start, end = f'{{"{output}":['.encode(), b"]}"
     between = b"," if media_type == JSON else b"\n"
     objects = start + lists[2:-2].replace(b"],[", end + between + start) + end

@@ -1,0 +1,204 @@
+"""The gateway's HTTP application: what it answers to which request."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from export.backends import Backend, Refused, Unavailable
+from export.bad_request import BadRequest
+from export.measures import Measures
+from export.objects import limits_of, signature_of
+from export.wire_format import (
+    JSON,
+    RequestDecoder,
+    accepted,
+    content_type,
+    encode,
+)
+
+# What SageMaker lets through to an endpoint.
+MAX_REQUEST_BYTES = 6 * 1024 * 1024
+MAX_CONCURRENCY = 1024
+_RETRY_SECONDS = 1
+
+
+class Gateway:
+    """Answers Object2Vec's requests: the input decides, embedding or score.
+
+    Args:
+        backend: What answers.
+        max_request_bytes: Larger requests are refused with 413.
+        max_concurrency: Requests under way at a time; more are refused with 503.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_concurrency: int = MAX_CONCURRENCY,
+    ) -> None:
+        self._backend = backend
+        self._max_request_bytes = max_request_bytes
+        self._max_concurrency = max_concurrency
+        self._under_way = 0
+        self._measures = Measures()
+        self._decoder_for = functools.lru_cache(1)(
+            lambda hyperparameters: RequestDecoder(limits_of(hyperparameters))
+        )
+
+    def application(self) -> Starlette:
+        """Returns the ASGI application."""
+        invocations = self._counted(self._invocations)
+        return Starlette(
+            routes=[
+                Route("/invocations", invocations, methods=["POST"]),
+                Route("/endpoints/{name}/invocations", invocations, methods=["POST"]),
+                Route("/ping", self._ping),
+                Route("/execution-parameters", self._execution_parameters),
+                Route("/metrics", self._metrics),
+            ],
+            exception_handlers={HTTPException: _http_error},
+            lifespan=self._lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        yield
+        await self._backend.close()
+
+    def _counted(
+        self, answer: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Bounds and measures requests, and turns what is raised into answers."""
+
+        async def counted(request: Request) -> Response:
+            if self._under_way >= self._max_concurrency:
+                message = (
+                    f"{self._under_way} requests are under way; send this one again"
+                )
+                return _error(request, message, 503)
+            start = time.perf_counter()
+            self._under_way += 1
+            try:
+                response = await answer(request)
+            except BadRequest as error:
+                response = _error(request, str(error), error.status, error.path)
+            except Refused as error:
+                response = _error(request, str(error), 400)
+            except Unavailable as error:
+                response = _error(request, str(error), error.status)
+            except ClientDisconnect:
+                response = Response(status_code=499)  # nobody reads it
+            except Exception:
+                self._measures.request(500, time.perf_counter() - start)
+                raise
+            finally:
+                self._under_way -= 1
+            self._measures.request(response.status_code, time.perf_counter() - start)
+            return response
+
+        return counted
+
+    async def _invocations(self, request: Request) -> Response:
+        headers = request.headers
+        media_type, max_lens = content_type(headers.get("content-type", ""))
+        answer_type = accepted(", ".join(headers.getlist("accept")), media_type)
+        encoding = headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise BadRequest(
+                f"Content-Encoding {encoding} is not read here; send the body as it is",
+                status=415,
+            )
+        body = await self._body(request)
+        if self._backend.hyperparameters is None:
+            await self._backend.check()
+        hyperparameters = self._backend.hyperparameters
+        rows = self._decoder_for(hyperparameters).decode(body, media_type, max_lens)
+        if not rows:
+            return Response(b'{"predictions":[]}', media_type=JSON)
+        answers = await self._backend.answer(rows)
+        self._measures.rows(signature_of(rows), len(answers))
+        return Response(encode(answers, rows, answer_type), media_type=answer_type)
+
+    async def _body(self, request: Request) -> bytes:
+        parts, size = [], int(request.headers.get("content-length") or 0)
+        if size <= self._max_request_bytes:
+            size = 0
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > self._max_request_bytes:
+                    break
+        if size > self._max_request_bytes:
+            raise BadRequest(
+                f"the request has more than {self._max_request_bytes} bytes; send "
+                "fewer objects in each, or start the gateway with a larger "
+                "--max_request_bytes",
+                status=413,
+            )
+        return b"".join(parts)
+
+    async def _ping(self, request: Request) -> Response:
+        try:
+            await self._backend.check()
+        except Unavailable as error:
+            return _error(request, str(error), error.status)
+        return Response(b"{}", media_type=JSON)
+
+    async def _execution_parameters(self, request: Request) -> Response:
+        return _json(
+            {
+                "MaxConcurrentTransforms": self._max_concurrency,
+                "BatchStrategy": "MULTI_RECORD",
+                "MaxPayloadInMB": max(self._max_request_bytes >> 20, 1),
+            }
+        )
+
+    async def _metrics(self, request: Request) -> Response:
+        text, media_type = self._measures.exposed(self._under_way)
+        return Response(text, headers={"Content-Type": media_type})
+
+
+def _json(value: object) -> Response:
+    return Response(json.dumps(value), media_type=JSON)
+
+
+def _error(
+    request: Request,
+    message: str,
+    status: int,
+    path: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body: dict[str, Any] = {"error": {"message": message}}
+    if path:
+        body["error"]["path"] = path
+    if request.url.path.startswith("/endpoints/"):
+        # Where AWS's clients look for it.
+        body["message"] = message
+        headers = {"x-amzn-ErrorType": "ModelError", **(headers or {})}
+    if status in (429, 503):
+        headers = {"Retry-After": str(_RETRY_SECONDS), **(headers or {})}
+    return Response(json.dumps(body), status, headers, media_type=JSON)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.url.path}"
+    messages = {
+        404: f"{asked}: no such path; POST to /invocations, GET /ping or /metrics",
+        405: f"{asked}: the path is there, but not for {request.method}; see Allow",
+    }
+    message = messages.get(error.status_code, error.detail)
+    return _error(request, message, error.status_code, headers=error.headers)

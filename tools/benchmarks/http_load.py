@@ -1,0 +1,122 @@
+"""A light HTTP client for load: one thread, many connections, prepared requests."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import uvloop
+
+_END_OF_HEADERS = b"\r\n\r\n"
+_LENGTH = b"content-length: "
+
+
+def request(body: bytes, content_type: str = "application/json") -> bytes:
+    """Returns the bytes of a POST to /invocations."""
+    head = (
+        f"POST /invocations HTTP/1.1\r\nHost: gateway\r\nContent-Type: {content_type}"
+        f"\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+@dataclasses.dataclass
+class Load:
+    """What a load saw.
+
+    Attributes:
+        seconds: How long it took.
+        latencies: Seconds from each request's first byte to its answer's last.
+        failures: Answers other than 200.
+    """
+
+    seconds: float
+    latencies: list[float]
+    failures: int
+
+    @property
+    def requests_per_second(self) -> float:
+        """Answers a second."""
+        return len(self.latencies) / self.seconds
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, source: Iterator[bytes], load: Load, deadline: float) -> None:
+        self._source = source
+        self._load = load
+        self._deadline = deadline
+        self._received = b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._send()
+
+    def _send(self) -> None:
+        self._start = time.perf_counter()
+        if self._start >= self._deadline:
+            self._transport.close()
+            self.done.set_result(None)
+            return
+        self._transport.write(next(self._source))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        end = self._received.find(_END_OF_HEADERS)
+        if end < 0:
+            return
+        head = self._received[:end].lower()
+        start = head.index(_LENGTH) + len(_LENGTH)
+        length = int(head[start:].split(b"\r\n", 1)[0])
+        if len(self._received) < end + len(_END_OF_HEADERS) + length:
+            return
+        self._load.latencies.append(time.perf_counter() - self._start)
+        self._load.failures += b" 200 " not in head.split(b"\r\n", 1)[0]
+        self._received = b""
+        self._send()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(error or ConnectionError("the server hung up"))
+
+
+def run(
+    host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float
+) -> Load:
+    """Sends requests over some connections at a time, each waiting for its answer.
+
+    Args:
+        host: The server's host.
+        port: Its port.
+        requests: What is sent, over and over.
+        connections: How many connections are held.
+        seconds: How long requests are sent.
+    """
+    return uvloop.run(_run(host, port, requests, connections, seconds))
+
+
+async def _run(
+    host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float
+) -> Load:
+    loop = asyncio.get_running_loop()
+    load, start = Load(0.0, [], 0), time.perf_counter()
+    held = []
+    for i in range(connections):
+        source = _turns(requests, i * len(requests) // connections)
+        _, connection = await loop.create_connection(
+            lambda s=source: _Connection(s, load, start + seconds), host, port
+        )
+        held.append(connection.done)
+    await asyncio.gather(*held)
+    load.seconds = time.perf_counter() - start
+    return load
+
+
+def _turns(requests: Sequence[bytes], start: int) -> Iterator[bytes]:
+    i = start
+    while True:
+        yield requests[i % len(requests)]
+        i += 1
