@@ -29,7 +29,7 @@ setup(
         "keras>=3.13,<3.16",
         "msgspec>=0.19",
         "numpy>=2.0,<3",
-        "rich>=13.7",
+        "rich>=13.8",
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.20,<2.22",
         "zstandard>=0.23",
