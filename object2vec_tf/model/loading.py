@@ -23,6 +23,7 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_WAY_OUT = "give the model.keras of a complete run, or train it again with --overwrite"
 
 
 def load_object2vec(path: str | os.PathLike[str]) -> Object2Vec:
@@ -37,19 +38,15 @@ def load_object2vec(path: str | os.PathLike[str]) -> Object2Vec:
             pass
     except OSError as error:
         raise UserError(
-            f"{path}: the model cannot be opened: {error.strerror}; give the "
-            "model.keras of a complete run"
+            f"{path}: the model cannot be opened: {error.strerror}; {_WAY_OUT}"
         ) from error
     try:
         model = keras.models.load_model(path)
     except _UNREADABLE as error:
-        raise UserError(
-            f"{path}: damaged, or no Keras model; give the model.keras of a run, or "
-            "train it again"
-        ) from error
+        raise UserError(f"{path}: damaged, or no Keras model; {_WAY_OUT}") from error
     if not isinstance(model, Object2Vec):
         raise UserError(
-            f"{path}: holds a {type(model).__name__}, expected an Object2Vec; give the "
-            "model.keras of a run"
+            f"{path}: holds a {type(model).__name__}, expected an Object2Vec; "
+            f"{_WAY_OUT}"
         )
     return model
