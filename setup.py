@@ -35,7 +35,7 @@ setup(
         "numpy>=2.0,<3",
         "orjson>=3.10",
         "prometheus-client>=0.20",
-        "rich>=13.7",
+        "rich>=13.8",
         "starlette>=0.40",
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.20,<2.22",

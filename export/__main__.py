@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 from absl import flags
 
 from export.saved_model import export_saved_model
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
+from object2vec_tf.model.loading import load_object2vec
+from object2vec_tf.training.run_directory import RunDirectory
 
 MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "the run directory, or a .keras file"
@@ -25,10 +26,9 @@ def main() -> None:
         raise UserError("--model_dir is required; see --help")
     run = Path(MODEL_DIR.value)
     path = run if run.suffix == ".keras" else run / "model.keras"
-    if not path.is_file():
-        raise UserError(f"{path}: no such model; give the --model_dir of a run")
     directory = EXPORT_DIR.value or path.parent / "export"
-    print(export_saved_model(keras.models.load_model(path), directory))
+    metrics = RunDirectory(path.parent).results()
+    print(export_saved_model(load_object2vec(path), directory, metrics=metrics))
 
 
 if __name__ == "__main__":

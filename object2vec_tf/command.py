@@ -55,10 +55,22 @@ def run(main: Callable[[], None]) -> None:
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
         return list(flags.FLAGS(argv))
+    except flags.CantOpenFlagFileError as error:
+        _fail(f"--flagfile: {_flagfile_problem(error.__context__)}")
+    except UnicodeDecodeError:
+        _fail("--flagfile: holds bytes that are not text; give a file of flags")
     except flags.Error as error:
         _fail(str(error))
     except SystemExit:  # absl ends --help with status 1
         sys.exit(0)
+
+
+def _flagfile_problem(cause: BaseException | None) -> str:
+    if isinstance(cause, FileNotFoundError):
+        return f"{cause.filename}: no such file"
+    if isinstance(cause, OSError):
+        return f"{cause.filename}: cannot be read: {cause.strerror}"
+    return f"cannot be read: {cause}"
 
 
 def _fail(message: str) -> NoReturn:

@@ -48,14 +48,15 @@ def channel_files(source: Source, channel: str) -> list[Path]:
 def _files_of(part: str, channel: str) -> list[Path]:
     path = Path(part)
     if path.is_dir():
-        found = [entry for entry in sorted(path.rglob("*")) if _is_data(entry, path)]
+        visible = [e for e in sorted(path.rglob("*")) if not _is_marker(e, path)]
+        found = _existing_files(visible, channel)
         if not found:
             raise DataError(f"{channel}: {part}: the directory holds no data files")
         return found
     if path.exists():
         return [path]
     matches = [Path(match) for match in sorted(glob.glob(part, recursive=True))]
-    found = [match for match in matches if match.is_file()]
+    found = _existing_files(matches, channel)
     if not found:
         what = (
             "no file matches" if glob.has_magic(part) else "no such file or directory"
@@ -64,9 +65,18 @@ def _files_of(part: str, channel: str) -> list[Path]:
     return found
 
 
-def _is_data(entry: Path, root: Path) -> bool:
-    names = entry.relative_to(root).parts
-    return entry.is_file() and not any(name.startswith(_MARKERS) for name in names)
+def _is_marker(entry: Path, root: Path) -> bool:
+    return any(part.startswith(_MARKERS) for part in entry.relative_to(root).parts)
+
+
+def _existing_files(entries: Sequence[Path], channel: str) -> list[Path]:
+    for entry in entries:
+        if entry.is_symlink() and not entry.exists():
+            raise DataError(
+                f"{channel}: {entry}: a symbolic link to {entry.readlink()}, which "
+                "is not there; mend or remove the link"
+            )
+    return [entry for entry in entries if entry.is_file()]
 
 
 def open_file(path: Path) -> BinaryIO:

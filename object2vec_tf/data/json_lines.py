@@ -35,9 +35,10 @@ def _spellings(name: str) -> str:
     return "".join(rf"(?:{char}|\\u(?i:{ord(char):04x}))" for char in name)
 
 
-# awkward 2.14 takes a key that only starts with a field's name for the field.
 _FIELDS = ("label", "in0", "in1")
-_LONGER_KEY = re.compile(f'"(?:{"|".join(map(_spellings, _FIELDS))})[^"]'.encode())
+_FIELD_START = re.compile(f'"(?:{"|".join(map(_spellings, _FIELDS))})("?)'.encode())
+# awkward 2.14 overflows the stack at some ten times as many.
+_MOST_BRACKETS = 10_000
 
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
@@ -171,13 +172,14 @@ def _parse(text: bytes, hyperparameters: Hyperparameters) -> Block | None:
     """Returns the block's pairs, or None when a line may not be right."""
     if b"\0" in text:  # awkward 2.14 stops there, silently
         return None
-    if _has_longer_key(text):
+    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
+    if not all(line.startswith(b"{") for line in lines) or _may_be_deep(lines):
         return None
     try:
         array = ak.from_json(text, line_delimited=True, schema=_schema(hyperparameters))
     except ValueError:
         return None
-    if not _one_a_line(text, len(array)):
+    if len(array) != len(lines) or not _has_each_field_once(text, len(array)):
         return None
     record: Any = array.layout
     labels = np.asarray(record.content("label").data)
@@ -203,20 +205,26 @@ def _parse(text: bytes, hyperparameters: Hyperparameters) -> Block | None:
     return Block(columns[0], columns[1], reals)
 
 
-def _has_longer_key(text: bytes) -> bool:
-    """Whether a key may only start with a field's name; counting is the fast answer."""
-    starts = [f'"{field}'.encode() for field in _FIELDS]
-    if b"\\u00" not in text and all(
-        text.count(start) == text.count(start + b'"') for start in starts
-    ):
+def _may_be_deep(lines: list[bytes]) -> bool:
+    """Whether a line has brackets enough to be nested dangerously deep."""
+    if max(map(len, lines), default=0) <= _MOST_BRACKETS:
         return False
-    return _LONGER_KEY.search(text) is not None
+    return any(line.count(b"[") + line.count(b"{") > _MOST_BRACKETS for line in lines)
 
 
-def _one_a_line(text: bytes, objects: int) -> bool:
-    """Whether each line that is not blank holds one of the objects."""
-    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
-    return len(lines) == objects and all(line.startswith(b"{") for line in lines)
+def _has_each_field_once(text: bytes, objects: int) -> bool:
+    """Whether each of the objects, which have all fields, has them once.
+
+    Of several awkward 2.14 takes the first, and takes a key that only starts with a
+    field's name for the field. Counting is the fast answer.
+    """
+    if b"\\u00" not in text:
+        starts = [f'"{field}'.encode() for field in _FIELDS]
+        return all(
+            text.count(start) == text.count(start + b'"') == objects for start in starts
+        )
+    ends = _FIELD_START.findall(text)
+    return len(ends) == len(_FIELDS) * objects and all(ends)
 
 
 def _column(layout: Any, size: int) -> RaggedColumn | None:

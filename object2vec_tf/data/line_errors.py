@@ -33,9 +33,16 @@ def explain(line: bytes, hyperparameters: Hyperparameters) -> str | None:
     if b"\0" in line:
         return "holds a NUL byte; the file is damaged or is not UTF-8 text"
     try:
+        return _problem(line, hyperparameters)
+    except RecursionError:
+        return "is nested too deeply to be read; mend or remove the line"
+
+
+def _problem(line: bytes, hyperparameters: Hyperparameters) -> str | None:
+    try:
         pair = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _not_finite(line, hyperparameters) or _malformed(line, error)
+        return _lenient_problem(line, hyperparameters) or _malformed(line, error)
     if not isinstance(pair, dict):
         return (
             f"is {_kind(pair)}, expected one object a line such as "
@@ -52,13 +59,27 @@ def _pair_problem(pair: dict[str, Any], hyperparameters: Hyperparameters) -> str
     )
 
 
-def _not_finite(line: bytes, hyperparameters: Hyperparameters) -> str | None:
-    """Tells of NaN, Infinity and 1e400, which Python's own reader lets pass."""
+def _lenient_problem(line: bytes, hyperparameters: Hyperparameters) -> str | None:
+    """Tells of what Python's own reader lets pass: NaN, 1e400, half a character."""
     try:
         pair = json.loads(line)
     except ValueError:
         return None
-    return _pair_problem(pair, hyperparameters) if isinstance(pair, dict) else None
+    if not isinstance(pair, dict):
+        return None
+    return _pair_problem(pair, hyperparameters) or _surrogate_problem(pair)
+
+
+def _surrogate_problem(pair: dict[str, Any]) -> str | None:
+    try:
+        json.dumps(pair, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        return (
+            f"holds \\u{half:04x} alone, which is half of a UTF-16 surrogate pair; "
+            "write both halves, or remove it"
+        )
+    return None
 
 
 def _malformed(line: bytes, error: Exception) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from object2vec_tf.arguments import as_hyperparameters, as_integer
 from object2vec_tf.data.batches import epoch_order, plan_batches
 from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.columns import RaggedColumn
@@ -95,18 +96,26 @@ class Pairs:
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor
             int32 ``[batch, (time)]`` and label int64 or float32 ``[batch]``.
+
+        Raises:
+            UserError: A number is none or out of its range.
         """
-        size = batch_size or self.hyperparameters.mini_batch_size
+        if batch_size is None:
+            batch_size = self.hyperparameters.mini_batch_size
         if bucket_width is None:
             bucket_width = self.hyperparameters.bucket_width if shuffle else 0
+        size = as_integer("batch_size", batch_size, low=1)
+        width = as_integer("bucket_width", bucket_width)
+        seed = as_integer("seed", seed)
+        epoch = None if epoch is None else as_integer("epoch", epoch)
         lengths = (self.in0.lengths, self.in1.lengths)
         passes = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def plan(number: int) -> list[Any]:
             if not shuffle:
-                return plan_batches(lengths, np.arange(len(self)), size, bucket_width)
+                return plan_batches(lengths, np.arange(len(self)), size, width)
             order = epoch_order(len(self), seed, number)
-            return plan_batches(lengths, order, size, bucket_width, (seed, number))
+            return plan_batches(lengths, order, size, width, (seed, number))
 
         def batches() -> Iterator[tuple[Any, ...]]:
             for rows in plan(next(passes)):
@@ -120,9 +129,7 @@ class Pairs:
                 )
 
         # The number of batches is the same in every epoch.
-        cardinality = len(
-            plan_batches(lengths, np.arange(len(self)), size, bucket_width)
-        )
+        cardinality = len(plan_batches(lengths, np.arange(len(self)), size, width))
         types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
         return (
             tf.data.Dataset.from_generator(
@@ -151,7 +158,7 @@ def _ragged(
 
 def read_pairs(
     source: Source,
-    hyperparameters: Hyperparameters,
+    hyperparameters: Hyperparameters | Mapping[str, Any],
     *,
     channel: str = "train",
     max_bad_lines: int = 0,
@@ -161,16 +168,20 @@ def read_pairs(
     Args:
         source: A file, directory or glob, several in a list or separated by commas;
             ``.gz`` and ``.zst`` are unpacked.
-        hyperparameters: The model's vocabulary sizes, lengths, output layer, classes.
+        hyperparameters: The model's vocabulary sizes, lengths, output layer, classes;
+            or a mapping of them.
         channel: The channel's name, for messages.
         max_bad_lines: Lines that may be wrong; they are left out and reported.
 
     Raises:
         DataError: A line is wrong: the message says file, line, field, position and
             value. Or there are no pairs at all.
+        UserError: ``max_bad_lines`` is no number of lines.
     """
+    hyperparameters = as_hyperparameters(hyperparameters)
+    bad_lines = BadLines(as_integer("max_bad_lines", max_bad_lines))
+    digest = hashlib.blake2b(digest_size=16)
     files = channel_files(source, channel)
-    bad_lines, digest = BadLines(max_bad_lines), hashlib.blake2b(digest_size=16)
     blocks: list[Block] = []
     for path in files:
         blocks += read_file(path, hyperparameters, bad_lines, digest)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.arguments import as_hyperparameters
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.negatives import add_negatives
 from object2vec_tf.model.networks import (
@@ -48,8 +49,7 @@ class Object2Vec(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(hyperparameters, Hyperparameters):
-            hyperparameters = Hyperparameters.from_mapping(hyperparameters)
+        hyperparameters = as_hyperparameters(hyperparameters)
         self.hyperparameters = hyperparameters
         self.seed = seed
         seeds = layer_seeds(seed)
@@ -187,6 +187,7 @@ class Object2Vec(keras.Model):
             [
                 (self._prepared(gradient, variable), variable)
                 for gradient, variable in zip(gradients, variables, strict=True)
+                if gradient is not None  # at dropout=1, of which `fit` warns
             ]
         )
         for metric in self.metrics:
@@ -200,7 +201,7 @@ class Object2Vec(keras.Model):
         """Returns the gradient with repeated tokens summed and weights decayed."""
         gradient = summed(gradient, getattr(self.optimizer, "takes_rows", False))
         decay = self.hyperparameters.weight_decay
-        if decay and gradient is not None and not variable.path.endswith("bias"):
+        if decay and not variable.path.endswith("bias"):
             return decayed(gradient, variable, decay)
         return gradient
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,17 @@ CHANNELS = ("train", "validation", "test")
 Metrics = Mapping[str, float]
 
 
+class _LastingConsole(Console):
+    """Falls silent when nobody reads stdout any more, as behind ``| head -1``."""
+
+    def on_broken_pipe(self) -> None:
+        """Lets the run go on, where rich ends the process."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class Reporter:
     """Writes to stdout; a bar and colours on a terminal, plain lines elsewhere.
 
@@ -38,7 +50,7 @@ class Reporter:
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(
+        self.console = _LastingConsole(
             file=sys.stdout, quiet=quiet, highlight=False, emoji=False, markup=False
         )
 

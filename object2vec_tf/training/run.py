@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from object2vec_tf.data.channels import Source
+from object2vec_tf.arguments import as_hyperparameters, as_integer
+from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.training.checkpoints import Checkpoints
-from object2vec_tf.training.early_stopping import EarlyStopping
-from object2vec_tf.training.loop import TrainingLoop
-from object2vec_tf.training.metric_lines import quality_lines
-from object2vec_tf.training.reporting import ProgressBar, Reporter
+from object2vec_tf.training.epochs import Training
+from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory, run_identity
-from object2vec_tf.training.tensorboard import TensorBoardLogs
-from object2vec_tf.whole_files import whole_file
 
-# Evaluation has no gradient to keep, so its batches can be larger than training's.
-EVALUATION_BATCH = 1024
+# A training step of more pairs than this, negatives included, is a slip of the pen.
+MOST_PAIRS_A_STEP = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Run:
 
 
 def fit(
-    hyperparameters: Hyperparameters,
+    hyperparameters: Hyperparameters | Mapping[str, Any],
     *,
     train: Source,
     model_dir: str | os.PathLike[str],
@@ -65,10 +62,11 @@ def fit(
     """Trains, keeps the best epoch, measures it and exports it.
 
     The same run in the same ``model_dir`` goes on where it was stopped, and ends with
-    the weights it would have had; a complete one is only loaded.
+    the weights it would have had; a complete one is only loaded, and exported again
+    where ``export_dir`` is given.
 
     Args:
-        hyperparameters: The settings.
+        hyperparameters: The settings, or a mapping of them.
         train: The training channel: files, directories or globs of JSON Lines.
         model_dir: The run directory.
         validation: The channel that early stopping and the best epoch go by; without
@@ -87,10 +85,18 @@ def fit(
             files are as they were.
     """
     start = time.perf_counter()
+    hyperparameters = as_hyperparameters(hyperparameters)
+    seed = as_integer("seed", seed)
+    max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
+    if not os.fspath(model_dir):
+        raise UserError("model_dir: is empty; name the run directory")
     _refuse_unread(hyperparameters)
+    _refuse_countless_negatives(hyperparameters)
     export = _exporter()
     if not train:
         raise UserError("train: no file given; give a file, directory or glob")
+    if auxiliary:
+        channel_files(auxiliary, "auxiliary")
     reporter = Reporter(quiet=not verbose)
     channels = _read_channels(
         {"train": train, "validation": validation, "test": test},
@@ -100,7 +106,7 @@ def fit(
     )
     directory = RunDirectory(Path(model_dir))
     destination = Path(export_dir) if export_dir else directory.export
-    if export_dir:
+    if export_dir or destination.exists():
         _check_writable(destination)
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     identity = run_identity(hyperparameters, seed, fingerprints)
@@ -108,15 +114,25 @@ def fit(
         metrics = directory.results()
         if metrics is None:
             directory.write_hyperparameters(hyperparameters)
-            training = _Training(hyperparameters, channels, directory, seed, reporter)
+            training = Training(
+                hyperparameters, channels, directory, seed, reporter, start
+            )
+            _warn_of_dropping_all(hyperparameters)
             training.run(callbacks)
-            metrics = training.finish(start, destination, export)
+            model = load_object2vec(directory.model)
+            metrics = training.measured(model)
+            path = export(model, destination, metrics=metrics)
+            reporter.say(f"exported to {path}")
+            directory.write_metrics(metrics)
         else:
             reporter.say(
                 f"{directory.path}: this run is complete; --overwrite repeats it"
             )
+            model = load_object2vec(directory.model)
+            if export_dir:
+                path = export(model, destination, metrics=metrics)
+                reporter.say(f"exported to {path}")
         reporter.results(metrics)
-        model = keras.models.load_model(directory.model)
         return Run(model, metrics, directory.read_history(), directory.path)
 
 
@@ -130,6 +146,30 @@ def _refuse_unread(hyperparameters: Hyperparameters) -> None:
                     f"enc{encoder}_{name}: {value!r} is given, but this version does "
                     f"not read pretrained embeddings; leave enc{encoder}_{name} out"
                 )
+
+
+def _refuse_countless_negatives(hyperparameters: Hyperparameters) -> None:
+    rate, batch = (
+        hyperparameters.negative_sampling_rate,
+        hyperparameters.mini_batch_size,
+    )
+    pairs = batch * (1 + rate)
+    if rate and pairs > MOST_PAIRS_A_STEP:
+        raise UserError(
+            f"negative_sampling_rate: {rate:,} negatives for each of "
+            f"mini_batch_size={batch} pairs make {pairs:,} pairs a step, more than "
+            f"{MOST_PAIRS_A_STEP:,}; lower either of them (a batch has "
+            f"{batch - 1:,} different negatives for a pair)"
+        )
+
+
+def _warn_of_dropping_all(hyperparameters: Hyperparameters) -> None:
+    if hyperparameters.dropout == 1:
+        warnings.warn(
+            "dropout: 1 drops every activation in training, so that hardly anything "
+            "is learnt; lower it",
+            stacklevel=3,
+        )
 
 
 def _check_writable(export_dir: Path) -> None:
@@ -173,155 +213,3 @@ def _read_channels(
             )
             reporter.channel(name, channels[name])
     return channels
-
-
-class _Training:
-    """The state of a run between its epochs, and how it gets from one to the next."""
-
-    def __init__(
-        self,
-        hyperparameters: Hyperparameters,
-        channels: dict[str, Pairs],
-        directory: RunDirectory,
-        seed: int,
-        reporter: Reporter,
-    ) -> None:
-        self.hyperparameters = hyperparameters
-        self.channels = channels
-        self.directory = directory
-        self.seed = seed
-        self.reporter = reporter
-        self.history: list[Record] = []
-        self.seconds = 0.0
-        self.model = Object2Vec(hyperparameters, seed=seed)
-        if hyperparameters.output_layer == "mean_squared_error":
-            self.model.set_output_bias(float(channels["train"].labels.mean()))
-        self.model.compile()
-        self.model.optimizer.build(self.model.trainable_variables)
-        self.checkpoints = Checkpoints(directory.checkpoints, self.model)
-        self.logs = TensorBoardLogs(directory.tensorboard, hyperparameters)
-        self.stopping = EarlyStopping(
-            hyperparameters.early_stopping_patience,
-            hyperparameters.early_stopping_tolerance,
-        )
-        self.stopped = False
-
-    def run(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Trains from the newest checkpoint on, to the last epoch."""
-        self._resume()
-        epochs, pairs = self.hyperparameters.epochs, self.channels["train"]
-        told = keras.callbacks.CallbackList(
-            [ProgressBar(self.reporter.console), *callbacks],
-            model=self.model,
-            epochs=epochs,
-            steps=len(pairs.dataset(shuffle=True)),
-            verbose=0,
-        )
-        loop = TrainingLoop(self.model, told)
-        self.model.stop_training = False
-        told.on_train_begin()
-        try:
-            for epoch in range(len(self.history), epochs):
-                if self.stopped:
-                    break
-                told.on_epoch_begin(epoch)
-                record = self._epoch(epoch, loop)
-                told.on_epoch_end(epoch, _flat(record))
-                self.stopped |= self.model.stop_training
-                self._keep(record)
-        finally:
-            told.on_train_end()
-
-    def _resume(self) -> None:
-        state = self.checkpoints.restore()
-        if state is None:
-            return
-        self.history, self.seconds = state["history"], state["seconds"]
-        for record in self.history:
-            self.stopped = self.stopping.update(self._watched(record))
-        self.reporter.say(f"resumed behind epoch {len(self.history)}")
-
-    def _epoch(self, epoch: int, loop: TrainingLoop) -> Record:
-        pairs = self.channels["train"]
-        result = loop.train(pairs.dataset(shuffle=True, seed=self.seed, epoch=epoch))
-        record: Record = {"epoch": epoch, "train": result.metrics}
-        if "validation" in self.channels:
-            record["validation"] = self._measure(loop, "validation")
-        record["seconds"] = result.seconds
-        record["records_per_second"] = len(pairs) / result.seconds
-        loss = self._watched(record)
-        if not math.isfinite(loss):
-            raise UserError(
-                f"epoch {epoch + 1}: {self.hyperparameters.loss_name} is {loss}: "
-                "training diverged; lower learning_rate, or weight_decay if it is large"
-            )
-        return record
-
-    def _measure(self, loop: TrainingLoop, channel: str) -> dict[str, float]:
-        size = max(EVALUATION_BATCH, self.hyperparameters.mini_batch_size)
-        return loop.evaluate(self.channels[channel].dataset(size))
-
-    def _watched(self, record: Record) -> float:
-        """Returns the loss that early stopping and the best epoch go by."""
-        channel = "validation" if "validation" in self.channels else "train"
-        return float(record[channel][self.hyperparameters.loss_name])
-
-    def _keep(self, record: Record) -> None:
-        """Takes an epoch into the history, and what it gave into the run directory."""
-        self.history.append(record)
-        self.stopped |= self.stopping.update(self._watched(record))
-        self.seconds += record["seconds"]
-        left = self.hyperparameters.epochs - len(self.history)
-        mean = self.seconds / len(self.history)
-        self.reporter.epoch(
-            record, self.hyperparameters.epochs, 0 if self.stopped else left * mean
-        )
-        self.logs.epoch(record)
-        if self.stopping.best_epoch == record["epoch"]:
-            with whole_file(self.directory.model) as path:
-                self.model.save(path)
-        self.directory.write_history(self.history)
-        state = {"history": self.history, "seconds": self.seconds}
-        self.checkpoints.save(len(self.history), state)
-
-    def finish(
-        self, start: float, export_dir: Path, export: Callable[..., Path]
-    ) -> dict[str, Any]:
-        """Measures and exports the model of the best epoch, and writes metrics.json."""
-        best = self.history[self.stopping.best_epoch]
-        model = keras.models.load_model(self.directory.model)
-        trained = len(self.channels["train"]) * len(self.history)
-        early = len(self.history) < self.hyperparameters.epochs
-        reports = {name: pairs.report for name, pairs in self.channels.items()}
-        metrics: dict[str, Any] = {
-            "epochs_run": len(self.history),
-            "best_epoch": best["epoch"],
-            "stopped": "early stopping" if early else "all epochs done",
-            **{name: best[name] for name in ("train", "validation") if name in best},
-        }
-        if "test" in self.channels:
-            told = keras.callbacks.CallbackList([], model=model)
-            metrics["test"] = self._measure(TrainingLoop(model, told), "test")
-            for line in quality_lines("test", metrics["test"]):
-                self.reporter.say(line)
-        metrics |= {
-            "rows": {name: len(pairs) for name, pairs in self.channels.items()},
-            "truncated": {name: report.truncated for name, report in reports.items()},
-            "empty": {name: report.empty for name, report in reports.items()},
-            "bad_lines": {name: len(r.bad_lines) for name, r in reports.items()},
-            "seed": self.seed,
-            "seconds": time.perf_counter() - start,
-            "records_per_second": trained / self.seconds,
-        }
-        self.logs.results(metrics)
-        path = export(model, export_dir, metrics=metrics)
-        self.reporter.say(f"exported to {path}")
-        self.directory.write_metrics(metrics)
-        return metrics
-
-
-def _flat(record: Record) -> dict[str, float]:
-    """Returns an epoch's metrics as Keras callbacks know them."""
-    logs = dict(record["train"])
-    logs |= {f"val_{name}": v for name, v in record.get("validation", {}).items()}
-    return logs

@@ -6,7 +6,7 @@ import dataclasses
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,17 @@ from object2vec_tf.training.tensorboard import LOG_NAMES
 from object2vec_tf.whole_files import write_whole
 
 Record = dict[str, Any]
+
+# What is shown of a complete run.
+_RESULTS = (
+    "epochs_run",
+    "best_epoch",
+    "stopped",
+    "train",
+    "rows",
+    "seconds",
+    "records_per_second",
+)
 
 
 @dataclasses.dataclass
@@ -98,12 +109,13 @@ class RunDirectory:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            for needed in (self.checkpoints, self.tensorboard):
+                needed.mkdir(parents=True, exist_ok=True)
             lock = (self.checkpoints / "lock").open("a")
         except OSError as error:
             raise RunDirectoryError(
-                f"{self.path}: model_dir cannot be written: {error.strerror}; give "
-                "another --model_dir"
+                f"{self.path}: model_dir cannot be written: {error.filename}: "
+                f"{error.strerror}; mend it, or give another --model_dir"
             ) from error
         with lock:
             try:
@@ -123,7 +135,7 @@ class RunDirectory:
                 if entry.exists()
             ]
             return [f"{name}: of a run that is not known here" for name in found]
-        held = json.loads(self._identity.read_text(encoding="utf-8"))
+        held = _read_record(self._identity)
         return [
             f"{name}: {_shown(held.get(name))} there, {_shown(identity.get(name))} now"
             for name in sorted({*held, *identity})
@@ -142,9 +154,7 @@ class RunDirectory:
 
     def results(self) -> dict[str, Any] | None:
         """Returns the metrics of a complete run, None where it is not complete."""
-        if not self.metrics.exists():
-            return None
-        return dict(json.loads(self.metrics.read_text(encoding="utf-8")))
+        return _read_record(self.metrics, _RESULTS) if self.metrics.exists() else None
 
     def write_hyperparameters(self, hyperparameters: Hyperparameters) -> None:
         """Writes hyperparameters.json."""
@@ -157,8 +167,9 @@ class RunDirectory:
 
     def read_history(self) -> list[Record]:
         """Returns the lines of history.jsonl."""
-        lines = self.history.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        with _told_if_damaged(self.history):
+            lines = self.history.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines]
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, which completes the run."""
@@ -174,6 +185,25 @@ def run_identity(
         "seed": seed,
         **{f"data of {name}": value for name, value in fingerprints.items()},
     }
+
+
+@contextmanager
+def _told_if_damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunDirectoryError(
+            f"{path}: cannot be read: {error}; put it back, or give --overwrite to "
+            "start afresh"
+        ) from error
+
+
+def _read_record(path: Path, needed: Collection[str] = ()) -> Record:
+    with _told_if_damaged(path):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not record.keys() >= set(needed):
+            raise ValueError("it is JSON, but not what a run writes there")
+        return record
 
 
 def _shown(value: object) -> str:

@@ -116,6 +116,32 @@ def test_a_flag_of_the_wrong_type_is_refused(status, capsys):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("missing.flags", "no such file"),
+        ("directory", "cannot be read: Is a directory"),
+        ("outer.flags", "no such file"),
+    ],
+)
+def test_a_flagfile_that_cannot_be_read_is_told(
+    status, capsys, tmp_path, name, problem
+):
+    (tmp_path / "directory").mkdir()
+    missing = tmp_path / "missing.flags"
+    (tmp_path / "outer.flags").write_text(f"--flagfile={missing}\n")
+    assert status(never, f"--flagfile={tmp_path / name}") == 2
+    path = missing if name == "outer.flags" else tmp_path / name
+    assert capsys.readouterr().err == f"error: --flagfile: {path}: {problem}\n"
+
+
+def test_a_flagfile_that_is_no_text_is_told(status, capsys, tmp_path):
+    path = tmp_path / "x.flags"
+    path.write_bytes(b"\xff\xfe-")
+    assert status(never, f"--flagfile={path}") == 2
+    assert capsys.readouterr().err.startswith("error: --flagfile: holds bytes that")
+
+
 def test_an_interrupt_ends_with_130(status, capsys):
     def interrupted() -> None:
         raise KeyboardInterrupt

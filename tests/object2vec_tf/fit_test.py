@@ -94,6 +94,26 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
     ]
 
 
+def test_a_reader_of_stdout_that_goes_away_does_not_stop_the_run(
+    settings, ratings, tmp_path
+):
+    process = subprocess.Popen(
+        command(settings, ratings, tmp_path / "run"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    first = process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), err) == (0, "")
+    assert first.startswith("train: 300 pairs")
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["epochs_run"] == 3
+    assert (tmp_path / "run/export/1/saved_model.pb").is_file()
+
+
 def test_bad_data_exits_2_with_one_message_and_leaves_the_earlier_run_alone(
     settings, ratings, tmp_path
 ):

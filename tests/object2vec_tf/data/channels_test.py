@@ -94,6 +94,24 @@ def test_nothing_there_is_an_error_that_names_the_channel(
         channel_files(source, "validation")
 
 
+@pytest.mark.parametrize("source", ["", "deep", "*", "lost.jsonl"])
+def test_a_link_to_nothing_is_an_error_that_names_it(root: Path, source: str):
+    (root / "_link").symlink_to("nothing")
+    channel_files(root, "train")
+    (root / "_link").unlink()
+    for link in (root / "lost.jsonl", root / "deep/lost.jsonl"):
+        link.symlink_to("nothing")
+    link = "deep/lost.jsonl" if source == "deep" else r".*lost.jsonl"
+    with pytest.raises(DataError, match=rf"^train: {root}/{link}: a symbolic link to"):
+        channel_files(f"{root}/{source}", "train")
+
+
+def test_a_link_to_a_file_is_read(root: Path):
+    (root / "deep/link.jsonl").symlink_to(root / "a.jsonl")
+    found = names(root, channel_files(root / "deep", "train"))
+    assert found == ["deep/d.txt", "deep/er/c.jsonl", "deep/link.jsonl"]
+
+
 def test_a_directory_of_marker_files_alone_is_an_error(tmp_path: Path):
     (tmp_path / "_SUCCESS").touch()
     with pytest.raises(DataError, match=r"^train: .*: the directory holds no data"):

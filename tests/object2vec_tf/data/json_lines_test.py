@@ -91,6 +91,15 @@ def write(path: Path, content: bytes) -> Path:
             b'{"labels":0,"in0":[4],"in1":[5],"label":1}\n' + GOOD,
             [(1, [4], [5]), GOOD_ROW],
         ),
+        *(
+            (GOOD + b"\n" + twice, [GOOD_ROW, (1, [4], [5])])
+            for twice in (
+                b'{"in0":[9],"in0":[4],"in1":[5],"label":1}',
+                rb'{"in0":[9],"\u0069n0":[4],"in1":[5],"label":1}',
+                rb'{"\u0069n0":[9],"in0":[4],"in1":[5],"label":1}',
+                b'{"label":0,"in0":[4],"in1":[9,9],"label":1,"in1":[5]}',
+            )
+        ),
         (b"", []),
         (b"\n \n\r\n", []),
     ],
@@ -204,6 +213,20 @@ def test_bad_lines_within_the_budget_are_left_out_and_told(tmp_path: Path):
     first, second = bad_lines.messages
     assert first.startswith(f"{path}:2: is not JSON: ")
     assert second.startswith(f"{path}:5: field label is missing")
+
+
+@pytest.mark.parametrize("depth", [100_000, 3_000_000])
+@pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"x":', b"}")])
+def test_a_line_nested_deeply_is_a_bad_line(
+    tmp_path: Path, depth: int, opened: bytes, closed: bytes
+):
+    inner = opened * depth + b"1" + closed * depth
+    deep = b'{"label":1,"in0":[4],"in1":[5],"x":%s}' % inner
+    path = write(tmp_path / "x.jsonl", GOOD + b"\n" + deep + b"\n" + GOOD)
+    bad_lines = BadLines(1)
+    rows = read(path, bad_lines=bad_lines)
+    assert rows == [GOOD_ROW, GOOD_ROW]
+    assert bad_lines.messages[0].startswith(f"{path}:2: is nested too deeply")
 
 
 def test_one_bad_line_beyond_the_budget_is_an_error_that_tells_all(tmp_path: Path):

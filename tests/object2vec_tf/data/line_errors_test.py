@@ -71,6 +71,14 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
         (b"{'label': 1}", "is not JSON: "),
         (line(in0="[1,]"), "is not JSON: "),
         (line()[:-1] + b',"x":"\xff"}', "is not JSON: "),
+        *(
+            (line()[:-1] + extra + b"}", f"holds {half} alone, which is half of a")
+            for extra, half in (
+                (rb', "x": "\ud800"', r"\ud800"),
+                (rb', "x": ["\uDC00 and more"]', r"\udc00"),
+                (rb', "\uDBFF\u0041": 1', r"\udbff"),
+            )
+        ),
         (line() + b"\0", "holds a NUL byte; the file is damaged or is not UTF-8"),
         (line().decode().encode("utf-16"), "starts with a UTF-16 byte order mark; con"),
         (b"\xfe\xff" + line().decode().encode("utf-16-be"), "starts with a UTF-16"),
@@ -115,6 +123,15 @@ def test_digits_beyond_what_python_reads_are_told_too():
     assert told is not None
 
 
+@pytest.mark.parametrize("label", ["1", "NaN"])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_a_deeply_nested_line_is_told(label: str, opened: str, closed: str):
+    deep = opened * 100_000 + "1" + closed * 100_000
+    assert explain(line(label, in0=deep), SOFTMAX) == (
+        "is nested too deeply to be read; mend or remove the line"
+    )
+
+
 def test_a_long_value_is_shortened():
     told = explain(line(in0='["' + "x" * 1000 + '"]'), SOFTMAX)
     assert told == f'in0[0] is "{"x" * 59}..., expected an integer token id'
@@ -131,6 +148,7 @@ def test_a_long_value_is_shortened():
         b" " + line() + b" \r",
         b'{"in1":[1],"x":{"in0":"y"},"in0":[1],"label":0,"z":[1.5,null]}',
         rb'{"\u006cabel": 1, "in0": [1], "in1": [1]}',
+        rb'{"label": 1, "in0": [1], "in1": [1], "x": "\ud83d\ude00"}',
     ],
     ids=repr,
 )

@@ -401,11 +401,10 @@ def test_a_graph_trains_as_eager_execution_does(storage):
         np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
 
 
-def test_everything_dropped_still_decays():
+def test_everything_dropped_is_no_error_and_no_warning():
     pairs = model(POOLED, dropout=1.0, weight_decay=0.5)
 
-    with pytest.warns(UserWarning, match="Gradients do not exist"):
-        pairs.train_step((inputs(), tf.constant(LABELS)))
+    pairs.train_step((inputs(), tf.constant(LABELS)))
 
     assert all(np.isfinite(w.numpy()).all() for w in pairs.trainable_variables)
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+import warnings
 
 import keras
 import numpy as np
@@ -128,6 +129,69 @@ def test_a_complete_run_is_only_loaded(settings, ratings, tmp_path):
     assert [e.name for e in (tmp_path / "run/export").iterdir()] == ["1"]
 
 
+def test_a_complete_run_is_exported_again_where_it_is_asked_for(
+    settings, ratings, tmp_path, capsys
+):
+    settings |= {"epochs": 1}
+    first = fit(settings, ratings, tmp_path / "run")
+    fit(settings, ratings, tmp_path / "run", export_dir=tmp_path / "other")
+    assert f"exported to {tmp_path / 'other/1'}\n" in capsys.readouterr().out
+    served = tf.saved_model.load(str(tmp_path / "other/1"))
+    pair = {"in0": [[3]], "in1": [[4]]}
+    dense = {name: tf.constant(ids, tf.int64) for name, ids in pair.items()}
+    ragged = {name: tf.ragged.constant(ids) for name, ids in pair.items()}
+    np.testing.assert_allclose(
+        served.signatures["predict_pair"](**dense)["scores"],
+        first.model(ragged),
+        rtol=1e-5,
+    )
+
+
+def test_a_damaged_run_directory_is_told_with_the_way_out(settings, ratings, tmp_path):
+    settings |= {"epochs": 1}
+    fit(settings, ratings, tmp_path / "run")
+    for name, content in (
+        ("metrics.json", b"{"),
+        ("metrics.json", b"[]"),
+        ("metrics.json", b"{}"),
+        ("metrics.json", b"\xff"),
+        ("checkpoints/run.json", b"{"),
+        ("checkpoints/run.json", b"3"),
+        ("history.jsonl", b"{"),
+        ("history.jsonl", None),
+        ("model.keras", b"junk"),
+        ("model.keras", None),
+    ):
+        copy = tmp_path / "copy"
+        shutil.copytree(tmp_path / "run", copy)
+        (copy / name).unlink()
+        if content is not None:
+            (copy / name).write_bytes(content)
+        with pytest.raises(o2v.UserError) as raised:
+            fit(settings, ratings, copy)
+        assert str(raised.value).startswith(f"{copy / name}: ")
+        assert "--overwrite" in str(raised.value)
+        shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "export", "checkpoints"])
+def test_a_file_where_a_directory_is_needed_is_told(settings, ratings, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("")
+    with pytest.raises(o2v.UserError, match=f"run/{name}: .*File exists"):
+        fit(settings, ratings, tmp_path / "run")
+
+
+def test_dropping_everything_is_warned_of_once(settings, ratings, tmp_path):
+    settings |= {"epochs": 1, "dropout": 1}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(settings, ratings, tmp_path / "run")
+    told = [str(w.message) for w in caught if w.category is UserWarning]
+    assert len(told) == 1
+    assert told[0].startswith("dropout: 1 drops every activation")
+
+
 def test_a_different_run_is_refused_with_what_differs(settings, ratings, tmp_path):
     fit(settings, ratings, tmp_path / "run")
     held = (tmp_path / "run/metrics.json").read_bytes()
@@ -187,7 +251,12 @@ def test_goes_on_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_pa
 
     with pytest.raises(Stop):
         fit(settings, ratings, tmp_path / "cut", callbacks=[StopInEpoch()])
+    (state,) = (tmp_path / "cut/checkpoints").glob("epoch-0002/state.json")
+    spent = json.loads(state.read_text())
+    assert spent["elapsed"] > sum(record["seconds"] for record in spent["history"])
+    state.write_text(json.dumps(spent | {"elapsed": 5000.0}))
     resumed = fit(settings, ratings, tmp_path / "cut")
+    assert 5000 < resumed.metrics["seconds"] < 5000 + whole.metrics["seconds"] + 60
     assert resumed.metrics["epochs_run"] == 4
     for x, y in zip(
         weights(tmp_path / "whole/model.keras"),

@@ -1,0 +1,188 @@
+"""A run between its epochs: where it stands, and how it gets to the next one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.training.checkpoints import Checkpoints
+from object2vec_tf.training.early_stopping import EarlyStopping
+from object2vec_tf.training.loop import TrainingLoop
+from object2vec_tf.training.metric_lines import quality_lines
+from object2vec_tf.training.reporting import ProgressBar, Reporter
+from object2vec_tf.training.run_directory import Record, RunDirectory
+from object2vec_tf.training.tensorboard import TensorBoardLogs
+from object2vec_tf.whole_files import whole_file
+
+# Evaluation has no gradient to keep, so its batches can be larger than training's.
+EVALUATION_BATCH = 1024
+
+
+class Training:
+    """The state of a run between its epochs, and how it gets from one to the next.
+
+    Args:
+        hyperparameters: The settings.
+        channels: The pairs of train and, where given, validation and test.
+        directory: Where the run leaves its files.
+        seed: Decides initial weights, shuffles and negatives.
+        reporter: Is told of each epoch.
+        start: ``time.perf_counter()`` as the run, or what resumes it, began.
+    """
+
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        channels: dict[str, Pairs],
+        directory: RunDirectory,
+        seed: int,
+        reporter: Reporter,
+        start: float,
+    ) -> None:
+        self.hyperparameters = hyperparameters
+        self.channels = channels
+        self.directory = directory
+        self.seed = seed
+        self.reporter = reporter
+        self.start = start
+        self.history: list[Record] = []
+        self.seconds = 0.0
+        self.model = Object2Vec(hyperparameters, seed=seed)
+        if hyperparameters.output_layer == "mean_squared_error":
+            self.model.set_output_bias(float(channels["train"].labels.mean()))
+        self.model.compile()
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.checkpoints = Checkpoints(directory.checkpoints, self.model)
+        self.logs = TensorBoardLogs(directory.tensorboard, hyperparameters)
+        self.stopping = EarlyStopping(
+            hyperparameters.early_stopping_patience,
+            hyperparameters.early_stopping_tolerance,
+        )
+        self.stopped = False
+
+    def run(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Trains from the newest checkpoint on, to the last epoch."""
+        self._resume()
+        epochs, pairs = self.hyperparameters.epochs, self.channels["train"]
+        told = keras.callbacks.CallbackList(
+            [ProgressBar(self.reporter.console), *callbacks],
+            model=self.model,
+            epochs=epochs,
+            steps=len(pairs.dataset(shuffle=True)),
+            verbose=0,
+        )
+        loop = TrainingLoop(self.model, told)
+        self.model.stop_training = False
+        told.on_train_begin()
+        try:
+            for epoch in range(len(self.history), epochs):
+                if self.stopped:
+                    break
+                told.on_epoch_begin(epoch)
+                record = self._epoch(epoch, loop)
+                told.on_epoch_end(epoch, _flat(record))
+                self.stopped |= self.model.stop_training
+                self._keep(record)
+        finally:
+            told.on_train_end()
+
+    def _resume(self) -> None:
+        state = self.checkpoints.restore()
+        if state is None:
+            return
+        self.history, self.seconds = state["history"], state["seconds"]
+        self.start -= state["elapsed"]
+        for record in self.history:
+            self.stopped = self.stopping.update(self._watched(record))
+        self.reporter.say(f"resumed behind epoch {len(self.history)}")
+
+    def _epoch(self, epoch: int, loop: TrainingLoop) -> Record:
+        pairs = self.channels["train"]
+        result = loop.train(pairs.dataset(shuffle=True, seed=self.seed, epoch=epoch))
+        record: Record = {"epoch": epoch, "train": result.metrics}
+        if "validation" in self.channels:
+            record["validation"] = self._measure(loop, "validation")
+        record["seconds"] = result.seconds
+        record["records_per_second"] = len(pairs) / result.seconds
+        loss = self._watched(record)
+        if not math.isfinite(loss):
+            raise UserError(
+                f"epoch {epoch + 1}: {self.hyperparameters.loss_name} is {loss}: "
+                "training diverged; lower learning_rate, or weight_decay if it is large"
+            )
+        return record
+
+    def _measure(self, loop: TrainingLoop, channel: str) -> dict[str, float]:
+        size = max(EVALUATION_BATCH, self.hyperparameters.mini_batch_size)
+        return loop.evaluate(self.channels[channel].dataset(size))
+
+    def _watched(self, record: Record) -> float:
+        """Returns the loss that early stopping and the best epoch go by."""
+        channel = "validation" if "validation" in self.channels else "train"
+        return float(record[channel][self.hyperparameters.loss_name])
+
+    def _keep(self, record: Record) -> None:
+        """Takes an epoch into the history, and what it gave into the run directory."""
+        self.history.append(record)
+        self.stopped |= self.stopping.update(self._watched(record))
+        self.seconds += record["seconds"]
+        left = self.hyperparameters.epochs - len(self.history)
+        mean = self.seconds / len(self.history)
+        self.reporter.epoch(
+            record, self.hyperparameters.epochs, 0 if self.stopped else left * mean
+        )
+        self.logs.epoch(record)
+        if self.stopping.best_epoch == record["epoch"]:
+            with whole_file(self.directory.model) as path:
+                self.model.save(path)
+        self.directory.write_history(self.history)
+        state = {
+            "history": self.history,
+            "seconds": self.seconds,
+            "elapsed": time.perf_counter() - self.start,
+        }
+        self.checkpoints.save(len(self.history), state)
+
+    def measured(self, model: Object2Vec) -> dict[str, Any]:
+        """Measures the model of the best epoch; returns what metrics.json holds."""
+        best = self.history[self.stopping.best_epoch]
+        trained = len(self.channels["train"]) * len(self.history)
+        early = len(self.history) < self.hyperparameters.epochs
+        reports = {name: pairs.report for name, pairs in self.channels.items()}
+        metrics: dict[str, Any] = {
+            "epochs_run": len(self.history),
+            "best_epoch": best["epoch"],
+            "stopped": "early stopping" if early else "all epochs done",
+            **{name: best[name] for name in ("train", "validation") if name in best},
+        }
+        if "test" in self.channels:
+            told = keras.callbacks.CallbackList([], model=model)
+            metrics["test"] = self._measure(TrainingLoop(model, told), "test")
+            for line in quality_lines("test", metrics["test"]):
+                self.reporter.say(line)
+        metrics |= {
+            "rows": {name: len(pairs) for name, pairs in self.channels.items()},
+            "truncated": {name: report.truncated for name, report in reports.items()},
+            "empty": {name: report.empty for name, report in reports.items()},
+            "bad_lines": {name: len(r.bad_lines) for name, r in reports.items()},
+            "seed": self.seed,
+            "seconds": time.perf_counter() - self.start,
+            "records_per_second": trained / self.seconds,
+        }
+        self.logs.results(metrics)
+        return metrics
+
+
+def _flat(record: Record) -> dict[str, float]:
+    """Returns an epoch's metrics as Keras callbacks know them."""
+    logs = dict(record["train"])
+    logs |= {f"val_{name}": v for name, v in record.get("validation", {}).items()}
+    return logs

@@ -1,0 +1,74 @@
+"""Tests of object2vec_tf/arguments.py, and of the functions that go by it."""
+
+import numpy as np
+import pytest
+
+import object2vec_tf as o2v
+from object2vec_tf.arguments import as_hyperparameters, as_integer
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), 3.0])
+def test_a_whole_number_is_an_int(value):
+    got = as_integer("seed", value)
+    assert got == 3
+    assert type(got) is int
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, None, True, "x", float("nan")])
+def test_what_is_no_number_from_0_on_is_refused_by_name(value):
+    with pytest.raises(o2v.UserError) as raised:
+        as_integer("seed", value)
+    assert str(raised.value) == f"seed: expected an integer of 0 or more, got {value!r}"
+
+
+def test_a_mapping_becomes_hyperparameters(settings, hyperparameters):
+    assert as_hyperparameters(settings) == hyperparameters
+    assert as_hyperparameters(hyperparameters) is hyperparameters
+    with pytest.raises(o2v.HyperparameterError, match="enc_dim: expected"):
+        as_hyperparameters(settings | {"enc_dim": -1})
+    with pytest.raises(TypeError, match="expected Hyperparameters or a mapping of"):
+        as_hyperparameters("settings.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"model_dir": ""}, "model_dir: is empty"),
+        ({"seed": -1}, "seed: expected an integer of 0 or more, got -1"),
+        ({"seed": None}, "seed: expected"),
+        ({"seed": 1.5}, "seed: expected"),
+        ({"max_bad_lines": -1}, "max_bad_lines: expected"),
+        ({"auxiliary": "/nope"}, "auxiliary: /nope: no such file or directory"),
+        (
+            {"negative_sampling_rate": 10**8},
+            "negative_sampling_rate: 100,000,000 negatives for each of mini_batch_size"
+            "=32 pairs make 3,200,000,032 pairs a step",
+        ),
+    ],
+)
+def test_fit_refuses_before_anything_is_written(
+    settings, ratings, tmp_path, monkeypatch, arguments, problem
+):
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    arguments = {**ratings, "model_dir": tmp_path / "run", **arguments}
+    rate = arguments.pop("negative_sampling_rate", 0)
+    settings |= {"negative_sampling_rate": rate}
+    with pytest.raises(o2v.UserError) as raised:
+        o2v.fit(settings, **arguments)
+    assert str(raised.value).startswith(problem)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_channel_and_its_batches_take_what_fit_takes(settings, ratings):
+    pairs = o2v.read_pairs(ratings["test"], settings, max_bad_lines=np.int64(1))
+    assert pairs.hyperparameters == o2v.Hyperparameters(**settings)
+    with pytest.raises(o2v.UserError, match=r"^max_bad_lines: expected"):
+        o2v.read_pairs(ratings["test"], settings, max_bad_lines=-1)
+    for size in (0, -3, 1.5):
+        with pytest.raises(o2v.UserError, match=r"^batch_size: .* of 1 or more"):
+            pairs.dataset(size)
+    for name in ("seed", "epoch", "bucket_width"):
+        with pytest.raises(o2v.UserError, match=rf"^{name}: .* got -1"):
+            pairs.dataset(**{name: -1})
+    assert len(pairs.dataset(np.int64(25))) == 2

@@ -1,0 +1,69 @@
+"""Tests of object2vec_tf/model/loading.py: whole, damaged and foreign files."""
+
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import object2vec_tf as o2v
+from object2vec_tf.model.loading import load_object2vec
+
+DENSE = keras.layers.Dense(1)
+
+
+@pytest.fixture
+def saved(hyperparameters, tmp_path):
+    model = o2v.Object2Vec(hyperparameters, seed=3)
+    model.save(tmp_path / "model.keras")
+    return model, tmp_path / "model.keras"
+
+
+def replace(path, name, content):
+    """Writes the archive again with another content of one member, None for none."""
+    with zipfile.ZipFile(path) as archive:
+        members = {entry: archive.read(entry) for entry in archive.namelist()}
+    members[name] = content
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, data in members.items():
+            if data is not None:
+                archive.writestr(entry, data)
+
+
+def test_a_saved_model_comes_back_with_its_weights(saved):
+    model, path = saved
+    loaded = load_object2vec(str(path))
+    assert loaded.hyperparameters == model.hyperparameters
+    for x, y in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(x.numpy(), y.numpy())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda path: path.unlink(), "cannot be opened: No such file or directory"),
+        (lambda path: path.write_bytes(b""), "damaged, or no Keras model"),
+        (lambda path: path.write_text("junk"), "damaged, or no Keras model"),
+        (lambda path: path.write_bytes(path.read_bytes()[:999]), "damaged"),
+        (lambda path: replace(path, "config.json", None), "damaged"),
+        (lambda path: replace(path, "config.json", b"[]"), "damaged"),
+        (lambda path: replace(path, "model.weights.h5", None), "damaged"),
+        (lambda path: replace(path, "model.weights.h5", b"junk"), "damaged"),
+        (
+            lambda path: keras.Sequential([keras.Input((2,)), DENSE]).save(path),
+            "holds a Sequential, expected an Object2Vec",
+        ),
+    ],
+)
+def test_a_file_without_our_model_is_told(saved, spoil, problem):
+    _, path = saved
+    spoil(path)
+    with pytest.raises(o2v.UserError) as raised:
+        load_object2vec(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert problem in str(raised.value)
+
+
+def test_a_directory_is_no_model(tmp_path):
+    with pytest.raises(o2v.UserError, match="cannot be opened: Is a directory"):
+        load_object2vec(tmp_path)
