@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -106,13 +107,16 @@ async def _run(
     held = []
     for i in range(connections):
         source = _turns(requests, i * len(requests) // connections)
-        _, connection = await loop.create_connection(
-            lambda s=source: _Connection(s, load, start + seconds), host, port
-        )
+        connection = _Connection(source, load, start + seconds)
+        await loop.create_connection(functools.partial(_same, connection), host, port)
         held.append(connection.done)
     await asyncio.gather(*held)
     load.seconds = time.perf_counter() - start
     return load
+
+
+def _same(connection: _Connection) -> _Connection:
+    return connection
 
 
 def _turns(requests: Sequence[bytes], start: int) -> Iterator[bytes]:
