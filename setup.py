@@ -47,10 +47,13 @@ setup(
     extras_require={
         # One extra for each of the tasks that the base install does not serve.
         "text": ["tensorflow-text>=2.20,<2.22"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "test": [
             "boto3>=1.34",
             "build>=1.2",
             "mypy>=2.0,<3",
+            "onnx>=1.16",
+            "onnxruntime>=1.18",
             "pytest>=8.3",
             "ruff>=0.15",
         ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
+from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
@@ -18,6 +19,12 @@ MODEL_DIR = flags.DEFINE_string(
 EXPORT_DIR = flags.DEFINE_string(
     "export_dir", None, "where the versions are kept (default: model_dir/export)"
 )
+FORMAT = flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "onnx"],
+    "a SavedModel, or ONNX graphs (model_dir/onnx by default)",
+)
 
 
 def main() -> None:
@@ -26,6 +33,11 @@ def main() -> None:
         raise UserError("--model_dir is required; see --help")
     run = Path(MODEL_DIR.value)
     path = run if run.suffix == ".keras" else run / "model.keras"
+    if FORMAT.value == "onnx":
+        print(
+            export_onnx(load_object2vec(path), EXPORT_DIR.value or path.parent / "onnx")
+        )
+        return
     directory = EXPORT_DIR.value or path.parent / "export"
     metrics = RunDirectory(path.parent).results()
     print(export_saved_model(load_object2vec(path), directory, metrics=metrics))

@@ -68,7 +68,7 @@ class Gateway:
                 Route("/execution-parameters", self._execution_parameters),
                 Route("/metrics", self._metrics),
             ],
-            exception_handlers={HTTPException: _http_error},
+            exception_handlers={HTTPException: _http_error, 500: _our_fault},
             lifespan=self._lifespan,
         )
 
@@ -191,6 +191,10 @@ def _error(
     if status in (429, 503):
         headers = {"Retry-After": str(_RETRY_SECONDS), **(headers or {})}
     return Response(json.dumps(body), status, headers, media_type=JSON)
+
+
+async def _our_fault(request: Request, error: Exception) -> Response:
+    return _error(request, "the gateway failed; its log tells why", 500)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

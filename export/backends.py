@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from export.objects import Rows
+from export.objects import Answers, Rows
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
-
-Answers = npt.NDArray[np.float32]
 
 
 class Unavailable(Exception):

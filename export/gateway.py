@@ -15,8 +15,10 @@ from absl import flags
 
 from export.app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
 from export.backends import Backend
-from export.in_process import InProcess, LocalModel
-from export.locate import find_saved_model
+from export.in_process import InProcess
+from export.locate import ONNX, find_exported
+from export.models import Model, TensorFlowModel
+from export.onnx_model import OnnxModel
 from export.over_grpc import OverGrpc
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
@@ -31,6 +33,12 @@ _TF_SERVING = flags.DEFINE_string(
 )
 _MODEL_NAME = flags.DEFINE_string(
     "model_name", "object2vec", "the model's name in TF Serving"
+)
+_RUNTIME = flags.DEFINE_enum(
+    "runtime",
+    "tensorflow",
+    ["tensorflow", "onnx"],
+    "what runs --model: TensorFlow, or onnxruntime (export with --format=onnx)",
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "the address to listen on")
 _PORT = flags.DEFINE_integer(
@@ -96,11 +104,29 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def local_backend(model: str | os.PathLike[str]) -> Backend:
+def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Model:
+    """Returns an exported model, loaded into this process.
+
+    Args:
+        model: A run, an exported model or a directory of versions.
+        runtime: tensorflow or onnx.
+
+    Raises:
+        UserError: There is no such model.
+    """
+    if runtime == "onnx":
+        return OnnxModel(find_exported(model, ONNX))
+    return TensorFlowModel(find_exported(model))
+
+
+def local_backend(
+    model: str | os.PathLike[str], runtime: str = "tensorflow"
+) -> Backend:
     """Returns a backend that answers from this process, warmed up.
 
     Args:
-        model: A run, a SavedModel or a directory of versions.
+        model: A run, an exported model or a directory of versions.
+        runtime: tensorflow or onnx.
 
     Raises:
         UserError: There is no such model, or INFERENCE_PREFERRED_MODE is not a mode.
@@ -110,7 +136,7 @@ def local_backend(model: str | os.PathLike[str]) -> Backend:
         raise UserError(
             f"INFERENCE_PREFERRED_MODE={mode}: expected embedding or classification"
         )
-    loaded = LocalModel(find_saved_model(model))
+    loaded = load_model(model, runtime)
     loaded.warm_up(first=_PREFERRED_MODES[mode])
     return InProcess(loaded)
 
@@ -123,7 +149,7 @@ def main() -> None:
     if _TF_SERVING.value:
         backend = OverGrpc(_TF_SERVING.value, _MODEL_NAME.value, _TIMEOUT.value)
     else:
-        backend = local_backend(_MODEL.value or "")
+        backend = local_backend(_MODEL.value or "", _RUNTIME.value)
     serve(
         backend,
         _HOST.value,

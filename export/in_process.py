@@ -1,4 +1,4 @@
-"""The model in this process, and the coalescing of what many connections ask it."""
+"""Coalescing: what many connections ask a model in this process at a time."""
 
 from __future__ import annotations
 
@@ -6,81 +6,13 @@ import asyncio
 import collections
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-
-from export.backends import Answers, described
-from export.objects import Objects, Rows
-from export.warm_up import read_warm_up
-from object2vec_tf.errors import UserError
+from export.models import Model
+from export.objects import Answers, Objects, Rows
 from object2vec_tf.hyperparameters import Hyperparameters
 
 # Requests that waited are answered together up to this many rows.
 MOST_ROWS = 1024
-
-
-class LocalModel:
-    """A SavedModel in this process.
-
-    Attributes:
-        hyperparameters: The model's.
-
-    Args:
-        path: The SavedModel.
-
-    Raises:
-        UserError: It cannot be loaded, or is not one of ours.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._module = tf.saved_model.load(str(path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            raise UserError(
-                f"{path}: cannot be loaded: {error}; export the model again"
-            ) from error
-        # Signatures hold their variables only as long as the module is held.
-        self._signatures = self._module.signatures
-        if "describe" not in self._signatures:
-            raise UserError(
-                f"{path}: not a SavedModel of object2vec_tf; export the model with "
-                "python -m export"
-            )
-        text = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
-        self.hyperparameters = described(text["hyperparameters"][0].numpy(), str(path))
-
-    def warm_up(self, first: str = "") -> None:
-        """Runs the requests that were exported with the model.
-
-        Args:
-            first: The output that is asked for first: embeddings or scores.
-        """
-        requests = list(read_warm_up(self.path))
-        outputs = {name: s.structured_outputs for name, s in self._signatures.items()}
-        requests.sort(key=lambda request: first not in outputs[request[0]])
-        for name, inputs in requests:
-            self._signatures[name](**inputs)
-
-    def __call__(self, objects: Objects) -> Answers:
-        """Returns embeddings or scores, float32 ``[rows, width]``."""
-        answers: Answers | None = None
-        for rows in objects.batches():
-            if isinstance(rows, slice):
-                return self._ask(objects)
-            part = self._ask(objects.take(rows))
-            if answers is None:
-                answers = np.empty((len(objects), part.shape[1]), np.float32)
-            answers[rows] = part
-        assert answers is not None
-        return answers
-
-    def _ask(self, objects: Objects) -> Answers:
-        inputs = {name: tf.constant(ids) for name, ids in objects.padded().items()}
-        answer = self._signatures[objects.signature](**inputs)[objects.output]
-        return np.asarray(answer.numpy())
 
 
 @dataclasses.dataclass
@@ -102,7 +34,7 @@ class InProcess:
         most_rows: The most rows of a call, which a single request may exceed.
     """
 
-    def __init__(self, model: LocalModel, most_rows: int = MOST_ROWS) -> None:
+    def __init__(self, model: Model, most_rows: int = MOST_ROWS) -> None:
         self.hyperparameters: Hyperparameters | None = model.hyperparameters
         self._model = model
         self._most_rows = most_rows

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.whole_files import whole_directory
 
 SAVED_MODEL = "saved_model.pb"
+ONNX = "predict_pair.onnx"
+
+
+@contextmanager
+def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
+    """Yields a directory to fill, and what it becomes: the next free version.
+
+    Raises:
+        UserError: Another export took the number meanwhile.
+    """
+    path = root / str(max(versions(root), default=0) + 1)
+    try:
+        with whole_directory(path) as temporary:
+            yield temporary, path
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise UserError(
+                f"{path}: another export wrote this version meanwhile; export again"
+            ) from error
+        raise
 
 
 def versions(root: Path) -> list[int]:
@@ -16,12 +40,13 @@ def versions(root: Path) -> list[int]:
     return [int(entry.name) for entry in entries if entry.name.isdecimal()]
 
 
-def find_saved_model(path: str | os.PathLike[str]) -> Path:
-    """Returns the SavedModel at a path.
+def find_exported(path: str | os.PathLike[str], holding: str = SAVED_MODEL) -> Path:
+    """Returns the exported model at a path.
 
     Args:
-        path: A SavedModel, a directory of versions (the highest one counts), or the
+        path: A version, a directory of versions (the highest one counts), or the
             directory of a run.
+        holding: The file that every version has.
 
     Raises:
         UserError: There is none.
@@ -29,12 +54,13 @@ def find_saved_model(path: str | os.PathLike[str]) -> Path:
     given = Path(path)
     if not given.exists():
         raise UserError(f"{given}: no such model; give a run or an exported model")
-    for root in (given, given / "export"):
+    for root in (given, given / "export", given / "onnx"):
         numbered = (root / str(number) for number in sorted(versions(root))[::-1])
         for candidate in (root, *numbered):
-            if (candidate / SAVED_MODEL).is_file():
+            if (candidate / holding).is_file():
                 return candidate
+    what = "--format=onnx " if holding == ONNX else ""
     raise UserError(
-        f"{given}: holds no SavedModel; export one with python -m export "
-        f"--model_dir={given}"
+        f"{given}: holds no {holding}; write it with python -m export "
+        f"{what}--model_dir=RUN"
     )

@@ -13,6 +13,7 @@ from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.hyperparameters import Hyperparameters
 
 Ids = npt.NDArray[np.int64]
+Answers = npt.NDArray[np.float32]
 # Token ids as they stand in a request, by input name: in0, in1 or both.
 Rows = Mapping[str, Sequence[Sequence[int]]]
 
@@ -44,8 +45,10 @@ class Objects:
         """The name of the answer: embeddings or scores."""
         return output_of(self.columns)
 
-    def take(self, rows: Ids) -> Objects:
-        """Returns the given rows, in the given order."""
+    def take(self, rows: Ids | None) -> Objects:
+        """Returns the given rows, in the given order; None stands for all."""
+        if rows is None:
+            return self
         return Objects({name: c.take(rows) for name, c in self.columns.items()})
 
     def truncate(self, max_lens: Mapping[str, int]) -> Objects:
@@ -63,8 +66,8 @@ class Objects:
         """
         return {name: _padded(c, leading) for name, c in self.columns.items()}
 
-    def batches(self, cells: int = MOST_CELLS) -> Iterator[slice | Ids]:
-        """Yields the rows of each call: few enough, and of like length if many.
+    def batches(self, cells: int = MOST_CELLS) -> Iterator[Ids | None]:
+        """Yields the rows of each call: all of them (None), or those of like length.
 
         One long row among many short ones would make all of them long.
 
@@ -73,7 +76,7 @@ class Objects:
         """
         lengths = np.maximum.reduce([c.lengths for c in self.columns.values()])
         if len(self) * int(lengths.max(initial=1)) <= cells:
-            yield slice(None)
+            yield None
             return
         order = np.argsort(lengths, kind="stable")
         end = len(order)
@@ -87,6 +90,17 @@ class Objects:
     def from_rows(rows: Rows) -> Objects:
         """Returns lists of token ids as objects."""
         return Objects({name: RaggedColumn.from_rows(r) for name, r in rows.items()})
+
+
+def joined(batches: Sequence[Ids | None], answers: Sequence[Answers]) -> Answers:
+    """Returns the answers to an object's batches in the order of its rows."""
+    if len(answers) == 1 and batches[0] is None:
+        return answers[0]
+    shape = (sum(map(len, answers)), *answers[0].shape[1:])
+    whole = np.empty(shape, answers[0].dtype)
+    for rows, answer in zip(batches, answers, strict=True):
+        whole[rows] = answer
+    return whole
 
 
 def signature_of(inputs: Mapping[str, object]) -> str:

@@ -16,8 +16,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export.backends import Answers, Refused, Unavailable, described
-from export.objects import Objects, Rows
+from export.backends import Refused, Unavailable, described
+from export.objects import Answers, Objects, Rows, joined
 from object2vec_tf.hyperparameters import Hyperparameters
 
 _UNLIMITED = [
@@ -61,16 +61,9 @@ class OverGrpc:
     async def answer(self, rows: Rows) -> Answers:
         """See `Backend`."""
         objects = Objects.from_rows(rows)
-        answers: Answers | None = None
-        for part in objects.batches():
-            if isinstance(part, slice):
-                return await self._ask(objects)
-            answer = await self._ask(objects.take(part))
-            if answers is None:
-                answers = np.empty((len(objects), answer.shape[1]), np.float32)
-            answers[part] = answer
-        assert answers is not None
-        return answers
+        batches = list(objects.batches())
+        parts = [await self._ask(objects.take(part)) for part in batches]
+        return joined(batches, parts)
 
     async def check(self) -> None:
         """See `Backend`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Mapping
@@ -12,12 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export.locate import versions
+from export.locate import next_version
 from export.objects import Objects, output_of
 from export.signatures import Signatures
 from export.warm_up import INPUTS, golden_requests, read_warm_up, write_warm_up
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.whole_files import whole_directory
 
 ASSETS = "assets.extra"
 HYPERPARAMETERS = f"{ASSETS}/hyperparameters.json"
@@ -57,18 +55,10 @@ def export_saved_model(
     Raises:
         RuntimeError: What was written does not answer as the model does.
     """
-    root = Path(directory)
-    while True:
-        path = root / str(max(versions(root), default=0) + 1)
-        try:
-            with whole_directory(path) as temporary:
-                _write(model, temporary, metrics)
-                _replay(temporary)
-        except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                continue  # another export took the number meanwhile
-            raise
-        return path
+    with next_version(Path(directory)) as (temporary, path):
+        _write(model, temporary, metrics)
+        _replay(temporary)
+    return path
 
 
 def _write(

@@ -14,9 +14,8 @@ import msgspec
 import numpy as np
 import orjson
 
-from export.backends import Answers
 from export.bad_request import BadRequest, explained
-from export.objects import Rows, output_of
+from export.objects import Answers, Rows, output_of
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"

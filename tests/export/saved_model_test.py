@@ -148,4 +148,6 @@ def test_the_command_exports_the_next_version_of_a_run(settings, ratings, tmp_pa
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path / 'model.keras'}: no such model")
+    assert done.stderr.startswith(
+        f"error: {tmp_path / 'model.keras'}: the model cannot be opened"
+    )

@@ -1,0 +1,82 @@
+"""Models in this process: a SavedModel, or its ONNX graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from export.backends import described
+from export.objects import Answers, Objects, joined
+from export.warm_up import read_warm_up
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+
+
+class Model(Protocol):
+    """Answers objects at once.
+
+    Attributes:
+        hyperparameters: The model's.
+    """
+
+    hyperparameters: Hyperparameters
+
+    def __call__(self, objects: Objects) -> Answers:
+        """Returns embeddings or scores, float32 ``[rows, width]``."""
+
+    def warm_up(self, first: str = "") -> None:
+        """Answers requests of all kinds once.
+
+        Args:
+            first: The output that is asked for first: embeddings or scores.
+        """
+
+
+class TensorFlowModel:
+    """A SavedModel in this process; a `Model`.
+
+    Args:
+        path: The SavedModel.
+
+    Raises:
+        UserError: It cannot be loaded, or is not one of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._module = tf.saved_model.load(str(path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise UserError(
+                f"{path}: cannot be loaded: {error}; export the model again"
+            ) from error
+        # Signatures hold their variables only as long as the module is held.
+        self._signatures = self._module.signatures
+        if "describe" not in self._signatures:
+            raise UserError(
+                f"{path}: not a SavedModel of object2vec_tf; export the model with "
+                "python -m export"
+            )
+        text = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
+        self.hyperparameters = described(text["hyperparameters"][0].numpy(), str(path))
+
+    def warm_up(self, first: str = "") -> None:
+        """See `Model`."""
+        requests = list(read_warm_up(self._path))
+        outputs = {name: s.structured_outputs for name, s in self._signatures.items()}
+        requests.sort(key=lambda request: first not in outputs[request[0]])
+        for name, inputs in requests:
+            self._signatures[name](**inputs)
+
+    def __call__(self, objects: Objects) -> Answers:
+        """See `Model`."""
+        batches = list(objects.batches())
+        return joined(batches, [self._ask(objects.take(rows)) for rows in batches])
+
+    def _ask(self, objects: Objects) -> Answers:
+        inputs = {name: tf.constant(ids) for name, ids in objects.padded().items()}
+        answer = self._signatures[objects.signature](**inputs)[objects.output]
+        return np.asarray(answer.numpy())

@@ -1,0 +1,299 @@
+"""The ONNX graphs: what the SavedModel's signatures answer, without TensorFlow.
+
+They are written operator by operator from the weights, since tf2onnx 1.17 takes the
+bilstm's two directions for one LSTM over the padded row, and so answers wrongly,
+without a word, for every row that is not its batch's longest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+from onnx.external_data_helper import set_external_data
+
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.model.token_embedding import TokenEmbedding
+
+# Drops out of a row wherever it stands.
+PADDING = -1
+
+# The file beside the graphs that holds the weights of all of them.
+WEIGHTS = "weights.bin"
+
+# Opset 18 and its intermediate representation: onnxruntime 1.14 and later.
+_OPSET = 18
+_IR_VERSION = 8
+
+# Where tensors start, so that they can be mapped.
+_PAGE = 4096
+
+# Keras keeps an LSTM's gates as input, forget, cell, output; ONNX wants them so.
+_GATES = (0, 3, 1, 2)
+
+_value_info = helper.make_tensor_value_info
+
+_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
+
+
+class _Weights:
+    """The file of weights, each stored once whatever the number of graphs.
+
+    Args:
+        file: The file, open and empty.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._tensors: dict[str, TensorProto] = {}
+
+    def store(self, name: str, values: npt.NDArray[np.float32]) -> TensorProto:
+        """Returns the tensor of this name; the first time, its values are written."""
+        if name not in self._tensors:
+            offset = -(-self._file.tell() // _PAGE) * _PAGE
+            self._file.seek(offset)
+            self._file.write(np.ascontiguousarray(values, "<f4").data)
+            tensor = TensorProto(
+                name=name, data_type=TensorProto.FLOAT, dims=values.shape, raw_data=b""
+            )
+            set_external_data(tensor, WEIGHTS, offset, 4 * values.size)
+            tensor.ClearField("raw_data")
+            self._tensors[name] = tensor
+        return self._tensors[name]
+
+
+class _Graph:
+    """A graph in the making.
+
+    Args:
+        weights: Where its weights are stored.
+    """
+
+    def __init__(self, weights: _Weights) -> None:
+        self._weights = weights
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: dict[str, TensorProto] = {}
+        self._numbers = itertools.count()
+
+    def __call__(self, operator: str, *inputs: Any, **attributes: Any) -> str:
+        """Adds a node and returns the name of its first output.
+
+        Args:
+            operator: Name of an ONNX operator.
+            *inputs: Names of values, or numbers and lists of them, which become
+                int64 or float32 constants; "" for one left out.
+            **attributes: The operator's attributes.
+        """
+        names = [x if isinstance(x, str) else self._constant(x) for x in inputs]
+        output = f"{operator}_{next(self._numbers)}"
+        outputs = [output] if operator != "TopK" else [output, f"{output}_indices"]
+        self._nodes.append(helper.make_node(operator, names, outputs, **attributes))
+        return output
+
+    def _constant(self, value: Any) -> str:
+        array = np.asarray(value)
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+        name = f"constant_{next(self._numbers)}"
+        self._initializers[name] = onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def weight(self, name: str, values: Any) -> str:
+        """Adds a weight and returns its name, which fixes its values."""
+        self._initializers[name] = self._weights.store(name, np.asarray(values))
+        return name
+
+    def save(
+        self, path: Path, inputs: Iterable[str], output: str, name: str, width: int
+    ) -> None:
+        """Writes the graph.
+
+        Args:
+            path: The file.
+            inputs: Names of the inputs, int64 ``[batch, time]``.
+            output: The value that is the output, float32 ``[batch, width]``.
+            name: The name that it gets.
+            width: Its width.
+        """
+        self._nodes.append(helper.make_node("Identity", [output], [name]))
+        graph = helper.make_graph(
+            self._nodes,
+            path.stem,
+            [_value_info(x, TensorProto.INT64, ["batch", f"time_{x}"]) for x in inputs],
+            [_value_info(name, TensorProto.FLOAT, ["batch", width])],
+            list(self._initializers.values()),
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="object2vec_tf",
+            ir_version=_IR_VERSION,
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+        )
+        path.write_bytes(model.SerializeToString())
+
+
+def write_onnx(model: Object2Vec, directory: Path) -> None:
+    """Writes embed_enc0.onnx, embed_enc1.onnx, predict_pair.onnx and their weights.
+
+    Inputs are int64 ``[batch, time]``, in which -1 is dropped wherever it stands;
+    ``embeddings`` are float32 ``[batch, enc_dim]``, ``scores`` float32
+    ``[batch, num_classes]`` or ``[batch, 1]``. An id out of range is an error on
+    onnxruntime's CPU provider, unless it stands behind the row's ``max_seq_len``.
+
+    Args:
+        model: The model.
+        directory: An existing directory. The graphs find their weights beside them.
+    """
+    hp = model.hyperparameters
+    with (directory / WEIGHTS).open("wb") as file:
+        weights = _Weights(file)
+        for encoder in (0, 1):
+            graph = _Graph(weights)
+            encoding = _encoding(graph, model, encoder)
+            path = directory / f"embed_enc{encoder}.onnx"
+            graph.save(path, [f"in{encoder}"], encoding, "embeddings", hp.enc_dim)
+        graph = _Graph(weights)
+        scores = _scores(graph, model, *(_encoding(graph, model, i) for i in (0, 1)))
+        path = directory / "predict_pair.onnx"
+        graph.save(path, ["in0", "in1"], scores, "scores", hp.output_dim)
+
+
+def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
+    """Returns the encodings ``[batch, enc_dim]`` of the input of encoder 0 or 1."""
+    network = (model.enc0, model.enc1)[encoder]
+    kind = model.hyperparameters.network(encoder)
+    max_len = model.hyperparameters.of_encoder(encoder, "max_seq_len")
+    batch = graph("Shape", f"in{encoder}", end=1)
+    ids = _compact(graph, f"in{encoder}", batch, max_len)
+    valid = graph("Not", graph("Equal", ids, PADDING))
+    table = next(x for x in network.layers if isinstance(x, TokenEmbedding))
+    # Gather reads negative ids from the table's end: padding may, being masked, but
+    # all others are moved to where Gather finds them out of range.
+    wrong = graph("Sub", ids, table.vocab_size)
+    rows = graph("Where", graph("Less", ids, PADDING), wrong, ids)
+    weights = graph.weight(f"{table.name}/embeddings", table.embeddings)
+    vectors = graph("Gather", weights, rows)
+    layer = network.get_layer(kind)
+    encoded = _ENCODERS[kind](graph, layer, f"enc{encoder}", vectors, valid)
+    return graph("Slice", encoded, [0], batch, [0])
+
+
+def _compact(graph: _Graph, ids: str, batch: str, max_len: int) -> str:
+    """Returns each row's tokens in their order, cut at ``max_len``, padding behind.
+
+    Rows and time are at least 1: onnxruntime's LSTM dies of a batch of no rows, so it
+    gets one, to be cut off behind.
+    """
+    missing = graph("Sub", [1], graph("Min", batch, [1]))
+    ids = graph("Pad", ids, graph("Concat", [0, 0], missing, [1], axis=0), PADDING)
+    given = graph("Not", graph("Equal", ids, PADDING))
+    # What is dropped sorts behind all tokens, and is read from the last column, which
+    # the line above has made padding.
+    last = graph("Sub", graph("Shape", ids, start=1), [1])
+    places = graph("Range", 0, graph("Add", graph("Squeeze", last), 1), 1)
+    lengths = graph("ReduceSum", graph("Cast", given, to=TensorProto.INT64), [1])
+    longest = graph("ReduceMax", lengths, [0, 1], keepdims=0)
+    time = graph("Max", graph("Min", longest, [max_len]), [1])
+    keys = graph("Where", given, places, last)
+    order = graph("TopK", keys, time, largest=0)
+    return graph("GatherElements", ids, order, axis=1)
+
+
+def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:
+    # A product with ones and zeros: it reads the vectors once, and writes no others.
+    steps = graph("Unsqueeze", graph("Cast", valid, to=TensorProto.FLOAT), [1])
+    total = graph("Squeeze", graph("MatMul", steps, vectors), [1])
+    count = graph("Squeeze", graph("ReduceSum", steps, [2]), [1])
+    return graph("Div", total, graph("Max", count, 1.0))
+
+
+def _hcnn(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:
+    before, behind = (layer.filter_width - 1) // 2, layer.filter_width // 2
+    mask = graph("Unsqueeze", valid, [1])
+    steps = graph("Transpose", vectors, perm=[0, 2, 1])
+    maxima = []
+    for convolution in layer.convolutions:
+        name = f"{prefix}/{convolution.name}"
+        kernel = np.asarray(convolution.kernel).transpose(2, 1, 0)
+        steps = graph(
+            "Conv",
+            graph("Where", mask, steps, 0.0),
+            graph.weight(f"{name}/kernel", kernel),
+            graph.weight(f"{name}/bias", convolution.bias),
+            pads=[before, behind],
+        )
+        steps = graph("Relu", steps)
+        maxima.append(graph("ReduceMax", graph("Where", mask, steps, 0.0), [2]))
+    return graph("Squeeze", graph("Concat", *maxima, axis=1), [2])
+
+
+def _bilstm(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:
+    counted = graph("Cast", valid, to=TensorProto.INT64)
+    lengths = graph("ReduceSum", counted, [1], keepdims=0)
+    reach = graph("Cast", graph("Max", lengths, [1]), to=TensorProto.INT32)
+    steps = graph("Transpose", vectors, perm=[1, 0, 2])
+    for pair in zip(layer.forward, layer.backward, strict=True):
+        cells = [direction.cell for direction in pair]
+        # ONNX has a bias for the inputs and one for the state; Keras has the first.
+        biases = [np.pad(_gates(x.bias), (0, 4 * x.units)) for x in cells]
+        weights = {
+            "kernels": [_gates(x.kernel) for x in cells],
+            "recurrent_kernels": [_gates(x.recurrent_kernel) for x in cells],
+            "biases": biases,
+        }
+        name = f"{prefix}/{pair[0].name}_{pair[1].name}"
+        steps = graph(
+            "LSTM",
+            steps,
+            *(graph.weight(f"{name}/{x}", np.stack(y)) for x, y in weights.items()),
+            reach,
+            direction="bidirectional",
+            hidden_size=layer.dim // 2,
+        )
+        steps = graph("Transpose", steps, perm=[0, 2, 1, 3])
+        steps = graph("Reshape", steps, [0, 0, layer.dim])
+    mask = graph("Unsqueeze", graph("Transpose", valid, perm=[1, 0]), [2])
+    steps = graph("Where", mask, steps, float(np.finfo(np.float32).min))
+    highest = graph("ReduceMax", steps, [0], keepdims=0)
+    filled = graph("Unsqueeze", graph("Cast", lengths, to=TensorProto.BOOL), [1])
+    return graph("Where", filled, highest, 0.0)
+
+
+_ENCODERS = {"pooled_embedding": _pooled, "hcnn": _hcnn, "bilstm": _bilstm}
+
+
+def _gates(weight: Any) -> npt.NDArray[np.float32]:
+    """Returns an LSTM's weight with its gates in front, in ONNX's order."""
+    parts = np.split(np.asarray(weight).T, 4)
+    return np.concatenate([parts[gate] for gate in _GATES])
+
+
+def _scores(graph: _Graph, model: Object2Vec, first: str, second: str) -> str:
+    """Returns what the comparator says of two encodings."""
+    hyperparameters = model.hyperparameters
+    parts = {
+        "hadamard": lambda: [graph("Mul", first, second)],
+        "concat": lambda: [first, second],
+        "abs_diff": lambda: [graph("Abs", graph("Sub", first, second))],
+    }
+    compared = [part for name in hyperparameters.operators for part in parts[name]()]
+    hidden = graph("Concat", *compared, axis=1)
+    activation = _ACTIVATIONS.get(hyperparameters.mlp_activation)
+    for layer in range(hyperparameters.mlp_layers):
+        hidden = _dense(graph, model, f"mlp_{layer}", hidden)
+        if activation:
+            hidden = graph(activation, hidden)
+    scores = _dense(graph, model, "output", hidden)
+    softmax = hyperparameters.output_layer == "softmax"
+    return graph("Softmax", scores) if softmax else scores
+
+
+def _dense(graph: _Graph, model: Object2Vec, name: str, values: str) -> str:
+    layer = model.comparator.get_layer(name)
+    kernel = graph.weight(f"{name}/kernel", layer.kernel)
+    return graph("Gemm", values, kernel, graph.weight(f"{name}/bias", layer.bias))
