@@ -26,8 +26,17 @@ class BadRequest(Exception):
 
     def __init__(self, message: str, path: str = "", status: int = 400) -> None:
         super().__init__(f"{path}: {message}" if path else message)
+        self.reason = message
         self.path = path
         self.status = status
+
+    @property
+    def row_and_field(self) -> tuple[int, str]:
+        """The row of JSON Lines, from 0, and ``in0[2]: `` where a field is meant."""
+        match = re.match(r"\$\[(\d+)\]\.?(.*)", self.path)
+        if match is None:
+            return 0, ""
+        return int(match[1]), f"{match[2]}: " if match[2] else ""
 
 
 def explained(

@@ -16,9 +16,7 @@ from absl import flags
 from export.app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
 from export.backends import Backend
 from export.in_process import InProcess
-from export.locate import ONNX, find_exported
-from export.models import Model, TensorFlowModel
-from export.onnx_model import OnnxModel
+from export.models import load_model
 from export.over_grpc import OverGrpc
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
@@ -102,21 +100,6 @@ def _listening(host: str, port: int) -> socket.socket:
             f"--host={host} --port={port}: cannot listen there: {error.strerror}; give "
             "another, or stop what holds it"
         ) from error
-
-
-def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Model:
-    """Returns an exported model, loaded into this process.
-
-    Args:
-        model: A run, an exported model or a directory of versions.
-        runtime: tensorflow or onnx.
-
-    Raises:
-        UserError: There is no such model.
-    """
-    if runtime == "onnx":
-        return OnnxModel(find_exported(model, ONNX))
-    return TensorFlowModel(find_exported(model))
 
 
 def local_backend(

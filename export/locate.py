@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,19 +19,17 @@ ONNX = "predict_pair.onnx"
 def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
     """Yields a directory to fill, and what it becomes: the next free version.
 
-    Raises:
-        UserError: Another export took the number meanwhile.
+    Exports to the same place wait for each other.
     """
-    path = root / str(max(versions(root), default=0) + 1)
+    root.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root, os.O_RDONLY)
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        path = root / str(max(versions(root), default=0) + 1)
         with whole_directory(path) as temporary:
             yield temporary, path
-    except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            raise UserError(
-                f"{path}: another export wrote this version meanwhile; export again"
-            ) from error
-        raise
+    finally:
+        os.close(handle)
 
 
 def versions(root: Path) -> list[int]:

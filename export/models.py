@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from export.backends import described
+from export.locate import ONNX, find_exported
 from export.objects import Answers, Objects, joined
+from export.onnx_model import OnnxModel
 from export.warm_up import read_warm_up
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -80,3 +83,18 @@ class TensorFlowModel:
         inputs = {name: tf.constant(ids) for name, ids in objects.padded().items()}
         answer = self._signatures[objects.signature](**inputs)[objects.output]
         return np.asarray(answer.numpy())
+
+
+def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Model:
+    """Returns an exported model, loaded into this process.
+
+    Args:
+        model: A run, an exported model or a directory of versions.
+        runtime: tensorflow or onnx.
+
+    Raises:
+        UserError: There is no such model.
+    """
+    if runtime == "onnx":
+        return OnnxModel(find_exported(model, ONNX))
+    return TensorFlowModel(find_exported(model))

@@ -19,6 +19,7 @@ Rows = Mapping[str, Sequence[Sequence[int]]]
 
 # What a call of the model may hold: 2**20 ids are 8 MB, and 1 GB as vectors 256 wide.
 MOST_CELLS = 1 << 20
+MOST_ROWS = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,14 +76,16 @@ class Objects:
             cells: The most ``rows * longest`` of a call, which one row may exceed.
         """
         lengths = np.maximum.reduce([c.lengths for c in self.columns.values()])
-        if len(self) * int(lengths.max(initial=1)) <= cells:
+        most = len(self) * int(lengths.max(initial=1))
+        if most <= cells and len(self) <= MOST_ROWS:
             yield None
             return
         order = np.argsort(lengths, kind="stable")
         end = len(order)
         while end:
             longest = max(int(lengths[order[end - 1]]), 1)
-            start = max(end - max(cells // longest, 1), 0)
+            size = min(max(cells // longest, 1), MOST_ROWS)
+            start = max(end - size, 0)
             yield order[start:end]
             end = start
 

@@ -27,7 +27,7 @@ from object2vec_tf.errors import DataError
 from object2vec_tf.hyperparameters import Hyperparameters
 
 BLOCK_BYTES = 16 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 def _spellings(name: str) -> str:
@@ -115,9 +115,9 @@ def read_file(
     """
     line = 1
     with open_file(path) as stream:
-        for number, block in enumerate(_blocks(stream, path)):
+        for number, block in enumerate(line_blocks(stream, path)):
             digest.update(block)
-            text = block.removeprefix(_BOM) if number == 0 else block
+            text = block.removeprefix(BOM) if number == 0 else block
             parsed = _parse(text, hyperparameters)
             if parsed is None:
                 where = _Place(path, line)
@@ -133,12 +133,14 @@ class _Place:
     line: int
 
 
-def _blocks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+def line_blocks(
+    stream: BinaryIO, path: Path, size: int = BLOCK_BYTES
+) -> Iterator[bytes]:
     """Yields the stream's bytes cut behind line ends; lines of any length."""
     rest: list[bytes] = []
     while True:
         try:
-            data = stream.read(BLOCK_BYTES)
+            data = stream.read(size)
         except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(

@@ -1,0 +1,191 @@
+"""Embeds or scores a whole file of objects.
+
+python -m object2vec_tf.transform --model=RUN --input=pairs.jsonl \
+        --output=pairs.jsonl.out
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from absl import flags
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from export.bad_request import BadRequest
+from export.models import Model, load_model
+from export.objects import MOST_ROWS, Objects, Rows, limits_of
+from export.wire_format import JSON_LINES, RequestDecoder, encode_answers
+from object2vec_tf import command
+from object2vec_tf.data.channels import open_file
+from object2vec_tf.data.json_lines import BOM, line_blocks
+from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.whole_files import whole_file
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "a run, an exported model or a directory of versions"
+)
+_INPUT = flags.DEFINE_string(
+    "input", None, "JSON Lines with in0, in1 or both; .gz and .zst are read as they are"
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "a line of JSON for each line of the input (default: INPUT.out)"
+)
+_RUNTIME = flags.DEFINE_enum(
+    "runtime", "tensorflow", ["tensorflow", "onnx"], "what runs the model"
+)
+
+# Text that is read and decoded at a time; some of it ahead of the model.
+_BLOCK_BYTES = 1 << 20
+_AHEAD = 4
+
+Item = TypeVar("Item")
+
+
+def transform(
+    model: Model,
+    source: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    console: Console | None = None,
+) -> int:
+    """Writes an embedding or a score for each line of a file, in the same order.
+
+    Lines that have one input get ``{"embeddings": [...]}``, those that have both
+    ``{"scores": [...]}``; all lines have the same inputs. Other keys, such as label,
+    are passed over, as are blank lines. Memory does not grow with the file.
+
+    Args:
+        model: The model.
+        source: JSON Lines; ``.gz`` and ``.zst`` are unpacked.
+        destination: Appears when all of it is written, and not before.
+        console: Where progress is shown; nowhere by default.
+
+    Returns:
+        The number of lines written.
+
+    Raises:
+        DataError: A line is wrong: the message says file, line, field and value.
+    """
+    path, out, count = Path(source), Path(destination), 0
+    if out.exists() and out.samefile(path):
+        raise UserError(f"{out}: is the input too; give another --output")
+    progress = Progress(
+        TextColumn("{task.completed:,.0f} lines"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=console is None or not console.is_terminal,
+    )
+    with whole_file(out) as temporary, temporary.open("wb") as file, progress:
+        task = progress.add_task("", total=None)
+        for objects in _ahead(_read(path, model)):
+            answers = model(objects)
+            file.write(encode_answers(answers, objects.output, JSON_LINES))
+            count += len(objects)
+            progress.update(task, completed=count)
+    return count
+
+
+def _read(path: Path, model: Model) -> Iterator[Objects]:
+    decoder = RequestDecoder(limits_of(model.hyperparameters))
+    line = 1
+    names: set[str] = set()
+    with open_file(path) as stream:
+        for number, block in enumerate(line_blocks(stream, path, _BLOCK_BYTES)):
+            text = block.removeprefix(BOM) if number == 0 else block
+            if text.strip():
+                rows = _decoded(decoder, text, path, line)
+                names = names or {*rows}
+                if {*rows} != names:
+                    own, others = (" and ".join(sorted(x)) for x in (rows, names))
+                    raise DataError(
+                        f"{path}:{line}: has {own}, where the lines before have "
+                        f"{others}; split the file"
+                    )
+                yield from _parts(rows)
+            line += block.count(b"\n")
+
+
+def _decoded(decoder: RequestDecoder, text: bytes, path: Path, line: int) -> Rows:
+    lines = enumerate(text.split(b"\n"), line)
+    numbers = [number for number, content in lines if content.strip()]
+    try:
+        rows = decoder.decode(text, JSON_LINES)
+        if len(next(iter(rows.values()))) != len(numbers):
+            raise DataError(
+                f"{path}: from line {line} on, lines and objects are not the same in "
+                "number; write one object a line"
+            )
+        return rows
+    except BadRequest as error:
+        index, field = error.row_and_field
+        message = f"{path}:{numbers[index]}: {field}{error.reason}"
+        raise DataError(message) from error
+
+
+def _parts(rows: Rows) -> Iterator[Objects]:
+    size = len(next(iter(rows.values())))
+    for start in range(0, size, MOST_ROWS):
+        yield Objects.from_rows(
+            {name: ids[start : start + MOST_ROWS] for name, ids in rows.items()}
+        )
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yields items that a thread makes while those before them are worked on."""
+    made: queue.Queue[Item | BaseException | None] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: Item | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                return made.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (item := made.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def main() -> None:
+    """Runs the command."""
+    for flag in (_MODEL, _INPUT):
+        if not flag.value:
+            raise UserError(f"--{flag.name} is required; see --help")
+    source = Path(_INPUT.value or "")
+    if not source.is_file():
+        raise UserError(f"{source}: no such file; check --input")
+    destination = _OUTPUT.value or f"{source}.out"
+    model = load_model(_MODEL.value or "", _RUNTIME.value)
+    console = Console(stderr=True)
+    count = transform(model, source, destination, console=console)
+    print(f"{destination}: {count:,} lines", file=sys.stdout)
+
+
+if __name__ == "__main__":
+    command.run(main)
