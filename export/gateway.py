@@ -6,18 +6,12 @@ python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-
-import uvicorn
 from absl import flags
 
-from export.app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
+from export.app import MAX_CONCURRENCY, MAX_REQUEST_BYTES
 from export.backends import Backend
-from export.in_process import InProcess
-from export.models import load_model
 from export.over_grpc import OverGrpc
+from export.server import local_backend, serve
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
 
@@ -51,77 +45,6 @@ _MAX_CONCURRENCY = flags.DEFINE_integer(
 _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "seconds that TF Serving may take for a request", 0.001
 )
-
-# SageMaker's variable: which network is used first.
-_PREFERRED_MODES = {"embedding": "embeddings", "classification": "scores", "": ""}
-_BACKLOG = 2048
-
-
-def serve(
-    backend: Backend,
-    host: str,
-    port: int,
-    *,
-    max_request_bytes: int = MAX_REQUEST_BYTES,
-    max_concurrency: int = MAX_CONCURRENCY,
-) -> None:
-    """Answers requests until SIGTERM or SIGINT, and what was accepted before.
-
-    Args:
-        backend: What answers.
-        host: The address to listen on.
-        port: The port; 0 takes a free one, which the first line on stdout tells.
-        max_request_bytes: Larger requests are refused with 413.
-        max_concurrency: Requests under way at a time; more are refused with 503.
-
-    Raises:
-        UserError: The address cannot be had.
-    """
-    gateway = Gateway(backend, max_request_bytes, max_concurrency)
-    config = uvicorn.Config(
-        gateway.application(), log_level="warning", access_log=False, lifespan="on"
-    )
-    with _listening(host, port) as listener:
-        name, number = listener.getsockname()[:2]
-        shown = f"[{name}]" if ":" in name else name
-        # uvicorn raises the signal again when it is done; it has been heeded by then.
-        for number_of_signal in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number_of_signal, lambda *_: None)
-        print(f"serving on http://{shown}:{number}", flush=True)
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise UserError(
-            f"--host={host} --port={port}: cannot listen there: {error.strerror}; give "
-            "another, or stop what holds it"
-        ) from error
-
-
-def local_backend(
-    model: str | os.PathLike[str], runtime: str = "tensorflow"
-) -> Backend:
-    """Returns a backend that answers from this process, warmed up.
-
-    Args:
-        model: A run, an exported model or a directory of versions.
-        runtime: tensorflow or onnx.
-
-    Raises:
-        UserError: There is no such model, or INFERENCE_PREFERRED_MODE is not a mode.
-    """
-    mode = os.environ.get("INFERENCE_PREFERRED_MODE", "").lower()
-    if mode not in _PREFERRED_MODES:
-        raise UserError(
-            f"INFERENCE_PREFERRED_MODE={mode}: expected embedding or classification"
-        )
-    loaded = load_model(model, runtime)
-    loaded.warm_up(first=_PREFERRED_MODES[mode])
-    return InProcess(loaded)
 
 
 def main() -> None:

@@ -18,8 +18,12 @@ USER_CAN_MEND = 2
 INTERRUPTED = 130
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
     """Runs a command's ``main`` and exits.
+
+    Args:
+        main: Takes the verb, where there are verbs.
+        verbs: The words of which the command takes one.
 
     Exit status: 0 done; 2 the user can mend it (one plain message on stderr, and a
     traceback only with --verbosity=1); 1 our fault, with a traceback.
@@ -28,12 +32,15 @@ def run(main: Callable[[], None]) -> None:
     tf.get_logger().setLevel("WARNING")
 
     def guarded(argv: Sequence[str]) -> None:
-        if argv[1:]:
-            _fail(f"unexpected argument {argv[1]!r}; flags start with --")
+        given = list(argv[1:])
+        if verbs and given[:1] not in [[verb] for verb in verbs]:
+            _fail(f"expected {' or '.join(verbs)}, got {' '.join(given) or 'nothing'}")
+        if given[len(verbs) > 0 :]:
+            _fail(f"unexpected argument {given[-1]!r}; flags start with --")
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
-            main()
+            main(*given)
         except UserError as error:
             if logging.get_verbosity() >= logging.DEBUG:
                 traceback.print_exc()

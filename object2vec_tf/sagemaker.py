@@ -1,0 +1,113 @@
+"""Trains and serves in the layout of a SageMaker container.
+
+    python -m object2vec_tf.sagemaker train [--prefix=/opt/ml]
+    python -m object2vec_tf.sagemaker serve [--prefix=/opt/ml]
+
+Source: the Amazon SageMaker developer guide, "Use Your Own Training Algorithms" and
+"Use Your Own Inference Code with Hosting Services".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from export.server import local_backend, serve
+from object2vec_tf import command
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.training.run import fit
+
+_PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "the container's root")
+_HOST = flags.DEFINE_string("host", "0.0.0.0", "the address that serve listens on")
+
+_CHANNELS = ("train", "validation", "test", "auxiliary")
+_FAILURE_CHARACTERS = 1024
+_PORT = 8080
+
+
+def train(prefix: Path) -> None:
+    """Trains on the channels below ``prefix``; the run goes to ``prefix/model``.
+
+    A failure's reason is written to ``prefix/output/failure``.
+
+    Args:
+        prefix: Holds ``input/config/hyperparameters.json``, whose values are strings,
+            and a directory ``input/data/<channel>`` for each channel.
+
+    Raises:
+        UserError: Settings or data need mending.
+    """
+    try:
+        _refuse_unsupported(prefix / "input/config")
+        data = prefix / "input/data"
+        channels = {name: data / name for name in _CHANNELS if (data / name).exists()}
+        if "train" not in channels:
+            raise UserError(f"{data / 'train'}: no such channel; give the job one")
+        hyperparameters = Hyperparameters.from_json(
+            prefix / "input/config/hyperparameters.json"
+        )
+        fit(hyperparameters, **channels, model_dir=prefix / "model")  # type: ignore[arg-type]
+    except BaseException as error:
+        reason = str(error) if isinstance(error, UserError) else traceback.format_exc()
+        failure = prefix / "output/failure"
+        failure.parent.mkdir(parents=True, exist_ok=True)
+        # A traceback says at its end what is wrong.
+        is_told = isinstance(error, UserError)
+        shown = (
+            reason[:_FAILURE_CHARACTERS] if is_told else reason[-_FAILURE_CHARACTERS:]
+        )
+        failure.write_text(shown, encoding="utf-8")
+        raise
+
+
+def _refuse_unsupported(config: Path) -> None:
+    channels = _read(config / "inputdataconfig.json")
+    for name, channel in channels.items():
+        kind = channel.get("ContentType") or "application/jsonlines"
+        if name not in _CHANNELS:
+            raise UserError(
+                f"channel {name}: not one of {', '.join(_CHANNELS)}; rename it"
+            )
+        if channel.get("TrainingInputMode", "File") == "Pipe":
+            raise UserError(f"channel {name}: Pipe mode is not read; use File mode")
+        if name != "auxiliary" and kind != "application/jsonlines":
+            raise UserError(
+                f"channel {name}: content type {kind} is not read; give JSON Lines, "
+                "application/jsonlines"
+            )
+    hosts = _read(config / "resourceconfig.json").get("hosts", [])
+    if len(hosts) > 1:
+        raise UserError(f"{len(hosts)} hosts: this version trains on one; ask for one")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise UserError(f"{path}: not a JSON object: {error}") from error
+
+
+def main(verb: str) -> None:
+    """Runs the command.
+
+    Args:
+        verb: train or serve.
+    """
+    prefix = Path(_PREFIX.value)
+    if verb == "train":
+        train(prefix)
+    else:
+        port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", _PORT))
+        serve(local_backend(prefix / "model"), _HOST.value, port)
+
+
+if __name__ == "__main__":
+    command.run(main, verbs=("train", "serve"))
