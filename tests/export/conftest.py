@@ -1,0 +1,242 @@
+"""Models, their SavedModels and a model server, which several tests share."""
+
+import contextlib
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+import object2vec_tf as o2v
+from export import export_saved_model
+
+STAND_IN = Path(__file__).with_name("model_server.py")
+BINARY = os.environ.get("TENSORFLOW_MODEL_SERVER")
+NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
+OUTPUTS = ("softmax", "mean_squared_error")
+PATIENCE = 60  # seconds, then something is taken to hang
+
+SETTINGS = {
+    "enc0_max_seq_len": 6,
+    "enc0_vocab_size": 50,
+    "enc1_max_seq_len": 4,
+    "enc1_vocab_size": 30,
+    "enc_dim": 8,
+    "mlp_dim": 5,
+    "mlp_layers": 1,
+    "mlp_activation": "tanh",
+    "num_classes": 3,
+}
+
+
+def make_model(network="pooled_embedding", output="softmax", seed=4, **more):
+    """An untrained model whose biases are not zero, so that padding would show."""
+    settings = SETTINGS | {"enc0_network": network, "enc1_network": network}
+    if network != "pooled_embedding":
+        for side in (0, 1):
+            settings[f"enc{side}_token_embedding_dim"] = 4
+            settings[f"enc{side}_layers"] = 2 if network == "hcnn" else 1
+    settings |= {"output_layer": output, **more}
+    model = o2v.Object2Vec(o2v.Hyperparameters(**settings), seed=seed)
+    generator = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        if len(variable.shape) == 1 or variable.shape[0] in (30, 50):
+            variable.assign(generator.normal(size=variable.shape))
+    return model
+
+
+def ragged(rows):
+    return tf.ragged.constant(rows, dtype=tf.int64, ragged_rank=1)
+
+
+@dataclasses.dataclass
+class Exported:
+    """A model, and the directory that holds its version 1."""
+
+    name: str
+    model: o2v.Object2Vec
+    directory: Path
+    _graphs: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def path(self):
+        return self.directory / "1"
+
+    def expected(self, rows):
+        """What the Keras model answers to rows of token ids, by input name."""
+        limits = {"in0": 6, "in1": 4}
+        inputs = {
+            name: ragged([row[: limits[name]] for row in ids])
+            for name, ids in rows.items()
+        }
+        if len(inputs) == 2:
+            return self._call(self.model, inputs)
+        ((name, ids),) = inputs.items()
+        return self._call(self.model.enc0 if name == "in0" else self.model.enc1, ids)
+
+    def _call(self, network, inputs):
+        # As predict() does: TensorFlow fuses a layer's product, bias and activation in
+        # a graph, which rounds once where the eager model does thrice.
+        if network.name not in self._graphs:
+            self._graphs[network.name] = tf.function(
+                lambda x: network(x, training=False), reduce_retracing=True
+            )
+        return self._graphs[network.name](inputs).numpy()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Returns the exported model of an encoder and an output layer, made once."""
+    made = {}
+
+    def get(network="pooled_embedding", output="softmax"):
+        name = f"{network}-{output}"
+        if name not in made:
+            model = make_model(network, output)
+            directory = tmp_path_factory.mktemp("models") / name
+            export_saved_model(model, directory)
+            made[name] = Exported(name, model, directory)
+        return made[name]
+
+    return get
+
+
+class Server:
+    """A process, and where it listens."""
+
+    def __init__(self, process, address):
+        self.process = process
+        self.address = address
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+
+
+class ModelServer(Server):
+    """TF Serving, or its stand-in."""
+
+    def __init__(self, process, address):
+        super().__init__(process, address)
+        self._channel = grpc.insecure_channel(address)
+        predict = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        status = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self.prediction = predict
+        self.status = status
+
+    def await_model(self, name):
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(grpc.RpcError):
+                response = self.status.GetModelStatus(request, wait_for_ready=True)
+                if any(v.state == 30 for v in response.model_version_status):
+                    return
+            assert time.monotonic() < deadline, f"{name} does not become available"
+            assert self.process.poll() is None, "the model server has ended"
+            time.sleep(0.05)
+
+    def predict(self, model, signature, **inputs):
+        """Returns the outputs, by name."""
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature
+        for name, rows in inputs.items():
+            array = np.array(rows, None if isinstance(rows, np.ndarray) else np.int64)
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
+        response = self.prediction.Predict(request, timeout=PATIENCE)
+        return {k: tf.make_ndarray(tensor) for k, tensor in response.outputs.items()}
+
+    def stop(self):
+        self._channel.close()
+        super().stop()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def first_line(process):
+    """The first line on a process's stdout, read on while it runs."""
+    killer = threading.Timer(PATIENCE, process.kill)
+    killer.start()
+    line = process.stdout.readline()
+    killer.cancel()
+    return line
+
+
+@contextlib.contextmanager
+def start_model_server(models, directory, batching="", port=0):
+    """Starts a model server.
+
+    Args:
+        models: The models' base paths, by name.
+        directory: Where its configuration is kept.
+        batching: The text of its batching parameters.
+        port: Where to listen; 0 takes a free port.
+    """
+    config = "".join(
+        f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }}'
+        for name, path in models.items()
+    )
+    (directory / "models").write_text(f"model_config_list {{ {config} }}")
+    port = port or (free_port() if BINARY else 0)
+    command = [BINARY] if BINARY else [sys.executable, str(STAND_IN)]
+    command += [f"--port={port}", f"--model_config_file={directory / 'models'}"]
+    if batching:
+        (directory / "batching").write_text(batching)
+        command += ["--enable_batching"]
+        command += [f"--batching_parameters_file={directory / 'batching'}"]
+    if not BINARY:  # the real server counts in whole seconds
+        command += ["--file_system_poll_wait_seconds=0.2"]
+    with (directory / "log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=log if BINARY else subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        )
+    try:
+        if not BINARY:
+            port = int(first_line(process) or port)
+        server = ModelServer(process, f"127.0.0.1:{port}")
+        try:
+            for name in models:
+                server.await_model(name)
+            yield server
+        finally:
+            server.stop()
+    except BaseException:
+        print((directory / "log").read_text())
+        raise
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def model_server(exported, tmp_path_factory):
+    """A server of every encoder and output layer."""
+    models = [exported(network, output) for network in NETWORKS for output in OUTPUTS]
+    paths = {model.name: model.directory for model in models}
+    with start_model_server(paths, tmp_path_factory.mktemp("server")) as server:
+        yield server

@@ -1,0 +1,428 @@
+"""A stand-in for TF Serving, which cannot be had from a package registry.
+
+It answers as the real server does, from its source: a v1 Session that loaded the
+SavedModel is fed by the SignatureDef's tensor names. It knows nothing of Keras, which
+cannot be imported here, nor of this project. It takes the real server's flags:
+
+    python tests/export/model_server.py --port=0 --model_name=object2vec \
+        --model_base_path=DIR
+
+The first line on stdout tells the port, once every model is there.
+"""
+
+import sys
+
+sys.modules["keras"] = None  # importing it from here on is an ImportError
+
+import argparse  # noqa: E402
+import contextlib  # noqa: E402
+import dataclasses  # noqa: E402
+import re  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+from concurrent.futures import Future, ThreadPoolExecutor  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import grpc  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from google.protobuf import any_pb2  # noqa: E402
+from tensorflow_serving.apis import (  # noqa: E402
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+PREDICT, CLASSIFY, REGRESS = (
+    f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress")
+)
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+STATES = get_model_status_pb2.ModelVersionStatus.State
+
+
+class Status(Exception):
+    """A gRPC status other than OK."""
+
+    def __init__(self, name, message):
+        super().__init__(message)
+        self.code = grpc.StatusCode[name]
+
+
+@dataclasses.dataclass
+class Batching:
+    """Settings of the real server's batching parameters file."""
+
+    seconds: float
+    most_rows: int
+    pad: bool
+
+    @staticmethod
+    def read(path):
+        text = Path(path).read_text(encoding="utf-8")
+
+        def value(name, otherwise):
+            found = re.search(rf"\b{name}\s*(?::|{{\s*value:)\s*(\w+)", text)
+            return found[1] if found else otherwise
+
+        return Batching(
+            int(value("batch_timeout_micros", 0)) / 1e6,
+            int(value("max_batch_size", 1000)),
+            value("pad_variable_length_inputs", "false") == "true",
+        )
+
+
+class Version:
+    """One version of a model: a Session, and its signatures."""
+
+    def __init__(self, path, batching):
+        self.number = int(path.name)
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        with self._session.graph.as_default():
+            self.meta_graph = tf.compat.v1.saved_model.load(
+                self._session, ["serve"], str(path)
+            )
+        self._batchers = {}
+        self._lock = threading.Lock()
+        self._batching = batching
+
+    def signature(self, name):
+        signatures = self.meta_graph.signature_def
+        name = name or "serving_default"
+        if name not in signatures:
+            raise Status(
+                "INVALID_ARGUMENT",
+                f"Serving signature name: {name!r} not found in signature def",
+            )
+        return name, signatures[name]
+
+    def run(self, name, inputs):
+        """Returns the outputs, by name, of a signature asked by a request."""
+        if self._batching is None:
+            return self.run_alone(name, inputs)
+        with self._lock:
+            if name not in self._batchers:
+                self._batchers[name] = Batcher(self, name, self._batching)
+        return self._batchers[name].run(inputs)
+
+    def run_alone(self, name, inputs):
+        signature = self.meta_graph.signature_def[name]
+        feed = {signature.inputs[key].name: array for key, array in inputs.items()}
+        fetches = {key: info.name for key, info in signature.outputs.items()}
+        return self._session.run(fetches, feed)
+
+    def close(self):
+        self._session.close()
+
+
+class Batcher:
+    """Answers requests to a signature that come within some time together."""
+
+    def __init__(self, version, name, batching):
+        self._version, self._name, self._batching = version, name, batching
+        self._waiting = []
+        self._arrived = threading.Condition()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def run(self, inputs):
+        rows = {len(array) if array.ndim else None for array in inputs.values()}
+        if len(rows) != 1 or None in rows:
+            raise Status(
+                "INVALID_ARGUMENT",
+                "Batching session Run() input tensors must have equal 0th-dimension "
+                "size",
+            )
+        answer = Future()
+        with self._arrived:
+            self._waiting.append((inputs, rows.pop(), answer))
+            self._arrived.notify()
+        return answer.result()
+
+    def _work(self):
+        while True:
+            with self._arrived:
+                self._arrived.wait_for(lambda: self._waiting)
+            time.sleep(self._batching.seconds)
+            with self._arrived:
+                together, size = [], 0
+                while self._waiting:
+                    size += self._waiting[0][1]
+                    if together and size > self._batching.most_rows:
+                        break
+                    together.append(self._waiting.pop(0))
+            self._answer(together)
+
+    def _answer(self, together):
+        try:
+            joined = {
+                key: self._joined([inputs[key] for inputs, _, _ in together])
+                for key in together[0][0]
+            }
+            outputs = self._version.run_alone(self._name, joined)
+        except Exception as error:  # one bad request fails all that go with it
+            for _, _, answer in together:
+                answer.set_exception(error)
+            return
+        start = 0
+        for _, rows, answer in together:
+            part = slice(start, start + rows)
+            answer.set_result({key: array[part] for key, array in outputs.items()})
+            start += rows
+
+    def _joined(self, arrays):
+        if self._batching.pad and arrays[0].ndim > 1:
+            width = max(array.shape[1] for array in arrays)
+            arrays = [_padded(array, width) for array in arrays]
+        if len({array.shape[1:] for array in arrays}) > 1:
+            raise Status(
+                "FAILED_PRECONDITION",
+                "Tensors with name have different shapes besides 0th dimension",
+            )
+        return np.concatenate(arrays)
+
+
+def _padded(array, width):
+    """The real server pads with what the tensor begins with."""
+    missing = width - array.shape[1]
+    if not missing:
+        return array
+    return np.pad(array, [(0, 0), (0, missing)], constant_values=array.flat[0])
+
+
+class Model:
+    """The newest version at a base path, looked for over and over."""
+
+    def __init__(self, name, base_path, batching):
+        self.name = name
+        self._base, self._batching = Path(base_path), batching
+        self.version = None
+        self.ended = []
+        self.look()
+
+    def look(self):
+        numbers = [int(p.name) for p in self._base.glob("*") if p.name.isdecimal()]
+        newest = max(numbers, default=None)
+        old = self.version
+        if newest is None or (old and old.number == newest):
+            return
+        self.version = Version(self._base / str(newest), self._batching)
+        if old:
+            self.ended.append(old.number)
+            old.close()
+
+
+class ModelServer(
+    prediction_service_pb2_grpc.PredictionServiceServicer,
+    model_service_pb2_grpc.ModelServiceServicer,
+):
+    """PredictionService and ModelService; the rest is answered UNIMPLEMENTED."""
+
+    def __init__(self, models):
+        self._models = {model.name: model for model in models}
+
+    def _version(self, spec):
+        model = self._models.get(spec.name)
+        if model is None or model.version is None:
+            raise Status(
+                "NOT_FOUND", f"Servable not found for request: Latest({spec.name})"
+            )
+        asked = spec.version.value
+        if spec.HasField("version") and asked != model.version.number:
+            raise Status(
+                "NOT_FOUND",
+                f"Servable not found for request: Specific({spec.name}, {asked})",
+            )
+        return model.version
+
+    def Predict(self, request, context):
+        version = self._version(request.model_spec)
+        name, signature = version.signature(request.model_spec.signature_name)
+        if signature.method_name not in (PREDICT, CLASSIFY, REGRESS):
+            raise Status(
+                "INVALID_ARGUMENT",
+                f"Expected prediction signature method_name, got "
+                f"{signature.method_name}",
+            )
+        if set(request.inputs) != set(signature.inputs):
+            raise Status(
+                "INVALID_ARGUMENT",
+                "input size does not match signature: "
+                f"{len(request.inputs)}!={len(signature.inputs)}. Sent extra: "
+                f"{sorted(set(request.inputs) - set(signature.inputs))}. Missing but "
+                f"required: {sorted(set(signature.inputs) - set(request.inputs))}.",
+            )
+        inputs = {}
+        for key, tensor in request.inputs.items():
+            expected = signature.inputs[key].dtype
+            if tensor.dtype != expected:
+                raise Status(
+                    "INVALID_ARGUMENT",
+                    f"Expects {key} to be {tf.dtypes.as_dtype(expected).name} but "
+                    f"{tf.dtypes.as_dtype(tensor.dtype).name} is provided",
+                )
+            inputs[key] = tf.make_ndarray(tensor)
+        outputs = version.run(name, inputs)
+        wanted = list(request.output_filter) or sorted(outputs)
+        response = predict_pb2.PredictResponse()
+        self._tell(response.model_spec, request.model_spec, version, name)
+        for key in wanted:
+            if key not in outputs:
+                raise Status(
+                    "INVALID_ARGUMENT",
+                    f"output tensor alias not found in signature: {key}",
+                )
+            response.outputs[key].CopyFrom(tf.make_tensor_proto(outputs[key]))
+        return response
+
+    def Classify(self, request, context):
+        version, name, outputs = self._examples(request, CLASSIFY)
+        response = classification_pb2.ClassificationResponse()
+        self._tell(response.model_spec, request.model_spec, version, name)
+        rows = zip(outputs["classes"], outputs["scores"], strict=True)
+        for labels, scores in rows:
+            row = response.result.classifications.add()
+            for label, score in zip(labels, scores, strict=True):
+                row.classes.add(label=label, score=score)
+        return response
+
+    def Regress(self, request, context):
+        version, name, outputs = self._examples(request, REGRESS)
+        array = outputs["outputs"]
+        if array.ndim != 1 and array.shape[1:] != (1,):
+            raise Status(
+                "INVALID_ARGUMENT",
+                "Expected output Tensor shape to be either [batch_size] or "
+                f"[batch_size, 1] but got {array.shape}",
+            )
+        response = regression_pb2.RegressionResponse()
+        self._tell(response.model_spec, request.model_spec, version, name)
+        for value in array.ravel():
+            response.result.regressions.add(value=value)
+        return response
+
+    def _examples(self, request, method):
+        version = self._version(request.model_spec)
+        name, signature = version.signature(request.model_spec.signature_name)
+        if signature.method_name != method:
+            kind = {CLASSIFY: "classification", REGRESS: "regression"}[method]
+            raise Status(
+                "INVALID_ARGUMENT",
+                f"Expected {kind} signature method_name to be {method}. Was: "
+                f"{signature.method_name}",
+            )
+        if set(signature.inputs) != {"inputs"}:
+            raise Status("INVALID_ARGUMENT", "Expected one input Tensor.")
+        examples = request.input.example_list.examples
+        if not examples:
+            raise Status("INVALID_ARGUMENT", "Input is empty.")
+        array = np.array([e.SerializeToString() for e in examples], object)
+        return version, name, version.run(name, {"inputs": array})
+
+    def GetModelMetadata(self, request, context):
+        if list(request.metadata_field) != ["signature_def"]:
+            raise Status(
+                "INVALID_ARGUMENT",
+                f"Metadata field {', '.join(request.metadata_field)} is not supported",
+            )
+        version = self._version(request.model_spec)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in version.meta_graph.signature_def.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        packed = any_pb2.Any()
+        packed.Pack(signatures)
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        self._tell(response.model_spec, request.model_spec, version)
+        response.metadata["signature_def"].CopyFrom(packed)
+        return response
+
+    def GetModelStatus(self, request, context):
+        name = request.model_spec.name
+        model = self._models.get(name)
+        if model is None or model.version is None:
+            raise Status(
+                "NOT_FOUND",
+                f"Could not find any versions of model {name}",
+            )
+        response = get_model_status_pb2.GetModelStatusResponse()
+        states = [(model.version.number, STATES.AVAILABLE)]
+        states += [(number, STATES.END) for number in model.ended]
+        for number, state in states:
+            response.model_version_status.add(version=number, state=state)
+        return response
+
+    def _tell(self, spec, asked, version, name=""):
+        spec.name = asked.name
+        spec.version.value = version.number
+        spec.signature_name = name
+
+
+class _Statuses(grpc.ServerInterceptor):
+    """Turns what is raised into gRPC statuses."""
+
+    def intercept_service(self, continuation, details):
+        handler = continuation(details)
+        if handler is None:
+            return None
+
+        def answer(request, context):
+            try:
+                return handler.unary_unary(request, context)
+            except Status as error:
+                context.abort(error.code, str(error))
+            except tf.errors.OpError as error:
+                context.abort(CODES[error.error_code], error.message)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _models(arguments):
+    batching = None
+    if arguments.enable_batching:
+        batching = Batching.read(arguments.batching_parameters_file)
+    if not arguments.model_config_file:
+        return [Model(arguments.model_name, arguments.model_base_path, batching)]
+    text = Path(arguments.model_config_file).read_text(encoding="utf-8")
+    found = re.findall(r'name: "([^"]*)"\s+base_path: "([^"]*)"', text)
+    return [Model(name, path, batching) for name, path in found]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--model_name", default="default")
+    parser.add_argument("--model_base_path")
+    parser.add_argument("--model_config_file")
+    parser.add_argument("--enable_batching", action="store_true")
+    parser.add_argument("--batching_parameters_file")
+    parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1)
+    arguments = parser.parse_args()
+    models = _models(arguments)
+    server = grpc.server(
+        ThreadPoolExecutor(32),
+        interceptors=[_Statuses()],
+        options=[
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    service = ModelServer(models)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, server)
+    port = server.add_insecure_port(f"127.0.0.1:{arguments.port}")
+    server.start()
+    print(port, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(arguments.file_system_poll_wait_seconds)
+            for model in models:
+                model.look()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""A model server answers what the Keras model answers, bit for bit."""
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import classification_pb2, regression_pb2
+
+from export.objects import Objects
+from export.warm_up import examples
+
+NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
+IN0 = [[1, 2, 3], [4], [0, 0], [], [7, 8, 9, 10, 11, 12, 13]]
+IN1 = [[5, 6], [], [29], [9, 9, 9], [1, 2, 3, 4, 5]]
+REQUESTS = {
+    "embed_enc0": {"in0": IN0},
+    "embed_enc1": {"in1": IN1},
+    "predict_pair": {"in0": IN0, "in1": IN1},
+    "serving_default": {"in0": IN0, "in1": IN1},
+}
+
+
+def padded(rows, leading=0):
+    width = max(map(len, rows), default=1) or 1
+    return [[-1] * leading + row + [-1] * (width - len(row)) for row in rows]
+
+
+@pytest.mark.parametrize("output", ["softmax", "mean_squared_error"])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("leading", [0, 1])
+def test_answers_are_the_models(exported, model_server, network, output, leading):
+    held = exported(network, output)
+    for signature, rows in REQUESTS.items():
+        inputs = {name: padded(ids, leading) for name, ids in rows.items()}
+        (answer,) = model_server.predict(held.name, signature, **inputs).values()
+        np.testing.assert_array_equal(answer, held.expected(rows))
+        for i in range(len(IN0)):
+            one = {name: [ids[i]] for name, ids in rows.items()}
+            inputs = {name: padded(ids, leading) for name, ids in one.items()}
+            (alone,) = model_server.predict(held.name, signature, **inputs).values()
+            np.testing.assert_array_equal(alone, held.expected(one))
+            np.testing.assert_allclose(alone[0], answer[i], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_lists_come_unpadded_as_examples(exported, model_server, network):
+    rows = {"in0": IN0, "in1": IN1}
+    for output, request, ask in (
+        ("softmax", classification_pb2.ClassificationRequest(), "Classify"),
+        ("mean_squared_error", regression_pb2.RegressionRequest(), "Regress"),
+    ):
+        held = exported(network, output)
+        request.model_spec.name = held.name
+        kind = "classify_pair" if output == "softmax" else "regress_pair"
+        request.model_spec.signature_name = kind
+        held_examples = examples(Objects.from_rows(rows))
+        request.input.example_list.examples.extend(held_examples)
+        result = getattr(model_server.prediction, ask)(request, timeout=60).result
+        expected = held.expected(rows)
+        if output == "softmax":
+            scores = [[c.score for c in row.classes] for row in result.classifications]
+            labels = [c.label for c in result.classifications[0].classes]
+            assert labels == ["0", "1", "2"]
+        else:
+            scores = [[row.value] for row in result.regressions]
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_id_out_of_range_is_told(exported, model_server, network):
+    name = exported(network).name
+    for wrong in (30, -2, 2**40):
+        with pytest.raises(grpc.RpcError) as error:
+            model_server.predict(name, "embed_enc1", in1=[[1, 2], [3, wrong]])
+        assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        text = f"in1: row 1, position 1: id {wrong} is not in [0, 30)"
+        assert text in error.value.details()
+
+
+def test_describe_tells_the_hyperparameters_once_a_row(exported, model_server):
+    held = exported()
+    rows = np.zeros(2, np.int64)
+    answer = model_server.predict(held.name, "describe", rows=rows)
+    texts = [tf.io.decode_raw(t, tf.uint8) for t in answer["hyperparameters"]]
+    assert len(texts) == 2
+    assert b'"enc0_vocab_size": 50' in answer["hyperparameters"][0]

@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+
+from export.bad_request import BadRequest
+from export.wire_format import (
+    JSON,
+    JSON_LINES,
+    RequestDecoder,
+    accepted,
+    content_type,
+    encode_answers,
+)
+
+DECODER = RequestDecoder({"in0": (10, 3), "in1": (20, 4)})
+
+
+def test_requests_are_read_cut_and_stripped_of_other_keys():
+    body = b'{"instances": [{"in0": [1, 2, 3, 4], "in1": [19], "label": {"a": 1}}]}'
+    assert DECODER.decode(body) == {"in0": [[1, 2, 3]], "in1": [[19]]}
+    lines = b'{"in1": []}\n\r\n{"in1": [1, 2, 3, 4, 5], "label": 3}'
+    assert DECODER.decode(lines, JSON_LINES) == {"in1": [[], [1, 2, 3, 4]]}
+    assert DECODER.decode(lines, JSON_LINES, (1, 2)) == {"in1": [[], [1, 2]]}
+    assert DECODER.decode(b'{"instances": []}') == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "path", "message"),
+    [
+        ('{"instances": [{"in0": [1, 10]}]}', JSON, "$.instances[0].in0[1]", "got 10"),
+        ('{"instances": [{"in1": [-1]}]}', JSON, "$.instances[0].in1[0]", "0 or more"),
+        ('{"instances": [{"in0": ["a"]}]}', JSON, "$.instances[0].in0[0]", 'got "a"'),
+        ('{"instances": [{"in0": [1.0]}]}', JSON, "$.instances[0].in0[0]", "integer"),
+        ('{"instances": [{"in0": [true]}]}', JSON, "$.instances[0].in0[0]", "integer"),
+        ('{"instances": [{"in0": null}]}', JSON, "$.instances[0].in0", "got null"),
+        ('{"instances": [{"in0": 3}]}', JSON, "$.instances[0].in0", "a list of token"),
+        ('{"instances": [3]}', JSON, "$.instances[0]", "expected an object"),
+        ('{"instances": [{}]}', JSON, "$.instances[0]", "expected in0 or in1"),
+        ('{"instances": 3}', JSON, "$.instances", "expected a list of objects"),
+        ('[{"in0": [1]}]', JSON, "$", '{"instances": [...]}'),
+        ('{"in0": [1]}', JSON, "$", '{"instances": [...]}'),
+        ('{"instances": [{"in0": [1', JSON, "$", "not JSON"),
+        ("", JSON, "$", "empty"),
+        ("\n", JSON_LINES, "$", "empty"),
+        ("[" * 100_000, JSON_LINES, "$[0]", "expected one object a line"),
+        ('{"in0": [1], "x": ' + "[" * 100_000, JSON_LINES, "$", "nested"),
+        ('{"in0": [1]}\n{"in0": [99]}', JSON_LINES, "$[1].in0[0]", "got 99"),
+        ('{"in0": [1]}\n{"in0": [9', JSON_LINES, "$[1]", "not JSON"),
+        ('{"in0": [1]}\n{"in1": [9]}', JSON_LINES, "$[1]", "has in1, where those"),
+        (
+            '{"instances": [{"in0": [1]}, {"in0": [1], "in1": [2]}]}',
+            JSON,
+            "$.instances[1]",
+            "has in0 and in1, where those before it have in0",
+        ),
+    ],
+)
+def test_a_bad_request_is_told_where_and_what(body, media_type, path, message):
+    with pytest.raises(BadRequest) as error:
+        DECODER.decode(body.encode(), media_type)
+    assert (error.value.status, error.value.path) == (400, path)
+    assert message in str(error.value)
+
+
+def test_content_types():
+    assert content_type("") == (JSON, None)
+    assert content_type("Application/JSON; charset=UTF-8") == (JSON, None)
+    header = "application/jsonlines;infer_max_seqlens=1, 5000"
+    assert content_type(header) == (JSON_LINES, (1, 5000))
+    for header, status in (
+        ("text/csv", 415),
+        ("application/json; charset=latin-1", 415),
+        ("application/json; infer_max_seqlens=0,1", 400),
+        ("application/json; infer_max_seqlens=1,5001", 400),
+        ("application/json; infer_max_seqlens=1", 400),
+    ):
+        with pytest.raises(BadRequest) as error:
+            content_type(header)
+        assert error.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", JSON_LINES),
+        ("*/*", JSON_LINES),
+        ("application/*", JSON_LINES),
+        ("application/json", JSON),
+        ("text/html, application/json;q=0.5, */*;q=0.1", JSON),
+        ("application/json;q=0.5, application/jsonlines", JSON_LINES),
+    ],
+)
+def test_accept_decides_and_else_the_request(header, expected):
+    assert accepted(header, JSON_LINES) == expected
+
+
+@pytest.mark.parametrize("header", ["text/html", "application/json;q=0"])
+def test_what_is_not_written_is_not_acceptable(header):
+    with pytest.raises(BadRequest) as error:
+        accepted(header, JSON)
+    assert error.value.status == 406
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (1, 1), (3, 1), (2, 5)])
+def test_answers_read_back_as_they_were(shape):
+    answers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    rows = json.loads(encode_answers(answers, "scores", JSON))["predictions"]
+    lines = encode_answers(answers, "scores", JSON_LINES).decode()
+    assert [json.loads(line) for line in lines.splitlines()] == rows
+    assert lines == "" or lines.endswith("\n")
+    back = np.array([row["scores"] for row in rows], np.float32).reshape(shape)
+    np.testing.assert_array_equal(back, answers)
