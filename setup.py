@@ -24,7 +24,7 @@ setup(
     packages=find_packages(include=["object2vec_tf*", "export*"]),
     package_data={
         "object2vec_tf": ["py.typed"],
-        "export": ["py.typed", "tf_serving/*"],
+        "export": ["py.typed", "tf_serving/*", "tf_serving/clients/*"],
     },
     install_requires=[
         "absl-py>=2.1",

@@ -1,11 +1,16 @@
 """A model server answers what the Keras model answers, bit for bit."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
+import export
 from export.objects import Objects
 from export.warm_up import examples
 
@@ -84,3 +89,18 @@ def test_describe_tells_the_hyperparameters_once_a_row(exported, model_server):
     texts = [tf.io.decode_raw(t, tf.uint8) for t in answer["hyperparameters"]]
     assert len(texts) == 2
     assert b'"enc0_vocab_size": 50' in answer["hyperparameters"][0]
+
+
+def test_the_example_client_is_answered(exported, model_server):
+    held = exported("pooled_embedding", "mean_squared_error")
+    client = Path(export.__file__).with_name("tf_serving") / "clients/grpc_client.py"
+    done = subprocess.run(
+        [sys.executable, str(client), model_server.address, held.name],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shape, score = done.stdout.splitlines()
+    assert shape == "(2, 8)"
+    expected = held.expected({"in0": [[3, 7]], "in1": [[4]]})
+    np.testing.assert_allclose(float(score.strip("[] ")), expected[0, 0], rtol=1e-6)

@@ -1,0 +1,259 @@
+"""The gateway as a process, in front of its own model and of a model server."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import numpy as np
+import pytest
+
+import export
+from tests.export.conftest import PATIENCE, first_line, free_port
+
+JSON = {"Content-Type": "application/json"}
+LINES = {"Content-Type": "application/jsonlines"}
+
+
+class Gateway:
+    def __init__(self, process, port):
+        self.process = process
+        self.port = port
+
+    def ask(self, body, headers=JSON, path="/invocations", method="POST"):
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=PATIENCE
+        )
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read()
+
+
+@contextlib.contextmanager
+def gateway(*flags):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "export.gateway", "--port=0", *flags],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = first_line(process)
+        assert line.startswith("serving on http://127.0.0.1:"), line
+        yield Gateway(process, int(line.rsplit(":", 1)[1]))
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module", params=["local", "tf_serving", "onnx"])
+def served(request, exported, tmp_path_factory):
+    held = exported("hcnn")
+    if request.param == "local":
+        flags = [f"--model={held.directory}"]
+    elif request.param == "onnx":
+        from export.onnx_model import export_onnx
+
+        directory = tmp_path_factory.mktemp("onnx")
+        export_onnx(held.model, directory)
+        flags = [f"--model={directory}", "--runtime=onnx"]
+    else:
+        server = request.getfixturevalue("model_server")
+        flags = [f"--tf_serving={server.address}", f"--model_name={held.name}"]
+    with gateway(*flags, "--max_request_bytes=10000") as served:
+        yield served
+
+
+ROWS = {"in0": [[1, 2, 3], [4], []], "in1": [[5], [], [6, 7, 8, 9, 1]]}
+
+
+def objects(names):
+    return [{name: ROWS[name][i] for name in names} for i in range(3)]
+
+
+@pytest.mark.parametrize("names", [["in0"], ["in1"], ["in0", "in1"]])
+def test_the_input_decides_and_boto3_sees_no_difference(served, exported, names):
+    client = boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=f"http://127.0.0.1:{served.port}",
+        region_name="us-east-1",
+        aws_access_key_id="none",
+        aws_secret_access_key="none",
+        config=botocore.config.Config(retries={"max_attempts": 0}),
+    )
+    expected = exported("hcnn").expected({name: ROWS[name] for name in names})
+    output = "scores" if len(names) == 2 else "embeddings"
+    for content_type, body in (
+        ("application/json", json.dumps({"instances": objects(names)})),
+        ("application/jsonlines", "\n".join(map(json.dumps, objects(names)))),
+    ):
+        response = client.invoke_endpoint(
+            EndpointName="o2v", ContentType=content_type, Body=body
+        )
+        assert response["ContentType"] == content_type
+        text = response["Body"].read()
+        rows = (
+            json.loads(text)["predictions"]
+            if content_type == "application/json"
+            else [json.loads(line) for line in text.splitlines()]
+        )
+        answers = [row[output] for row in rows]
+        np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(botocore.exceptions.ClientError, match=r"in0\[1\]: expected an"):
+        client.invoke_endpoint(
+            EndpointName="o2v",
+            ContentType="application/json",
+            Body='{"instances": [{"in0": [1, "a"]}]}',
+        )
+
+
+def test_the_example_client_is_answered(served, exported):
+    client = Path(export.__file__).with_name("tf_serving") / "clients/boto3_client.py"
+    done = subprocess.run(
+        [sys.executable, str(client), f"http://127.0.0.1:{served.port}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = exported("hcnn").expected({"in0": [[3, 7]], "in1": [[4]]})
+    np.testing.assert_allclose(json.loads(done.stdout), expected[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "path"),
+    [
+        ({"body": '{"instances": [{"in0": [50]}]}'}, 400, "$.instances[0].in0[0]"),
+        ({"body": '{"instances": [{}]}'}, 400, "$.instances[0]"),
+        ({"body": "[1]"}, 400, "$"),
+        ({"body": "", "path": "/nowhere"}, 404, None),
+        ({"body": "", "method": "GET"}, 405, None),
+        ({"body": "{}", "headers": JSON | {"Accept": "text/html"}}, 406, None),
+        ({"body": " " * 10_001}, 413, None),
+        ({"body": "1", "headers": {"Content-Type": "text/csv"}}, 415, None),
+        ({"body": "1", "headers": JSON | {"Content-Encoding": "gzip"}}, 415, None),
+    ],
+)
+def test_a_bad_request_gets_its_status_and_a_path(served, request_, status, path):
+    got, headers, body = served.ask(**request_)
+    assert got == status
+    assert headers["content-type"] == "application/json"
+    error = json.loads(body)["error"]
+    assert error["message"]
+    assert error.get("path") == path
+    assert served.ask('{"instances": [{"in0": [1]}]}')[0] == 200
+
+
+def test_lengths_and_formats_of_one_request(served, exported):
+    body = '{"in0": [1, 2, 3]}'
+    headers = {
+        "Content-Type": "application/jsonlines; infer_max_seqlens=2,1",
+        "Accept": "application/json",
+    }
+    status, _, text = served.ask(body, headers)
+    assert status == 200
+    (row,) = json.loads(text)["predictions"]
+    expected = exported("hcnn").expected({"in0": [[1, 2]]})
+    np.testing.assert_allclose([row["embeddings"]], expected, rtol=1e-5, atol=1e-6)
+    assert served.ask('{"instances": []}')[2] == b'{"predictions":[]}'
+    chunks = iter([b'{"instances": [{"in0"', b": [1, 2]}]}"])
+    assert served.ask(chunks)[0] == 200  # http.client sends it in chunks
+
+
+def test_ping_metrics_and_execution_parameters(served):
+    assert served.ask(None, path="/ping", method="GET")[0] == 200
+    served.ask('{"instances": [{"in1": [1]}, {"in1": [2]}]}')
+    text = served.ask(None, path="/metrics", method="GET")[2].decode()
+    assert 'object2vec_requests_total{status="200"}' in text
+    assert 'object2vec_rows_total{signature="embed_enc1"}' in text
+    parameters = served.ask(None, path="/execution-parameters", method="GET")[2]
+    assert json.loads(parameters)["BatchStrategy"] == "MULTI_RECORD"
+
+
+def test_ping_tells_that_tf_serving_is_away():
+    with gateway(f"--tf_serving=127.0.0.1:{free_port()}", "--timeout=5") as served:
+        for request in (
+            {"body": None, "path": "/ping", "method": "GET"},
+            {"body": '{"instances": [{"in0": [1]}]}'},
+        ):
+            status, headers, body = served.ask(**request)
+            assert status == 503
+            assert headers["retry-after"] == "1"
+            assert "UNAVAILABLE" in json.loads(body)["error"]["message"]
+
+
+def half_sent(port, body):
+    """A connection whose request lacks its last byte."""
+    held = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    head = (
+        "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    held.sendall(head.encode() + body[:-1])
+    return held
+
+
+def read_all(held):
+    parts = []
+    while part := held.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def test_more_requests_than_allowed_are_told_and_sigterm_drains(exported):
+    body = b'{"instances": [{"in0": [1]}]}'
+    flags = [f"--model={exported().directory}", "--max_concurrency=1"]
+    with gateway(*flags) as served, half_sent(served.port, body) as held:
+        deadline = threading.Event()
+        threading.Timer(PATIENCE, deadline.set).start()
+        while not deadline.is_set():  # until the half request counts
+            status, headers, answer = served.ask(body)
+            if status == 503:
+                break
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert "under way" in json.loads(answer)["error"]["message"]
+        served.process.send_signal(signal.SIGTERM)
+        refused = threading.Event()
+        while not deadline.is_set() and not refused.is_set():  # it listens no more
+            try:
+                socket.create_connection(("127.0.0.1", served.port), 1).close()
+            except OSError:
+                refused.set()
+        assert refused.is_set()
+        held.sendall(body[-1:])
+        assert b"200 OK" in read_all(held)
+        assert served.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["--model=a", "--tf_serving=b:1"]])
+def test_one_of_model_and_tf_serving_is_needed(flags):
+    done = run_gateway(*flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: give either --model or --tf_serving; see --help\n"
+
+
+def test_a_port_that_is_taken_is_told(exported):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_gateway(f"--model={exported().directory}", f"--port={port}")
+    assert done.returncode == 2
+    assert f"--port={port}: cannot listen there: Address already in use" in done.stderr
+
+
+def run_gateway(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "export.gateway", *flags],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=False,
+    )

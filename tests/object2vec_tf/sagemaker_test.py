@@ -1,0 +1,80 @@
+"""A job as SageMaker lays it out, trained by the command."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SETTINGS = {
+    "_kvstore": "device",
+    "_num_gpus": "auto",
+    "enc0_network": "pooled_embedding",
+    "enc0_max_seq_len": "1",
+    "enc0_vocab_size": "10",
+    "enc_dim": "4",
+    "epochs": "1",
+    "mlp_dim": "4",
+}
+
+
+@pytest.fixture
+def prefix(tmp_path):
+    (tmp_path / "input/config").mkdir(parents=True)
+    (tmp_path / "input/data/train").mkdir(parents=True)
+    settings = tmp_path / "input/config/hyperparameters.json"
+    settings.write_text(json.dumps(SETTINGS))
+    pairs = tmp_path / "input/data/train/part-0.jsonl"
+    pairs.write_text('{"in0": [1], "in1": [2], "label": 1}\n' * 40)
+    return tmp_path
+
+
+def train(prefix):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "object2vec_tf.sagemaker",
+            "train",
+            f"--prefix={prefix}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_job_leaves_a_model_and_no_failure(prefix):
+    done = train(prefix)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "#quality_metric: host=algo-1, epoch=0, train cross_entropy <loss>=" in (
+        done.stdout
+    )
+    assert (prefix / "model/export/1/saved_model.pb").is_file()
+    assert json.loads((prefix / "model/metrics.json").read_text())["rows"] == {
+        "train": 40
+    }
+    assert not (prefix / "output/failure").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("input/data/train/part-0.jsonl", '{"in0": [1]}\n', "part-0.jsonl:1: field"),
+        ("input/config/hyperparameters.json", "{}", "enc0_vocab_size"),
+        (
+            "input/config/inputdataconfig.json",
+            '{"train": {"TrainingInputMode": "Pipe"}}',
+            "Pipe mode is not read",
+        ),
+        ("input/config/inputdataconfig.json", '{"dev": {}}', "channel dev: not one of"),
+        ("input/config/resourceconfig.json", '{"hosts": ["a", "b"]}', "2 hosts"),
+    ],
+)
+def test_a_failure_is_written_where_sagemaker_looks(prefix, path, text, message):
+    (prefix / path).write_text(text)
+    done = train(prefix)
+    assert done.returncode == 2
+    reason = (prefix / "output/failure").read_text()
+    assert message in reason
+    assert done.stderr == f"error: {reason}\n"

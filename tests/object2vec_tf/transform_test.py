@@ -1,0 +1,104 @@
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import object2vec_tf as o2v
+from export import export_saved_model
+from export.models import load_model
+from object2vec_tf.transform import transform
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    hyperparameters = o2v.Hyperparameters(
+        enc0_network="pooled_embedding",
+        enc0_max_seq_len=5,
+        enc0_vocab_size=40,
+        enc_dim=6,
+        mlp_dim=4,
+    )
+    model = o2v.Object2Vec(hyperparameters, seed=1)
+    directory = tmp_path_factory.mktemp("model")
+    export_saved_model(model, directory)
+    return model, directory, load_model(directory)
+
+
+def random_rows(count):
+    generator = np.random.default_rng(5)
+    lengths = generator.integers(0, 9, count)
+    return [generator.integers(0, 40, n).tolist() for n in lengths]
+
+
+@pytest.mark.parametrize("names", [("in0",), ("in1",), ("in0", "in1")])
+def test_a_line_for_a_line_in_the_same_order(held, names, tmp_path):
+    model, _, loaded = held
+    count = 5000  # more than a batch
+    rows = {name: random_rows(count) for name in names}
+    lines = [
+        json.dumps({"label": 1} | {name: rows[name][i] for name in names})
+        for i in range(count)
+    ]
+    source, out = tmp_path / "pairs.jsonl.gz", tmp_path / "out"
+    source.write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert transform(loaded, source, out) == count
+    output = "scores" if len(names) == 2 else "embeddings"
+    answers = [json.loads(line)[output] for line in out.read_text().splitlines()]
+    assert len(answers) == count
+    # By hand: the mean of the vectors of the first five tokens.
+    means = [
+        np.array([table[row[:5]].mean(0) if row else np.zeros(6) for row in rows[name]])
+        for name in names
+        for table in [np.array(network(model, name).layers[1].embeddings)]
+    ]
+    expected = means[0] if len(means) == 1 else model.comparator(means)
+    np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)
+
+
+def network(model, name):
+    return model.enc0 if name == "in0" else model.enc1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"in0": [1]}\n\n{"in0": [40]}\n', r":3: in0\[0\]: expected a token id below"),
+        ('{"in0": [1]}\n{"in1": [4]}\n', ":2: has in1, where those before"),
+        ('{"in0": [1]}\n{"in0": [4\n', ":2: the line is not JSON"),
+        ('{"in0": [1]}{"in0": [2]}\n', "one object a line"),
+        ('{"label": 3}\n', ":1: expected in0 or in1"),
+    ],
+)
+def test_a_bad_line_is_told_and_nothing_is_written(held, text, message, tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    source.write_text(text)
+    out.write_text("earlier")
+    with pytest.raises(o2v.DataError, match=message):
+        transform(held[2], source, out)
+    assert out.read_text() == "earlier"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out"]
+
+
+def test_the_command(held, tmp_path):
+    source = tmp_path / "pairs.jsonl"
+    source.write_text('{"in0": [1], "in1": [2], "label": 0}\n' * 3)
+    done = run(f"--model={held[1]}", f"--input={source}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{source}.out: 3 lines\n"
+    lines = (tmp_path / "pairs.jsonl.out").read_text().splitlines()
+    assert [len(json.loads(line)["scores"]) for line in lines] == [2, 2, 2]
+    done = run(f"--model={tmp_path / 'none'}", f"--input={source}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path / 'none'}: no such model")
+
+
+def run(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "object2vec_tf.transform", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
