@@ -52,7 +52,7 @@ def test_a_line_for_a_line_in_the_same_order(held, names, tmp_path):
     means = [
         np.array([table[row[:5]].mean(0) if row else np.zeros(6) for row in rows[name]])
         for name in names
-        for table in [np.array(network(model, name).layers[1].embeddings)]
+        for table in [network(model, name).layers[1].embeddings.numpy()]
     ]
     expected = means[0] if len(means) == 1 else model.comparator(means)
     np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)
@@ -67,7 +67,7 @@ def network(model, name):
     [
         ('{"in0": [1]}\n\n{"in0": [40]}\n', r":3: in0\[0\]: expected a token id below"),
         ('{"in0": [1]}\n{"in1": [4]}\n', ":2: has in1, where those before"),
-        ('{"in0": [1]}\n{"in0": [4\n', ":2: the line is not JSON"),
+        ('{"in0": [1]}\n{"in0": [4\n', ":2: line is not JSON"),
         ('{"in0": [1]}{"in0": [2]}\n', "one object a line"),
         ('{"label": 3}\n', ":1: expected in0 or in1"),
     ],
