@@ -10,7 +10,7 @@ RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data test test-all lint types results format clean
+.PHONY: help demo data test test-all lint types results bench format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
 results: data ## Train the recipes of the README's table (half an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating,movielens_recommendation --seeds=5
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
+
+bench: $(VENV)/base ## Time every door to a model side by side
+	$(BIN)/python -m tools.benchmarks.serving --rounds=3
 
 lint: $(VENV)/test ## Check style
 	$(BIN)/ruff check .
