@@ -64,6 +64,9 @@ def latencies(ask: Callable[[int], object], count: int) -> list[float]:
 
 def measure(network: str, directory: Path) -> None:
     """Prints the table of one encoder."""
+    # Imported late: it writes to stderr unless object2vec_tf comes first.
+    import tensorflow as tf
+
     settings = (
         {"enc0_token_embedding_dim": 300} if network != "pooled_embedding" else {}
     )
