@@ -55,15 +55,15 @@ def _pair_functions(model: Object2Vec) -> dict[str, Any]:
         tf.TensorSpec([None, None], tf.int64, name=name) for name in ("in0", "in1")
     )
 
-    @tf.function(input_signature=[in0])
+    @tf.function(input_signature=[in0], autograph=False)
     def embed_enc0(in0: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embeddings": model.enc0(tokens[0](in0), training=False)}
 
-    @tf.function(input_signature=[in1])
+    @tf.function(input_signature=[in1], autograph=False)
     def embed_enc1(in1: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embeddings": model.enc1(tokens[1](in1), training=False)}
 
-    @tf.function(input_signature=[in0, in1])
+    @tf.function(input_signature=[in0, in1], autograph=False)
     def predict_pair(in0: tf.Tensor, in1: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = {"in0": tokens[0](in0), "in1": tokens[1](in1)}
         return {"scores": model(inputs, training=False)}
@@ -139,7 +139,7 @@ def _scores_of_examples(predict_pair: Any, examples: tf.Tensor) -> tf.Tensor:
 def _classify(model: Object2Vec, predict_pair: Any) -> Any:
     names = [str(i) for i in range(model.hyperparameters.num_classes)]
 
-    @tf.function(input_signature=[_EXAMPLES])
+    @tf.function(input_signature=[_EXAMPLES], autograph=False)
     def classify_pair(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = _scores_of_examples(predict_pair, inputs)
         return {"classes": tf.tile([names], [tf.shape(scores)[0], 1]), "scores": scores}
@@ -148,7 +148,7 @@ def _classify(model: Object2Vec, predict_pair: Any) -> Any:
 
 
 def _regress(predict_pair: Any) -> Any:
-    @tf.function(input_signature=[_EXAMPLES])
+    @tf.function(input_signature=[_EXAMPLES], autograph=False)
     def regress_pair(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"outputs": _scores_of_examples(predict_pair, inputs)}
 

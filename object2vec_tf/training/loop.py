@@ -55,10 +55,15 @@ class TrainingLoop:
         self._test = self._steps(model.test_step)
 
     def _steps(self, step: Callable[[Any], Any]) -> Callable[..., None]:
-        @tf.function(reduce_retracing=True)
+        # A while_loop by hand: under Python 3.13, AutoGraph sometimes leaves a `for`
+        # over a tensor as it is, which then fails.
+        @tf.function(reduce_retracing=True, autograph=False)
         def run(iterator: Any, count: tf.Tensor) -> None:
-            for _ in tf.range(count):
-                self.strategy.run(step, args=(next(iterator),))
+            def once(done: tf.Tensor) -> list[tf.Tensor]:
+                self.strategy.run(step, args=(iterator.get_next(),))
+                return [done + 1]
+
+            tf.while_loop(lambda done: done < count, once, [tf.constant(0)])
 
         return run
 
