@@ -118,17 +118,20 @@ def test_graphs_answer_what_the_model_answers(network, output_layer, tied, tmp_p
     check_all(model, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", ["hcnn", "bilstm"])
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_any_number_of_layers(network, layers, tmp_path):
     check_all(make_model(network, enc0_layers=layers), tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1, 2, 4, 5, 9])
 def test_any_filter_width(width, tmp_path):
     check_all(make_model("hcnn", enc0_cnn_filter_width=width), tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("max_len", [1, 9, 5000])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_rows_are_cut_at_max_seq_len(network, max_len, tmp_path):
@@ -147,6 +150,7 @@ def test_encoders_may_differ(tmp_path):
     check_all(model, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("comparator", COMPARATORS)
 def test_all_comparators(comparator, tmp_path):
     model = make_model(comparator_list=comparator)
@@ -155,6 +159,7 @@ def test_all_comparators(comparator, tmp_path):
     check(model, graphs, ids, ids[::-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layers", [0, 1, 3])
 @pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
 def test_all_activations(activation, layers, tmp_path):
