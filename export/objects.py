@@ -52,6 +52,10 @@ class Objects:
             return self
         return Objects({name: c.take(rows) for name, c in self.columns.items()})
 
+    def rows(self, start: int, stop: int) -> Objects:
+        """Returns the rows from start up to stop, or up to the end."""
+        return Objects({n: c.rows(start, stop) for n, c in self.columns.items()})
+
     def truncate(self, max_lens: Mapping[str, int]) -> Objects:
         """Cuts the rows of each side at its number of tokens."""
         return Objects(

@@ -24,6 +24,7 @@ from export.objects import MOST_ROWS, Objects, Rows, limits_of
 from export.wire_format import JSON_LINES, RequestDecoder, encode_answers
 from object2vec_tf import command
 from object2vec_tf.data.channels import open_file
+from object2vec_tf.data.fast_lines import read_columns
 from object2vec_tf.data.json_lines import BOM, line_blocks
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.whole_files import whole_file
@@ -44,6 +45,7 @@ _RUNTIME = flags.DEFINE_enum(
 # Text that is read and decoded at a time; some of it ahead of the model.
 _BLOCK_BYTES = 1 << 20
 _AHEAD = 4
+_INPUTS = (("in0", "in1"), ("in0",), ("in1",))
 
 Item = TypeVar("Item")
 
@@ -94,48 +96,65 @@ def transform(
 
 
 def _read(path: Path, model: Model) -> Iterator[Objects]:
-    decoder = RequestDecoder(limits_of(model.hyperparameters))
+    reader = _Reader(path, model)
     line = 1
-    names: set[str] = set()
     with open_file(path) as stream:
         for number, block in enumerate(line_blocks(stream, path, _BLOCK_BYTES)):
             text = block.removeprefix(BOM) if number == 0 else block
             if text.strip():
-                rows = _decoded(decoder, text, path, line)
-                names = names or {*rows}
-                if {*rows} != names:
-                    own, others = (" and ".join(sorted(x)) for x in (rows, names))
-                    raise DataError(
-                        f"{path}:{line}: has {own}, where the lines before have "
-                        f"{others}; split the file"
-                    )
-                yield from _parts(rows)
+                yield from _parts(reader.read(text, line))
             line += block.count(b"\n")
 
 
-def _decoded(decoder: RequestDecoder, text: bytes, path: Path, line: int) -> Rows:
-    lines = enumerate(text.split(b"\n"), line)
-    numbers = [number for number, content in lines if content.strip()]
-    try:
-        rows = decoder.decode(text, JSON_LINES)
+class _Reader:
+    """Reads blocks of one file, whose lines all have the same inputs."""
+
+    def __init__(self, path: Path, model: Model) -> None:
+        self._path = path
+        limits = limits_of(model.hyperparameters)
+        self._vocab_sizes = {name: size for name, (size, _) in limits.items()}
+        self._max_lens = {name: longest for name, (_, longest) in limits.items()}
+        self._decoder = RequestDecoder(limits)
+        self._inputs: tuple[str, ...] = ()
+
+    def read(self, text: bytes, line: int) -> Objects:
+        """Returns the objects of a block that begins with a line of this number."""
+        for inputs in [self._inputs] if self._inputs else _INPUTS:
+            sizes = {name: self._vocab_sizes[name] for name in inputs}
+            if parsed := read_columns(text, sizes):
+                objects = Objects(parsed[0]).truncate(self._max_lens)
+                break
+        else:
+            objects = Objects.from_rows(self._decoded(text, line))
+        own = tuple(objects.columns)
+        self._inputs = self._inputs or own
+        if own != self._inputs:
+            raise DataError(
+                f"{self._path}:{line}: has {' and '.join(own)}, where the lines before "
+                f"have {' and '.join(self._inputs)}; split the file"
+            )
+        return objects
+
+    def _decoded(self, text: bytes, line: int) -> Rows:
+        lines = enumerate(text.split(b"\n"), line)
+        numbers = [number for number, content in lines if content.strip()]
+        try:
+            rows = self._decoder.decode(text, JSON_LINES)
+        except BadRequest as error:
+            index, field = error.row_and_field
+            message = f"{self._path}:{numbers[index]}: {field}{error.reason}"
+            raise DataError(message) from error
         if len(next(iter(rows.values()))) != len(numbers):
             raise DataError(
-                f"{path}: from line {line} on, lines and objects are not the same in "
-                "number; write one object a line"
+                f"{self._path}: from line {line} on, lines and objects are not the "
+                "same in number; write one object a line"
             )
         return rows
-    except BadRequest as error:
-        index, field = error.row_and_field
-        message = f"{path}:{numbers[index]}: {field}{error.reason}"
-        raise DataError(message) from error
 
 
-def _parts(rows: Rows) -> Iterator[Objects]:
-    size = len(next(iter(rows.values())))
-    for start in range(0, size, MOST_ROWS):
-        yield Objects.from_rows(
-            {name: ids[start : start + MOST_ROWS] for name, ids in rows.items()}
-        )
+def _parts(objects: Objects) -> Iterator[Objects]:
+    for start in range(0, len(objects), MOST_ROWS):
+        yield objects.rows(start, start + MOST_ROWS)
 
 
 def _ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -45,6 +45,11 @@ class RaggedColumn:
         offsets = np.repeat(starts - splits[:-1], lengths)
         return RaggedColumn(self.values[offsets + np.arange(splits[-1])], splits)
 
+    def rows(self, start: int, stop: int) -> RaggedColumn:
+        """Returns the rows from start up to stop, or up to the end."""
+        splits = self.row_splits[start : stop + 1]
+        return RaggedColumn(self.values[splits[0] : splits[-1]], splits - splits[0])
+
     def truncate(self, max_len: int) -> tuple[RaggedColumn, int]:
         """Cuts rows at ``max_len`` tokens.
 
