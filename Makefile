@@ -36,8 +36,9 @@ results: data ## Train the recipes of the README's table (half an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating,movielens_recommendation --seeds=5
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
 
-bench: $(VENV)/base ## Time every door to a model side by side
+bench: $(VENV)/base ## Time every door to a model beside the model itself
 	$(BIN)/python -m tools.benchmarks.serving --rounds=3
+	$(BIN)/python -m tools.benchmarks.transform
 
 lint: $(VENV)/test ## Check style
 	$(BIN)/ruff check .

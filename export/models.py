@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from export.backends import described
 from export.locate import ONNX, find_exported
-from export.objects import Answers, Objects, joined
+from export.objects import Answers, Ids, Objects, joined, output_of
 from export.onnx_model import OnnxModel
 from export.warm_up import read_warm_up
 from object2vec_tf.errors import UserError
@@ -77,11 +78,16 @@ class TensorFlowModel:
     def __call__(self, objects: Objects) -> Answers:
         """See `Model`."""
         batches = list(objects.batches())
-        return joined(batches, [self._ask(objects.take(rows)) for rows in batches])
+        answers = []
+        for rows in batches:
+            part = objects.take(rows)
+            answers.append(self.ask(part.signature, part.padded()))
+        return joined(batches, answers)
 
-    def _ask(self, objects: Objects) -> Answers:
-        inputs = {name: tf.constant(ids) for name, ids in objects.padded().items()}
-        answer = self._signatures[objects.signature](**inputs)[objects.output]
+    def ask(self, signature: str, inputs: Mapping[str, Ids]) -> Answers:
+        """Returns what a signature answers to its inputs, padded with -1."""
+        tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
+        answer = self._signatures[signature](**tensors)[output_of(inputs)]
         return np.asarray(answer.numpy())
 
 

@@ -7,12 +7,11 @@ python -m object2vec_tf.transform --model=RUN --input=pairs.jsonl \
 from __future__ import annotations
 
 import os
-import queue
 import sys
-import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 from absl import flags
 from rich.console import Console
@@ -42,12 +41,11 @@ _RUNTIME = flags.DEFINE_enum(
     "runtime", "tensorflow", ["tensorflow", "onnx"], "what runs the model"
 )
 
-# Text that is read and decoded at a time; some of it ahead of the model.
+# Text that is read and decoded at a time.
 _BLOCK_BYTES = 1 << 20
-_AHEAD = 4
+# Parts that are in the model's hands at the same time.
+_AT_ONCE = 2
 _INPUTS = (("in0", "in1"), ("in0",), ("in1",))
-
-Item = TypeVar("Item")
 
 
 def transform(
@@ -87,10 +85,9 @@ def transform(
     )
     with whole_file(out) as temporary, temporary.open("wb") as file, progress:
         task = progress.add_task("", total=None)
-        for objects in _ahead(_read(path, model)):
-            answers = model(objects)
-            file.write(encode_answers(answers, objects.output, JSON_LINES))
-            count += len(objects)
+        for lines, text in _answered(model, _read(path, model)):
+            file.write(text)
+            count += lines
             progress.update(task, completed=count)
     return count
 
@@ -129,8 +126,9 @@ class _Reader:
         own = tuple(objects.columns)
         self._inputs = self._inputs or own
         if own != self._inputs:
+            blank = text[: len(text) - len(text.lstrip())].count(b"\n")
             raise DataError(
-                f"{self._path}:{line}: has {' and '.join(own)}, where the lines before "
+                f"{self._path}:{line + blank}: has {' and '.join(own)}, where the lines before "
                 f"have {' and '.join(self._inputs)}; split the file"
             )
         return objects
@@ -157,38 +155,23 @@ def _parts(objects: Objects) -> Iterator[Objects]:
         yield objects.rows(start, start + MOST_ROWS)
 
 
-def _ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yields items that a thread makes while those before them are worked on."""
-    made: queue.Queue[Item | BaseException | None] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
+def _answered(model: Model, parts: Iterable[Objects]) -> Iterator[tuple[int, bytes]]:
+    """Yields the number of lines and the lines that answer each part, in order.
 
-    def put(item: Item | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return made.put(item, timeout=0.1)
-            except queue.Full:
-                continue
+    Two parts are answered at once, so that one runs where the other waits for a core.
+    """
 
-    def work() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
+    def answer(objects: Objects) -> tuple[int, bytes]:
+        return len(objects), encode_answers(model(objects), objects.output, JSON_LINES)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := made.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
+    answers: deque[Future[tuple[int, bytes]]] = deque()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for objects in parts:
+            answers.append(pool.submit(answer, objects))
+            if len(answers) > 2 * _AT_ONCE:
+                yield answers.popleft().result()
+        while answers:
+            yield answers.popleft().result()
 
 
 def main() -> None:

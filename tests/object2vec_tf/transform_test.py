@@ -9,6 +9,7 @@ import pytest
 import object2vec_tf as o2v
 from export import export_saved_model
 from export.models import load_model
+from export.objects import Objects
 from object2vec_tf.transform import transform
 
 
@@ -80,6 +81,39 @@ def test_a_bad_line_is_told_and_nothing_is_written(held, text, message, tmp_path
         transform(held[2], source, out)
     assert out.read_text() == "earlier"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out"]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 40, 1 << 20])
+def test_blocks_make_no_difference(held, block_bytes, tmp_path, monkeypatch):
+    monkeypatch.setattr("object2vec_tf.transform._BLOCK_BYTES", block_bytes)
+    rows = random_rows(50)
+    lines = [f'{{"in0": {row}, "labels": [1]}}' for row in rows]
+    lines[7] = f'{{"in0": [3], "in0": {rows[7]}}}'  # the last one counts
+    lines[20] = f'{{"\\u0069n0": {rows[20]}}}'
+    lines[30] += "\r\n\n"
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    source.write_text("\ufeff" + "\n".join(lines))
+    assert transform(held[2], source, out) == 50
+    answers = [json.loads(line)["embeddings"] for line in out.read_text().splitlines()]
+    expected = held[2](Objects.from_rows({"in0": [row[:5] for row in rows]}))
+    np.testing.assert_array_equal(np.array(answers, np.float32), expected)
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ('{"in0": [40]}', r":52: in0\[0\]: expected a token id below enc0_vocab"),
+        ('{"in0": [1.5]}', r":52: in0\[0\]: expected"),
+        ('{"in0": [1], "in1": [2]}', ":52: has in0 and in1, where the lines before"),
+        ('{"in1": [2]}', ":52: has in1, where the lines before have in0"),
+    ],
+)
+def test_a_bad_line_of_a_later_block(held, last, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("object2vec_tf.transform._BLOCK_BYTES", 14)
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"in0": [1]}\n' * 50 + "\n" + last + "\n")
+    with pytest.raises(o2v.DataError, match=message):
+        transform(held[2], source, tmp_path / "out")
 
 
 def test_the_command(held, tmp_path):
