@@ -128,8 +128,8 @@ class _Reader:
         if own != self._inputs:
             blank = text[: len(text) - len(text.lstrip())].count(b"\n")
             raise DataError(
-                f"{self._path}:{line + blank}: has {' and '.join(own)}, where the lines before "
-                f"have {' and '.join(self._inputs)}; split the file"
+                f"{self._path}:{line + blank}: has {' and '.join(own)}, where the "
+                f"lines before have {' and '.join(self._inputs)}; split the file"
             )
         return objects
 
