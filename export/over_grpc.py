@@ -94,6 +94,10 @@ class OverGrpc:
 
     async def _ask(self, objects: Objects) -> Answers:
         response = await self._send(objects.signature, objects.padded(leading=1))
+        version = response.model_spec.version.value
+        if self._version != version:  # a new one may have other vocabularies
+            await self._describe()
+            self._version = version
         return np.asarray(tf.make_ndarray(response.outputs[objects.output]))
 
     async def _send(self, signature: str, inputs: dict[str, Any]) -> Any:

@@ -1,0 +1,178 @@
+"""What an export leaves on disk, and what it does when something is wrong."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+import export.saved_model
+from export import export_saved_model
+from export.objects import limits_of
+from tests.export.conftest import NETWORKS, OUTPUTS, make_model
+
+EXTRA = "assets.extra"
+
+
+def logs_of(path):
+    file = path / EXTRA / "tf_serving_warmup_requests"
+    return [
+        prediction_log_pb2.PredictionLog.FromString(record)
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    ]
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_warm_up_has_every_signature_over_batches_and_lengths(exported, output):
+    held = exported("pooled_embedding", output)
+    shapes = {}
+    for log in logs_of(held.path):
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        seen = shapes.setdefault((kind, request.model_spec.signature_name), set())
+        if kind == "predict_log":
+            for tensor in request.inputs.values():
+                seen.add(tuple(d.size for d in tensor.tensor_shape.dim))
+        else:
+            for example in (examples := request.input.example_list.examples):
+                ids = example.features.feature["in0"].int64_list.value
+                seen.add((len(examples), len(ids)))
+    twin = (
+        ("classify_log", "classify_pair")
+        if output == "softmax"
+        else ("regress_log", "regress_pair")
+    )
+    signatures = {name for _, name in shapes}
+    assert signatures == {*export.saved_model.INPUTS, "describe", twin[1]}
+    # One column of padding stands in front; in0 is cut at 6 tokens, in1 at 4.
+    batches = (1, 8, 64)
+    assert shapes["predict_log", "embed_enc0"] == {
+        (b, n) for b in batches for n in (2, 7)
+    }
+    assert shapes["predict_log", "embed_enc1"] == {
+        (b, n) for b in batches for n in (2, 5)
+    }
+    assert shapes[twin] == {(b, n) for b in batches for n in (1, 6)}
+
+
+def test_a_server_answers_every_warm_up_request(exported, model_server):
+    held = exported("hcnn")
+    asked = 0
+    for log in logs_of(held.path):
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        request.model_spec.name = held.name
+        door = {"predict_log": "Predict", "classify_log": "Classify"}[kind]
+        getattr(model_server.prediction, door)(request, timeout=60)
+        asked += 1
+    assert asked == 25
+
+
+def test_golden_requests_and_settings_lie_beside_the_graph(exported, tmp_path):
+    held = exported("bilstm", "mean_squared_error")
+    path = export_saved_model(held.model, tmp_path, metrics={"test": {"mse": 0.5}})
+    extra = path / EXTRA
+    assert sorted(p.name for p in extra.iterdir()) == [
+        "golden.jsonl",
+        "hyperparameters.json",
+        "metrics.json",
+        "tf_serving_warmup_requests",
+    ]
+    assert json.loads((extra / "metrics.json").read_text()) == {"test": {"mse": 0.5}}
+    hyperparameters = json.loads((extra / "hyperparameters.json").read_text())
+    assert hyperparameters == held.model.hyperparameters.to_dict()
+    assert (
+        hyperparameters["enc1_vocab_size"]
+        == limits_of(held.model.hyperparameters)["in1"][0]
+    )
+    lines = (extra / "golden.jsonl").read_text().splitlines()
+    seen = set()
+    for golden in map(json.loads, lines):
+        ((_, values),) = golden["outputs"].items()
+        expected = held.expected(golden["inputs"])
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+        seen.add(golden["signature"])
+    assert seen == {"embed_enc0", "embed_enc1", "predict_pair"}
+
+
+def test_exports_at_the_same_time_are_all_kept(tmp_path):
+    models = [make_model(seed=seed) for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        paths = list(pool.map(lambda m: export_saved_model(m, tmp_path), models))
+    assert sorted(p.name for p in paths) == ["1", "2", "3"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name[0] != ".") == [*"123"]
+    for path, model in zip(paths, models, strict=True):
+        signatures = tf.saved_model.load(str(path)).signatures
+        answer = signatures["embed_enc0"](in0=tf.constant([[3]], tf.int64))
+        expected = model.enc0(tf.ragged.constant([[3]], tf.int64))
+        np.testing.assert_array_equal(answer["embeddings"], expected)
+
+
+def test_what_does_not_answer_as_the_model_does_never_appears(tmp_path, monkeypatch):
+    model = make_model()
+    first = export_saved_model(model, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+
+    def write_and_damage(model, directory, metrics):
+        write(model, directory, metrics)
+        data = directory / "variables/variables.data-00000-of-00001"
+        held = bytearray(data.read_bytes())
+        held[100:116] = np.full(4, 9.5, np.float32).tobytes()  # four weights
+        data.write_bytes(held)
+
+    write = export.saved_model._write
+    monkeypatch.setattr(export.saved_model, "_write", write_and_damage)
+    with pytest.raises((RuntimeError, tf.errors.OpError)):
+        export_saved_model(model, tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert first.name == "1"
+
+
+def test_a_graph_that_answers_otherwise_never_appears(tmp_path, monkeypatch):
+    model, other = make_model(), make_model(seed=5)
+    golden = export.saved_model._golden
+    monkeypatch.setattr(
+        export.saved_model, "_golden", lambda _, name: golden(other, name)
+    )
+    with pytest.raises(RuntimeError, match="predict_pair does not answer as the model"):
+        export_saved_model(model, tmp_path)
+    assert [p for p in tmp_path.iterdir() if p.name[0] != "."] == []
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_graph_runs_on_any_device_without_a_compiler(exported, network):
+    text = (exported(network).path / "saved_model.pb").read_bytes()
+    saved = saved_model_pb2.SavedModel.FromString(text)
+    ops = set()
+    for meta_graph in saved.meta_graphs:
+        graph = meta_graph.graph_def
+        ops |= {node.op for node in graph.node}
+        for function in graph.library.function:
+            ops |= {node.op for node in function.node_def}
+            assert not function.attr["_XlaMustCompile"].b
+    assert "MatMul" in ops
+    assert not [op for op in ops if "Cudnn" in op or "Xla" in op or "PyFunc" in op]
+
+
+def test_it_loads_where_keras_cannot_be_imported(exported):
+    held = exported("bilstm")
+    program = """
+import sys
+sys.modules["keras"] = None
+import tensorflow as tf
+embed = tf.saved_model.load(sys.argv[1]).signatures["embed_enc1"]
+print(embed(in1=tf.constant([[-1, 5, 6]], tf.int64))["embeddings"].numpy().tolist())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(held.path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer = json.loads(done.stdout)
+    np.testing.assert_allclose(answer, held.expected({"in1": [[5, 6]]}), rtol=1e-6)
