@@ -188,6 +188,8 @@ def _error(
         # Where AWS's clients look for it.
         body["message"] = message
         headers = {"x-amzn-ErrorType": "ModelError", **(headers or {})}
+    if status == 413:  # what is still to come of the body is not read
+        headers = {"Connection": "close", **(headers or {})}
     if status in (429, 503):
         headers = {"Retry-After": str(_RETRY_SECONDS), **(headers or {})}
     return Response(json.dumps(body), status, headers, media_type=JSON)

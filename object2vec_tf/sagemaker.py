@@ -29,6 +29,7 @@ _HOST = flags.DEFINE_string("host", "0.0.0.0", "the address that serve listens o
 _CHANNELS = ("train", "validation", "test", "auxiliary")
 _FAILURE_CHARACTERS = 1024
 _PORT = 8080
+_LAST_PORT = 65535
 
 
 def train(prefix: Path) -> None:
@@ -105,8 +106,12 @@ def main(verb: str) -> None:
     if verb == "train":
         train(prefix)
     else:
-        port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", _PORT))
-        serve(local_backend(prefix / "model"), _HOST.value, port)
+        port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or str(_PORT)
+        if not port.isdecimal() or int(port) > _LAST_PORT:
+            raise UserError(
+                f"SAGEMAKER_BIND_TO_PORT={port}: expected a port in 0..{_LAST_PORT}"
+            )
+        serve(local_backend(prefix / "model"), _HOST.value, int(port))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """A job as SageMaker lays it out, trained by the command."""
 
 import json
+import os
 import subprocess
 import sys
+import urllib.request
 
 import pytest
+
+from tests.export.conftest import PATIENCE, first_line
 
 SETTINGS = {
     "_kvstore": "device",
@@ -44,7 +48,24 @@ def train(prefix):
     )
 
 
-def test_a_job_leaves_a_model_and_no_failure(prefix):
+def serving(prefix, port):
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "object2vec_tf.sagemaker",
+            "serve",
+            f"--prefix={prefix}",
+            "--host=127.0.0.1",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"SAGEMAKER_BIND_TO_PORT": port},
+    )
+
+
+def test_a_job_leaves_a_model_that_is_served(prefix):
     done = train(prefix)
     assert (done.returncode, done.stderr) == (0, "")
     assert "#quality_metric: host=algo-1, epoch=0, train cross_entropy <loss>=" in (
@@ -55,6 +76,28 @@ def test_a_job_leaves_a_model_and_no_failure(prefix):
         "train": 40
     }
     assert not (prefix / "output/failure").exists()
+    with serving(prefix, "0") as server:
+        try:
+            port = first_line(server).rsplit(":", 1)[1]
+            root = f"http://127.0.0.1:{int(port)}"
+            assert urllib.request.urlopen(f"{root}/ping").status == 200
+            request = urllib.request.Request(
+                f"{root}/invocations",
+                b'{"instances": [{"in0": [1]}]}',
+                {"Content-Type": "application/json"},
+            )
+            answer = json.load(urllib.request.urlopen(request))
+            assert len(answer["predictions"][0]["embeddings"]) == 4
+            server.terminate()
+            assert server.wait(PATIENCE) == 0
+        finally:
+            server.kill()
+
+
+def test_a_port_that_is_none_is_told(prefix):
+    with serving(prefix, "http") as server:
+        assert server.wait(PATIENCE) == 2
+        assert server.stderr.read().startswith("error: SAGEMAKER_BIND_TO_PORT=http:")
 
 
 @pytest.mark.parametrize(

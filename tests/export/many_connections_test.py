@@ -1,0 +1,124 @@
+"""A minute of good and bad requests over many connections at once."""
+
+import asyncio
+import json
+import random
+import time
+
+import numpy as np
+import pytest
+
+from tests.export.gateway_test import gateway
+
+CONNECTIONS = 64
+SECONDS = 60
+JSON, LINES = "application/json", "application/jsonlines"
+BAD = [
+    (JSON, b"", 400),
+    (JSON, b"{", 400),
+    (JSON, b'{"instances": [{"in0": [50]}]}', 400),
+    (JSON, b'{"instances": [{"in0": [1]}, {"in1": [2]}]}', 400),
+    (JSON, b'{"instances": [{"in0": "a"}]}', 400),
+    (LINES, b'{"in0": [1]}\n{"in0": [1.5]}', 400),
+    (LINES, b'{"in0": [1]}\n{}', 400),
+    ("text/csv", b"1,2", 415),
+    (JSON, b" " * 10_001, 413),
+]
+
+
+def good_requests(held):
+    """Requests of every kind, with the answer that the Keras model gives."""
+    generator = random.Random(3)
+    for number in range(150):
+        names = (("in0",), ("in1",), ("in0", "in1"))[number % 3]
+        sizes = {"in0": 50, "in1": 30}
+        count = generator.choice([1, 1, 1, 2, 7])
+        rows = {
+            name: [
+                generator.choices(range(sizes[name]), k=generator.randrange(9))
+                for _ in range(count)
+            ]
+            for name in names
+        }
+        objects = [{n: ids[i] for n, ids in rows.items()} for i in range(count)]
+        if number % 2:
+            body = (JSON, json.dumps({"instances": objects}).encode())
+        else:
+            body = (LINES, "\n".join(map(json.dumps, objects)).encode())
+        yield *body, held.expected(rows)
+
+
+async def ask(reader, writer, media_type, body):
+    """Returns the status and the answer's body."""
+    head = (
+        "POST /invocations HTTP/1.1\r\nHost: x\r\n"
+        f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    headers = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = int(headers.split("content-length: ")[1].split("\r\n")[0])
+    return int(headers.split()[1]), await reader.readexactly(length)
+
+
+def values(media_type, text):
+    if media_type == JSON:
+        rows = json.loads(text)["predictions"]
+    else:
+        rows = list(map(json.loads, text.splitlines()))
+    return [value for row in rows for value in row.values()]
+
+
+async def client(port, seed, good, deadline, done):
+    generator = random.Random(seed)
+    reader = writer = None
+    while time.monotonic() < deadline:
+        if writer is None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if generator.random() < 0.3:
+            media_type, body, expected = generator.choice(BAD)
+            status, text = await ask(reader, writer, media_type, body)
+            assert status == expected, (body[:80], text)
+            assert json.loads(text)["error"]["message"]
+            done["bad"] += 1
+            if status == 413:  # the gateway hangs up
+                writer.close()
+                writer = None
+        else:
+            media_type, body, expected = generator.choice(good)
+            status, text = await ask(reader, writer, media_type, body)
+            assert status == 200, text
+            answer = values(media_type, text)
+            np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-6)
+            done["good"] += 1
+    if writer:
+        writer.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("behind", ["in process", "model server"])
+def test_nothing_is_lost_and_nobody_gets_anothers_answer(behind, exported, request):
+    held = exported("pooled_embedding")
+    flags = [f"--model={held.directory}"]
+    if behind == "model server":
+        server = request.getfixturevalue("model_server")
+        flags = [f"--tf_serving={server.address}", f"--model_name={held.name}"]
+    good = list(good_requests(held))
+    done = {"good": 0, "bad": 0}
+
+    async def all_of_them(port):
+        deadline = time.monotonic() + SECONDS
+        async with asyncio.TaskGroup() as group:
+            for seed in range(CONNECTIONS):
+                group.create_task(client(port, seed, good, deadline, done))
+
+    with gateway(*flags, "--max_request_bytes=10000") as served:
+        asyncio.run(all_of_them(served.port))
+        text = served.ask(None, path="/metrics", method="GET")[2].decode()
+    counted = {
+        line.split()[0]: float(line.split()[1])
+        for line in text.splitlines()
+        if line.startswith("object2vec_requests_total{")
+    }
+    assert counted['object2vec_requests_total{status="200"}'] == done["good"]
+    assert sum(counted.values()) == done["good"] + done["bad"]
+    assert min(done.values()) > 1000
