@@ -130,8 +130,9 @@ class Server:
 class ModelServer(Server):
     """TF Serving, or its stand-in."""
 
-    def __init__(self, process, address):
+    def __init__(self, process, address, rest_address):
         super().__init__(process, address)
+        self.rest_address = rest_address
         self._channel = grpc.insecure_channel(address)
         predict = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         status = model_service_pb2_grpc.ModelServiceStub(self._channel)
@@ -198,7 +199,9 @@ def start_model_server(models, directory, batching="", port=0):
     (directory / "models").write_text(f"model_config_list {{ {config} }}")
     port = port or (free_port() if BINARY else 0)
     command = [BINARY] if BINARY else [sys.executable, str(STAND_IN)]
-    command += [f"--port={port}", f"--model_config_file={directory / 'models'}"]
+    rest_port = free_port()
+    command += [f"--port={port}", f"--rest_api_port={rest_port}"]
+    command += [f"--model_config_file={directory / 'models'}"]
     if batching:
         (directory / "batching").write_text(batching)
         command += ["--enable_batching"]
@@ -216,7 +219,7 @@ def start_model_server(models, directory, batching="", port=0):
     try:
         if not BINARY:
             port = int(first_line(process) or port)
-        server = ModelServer(process, f"127.0.0.1:{port}")
+        server = ModelServer(process, f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}")
         try:
             for name in models:
                 server.await_model(name)

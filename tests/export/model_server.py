@@ -17,6 +17,8 @@ sys.modules["keras"] = None  # importing it from here on is an ImportError
 import argparse  # noqa: E402
 import contextlib  # noqa: E402
 import dataclasses  # noqa: E402
+import http.server  # noqa: E402
+import json  # noqa: E402
 import re  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
@@ -359,6 +361,80 @@ class ModelServer(
         spec.signature_name = name
 
 
+class Rest(http.server.BaseHTTPRequestHandler):
+    """The real server's REST interface: rows of JSON to and from its messages.
+
+    Source: TF Serving's documentation, "RESTful API".
+    """
+
+    service = None
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            name, verb = re.fullmatch(r"/v1/models/(\w+):(\w+)", self.path).groups()
+            answer, status = getattr(self, verb)(name, body), 200
+        except Status as error:
+            answer, status = {"error": str(error)}, 400
+        except tf.errors.OpError as error:
+            answer, status = {"error": error.message}, 400
+        text = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def predict(self, name, body):
+        request = predict_pb2.PredictRequest()
+        self._address(request, name, body)
+        rows = body["instances"]
+        for key in rows[0]:
+            try:
+                array = np.array([row[key] for row in rows], np.int64)
+            except ValueError as error:
+                raise Status(
+                    "INVALID_ARGUMENT", f"JSON Value: {rows} not formatted correctly"
+                ) from error
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
+        response = self.service.Predict(request, None)
+        outputs = {k: tf.make_ndarray(t).tolist() for k, t in response.outputs.items()}
+        if len(outputs) == 1:
+            return {"predictions": next(iter(outputs.values()))}
+        rows = zip(*outputs.values(), strict=True)
+        return {"predictions": [dict(zip(outputs, row, strict=True)) for row in rows]}
+
+    def classify(self, name, body):
+        request = classification_pb2.ClassificationRequest()
+        result = self.service.Classify(self._examples(request, name, body), None).result
+        return {
+            "results": [
+                [[c.label, c.score] for c in row.classes]
+                for row in result.classifications
+            ]
+        }
+
+    def regress(self, name, body):
+        request = regression_pb2.RegressionRequest()
+        result = self.service.Regress(self._examples(request, name, body), None).result
+        return {"results": [row.value for row in result.regressions]}
+
+    def _examples(self, request, name, body):
+        self._address(request, name, body)
+        for row in body["examples"]:
+            example = request.input.example_list.examples.add()
+            for key, value in row.items():
+                values = value if isinstance(value, list) else [value]
+                example.features.feature[key].int64_list.value.extend(values)
+        return request
+
+    def _address(self, request, name, body):
+        request.model_spec.name = name
+        request.model_spec.signature_name = body.get("signature_name", "")
+
+    def log_message(self, *args):
+        pass
+
+
 class _Statuses(grpc.ServerInterceptor):
     """Turns what is raised into gRPC statuses."""
 
@@ -394,6 +470,7 @@ def _models(arguments):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--rest_api_port", type=int)
     parser.add_argument("--model_name", default="default")
     parser.add_argument("--model_base_path")
     parser.add_argument("--model_config_file")
@@ -416,6 +493,11 @@ def main():
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, server)
     port = server.add_insecure_port(f"127.0.0.1:{arguments.port}")
     server.start()
+    if arguments.rest_api_port is not None:
+        Rest.service = service
+        address = ("127.0.0.1", arguments.rest_api_port)
+        rest = http.server.ThreadingHTTPServer(address, Rest)
+        threading.Thread(target=rest.serve_forever, daemon=True).start()
     print(port, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         while True:

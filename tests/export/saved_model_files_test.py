@@ -13,7 +13,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import export.saved_model
 from export import export_saved_model
-from export.objects import limits_of
+from export.models import load_model
+from export.objects import Objects, limits_of
 from tests.export.conftest import NETWORKS, OUTPUTS, make_model
 
 EXTRA = "assets.extra"
@@ -176,3 +177,19 @@ print(embed(in1=tf.constant([[-1, 5, 6]], tf.int64))["embeddings"].numpy().tolis
     )
     answer = json.loads(done.stdout)
     np.testing.assert_allclose(answer, held.expected({"in1": [[5, 6]]}), rtol=1e-6)
+
+
+def test_the_command_writes_onnx_graphs_too(exported, tmp_path):
+    held = exported("pooled_embedding")
+    held.model.save(tmp_path / "model.keras")
+    done = subprocess.run(
+        [sys.executable, "-m", "export", f"--model_dir={tmp_path}", "--format=onnx"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{tmp_path / 'onnx' / '1'}\n"
+    answer = load_model(tmp_path, "onnx")(Objects.from_rows({"in0": [[1, 2]]}))
+    expected = held.expected({"in0": [[1, 2]]})
+    np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=1e-6)
