@@ -152,6 +152,8 @@ def test_the_gateway_keeps_up_with_what_becomes_of_its_server(tmp_path):
             until(200, ping)
             assert embed(served, 49)[0] == 200
             assert embed(served, 50)[0] == 400
+            export_saved_model(make_model(enc0_vocab_size=70), base)
+            until(200, lambda: embed(served, 69))  # nothing else is asked
             export_saved_model(narrower, base)
             refused = until(400, lambda: embed(served, 49))
             assert "49" in refused["error"]["message"]
