@@ -18,7 +18,7 @@ from starlette.routing import Route
 from export.backends import Backend, Refused, Unavailable
 from export.bad_request import BadRequest
 from export.measures import Measures
-from export.objects import limits_of, signature_of
+from export.objects import Rows, limits_of, signature_of
 from export.wire_format import (
     JSON,
     RequestDecoder,
@@ -121,15 +121,29 @@ class Gateway:
                 status=415,
             )
         body = await self._body(request)
-        if self._backend.hyperparameters is None:
-            await self._backend.check()
-        hyperparameters = self._backend.hyperparameters
-        rows = self._decoder_for(hyperparameters).decode(body, media_type, max_lens)
+        rows = await self._rows(body, media_type, max_lens)
         if not rows:
             return Response(b'{"predictions":[]}', media_type=JSON)
         answers = await self._backend.answer(rows)
         self._measures.rows(signature_of(rows), len(answers))
         return Response(encode(answers, rows, answer_type), media_type=answer_type)
+
+    async def _rows(
+        self, body: bytes, media_type: str, max_lens: tuple[int, int] | None
+    ) -> Rows:
+        if self._backend.hyperparameters is None:
+            await self._backend.check()
+        known = self._backend.hyperparameters
+        try:
+            return self._decoder_for(known).decode(body, media_type, max_lens)
+        except BadRequest:
+            # A new version, of which no answer has told yet, may know these ids.
+            with contextlib.suppress(Unavailable):
+                await self._backend.check()
+            current = self._backend.hyperparameters
+            if current == known:
+                raise
+            return self._decoder_for(current).decode(body, media_type, max_lens)
 
     async def _body(self, request: Request) -> bytes:
         parts, size = [], int(request.headers.get("content-length") or 0)

@@ -20,9 +20,12 @@ from export.backends import Refused, Unavailable, described
 from export.objects import Answers, Objects, Rows, joined
 from object2vec_tf.hyperparameters import Hyperparameters
 
-_UNLIMITED = [
+_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
+    # A server that was away is looked for every second; gRPC would wait up to two
+    # minutes between attempts, and fail every request meanwhile.
+    ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
 
@@ -48,7 +51,7 @@ class OverGrpc:
     @functools.cached_property
     def _channel(self) -> Any:
         # A channel belongs to the event loop that runs when it is made.
-        return grpc.aio.insecure_channel(self._address, _UNLIMITED)
+        return grpc.aio.insecure_channel(self._address, _OPTIONS)
 
     @functools.cached_property
     def _predict(self) -> Any:

@@ -170,21 +170,27 @@ def test_lengths_and_formats_of_one_request(served, exported):
 
 
 def test_a_body_that_grows_too_large_is_refused_while_it_comes(served):
-    sent = 0
-
-    def chunks():
-        nonlocal sent
-        while True:
-            yield b" " * 1000
-            sent += 1000
-
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
-    with contextlib.closing(connection):
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.request("POST", "/invocations", chunks(), JSON)
-        # The answer may be lost with the connection, the endless body may not be read.
-        assert sent >= 10_000
+    chunk = b"3e8\r\n" + b" " * 1000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), PATIENCE) as held:
+        held.sendall(
+            b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
+            b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        held.sendall(chunk * 10)
+        held.sendall(chunk)  # one too many, and never an end
+        answer = read_all(held)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"more than 10000 bytes" in answer
+    assert b"connection: close" in answer.lower()
     assert served.ask('{"instances": [{"in0": [1]}]}')[0] == 200
+
+
+def test_a_body_of_just_the_limit_is_answered(served):
+    body = b'{"instances": [{"in0": [1]}]}'.ljust(10_000)
+    assert served.ask(body)[0] == 200
+    assert served.ask(iter([body[:9000], body[9000:]]))[0] == 200  # in chunks
+    assert served.ask(body + b" ")[0] == 413
+    assert served.ask(iter([body, b" "]))[0] == 413
 
 
 def test_a_client_that_waits_for_leave_to_send_gets_it(served):
@@ -198,6 +204,43 @@ def test_a_client_that_waits_for_leave_to_send_gets_it(served):
         assert held.recv(100).startswith(b"HTTP/1.1 100 ")
         held.sendall(body)
         assert b"200 OK" in read_all(held)
+
+
+@pytest.mark.parametrize(
+    ("length", "media_type", "status"),
+    [(10_001, b"application/json", 413), (10, b"text/csv", 415)],
+)
+def test_leave_to_send_what_is_refused_anyway_is_not_given(
+    served, length, media_type, status
+):
+    with socket.create_connection(("127.0.0.1", served.port), PATIENCE) as held:
+        held.sendall(
+            b"POST /invocations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"Content-Type: %s\r\nConnection: close\r\n"
+            b"Content-Length: %d\r\n\r\n" % (media_type, length)
+        )
+        assert read_all(held).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/invocations", 405, "POST"),
+        ("DELETE", "/endpoints/any/invocations", 405, "POST"),
+        ("POST", "/ping", 405, "GET, HEAD"),
+        ("GET", "/", 404, None),
+        ("POST", "/invocations/more", 404, None),
+        ("POST", "/endpoints//invocations", 404, None),
+    ],
+)
+def test_what_is_not_served_is_told_with_what_is(served, method, path, status, allowed):
+    got, headers, body = served.ask(None, JSON, path, method)
+    assert got == status
+    allow = headers.get("allow")
+    assert allow == allowed or sorted(allow.split(", ")) == allowed.split(", ")
+    message = json.loads(body)["error"]["message"]
+    assert message.startswith(f"{method} {path}: ")
+    assert ("Allow" if allowed else "/ping") in message
 
 
 def test_ping_metrics_and_execution_parameters(served):

@@ -116,9 +116,6 @@ class Version:
         fetches = {key: info.name for key, info in signature.outputs.items()}
         return self._session.run(fetches, feed)
 
-    def close(self):
-        self._session.close()
-
 
 class Batcher:
     """Answers requests to a signature that come within some time together."""
@@ -147,8 +144,7 @@ class Batcher:
         while True:
             with self._arrived:
                 self._arrived.wait_for(lambda: self._waiting)
-            time.sleep(self._batching.seconds)
-            with self._arrived:
+                self._arrived.wait_for(self._full, self._batching.seconds)
                 together, size = [], 0
                 while self._waiting:
                     size += self._waiting[0][1]
@@ -156,6 +152,10 @@ class Batcher:
                         break
                     together.append(self._waiting.pop(0))
             self._answer(together)
+
+    def _full(self):
+        rows = sum(rows for _, rows, _ in self._waiting)
+        return rows >= self._batching.most_rows
 
     def _answer(self, together):
         try:
@@ -211,9 +211,8 @@ class Model:
         if newest is None or (old and old.number == newest):
             return
         self.version = Version(self._base / str(newest), self._batching)
-        if old:
+        if old:  # its Session ends with the last request that holds it
             self.ended.append(old.number)
-            old.close()
 
 
 class ModelServer(

@@ -1,30 +1,39 @@
 """The gateway's backend in front of a model server: batching, and what changes."""
 
 import asyncio
-import contextlib
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from export import export_saved_model
-from export.backends import Unavailable
 from export.over_grpc import OverGrpc
-from tests.export.conftest import PATIENCE, free_port, make_model, start_model_server
+from tests.export.conftest import (
+    NETWORKS,
+    PATIENCE,
+    free_port,
+    make_model,
+    start_model_server,
+)
+from tests.export.gateway_test import gateway
 
-BATCHING = """
-max_batch_size { value: 64 }
-batch_timeout_micros { value: 200000 }
+REQUESTS = 6
+BATCHING = f"""
+max_batch_size {{ value: {2 * REQUESTS} }}
+batch_timeout_micros {{ value: 500000 }}
 pad_variable_length_inputs: true
 """
 
 
 def ask(server, name, requests):
-    """Sends requests at once; returns their answers, and what the server has."""
+    """Sends requests at once, as the gateway does; returns their answers."""
 
     async def all_of_them():
         backend = OverGrpc(server.address, name)
         try:
+            await backend.check()
             return await asyncio.gather(*map(backend.answer, requests))
         finally:
             await backend.close()
@@ -32,19 +41,56 @@ def ask(server, name, requests):
     return asyncio.run(all_of_them())
 
 
-def test_what_the_server_batches_is_answered_as_if_alone(exported, tmp_path):
-    held = exported("hcnn")
-    requests = [
-        {"in0": [[i % 50] * (i % 7 + 1)], "in1": [[0, i % 30][: i % 3]]}
-        for i in range(24)
+def of_many_lengths(name, size):
+    """Requests of two rows each, which a batch of them all has to pad."""
+    return [
+        {name: [[(7 * i + 1) % size] * (i % 4 + 1), [i, 3][: i % 3]]}
+        for i in range(REQUESTS)
     ]
-    with start_model_server({held.name: held.directory}, tmp_path, BATCHING) as server:
-        start = time.monotonic()
-        answers = ask(server, held.name, requests)
-        seconds = time.monotonic() - start
-    assert seconds < 24 * 0.2  # each waits .2 s for company, so they had it
-    for request, answer in zip(requests, answers, strict=True):
-        np.testing.assert_allclose(answer, held.expected(request), rtol=1e-6, atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def batching_server(exported, tmp_path_factory):
+    """A server that answers what comes together in one call, and waits for it."""
+    models = {held.name: held.directory for held in map(exported, NETWORKS)}
+    directory = tmp_path_factory.mktemp("batching")
+    with start_model_server(models, directory, BATCHING) as server:
+        yield server
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_the_server_batches_is_answered_bit_for_bit_as_if_alone(
+    network, exported, batching_server, model_server
+):
+    name = exported(network).name
+    in0, in1 = of_many_lengths("in0", 50), of_many_lengths("in1", 30)
+    pairs = [a | b for a, b in zip(in0, in1[::-1], strict=True)]
+    for requests in (in0, in1, pairs):
+        together = ask(batching_server, name, requests)
+        for request, answer in zip(requests, together, strict=True):
+            (alone,) = ask(model_server, name, [request])
+            np.testing.assert_array_equal(answer, alone)
+
+
+def test_rows_that_begin_with_a_token_would_be_padded_with_it(
+    exported, batching_server
+):
+    held = exported("pooled_embedding")
+    rows = [[[i + 1] * (i + 1)] * 2 for i in range(REQUESTS)]
+    alone = held.expected({"in0": rows[0]})
+    deadline = time.monotonic() + PATIENCE
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        while True:  # until all of them come in time for one batch
+            assert time.monotonic() < deadline, "the server does not batch"
+            asked = [
+                pool.submit(batching_server.predict, held.name, "embed_enc0", in0=row)
+                for row in rows
+            ]
+            answers = [request.result()["embeddings"] for request in asked]
+            if not np.array_equal(answers[0], alone):
+                break
+    padded = held.expected({"in0": [[1] * REQUESTS] * 2})
+    np.testing.assert_array_equal(answers[0], padded)
 
 
 def test_a_new_version_is_learnt_of_by_its_first_answer(tmp_path):
@@ -74,26 +120,46 @@ def test_a_new_version_is_learnt_of_by_its_first_answer(tmp_path):
     np.testing.assert_allclose(answer, table[[69]], rtol=1e-6)
 
 
-def test_a_server_that_comes_up_later_is_found(exported, tmp_path):
-    held = exported()
-    port = free_port()
-    backend = OverGrpc(f"127.0.0.1:{port}", held.name, timeout=5)
+def embed(served, token):
+    status, _, text = served.ask(json.dumps({"instances": [{"in0": [token]}]}))
+    return status, json.loads(text)
 
-    async def watch():
-        with pytest.raises(Unavailable, match="UNAVAILABLE"):
-            await backend.check()
-        with contextlib.ExitStack() as stack:
-            start = start_model_server({held.name: held.directory}, tmp_path, port=port)
-            await asyncio.to_thread(stack.enter_context, start)
-            deadline = time.monotonic() + PATIENCE
-            while True:
-                with contextlib.suppress(Unavailable):
-                    await backend.check()
-                    break
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.1)
-            answer = await backend.answer({"in1": [[3]]})
-            await backend.close()
-            return answer
 
-    np.testing.assert_array_equal(asyncio.run(watch()), held.expected({"in1": [[3]]}))
+def until(status, answer):
+    """Asks over and over until the answer has a status; returns the answer."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        got, content = answer()
+        if got == status:
+            return content
+        assert time.monotonic() < deadline, (got, content)
+        time.sleep(0.05)
+
+
+def test_the_gateway_keeps_up_with_what_becomes_of_its_server(tmp_path):
+    base, port = tmp_path / "m", free_port()
+    export_saved_model(make_model(), base)
+    narrower = make_model(enc0_vocab_size=20, seed=6)
+
+    def ping():
+        status, _, text = served.ask(None, path="/ping", method="GET")
+        return status, json.loads(text)
+
+    with gateway(f"--tf_serving=127.0.0.1:{port}", "--model_name=m") as served:
+        assert "UNAVAILABLE" in until(503, ping)["error"]["message"]
+        assert embed(served, 1)[0] == 503
+        with start_model_server({"m": base}, tmp_path, port=port):
+            until(200, ping)
+            assert embed(served, 49)[0] == 200
+            assert embed(served, 50)[0] == 400
+            export_saved_model(make_model(enc0_vocab_size=70), base)
+            until(200, lambda: embed(served, 69))  # nothing else is asked
+            export_saved_model(narrower, base)
+            refused = until(400, lambda: embed(served, 49))
+            assert "49" in refused["error"]["message"]
+            answer = embed(served, 19)[1]["predictions"][0]["embeddings"]
+            table = narrower.enc0.layers[1].embeddings.numpy()
+            np.testing.assert_allclose(answer, table[19], rtol=1e-6)
+            own = embed(served, 49)[1]["error"]  # without asking the server
+            assert own["path"] == "$.instances[0].in0[0]"
+        until(503, ping)

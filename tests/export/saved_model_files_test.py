@@ -1,6 +1,7 @@
 """What an export leaves on disk, and what it does when something is wrong."""
 
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
 
 import export.saved_model
-from export import export_saved_model
+import object2vec_tf as o2v
+from export import export_saved_model, warm_up
 from export.models import load_model
 from export.objects import Objects, limits_of
-from tests.export.conftest import NETWORKS, OUTPUTS, make_model
+from tests.export.conftest import NETWORKS, OUTPUTS, PATIENCE, make_model
 
 EXTRA = "assets.extra"
 
@@ -61,17 +64,48 @@ def test_warm_up_has_every_signature_over_batches_and_lengths(exported, output):
     assert shapes[twin] == {(b, n) for b in batches for n in (1, 6)}
 
 
-def test_a_server_answers_every_warm_up_request(exported, model_server):
-    held = exported("hcnn")
-    asked = 0
-    for log in logs_of(held.path):
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_server_answers_every_warm_up_request(
+    network, output, exported, model_server
+):
+    held = exported(network, output)
+    doors = {
+        "predict_log": model_server.prediction.Predict,
+        "classify_log": model_server.prediction.Classify,
+        "regress_log": model_server.prediction.Regress,
+    }
+    logs = logs_of(held.path)
+    assert len(logs) == 25
+    for log in logs:
         kind = log.WhichOneof("log_type")
         request = getattr(log, kind).request
         request.model_spec.name = held.name
-        door = {"predict_log": "Predict", "classify_log": "Classify"}[kind]
-        getattr(model_server.prediction, door)(request, timeout=60)
-        asked += 1
-    assert asked == 25
+        answer = doors[kind](request, timeout=PATIENCE)
+        assert answer.model_spec.version.value == 1
+
+
+def test_long_rows_are_warmed_up_in_buckets_and_not_in_large_batches():
+    hyperparameters = o2v.Hyperparameters(
+        enc0_network="hcnn",
+        enc0_vocab_size=3,
+        enc0_max_seq_len=5000,
+        enc1_network="hcnn",
+        enc1_vocab_size=3,
+        enc1_max_seq_len=100,
+    )
+
+    def shapes(name):
+        asked = warm_up.requests(hyperparameters, ("in0", "in1"))
+        columns = [objects.columns[name] for objects in asked]
+        assert all(column.values.min() >= 0 for column in columns)
+        assert all(column.values.max() < 3 for column in columns)
+        return [(len(c), int(c.lengths.min()), int(c.lengths.max())) for c in columns]
+
+    batches = [(1, 1), (1, 8), (1, 64), (1, 512), (8, 1), (8, 8), (8, 64)]
+    batches += [(64, 1), (64, 8)]
+    assert shapes("in0") == [(rows, n, n) for rows, n in batches]
+    assert shapes("in1") == [(rows, min(n, 100), min(n, 100)) for rows, n in batches]
 
 
 def test_golden_requests_and_settings_lie_beside_the_graph(exported, tmp_path):
@@ -106,12 +140,30 @@ def test_exports_at_the_same_time_are_all_kept(tmp_path):
     with ThreadPoolExecutor(3) as pool:
         paths = list(pool.map(lambda m: export_saved_model(m, tmp_path), models))
     assert sorted(p.name for p in paths) == ["1", "2", "3"]
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name[0] != ".") == [*"123"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [*"123"]
     for path, model in zip(paths, models, strict=True):
         signatures = tf.saved_model.load(str(path)).signatures
         answer = signatures["embed_enc0"](in0=tf.constant([[3]], tf.int64))
         expected = model.enc0(tf.ragged.constant([[3]], tf.int64))
         np.testing.assert_array_equal(answer["embeddings"], expected)
+
+
+def test_two_processes_export_into_one_directory(exported, tmp_path):
+    exported("pooled_embedding").model.save(tmp_path / "model.keras")
+    (tmp_path / "export").mkdir()
+    command = [sys.executable, "-m", "export", f"--model_dir={tmp_path}"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    told = [process.communicate(timeout=PATIENCE)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    versions = [tmp_path / "export" / name for name in "12"]
+    assert sorted(told) == [f"{path}\n".encode() for path in versions]
+    assert sorted((tmp_path / "export").iterdir()) == versions
+    files = [{p.relative_to(v) for p in v.rglob("*")} for v in versions]
+    assert files[0] == files[1]
+    for version in versions:
+        answer = load_model(version)(Objects.from_rows({"in0": [[1, 2]]}))
+        expected = exported("pooled_embedding").expected({"in0": [[1, 2]]})
+        np.testing.assert_array_equal(answer, expected)
 
 
 def test_what_does_not_answer_as_the_model_does_never_appears(tmp_path, monkeypatch):
@@ -142,22 +194,41 @@ def test_a_graph_that_answers_otherwise_never_appears(tmp_path, monkeypatch):
     )
     with pytest.raises(RuntimeError, match="predict_pair does not answer as the model"):
         export_saved_model(model, tmp_path)
-    assert [p for p in tmp_path.iterdir() if p.name[0] != "."] == []
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_weights_that_are_no_numbers_never_appear(tmp_path):
+    model = make_model()
+    first = export_saved_model(model, tmp_path)
+    before = [(p, p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*"))]
+    model.trainable_variables[-1].assign(np.full(3, np.nan))
+    with pytest.raises(RuntimeError, match="scores differ by nan"):
+        export_saved_model(model, tmp_path)
+    assert [(p, p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*"))] == before
+    assert {p.name for p in tmp_path.iterdir()} == {first.name}
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_graph_runs_on_any_device_without_a_compiler(exported, network):
     text = (exported(network).path / "saved_model.pb").read_bytes()
     saved = saved_model_pb2.SavedModel.FromString(text)
-    ops = set()
+    nodes, compiled, functions = [], [], set()
     for meta_graph in saved.meta_graphs:
         graph = meta_graph.graph_def
-        ops |= {node.op for node in graph.node}
+        nodes += graph.node
         for function in graph.library.function:
-            ops |= {node.op for node in function.node_def}
-            assert not function.attr["_XlaMustCompile"].b
+            functions.add(function.signature.name)
+            nodes += function.node_def
+            compiled.append(function.attr["_XlaMustCompile"].b)
+    compiled += [node.attr["_XlaMustCompile"].b for node in nodes]
+    assert not any(compiled)
+    ops = {node.op for node in nodes} - functions
     assert "MatMul" in ops
-    assert not [op for op in ops if "Cudnn" in op or "Xla" in op or "PyFunc" in op]
+    unfit = re.compile("xla|cudnn|pyfunc|custom|mkl|tpu", re.IGNORECASE)
+    assert not [op for op in ops if unfit.search(op)]
+    # The model server has TensorFlow's own ops and no others.
+    assert not [op for op in ops if not op_def_registry.get(op)]
+    assert not [node.name for node in nodes if "GPU" in node.device]
 
 
 def test_it_loads_where_keras_cannot_be_imported(exported):

@@ -6,8 +6,11 @@ import subprocess
 import sys
 import urllib.request
 
+import numpy as np
 import pytest
 
+from export.models import load_model
+from export.objects import Objects
 from tests.export.conftest import PATIENCE, first_line
 
 SETTINGS = {
@@ -83,15 +86,19 @@ def test_a_job_leaves_a_model_that_is_served(prefix):
             assert urllib.request.urlopen(f"{root}/ping").status == 200
             request = urllib.request.Request(
                 f"{root}/invocations",
-                b'{"instances": [{"in0": [1]}]}',
-                {"Content-Type": "application/json"},
+                b'{"in0": [1], "in1": [2]}\n{"in0": [9], "in1": []}',
+                {"Content-Type": "application/jsonlines"},
             )
-            answer = json.load(urllib.request.urlopen(request))
-            assert len(answer["predictions"][0]["embeddings"]) == 4
+            lines = urllib.request.urlopen(request).read().splitlines()
             server.terminate()
             assert server.wait(PATIENCE) == 0
+            assert server.stdout.read() == ""
         finally:
             server.kill()
+    rows = Objects.from_rows({"in0": [[1], [9]], "in1": [[2], []]})
+    expected = load_model(prefix / "model")(rows)
+    scores = [json.loads(line)["scores"] for line in lines]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
 def test_a_port_that_is_none_is_told(prefix):
