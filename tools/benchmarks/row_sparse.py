@@ -1,0 +1,190 @@
+"""Times a training step of row-sparse embeddings beside what else there is.
+
+    python -m tools.benchmarks.row_sparse
+
+Pooled encoders with one table for both sides, multiplied, an MLP of two layers. Each
+round runs all variants in turn, so ratios hold although the machine's clock drifts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+
+from object2vec_tf import command
+from object2vec_tf.hyperparameters import Hyperparameters
+
+SETTINGS = flags.DEFINE_list("settings", ["S", "L", "W"], "which settings are run")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
+STEPS = flags.DEFINE_integer("steps", 8, "steps in a round", 1)
+
+_BATCH = 512
+_MLP_DIM = 512
+_BATCHES = 4
+
+Ids = npt.NDArray[np.int32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is trained.
+
+    Attributes:
+        vocab_size: Rows of the table.
+        dim: Its width.
+        tokens: Tokens of in0 and of in1.
+    """
+
+    vocab_size: int
+    dim: int
+    tokens: tuple[int, int]
+
+    def batches(self) -> list[tuple[Ids, Ids, npt.NDArray[np.int64]]]:
+        """Returns batches whose tokens are as skewed as words are (Zipf)."""
+        generator = np.random.default_rng(0)
+        weights = 1 / np.arange(1, self.vocab_size + 1)
+        edges = np.cumsum(weights / weights.sum())
+        order = generator.permutation(self.vocab_size).astype(np.int32)
+
+        def ids(tokens: int) -> Ids:
+            ranks = np.searchsorted(edges, generator.random((_BATCH, tokens)))
+            return order[np.minimum(ranks, self.vocab_size - 1)]
+
+        return [
+            (*map(ids, self.tokens), generator.integers(0, 2, _BATCH))
+            for _ in range(_BATCHES)
+        ]
+
+
+_SETTINGS = {
+    "S": Setting(267_522, 300, (20, 50)),
+    "L": Setting(267_522, 300, (50, 500)),
+    "W": Setting(3_000_000, 64, (20, 50)),
+}
+
+Steps = Callable[[int], object]
+
+
+def ours(setting: Setting, optimizer: str) -> Steps:
+    """Returns what runs some steps of Object2Vec with row_sparse."""
+    import keras
+    import tensorflow as tf
+
+    from object2vec_tf.model.object2vec import Object2Vec
+    from object2vec_tf.training.loop import TrainingLoop
+
+    model = Object2Vec(
+        Hyperparameters(
+            enc0_network="pooled_embedding",
+            enc0_vocab_size=setting.vocab_size,
+            enc0_max_seq_len=max(setting.tokens),
+            enc_dim=setting.dim,
+            tied_token_embedding_weight=True,
+            token_embedding_storage_type="row_sparse",
+            comparator_list="hadamard",
+            mlp_dim=_MLP_DIM,
+            optimizer=optimizer,
+        )
+    )
+    model.compile()
+    model.optimizer.build(model.trainable_variables)
+    batches = [
+        (
+            {
+                name: tf.RaggedTensor.from_tensor(ids)
+                for name, ids in (("in0", in0), ("in1", in1))
+            },
+            labels,
+        )
+        for in0, in1, labels in setting.batches()
+    ]
+    parts = [tf.data.Dataset.from_tensors(batch).cache() for batch in batches]
+    dataset = parts[0]
+    for part in parts[1:]:
+        dataset = dataset.concatenate(part)
+    loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
+
+    def steps(count: int) -> None:
+        repeated = dataset.repeat().take(count)
+        repeated = repeated.apply(tf.data.experimental.assert_cardinality(count))
+        loop.train(repeated)
+
+    return steps
+
+
+def plain_keras(setting: Setting, optimizer: str) -> Steps:
+    """Returns what runs some steps of the same network out of Keras's own layers."""
+    import keras
+    import tensorflow as tf
+
+    inputs = [keras.Input((tokens,), dtype="int32") for tokens in setting.tokens]
+    table = keras.layers.Embedding(setting.vocab_size, setting.dim)
+    pooled = [keras.layers.GlobalAveragePooling1D()(table(ids)) for ids in inputs]
+    hidden = keras.layers.Multiply()(pooled)
+    for _ in range(2):
+        hidden = keras.layers.Dense(_MLP_DIM, "relu")(hidden)
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(hidden))
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    arrays = [np.concatenate(part) for part in zip(*setting.batches(), strict=True)]
+    dataset = tf.data.Dataset.from_tensor_slices(((arrays[0], arrays[1]), arrays[2]))
+    dataset = dataset.batch(_BATCH).cache().repeat()
+    return lambda count: model.fit(dataset, steps_per_epoch=count, verbose=0)
+
+
+def variants(setting: Setting) -> Iterator[tuple[str, Callable[[], Steps]]]:
+    """Yields names, and what makes each variant ready."""
+    for optimizer in ("adam", "adagrad", "sgd"):
+        yield f"row_sparse {optimizer}", lambda o=optimizer: ours(setting, o)
+    for optimizer in ("adam", "adagrad", "sgd"):
+        yield f"Keras {optimizer}", lambda o=optimizer: plain_keras(setting, o)
+
+
+def measure(name: str, setting: Setting) -> None:
+    """Prints the table of one setting."""
+    rates: dict[str, list[float]] = {}
+    made = {variant: make() for variant, make in variants(setting)}
+    for steps in made.values():
+        steps(2)  # traces
+        steps(2)
+    for _ in range(ROUNDS.value):
+        for variant, steps in made.items():
+            start = time.perf_counter()
+            steps(STEPS.value)
+            seconds = time.perf_counter() - start
+            rates.setdefault(variant, []).append(STEPS.value * _BATCH / seconds)
+    distinct = [
+        len(np.unique(np.concatenate([in0.ravel(), in1.ravel()])))
+        for in0, in1, _ in setting.batches()
+    ]
+    print(
+        f"\n{name}: {setting.vocab_size:,} x {setting.dim}, "
+        f"{setting.tokens[0]} + {setting.tokens[1]} tokens, batch {_BATCH}, "
+        f"{statistics.mean(distinct):,.0f} distinct tokens a batch\n"
+    )
+    print("| variant | pairs/s | times Keras's | least | most |\n|---|---|---|---|---|")
+    for variant, values in rates.items():
+        base = rates[f"Keras {variant.split()[-1]}"]
+        ratios = [a / b for a, b in zip(values, base, strict=True)]
+        print(
+            f"| {variant} | {statistics.median(values):,.0f} "
+            f"| {statistics.median(ratios):.2f} "
+            f"| {min(ratios):.2f} | {max(ratios):.2f} |"
+        )
+
+
+def main() -> None:
+    """Runs the command."""
+    for name in SETTINGS.value:
+        measure(name, _SETTINGS[name])
+        gc.collect()
+
+
+if __name__ == "__main__":
+    command.run(main)
