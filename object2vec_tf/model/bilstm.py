@@ -70,23 +70,27 @@ class StackedBiLSTM(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Creates the weights of every direction and layer."""
-        shape = (None, None, input_shape[-1])
+        shape = (None, None, input_shape[0][-1])
         for forward, backward in zip(self.forward, self.backward, strict=True):
             forward.build(shape)
             backward.build(shape)
             shape = (None, None, self.dim)
 
-    def call(self, vectors: tf.RaggedTensor, training: bool | None = None) -> tf.Tensor:
+    def call(
+        self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
+    ) -> tf.Tensor:
         """Returns encodings.
 
         Args:
-            vectors: RaggedTensor float ``[batch, (time), token_dim]``.
+            tokens: Vectors float ``[distinct, token_dim]``, and each token's place
+                among them, RaggedTensor ``[batch, (time)]``.
             training: Whether dropout applies.
 
         Returns:
             float ``[batch, dim]``.
         """
-        steps, lengths = pad(vectors)
+        vectors, places = tokens
+        steps, lengths = pad(vectors, places)
         for layer in range(self.layers):
             if layer:
                 steps = self.drops[layer - 1](steps, training=training)
@@ -99,13 +103,13 @@ class StackedBiLSTM(keras.layers.Layer):
         lowest = tf.constant(steps.dtype.min, steps.dtype)
         highest = tf.reduce_max(tf.where(valid, steps, lowest), axis=1)
         encoded = tf.where(lengths[:, tf.newaxis] > 0, highest, 0.0)
-        return encoded[: vectors.nrows()]
+        return encoded[: places.nrows()]
 
     def compute_output_spec(
-        self, vectors: Any, training: bool | None = None
+        self, tokens: Any, training: bool | None = None
     ) -> keras.KerasTensor:
         """Returns the symbolic output ``[batch, dim]``."""
-        shape = (vectors.shape[0], self.dim)
+        shape = (tokens[1].shape[0], self.dim)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:

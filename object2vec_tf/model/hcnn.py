@@ -69,22 +69,26 @@ class HierarchicalCNN(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Creates the filters."""
-        shape = (None, None, input_shape[-1])
+        shape = (None, None, input_shape[0][-1])
         for convolution in self.convolutions:
             convolution.build(shape)
             shape = (None, None, self.dim // self.layers)
 
-    def call(self, vectors: tf.RaggedTensor, training: bool | None = None) -> tf.Tensor:
+    def call(
+        self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
+    ) -> tf.Tensor:
         """Returns encodings.
 
         Args:
-            vectors: RaggedTensor float ``[batch, (time), token_dim]``.
+            tokens: Vectors float ``[distinct, token_dim]``, and each token's place
+                among them, RaggedTensor ``[batch, (time)]``.
             training: Whether dropout applies.
 
         Returns:
             float ``[batch, dim]``.
         """
-        steps, lengths = pad(vectors)
+        vectors, places = tokens
+        steps, lengths = pad(vectors, places)
         valid = mask(steps, lengths)
         maxima = []
         for convolution, drop in zip(
@@ -96,13 +100,13 @@ class HierarchicalCNN(keras.layers.Layer):
             maxima.append(tf.reduce_max(steps, axis=1))
             if drop is not None:
                 steps = drop(steps, training=training)
-        return tf.concat(maxima, axis=1)[: vectors.nrows()]
+        return tf.concat(maxima, axis=1)[: places.nrows()]
 
     def compute_output_spec(
-        self, vectors: Any, training: bool | None = None
+        self, tokens: Any, training: bool | None = None
     ) -> keras.KerasTensor:
         """Returns the symbolic output ``[batch, dim]``."""
-        shape = (vectors.shape[0], self.dim)
+        shape = (tokens[1].shape[0], self.dim)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:

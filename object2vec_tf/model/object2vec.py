@@ -17,6 +17,7 @@ from object2vec_tf.model.networks import (
     layer_seeds,
     token_embedding,
 )
+from object2vec_tf.model.token_embedding import as_ragged, stacked
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.gradients import decayed, summed
 from object2vec_tf.registration import PACKAGE
@@ -84,10 +85,20 @@ class Object2Vec(keras.Model):
         return self.comparator(self._encode(inputs, training), training=training)
 
     def _encode(self, inputs: Mapping[str, Any], training: bool | None) -> list[Any]:
-        return [
-            self.enc0(inputs["in0"], training=training),
-            self.enc1(inputs["in1"], training=training),
-        ]
+        in0, in1 = inputs["in0"], inputs["in1"]
+        if training and self._encoders_are_one:
+            # Tokens of both sides are then looked up, and their rows updated, once.
+            in0, in1 = as_ragged(in0), as_ragged(in1)
+            encodings = self.enc0(stacked(in0, in1), training=True)
+            return [encodings[: in0.nrows()], encodings[in0.nrows() :]]
+        return [self.enc0(in0, training=training), self.enc1(in1, training=training)]
+
+    @property
+    def _encoders_are_one(self) -> bool:
+        """Whether both sides are encoded by the same weights."""
+        return self.hyperparameters.tied_token_embedding_weight and all(
+            self.hyperparameters.network(i) == "pooled_embedding" for i in (0, 1)
+        )
 
     def set_output_bias(self, value: float) -> None:
         """Sets what an untrained regression model answers, about, to every pair.
@@ -199,7 +210,12 @@ class Object2Vec(keras.Model):
 
     def _prepared(self, gradient: Any, variable: keras.Variable) -> Any:
         """Returns the gradient with repeated tokens summed and weights decayed."""
-        gradient = summed(gradient, getattr(self.optimizer, "takes_rows", False))
+        takes_rows = getattr(self.optimizer, "takes_rows", False)
+        # Each lookup's rows are distinct; two of one table may share some.
+        once = self._encoders_are_one or (
+            not self.hyperparameters.tied_token_embedding_weight
+        )
+        gradient = summed(gradient, takes_rows, distinct=once)
         decay = self.hyperparameters.weight_decay
         if decay and not variable.path.endswith("bias"):
             return decayed(gradient, variable, decay)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def pad(vectors: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
+def pad(vectors: tf.Tensor, places: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Pads rows with zeros to the longest row of the batch.
 
     Args:
-        vectors: RaggedTensor float ``[batch, (time), dim]``.
+        vectors: float ``[distinct, dim]``.
+        places: RaggedTensor int32 ``[batch, (time)]``, indices into ``vectors``.
 
     Returns:
         The dense tensor ``[rows, time, dim]`` and the lengths ``[rows]``. Rows and time
         are at least 1, since in a graph a convolution over nothing returns its input,
         channels and all, as it is: a batch of no rows gets one, to be cut off behind.
     """
-    rows = tf.maximum(vectors.nrows(), 1)
-    lengths = tf.concat([vectors.row_lengths(), [0]], axis=0)[:rows]
+    rows = tf.maximum(places.nrows(), 1)
+    lengths = tf.concat([places.row_lengths(), [0]], axis=0)[:rows]
     time = tf.maximum(tf.reduce_max(lengths), 1)
-    dim = vectors.shape[-1]
-    shape = tf.stack([rows, time, tf.cast(dim, tf.int64)])
-    dense = tf.ensure_shape(vectors.to_tensor(shape=shape), [None, None, dim])
-    return dense, lengths
+    # Padding is the place of a row of zeros in front of the vectors.
+    zeros = tf.zeros([1, vectors.shape[-1]], vectors.dtype)
+    padded = tf.concat([zeros, vectors], axis=0)
+    dense = (places + 1).to_tensor(default_value=0, shape=tf.stack([rows, time]))
+    return tf.gather(padded, dense), lengths
 
 
 def mask(dense: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.model.ragged_sum import ragged_sum
 from object2vec_tf.registration import PACKAGE
 
 
@@ -27,31 +28,31 @@ class PooledEmbedding(keras.layers.Layer):
         self.seed = seed
         self.drop = keras.layers.Dropout(dropout, seed=seed)
 
-    def call(self, vectors: tf.RaggedTensor, training: bool | None = None) -> tf.Tensor:
+    def call(
+        self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
+    ) -> tf.Tensor:
         """Returns encodings.
 
         Args:
-            vectors: RaggedTensor float ``[batch, (time), dim]``.
+            tokens: Vectors float ``[distinct, dim]``, and each token's place among
+                them, RaggedTensor ``[batch, (time)]``.
             training: Whether dropout applies.
 
         Returns:
             float ``[batch, dim]``.
         """
-        # `tf.reduce_sum(vectors, axis=1)` takes eighty ops for what are five here.
-        splits = vectors.row_splits
-        tokens = tf.range(tf.shape(vectors.values, splits.dtype)[0])
-        rows = tf.raw_ops.UpperBound(sorted_inputs=[splits[1:]], values=[tokens])[0]
-        lengths = splits[1:] - splits[:-1]
-        total = tf.math.unsorted_segment_sum(vectors.values, rows, tf.size(lengths))
+        vectors, places = tokens
+        total = ragged_sum(vectors, places, training)
+        lengths = places.row_splits[1:] - places.row_splits[:-1]
         count = tf.cast(lengths, total.dtype)[:, tf.newaxis]
-        mean = tf.math.divide_no_nan(total, count)
-        return self.drop(mean, training=training)
+        return self.drop(tf.math.divide_no_nan(total, count), training=training)
 
     def compute_output_spec(
-        self, vectors: Any, training: bool | None = None
+        self, tokens: Any, training: bool | None = None
     ) -> keras.KerasTensor:
         """Returns the symbolic output ``[batch, dim]``."""
-        shape = (vectors.shape[0], vectors.shape[2])
+        vectors, places = tokens
+        shape = (places.shape[0], vectors.shape[1])
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:

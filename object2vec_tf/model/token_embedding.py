@@ -12,7 +12,7 @@ from object2vec_tf.registration import PACKAGE
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class TokenEmbedding(keras.layers.Layer):
-    """Looks up the vector of each token; rows keep their lengths.
+    """Looks up the vectors of tokens.
 
     Ids must be in ``[0, vocab_size)``: on a GPU, ``tf.gather`` returns zeros for others
     without a word, so the pipeline and the exported signatures check them first.
@@ -48,25 +48,30 @@ class TokenEmbedding(keras.layers.Layer):
             initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
         )
 
-    def call(self, ids: Any) -> tf.RaggedTensor:
-        """Returns the vectors.
+    def call(self, ids: Any) -> tuple[tf.Tensor, tf.RaggedTensor]:
+        """Looks up each distinct token once.
+
+        A token's gradient thereby comes as one row, however often it stands there.
 
         Args:
             ids: RaggedTensor of integers ``[batch, (time)]``; a dense tensor
                 ``[batch, time]`` is read as rows of equal length.
 
         Returns:
-            RaggedTensor float ``[batch, (time), dim]``.
+            The vectors of the distinct tokens, float ``[distinct, dim]``, and where
+            among them each token's is, RaggedTensor int32 ``[batch, (time)]``.
         """
-        if not isinstance(ids, tf.RaggedTensor):
-            ids = tf.RaggedTensor.from_tensor(ids)
+        ids = as_ragged(ids)
+        distinct, places = tf.unique(ids.values)
         # The resource itself is gathered from: `keras.ops.take` would read it whole.
-        return ids.with_values(tf.gather(self.embeddings.value, ids.values))
+        return tf.gather(self.embeddings.value, distinct), ids.with_values(places)
 
-    def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
-        """Returns the symbolic output ``[batch, (time), dim]``."""
-        shape = (ids.shape[0], None, self.dim)
-        return keras.KerasTensor(shape, dtype=self.compute_dtype, ragged=True)
+    def compute_output_spec(self, ids: Any) -> tuple[keras.KerasTensor, ...]:
+        """Returns the symbolic outputs ``[distinct, dim]`` and ``[batch, (time)]``."""
+        return (
+            keras.KerasTensor((None, self.dim), dtype=self.compute_dtype),
+            keras.KerasTensor((ids.shape[0], None), dtype="int32", ragged=True),
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -77,3 +82,19 @@ class TokenEmbedding(keras.layers.Layer):
             "scale": self.scale,
             "seed": self.seed,
         }
+
+
+def as_ragged(ids: Any) -> tf.RaggedTensor:
+    """Returns ids, a dense tensor ``[batch, time]`` as rows of equal length."""
+    return ids if isinstance(ids, tf.RaggedTensor) else tf.RaggedTensor.from_tensor(ids)
+
+
+def stacked(first: tf.RaggedTensor, second: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Returns the rows of two RaggedTensors, one below the other."""
+    # `tf.concat` does it too, in seventy ops.
+    values = [first.values, tf.cast(second.values, first.values.dtype)]
+    behind = tf.cast(second.row_splits[1:], first.row_splits.dtype)
+    splits = [first.row_splits, behind + first.row_splits[-1]]
+    return tf.RaggedTensor.from_row_splits(
+        tf.concat(values, axis=0), tf.concat(splits, axis=0), validate=False
+    )

@@ -10,7 +10,7 @@ import tensorflow as tf
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
-def summed(gradient: Gradient, as_rows: bool) -> Gradient:
+def summed(gradient: Gradient, as_rows: bool, distinct: bool = False) -> Gradient:
     """Sums the rows of a gradient that belong to the same token.
 
     A token that stands twice in a batch has two rows in an IndexedSlices gradient.
@@ -22,11 +22,14 @@ def summed(gradient: Gradient, as_rows: bool) -> Gradient:
         gradient: A dense gradient, which is returned as it is, or IndexedSlices.
         as_rows: Whether IndexedSlices stay rows, each index once, or become a dense
             gradient of the whole table.
+        distinct: Whether IndexedSlices are known to have each index once.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     if not as_rows:
         return tf.convert_to_tensor(gradient)  # adds rows of the same index
+    if distinct:
+        return gradient
     rows, place = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)

@@ -10,14 +10,13 @@ result is the dense one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from object2vec_tf.optimizers.scratch import taken_rows, variable_of
 from object2vec_tf.registration import PACKAGE
-
-Rows: TypeAlias = tf.Tensor
 
 
 class RowSparse:
@@ -55,27 +54,34 @@ class RowSparse:
             return
         # Keras hands over the tf.Variable of a trainable variable, not its wrapper.
         table = variable.value if isinstance(variable, keras.Variable) else variable
-        rows = gradient.indices
         slots = self.slots(self._get_variable_index(variable))  # type: ignore[attr-defined]
-        held = [tf.gather(slot.value, rows) for slot in slots]
-        rate = tf.cast(learning_rate, table.dtype)
-        step, updated = self.row_step(gradient.values, held, rate)
-        for slot, value in zip(slots, updated, strict=True):
-            slot.value.scatter_update(tf.IndexedSlices(value, rows))
-        table.scatter_sub(tf.IndexedSlices(step, rows))
+        self.update_rows(
+            table,
+            [slot.value for slot in slots],
+            gradient.indices,
+            gradient.values,
+            tf.cast(learning_rate, table.dtype),
+        )
 
     def slots(self, index: int) -> Sequence[keras.Variable]:
         """Returns the slots of the variable with this index."""
         raise NotImplementedError
 
-    def row_step(
-        self, gradient: Rows, slots: Sequence[Rows], learning_rate: tf.Tensor
-    ) -> tuple[Rows, Sequence[Rows]]:
-        """Returns what is taken off the rows, and the slots' new rows.
+    def update_rows(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """Updates rows of a table, and the same rows of its slots.
 
         Args:
+            table: float ``[vocabulary, dim]``.
+            slots: The slots, ``[vocabulary, dim]`` each.
+            rows: The rows, each once, ``[rows]``.
             gradient: float ``[rows, dim]``.
-            slots: The slots' rows as they are, ``[rows, dim]`` each.
             learning_rate: A scalar.
         """
         raise NotImplementedError
@@ -91,11 +97,16 @@ class RowSparseSGD(RowSparse, keras.optimizers.SGD):
         """Returns none."""
         return ()
 
-    def row_step(
-        self, gradient: Rows, slots: Sequence[Rows], learning_rate: tf.Tensor
-    ) -> tuple[Rows, Sequence[Rows]]:
-        """Returns ``learning_rate * gradient``."""
-        return learning_rate * gradient, ()
+    def update_rows(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """See `RowSparse`."""
+        table.scatter_sub(tf.IndexedSlices(learning_rate * gradient, rows))
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -106,13 +117,29 @@ class RowSparseAdagrad(RowSparse, keras.optimizers.Adagrad):
         """Returns the sum of squared gradients."""
         return (self._accumulators[index],)
 
-    def row_step(
-        self, gradient: Rows, slots: Sequence[Rows], learning_rate: tf.Tensor
-    ) -> tuple[Rows, Sequence[Rows]]:
-        """Returns the step and the accumulator."""
-        total = slots[0] + tf.square(gradient)
-        step = learning_rate * gradient * tf.math.rsqrt(total + self.epsilon)
-        return step, (total,)
+    def update_rows(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """See `RowSparse`."""
+        total = tf.gather(slots[0], rows) + tf.square(gradient)
+        slots[0].scatter_update(tf.IndexedSlices(total, rows))
+        # The op's own epsilon stands outside the root, Keras's inside.
+        with (
+            variable_of(total + self.epsilon) as accumulator,
+            taken_rows([table], rows) as (vectors,),
+        ):
+            tf.raw_ops.ResourceApplyAdagrad(
+                var=vectors,
+                accum=accumulator,
+                lr=learning_rate,
+                grad=gradient,
+                update_slots=False,
+            )
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -125,12 +152,29 @@ class RowSparseRMSprop(RowSparse, keras.optimizers.RMSprop):
         """Returns the mean of squared gradients."""
         return (self._velocities[index],)
 
-    def row_step(
-        self, gradient: Rows, slots: Sequence[Rows], learning_rate: tf.Tensor
-    ) -> tuple[Rows, Sequence[Rows]]:
-        """Returns the step and the mean square."""
-        mean = self.rho * slots[0] + (1 - self.rho) * tf.square(gradient)
-        return learning_rate * gradient * tf.math.rsqrt(mean + self.epsilon), (mean,)
+    def update_rows(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """See `RowSparse`."""
+        with (
+            variable_of(tf.zeros_like(gradient)) as momentum,
+            taken_rows([table, *slots], rows) as (vectors, mean),
+        ):
+            tf.raw_ops.ResourceApplyRMSProp(
+                var=vectors,
+                ms=mean,
+                mom=momentum,
+                lr=learning_rate,
+                rho=self.rho,
+                momentum=0.0,
+                epsilon=self.epsilon,
+                grad=gradient,
+            )
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -141,15 +185,25 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
         """Returns the means of squared gradients and of squared steps."""
         return self._accumulated_grads[index], self._accumulated_delta_vars[index]
 
-    def row_step(
-        self, gradient: Rows, slots: Sequence[Rows], learning_rate: tf.Tensor
-    ) -> tuple[Rows, Sequence[Rows]]:
-        """Returns the step and both means."""
-        squares, deltas = slots
-        squares = self.rho * squares + (1 - self.rho) * tf.square(gradient)
-        delta = gradient * tf.sqrt((deltas + self.epsilon) / (squares + self.epsilon))
-        deltas = self.rho * deltas + (1 - self.rho) * tf.square(delta)
-        return learning_rate * delta, (squares, deltas)
+    def update_rows(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """See `RowSparse`."""
+        with taken_rows([table, *slots], rows) as (vectors, squares, deltas):
+            tf.raw_ops.ResourceApplyAdadelta(
+                var=vectors,
+                accum=squares,
+                accum_update=deltas,
+                lr=learning_rate,
+                rho=self.rho,
+                epsilon=self.epsilon,
+                grad=gradient,
+            )
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -162,16 +216,26 @@ class RowSparseAdam(RowSparse, keras.optimizers.Adam):
         """Returns the first and second moments."""
         return self._momentums[index], self._velocities[index]
 
-    def row_step(
-        self, gradient: Rows, slots: Sequence[Rows], learning_rate: tf.Tensor
-    ) -> tuple[Rows, Sequence[Rows]]:
-        """Returns the step and both moments."""
-        momentum, velocity = slots
+    def update_rows(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """See `RowSparse`."""
         count = tf.cast(self.iterations.value + 1, gradient.dtype)
-        correction = tf.sqrt(1 - self.beta_2**count) / (1 - self.beta_1**count)
-        momentum = momentum + (1 - self.beta_1) * (gradient - momentum)
-        velocity = velocity + (1 - self.beta_2) * (tf.square(gradient) - velocity)
-        step = (
-            learning_rate * correction * momentum / (tf.sqrt(velocity) + self.epsilon)
-        )
-        return step, (momentum, velocity)
+        with taken_rows([table, *slots], rows) as (vectors, momentum, velocity):
+            tf.raw_ops.ResourceApplyAdam(
+                var=vectors,
+                m=momentum,
+                v=velocity,
+                beta1_power=tf.pow(self.beta_1, count),
+                beta2_power=tf.pow(self.beta_2, count),
+                lr=learning_rate,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                epsilon=self.epsilon,
+                grad=gradient,
+            )

@@ -10,7 +10,7 @@ LENGTHS = [4, 0, 1, 7, 2]
 def built(dim, layers, token_dim=3, **options):
     """A layer with random weights, biases included."""
     layer = StackedBiLSTM(dim, layers, **options)
-    layer.build((None, None, token_dim))
+    layer.build([(None, token_dim), (None, None)])
     random = np.random.default_rng(layers)
     for weight in layer.weights:
         weight.assign(random.normal(0.1, 0.7, weight.shape))
@@ -22,8 +22,12 @@ def objects(lengths=LENGTHS, dim=3):
     return [random.normal(size=(n, dim)).astype(np.float32) for n in lengths]
 
 
-def ragged(rows):
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [*map(len, rows)])
+def tokens(rows):
+    """The vectors, each of them distinct, and their places."""
+    places = tf.range(sum(map(len, rows)))
+    return np.concatenate(rows), tf.RaggedTensor.from_row_lengths(
+        places, [*map(len, rows)]
+    )
 
 
 def sigmoid(x):
@@ -58,7 +62,7 @@ def encoded(steps, layer):
 def test_an_encoding_is_the_last_layers_maximum_over_time(layers):
     layer, rows = built(6, layers), objects()
 
-    encodings = layer(ragged(rows))
+    encodings = layer(tokens(rows))
 
     expected = [encoded(row, layer) for row in rows]
     # Zeroed padding would show: some maxima are below zero.
@@ -67,7 +71,7 @@ def test_an_encoding_is_the_last_layers_maximum_over_time(layers):
 
 
 def test_a_batch_of_only_empty_objects_is_zeros():
-    encodings = built(4, 2)(ragged(objects([0, 0, 0])))
+    encodings = built(4, 2)(tokens(objects([0, 0, 0])))
 
     np.testing.assert_array_equal(encodings, np.zeros((3, 4)))
 
@@ -84,16 +88,16 @@ def test_each_direction_gives_half_of_the_width():
 
     first, second = [(5, 12), (3, 12), (12,)], [(6, 12), (3, 12), (12,)]
     assert shapes == 2 * first + 2 * second
-    assert layer.compute_output_spec(ragged(objects(dim=5))).shape == (5, 6)
+    assert layer.compute_output_spec(tokens(objects(dim=5))).shape == (5, 6)
 
 
 def test_dropout_acts_between_layers_and_in_training_only():
-    layer, vectors = built(20, 2, dropout=0.5, seed=1), ragged(objects())
+    layer, held = built(20, 2, dropout=0.5, seed=1), tokens(objects())
 
-    plain = layer(vectors, training=False).numpy()
-    trained = layer(vectors, training=True).numpy()
+    plain = layer(held, training=False).numpy()
+    trained = layer(held, training=True).numpy()
 
-    np.testing.assert_array_equal(plain, layer(vectors))
+    np.testing.assert_array_equal(plain, layer(held))
     filled = [0, 2, 3, 4]
     assert np.all(np.abs(trained - plain).max(1)[filled] > 0.01)
     # Nothing is dropped from the encoding itself.
@@ -101,16 +105,16 @@ def test_dropout_acts_between_layers_and_in_training_only():
 
 
 def test_one_layer_has_nothing_to_drop_out_of():
-    layer, vectors = built(4, 1, dropout=0.5, seed=1), ragged(objects())
+    layer, held = built(4, 1, dropout=0.5, seed=1), tokens(objects())
 
-    np.testing.assert_array_equal(layer(vectors, training=True), layer(vectors))
+    np.testing.assert_array_equal(layer(held, training=True), layer(held))
 
 
 def test_the_seed_fixes_the_initial_weights_and_sets_the_directions_apart():
     layers = []
     for seed in (3, 3, 4):
         layer = StackedBiLSTM(6, 2, seed=seed)
-        layer.build((None, None, 6))
+        layer.build([(None, 6), (None, None)])
         layers.append(layer)
     first, same, other = ([w.numpy() for w in layer.weights] for layer in layers)
 

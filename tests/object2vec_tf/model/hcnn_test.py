@@ -10,7 +10,7 @@ LENGTHS = [4, 0, 1, 7, 2]
 def built(dim, layers, filter_width, token_dim=3, **options):
     """A layer with random weights, biases included."""
     layer = HierarchicalCNN(dim, layers, filter_width, **options)
-    layer.build((None, None, token_dim))
+    layer.build([(None, token_dim), (None, None)])
     random = np.random.default_rng(layers)
     for weight in layer.weights:
         weight.assign(random.normal(0.2, 0.6, weight.shape))
@@ -22,8 +22,12 @@ def objects(lengths=LENGTHS, dim=3):
     return [random.normal(size=(n, dim)).astype(np.float32) for n in lengths]
 
 
-def ragged(rows):
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(rows), [*map(len, rows)])
+def tokens(rows):
+    """The vectors, each of them distinct, and their places."""
+    places = tf.range(sum(map(len, rows)))
+    return np.concatenate(rows), tf.RaggedTensor.from_row_lengths(
+        places, [*map(len, rows)]
+    )
 
 
 def convolved(steps, kernel, bias):
@@ -58,7 +62,7 @@ def encoded(steps, layer):
 def test_an_encoding_is_every_convolutions_maximum_over_time(dim, layers, filter_width):
     layer, rows = built(dim, layers, filter_width), objects()
 
-    encodings = layer(ragged(rows))
+    encodings = layer(tokens(rows))
 
     expected = [encoded(row, layer) for row in rows]
     assert np.count_nonzero(expected) > dim
@@ -66,7 +70,7 @@ def test_an_encoding_is_every_convolutions_maximum_over_time(dim, layers, filter
 
 
 def test_a_batch_of_only_empty_objects_is_zeros():
-    encodings = built(8, 4, 3)(ragged(objects([0, 0, 0])))
+    encodings = built(8, 4, 3)(tokens(objects([0, 0, 0])))
 
     np.testing.assert_array_equal(encodings, np.zeros((3, 8)))
 
@@ -77,31 +81,31 @@ def test_each_layer_gets_an_equal_share_of_the_width():
     shapes = [tuple(weight.shape) for weight in layer.weights]
 
     assert shapes == [(5, 3, 2), (2,)] + 3 * [(5, 2, 2), (2,)]
-    assert layer.compute_output_spec(ragged(objects())).shape == (5, 8)
+    assert layer.compute_output_spec(tokens(objects())).shape == (5, 8)
 
 
 def test_dropout_acts_between_layers_after_the_maximum_and_in_training_only():
-    layer, vectors = built(40, 2, 3, dropout=0.5, seed=1), ragged(objects())
+    layer, held = built(40, 2, 3, dropout=0.5, seed=1), tokens(objects())
 
-    plain = layer(vectors, training=False).numpy()
-    trained = layer(vectors, training=True).numpy()
+    plain = layer(held, training=False).numpy()
+    trained = layer(held, training=True).numpy()
 
-    np.testing.assert_array_equal(plain, layer(vectors))
+    np.testing.assert_array_equal(plain, layer(held))
     np.testing.assert_array_equal(trained[:, :20], plain[:, :20])
     assert np.abs(trained[:, 20:] - plain[:, 20:]).max() > 0.1
 
 
 def test_one_layer_has_nothing_to_drop_out_of():
-    layer, vectors = built(4, 1, 3, dropout=0.5, seed=1), ragged(objects())
+    layer, held = built(4, 1, 3, dropout=0.5, seed=1), tokens(objects())
 
-    np.testing.assert_array_equal(layer(vectors, training=True), layer(vectors))
+    np.testing.assert_array_equal(layer(held, training=True), layer(held))
 
 
 def test_the_seed_fixes_the_initial_filters():
     weights = []
     for seed in (3, 3, 4):
         layer = HierarchicalCNN(8, 2, seed=seed)
-        layer.build((None, None, 4))
+        layer.build([(None, 4), (None, None)])
         weights.append([layer.convolutions[i].get_weights()[0] for i in (0, 1)])
 
     np.testing.assert_array_equal(weights[0], weights[1])

@@ -6,27 +6,39 @@ from object2vec_tf.model.pooled_embedding import PooledEmbedding
 VECTORS = np.array([[1, -2], [3, 4], [8, 1], [0.5, 0.25]], np.float32)
 
 
-def ragged(lengths, values=VECTORS):
-    return tf.RaggedTensor.from_row_lengths(values[: sum(lengths)], lengths)
+def tokens(lengths, vectors=VECTORS):
+    return vectors, tf.RaggedTensor.from_row_lengths(tf.range(sum(lengths)), lengths)
 
 
 def test_an_object_is_the_mean_of_its_vectors():
-    encodings = PooledEmbedding()(ragged([3, 1]))
+    encodings = PooledEmbedding()(tokens([3, 1]))
 
     np.testing.assert_allclose(encodings, [[4, 1], [0.5, 0.25]], rtol=1e-6)
 
 
 def test_an_object_without_tokens_is_zeros():
     np.testing.assert_array_equal(
-        PooledEmbedding()(ragged([0, 2, 0])), [[0, 0], [2, 1], [0, 0]]
+        PooledEmbedding()(tokens([0, 2, 0])), [[0, 0], [2, 1], [0, 0]]
     )
-    np.testing.assert_array_equal(PooledEmbedding()(ragged([0, 0])), np.zeros((2, 2)))
+    np.testing.assert_array_equal(PooledEmbedding()(tokens([0, 0])), np.zeros((2, 2)))
+
+
+def test_a_vector_counts_as_often_as_its_place_is_named():
+    places = tf.ragged.constant([[0, 1, 0], [1]], dtype=tf.int32)
+    vectors = tf.Variable(VECTORS[:2])
+    with tf.GradientTape() as tape:
+        encodings = PooledEmbedding()((vectors, places))
+        loss = tf.reduce_sum(encodings * [[3.0], [10.0]])
+
+    np.testing.assert_allclose(encodings, [[5 / 3, 0], [3, 4]], rtol=1e-6)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, vectors))
+    np.testing.assert_allclose(gradient, [[2, 2], [11, 11]], rtol=1e-6)
 
 
 def test_the_gradient_of_an_object_without_tokens_is_finite():
     vectors = tf.Variable(VECTORS)
     with tf.GradientTape() as tape:
-        encodings = PooledEmbedding()(ragged([0, 4], vectors))
+        encodings = PooledEmbedding()(tokens([0, 4], vectors))
         loss = tf.reduce_sum(encodings)
     gradient = tf.convert_to_tensor(tape.gradient(loss, vectors))
 
@@ -35,13 +47,11 @@ def test_the_gradient_of_an_object_without_tokens_is_finite():
 
 def test_dropout_acts_on_the_mean_and_in_training_only():
     layer = PooledEmbedding(dropout=0.5, seed=1)
-    vectors = tf.RaggedTensor.from_row_lengths(
-        np.tile(np.array([[1.0], [3.0]], np.float32), (1, 200)), [2]
-    )
+    held = tokens([2], np.tile(np.array([[1.0], [3.0]], np.float32), (1, 200)))
 
-    np.testing.assert_array_equal(layer(vectors), np.full((1, 200), 2.0))
-    np.testing.assert_array_equal(layer(vectors, training=False), layer(vectors))
-    dropped = layer(vectors, training=True).numpy()
+    np.testing.assert_array_equal(layer(held), np.full((1, 200), 2.0))
+    np.testing.assert_array_equal(layer(held, training=False), layer(held))
+    dropped = layer(held, training=True).numpy()
     # Were it to act on the vectors, means of one half would stand there too.
     assert set(dropped[0]) == {0.0, 4.0}
     assert 60 < np.count_nonzero(dropped) < 140

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.model.token_embedding import TokenEmbedding
+from object2vec_tf.model.token_embedding import TokenEmbedding, stacked
 
 TABLE = np.arange(15, dtype=np.float32).reshape(5, 3) + 0.5
 
@@ -15,37 +15,58 @@ def layer():
     return tokens
 
 
+def vectors_of(looked_up):
+    """Each token's vector, and the rows' lengths."""
+    vectors, places = looked_up
+    return vectors.numpy()[places.values], places.row_lengths()
+
+
 @pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
 def test_every_token_is_its_row_of_the_table(dtype):
     ids = tf.ragged.constant([[4, 0, 4], [], [2]], dtype=dtype)
 
-    vectors = layer()(ids)
+    vectors, lengths = vectors_of(layer()(ids))
 
-    assert vectors.shape.as_list() == [3, None, 3]
-    np.testing.assert_array_equal(vectors.row_lengths(), [3, 0, 1])
-    np.testing.assert_array_equal(vectors.values, TABLE[[4, 0, 4, 2]])
+    np.testing.assert_array_equal(lengths, [3, 0, 1])
+    np.testing.assert_array_equal(vectors, TABLE[[4, 0, 4, 2]])
+
+
+def test_each_distinct_token_is_looked_up_once():
+    vectors, places = layer()(tf.ragged.constant([[4, 0, 4], [4]], dtype=tf.int64))
+
+    np.testing.assert_array_equal(vectors, TABLE[[4, 0]])
+    assert places.to_list() == [[0, 1, 0], [0]]
 
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
 def test_a_dense_tensor_is_rows_of_equal_length(dtype):
-    vectors = layer()(tf.constant([[1, 1], [3, 0]], dtype))
+    vectors, lengths = vectors_of(layer()(tf.constant([[1, 1], [3, 0]], dtype)))
 
-    np.testing.assert_array_equal(vectors.row_lengths(), [2, 2])
-    np.testing.assert_array_equal(vectors.values, TABLE[[1, 1, 3, 0]])
+    np.testing.assert_array_equal(lengths, [2, 2])
+    np.testing.assert_array_equal(vectors, TABLE[[1, 1, 3, 0]])
 
 
 def test_a_dense_tensor_of_no_steps_is_empty_rows():
-    vectors = layer()(tf.zeros([2, 0], tf.int64))
+    vectors, lengths = vectors_of(layer()(tf.zeros([2, 0], tf.int64)))
 
-    np.testing.assert_array_equal(vectors.row_lengths(), [0, 0])
-    assert vectors.values.shape == (0, 3)
+    np.testing.assert_array_equal(lengths, [0, 0])
+    assert vectors.shape == (0, 3)
 
 
 def test_a_batch_of_only_empty_rows_has_no_vectors():
-    vectors = layer()(tf.ragged.constant([[], []], dtype=tf.int64, ragged_rank=1))
+    ids = tf.ragged.constant([[], []], dtype=tf.int64, ragged_rank=1)
 
-    np.testing.assert_array_equal(vectors.row_lengths(), [0, 0])
-    assert vectors.values.shape == (0, 3)
+    vectors, lengths = vectors_of(layer()(ids))
+
+    np.testing.assert_array_equal(lengths, [0, 0])
+    assert vectors.shape == (0, 3)
+
+
+def test_rows_are_stacked():
+    first = tf.ragged.constant([[1, 2], []], dtype=tf.int32, ragged_rank=1)
+    second = tf.ragged.constant([[], [3]], dtype=tf.int64, ragged_rank=1)
+
+    assert stacked(first, second).to_list() == [[1, 2], [], [], [3]]
 
 
 @pytest.mark.parametrize("wrong", [-1, 5])
@@ -59,22 +80,31 @@ def test_a_functional_model_looks_up_ragged_ids():
     tokens = layer()
     model = keras.Model(ids, tokens(ids))
 
-    vectors = model(tf.ragged.constant([[3], [], [1, 3]], dtype=tf.int64))
+    vectors, _ = vectors_of(
+        model(tf.ragged.constant([[3], [], [1, 3]], dtype=tf.int64))
+    )
 
-    assert model.output.shape == (None, None, 3)
-    np.testing.assert_array_equal(vectors.values, TABLE[[3, 1, 3]])
+    assert [tuple(output.shape) for output in model.outputs] == [
+        (None, 3),
+        (None, None),
+    ]
+    np.testing.assert_array_equal(vectors, TABLE[[3, 1, 3]])
 
 
-def test_the_gradient_holds_rows_and_not_the_table():
+def test_the_gradient_holds_a_row_for_each_distinct_token():
     tokens = layer()
     with tf.GradientTape() as tape:
-        vectors = tokens(tf.ragged.constant([[2, 2], [4]], dtype=tf.int64))
-        loss = tf.reduce_sum(vectors.values * [[1.0], [10.0], [100.0]])
+        ids = tf.ragged.constant([[2, 2], [4]], dtype=tf.int64)
+        vectors, places = tokens(ids)
+        weights = tf.constant([[1.0], [10.0], [100.0]])
+        loss = tf.reduce_sum(tf.gather(vectors, places.values) * weights)
     gradient = tape.gradient(loss, tokens.embeddings.value)
 
     assert isinstance(gradient, tf.IndexedSlices)
-    np.testing.assert_array_equal(gradient.indices, [2, 2, 4])
-    np.testing.assert_array_equal(gradient.values[:, 0], [1, 10, 100])
+    np.testing.assert_array_equal(gradient.indices, [2, 4])
+    np.testing.assert_array_equal(
+        tf.convert_to_tensor(gradient.values)[:, 0], [11, 100]
+    )
 
 
 def test_the_seed_fixes_the_initial_vectors():
