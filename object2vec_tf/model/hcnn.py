@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.model.padding import mask, pad
+from object2vec_tf.model.packing import pack
 from object2vec_tf.registration import PACKAGE
 
 
@@ -16,9 +16,10 @@ class HierarchicalCNN(keras.layers.Layer):
     """The hierarchical convolutional network of InferSent.
 
     Each layer is a convolution over time with "same" padding and ReLU; the encoding is
-    every layer's maximum over time, concatenated. Steps behind an object's end are
-    zeroed in front of every convolution, so an object's encoding does not depend on
-    what it is batched with. An object without tokens is encoded as zeros.
+    every layer's maximum over time, concatenated. The objects of a batch are laid end
+    to end; what parts them is zeroed in front of every convolution, so that an object's
+    encoding does not depend on what it is batched with. An object without tokens is
+    encoded as zeros.
 
     Args:
         dim: Width of the encoding, divisible by ``layers``.
@@ -88,19 +89,18 @@ class HierarchicalCNN(keras.layers.Layer):
             float ``[batch, dim]``.
         """
         vectors, places = tokens
-        steps, lengths = pad(vectors, places)
-        valid = mask(steps, lengths)
-        maxima = []
+        packed = pack(vectors, places, self.filter_width // 2, training)
+        steps, maxima = packed.steps, []
         for convolution, drop in zip(
             self.convolutions, [*self.drops, None], strict=True
         ):
-            # ReLU leaves nothing below zero, so zeroed padding never is the maximum
+            # ReLU leaves nothing below zero, so what parts rows never is a maximum
             # unless nothing is there.
-            steps = convolution(steps) * valid
-            maxima.append(tf.reduce_max(steps, axis=1))
+            steps = convolution(steps[tf.newaxis])[0] * packed.valid
+            maxima.append(packed.maxima(steps))
             if drop is not None:
                 steps = drop(steps, training=training)
-        return tf.concat(maxima, axis=1)[: places.nrows()]
+        return tf.concat(maxima, axis=1)
 
     def compute_output_spec(
         self, tokens: Any, training: bool | None = None

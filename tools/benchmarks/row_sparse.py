@@ -12,7 +12,7 @@ import dataclasses
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,7 @@ class Setting:
             return order[np.minimum(ranks, self.vocab_size - 1)]
 
         return [
-            (*map(ids, self.tokens), generator.integers(0, 2, _BATCH))
+            (ids(self.tokens[0]), ids(self.tokens[1]), generator.integers(0, 2, _BATCH))
             for _ in range(_BATCHES)
         ]
 
@@ -138,27 +138,25 @@ def plain_keras(setting: Setting, optimizer: str) -> Steps:
     return lambda count: model.fit(dataset, steps_per_epoch=count, verbose=0)
 
 
-def variants(setting: Setting) -> Iterator[tuple[str, Callable[[], Steps]]]:
-    """Yields names, and what makes each variant ready."""
-    for optimizer in ("adam", "adagrad", "sgd"):
-        yield f"row_sparse {optimizer}", lambda o=optimizer: ours(setting, o)
-    for optimizer in ("adam", "adagrad", "sgd"):
-        yield f"Keras {optimizer}", lambda o=optimizer: plain_keras(setting, o)
-
-
 def measure(name: str, setting: Setting) -> None:
     """Prints the table of one setting."""
     rates: dict[str, list[float]] = {}
-    made = {variant: make() for variant, make in variants(setting)}
-    for steps in made.values():
-        steps(2)  # traces
-        steps(2)
-    for _ in range(ROUNDS.value):
-        for variant, steps in made.items():
-            start = time.perf_counter()
-            steps(STEPS.value)
-            seconds = time.perf_counter() - start
-            rates.setdefault(variant, []).append(STEPS.value * _BATCH / seconds)
+    for optimizer in ("adam", "adagrad", "sgd"):
+        sides = {
+            f"row_sparse {optimizer}": ours(setting, optimizer),
+            f"Keras {optimizer}": plain_keras(setting, optimizer),
+        }
+        for steps in sides.values():
+            steps(2)  # traces
+            steps(2)
+        for _ in range(ROUNDS.value):
+            for variant, steps in sides.items():
+                start = time.perf_counter()
+                steps(STEPS.value)
+                seconds = time.perf_counter() - start
+                rates.setdefault(variant, []).append(STEPS.value * _BATCH / seconds)
+        del sides, steps
+        gc.collect()
     distinct = [
         len(np.unique(np.concatenate([in0.ravel(), in1.ravel()])))
         for in0, in1, _ in setting.batches()
@@ -183,7 +181,6 @@ def main() -> None:
     """Runs the command."""
     for name in SETTINGS.value:
         measure(name, _SETTINGS[name])
-        gc.collect()
 
 
 if __name__ == "__main__":
