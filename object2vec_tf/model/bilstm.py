@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from object2vec_tf.model.padding import mask, pad
+from object2vec_tf.model.time_major import bidirectional, time_major
 from object2vec_tf.registration import PACKAGE
 
 
@@ -90,20 +91,17 @@ class StackedBiLSTM(keras.layers.Layer):
             float ``[batch, dim]``.
         """
         vectors, places = tokens
-        steps, lengths = pad(vectors, places)
+        batch = time_major(vectors, places, training)
         for layer in range(self.layers):
             if layer:
-                steps = self.drops[layer - 1](steps, training=training)
-            ahead = self.forward[layer](steps, training=training)
-            turned = tf.reverse_sequence(steps, lengths, seq_axis=1)
-            back = self.backward[layer](turned, training=training)
-            back = tf.reverse_sequence(back, lengths, seq_axis=1)
-            steps = tf.concat([ahead, back], axis=2)
-        valid = mask(steps, lengths) > 0
-        lowest = tf.constant(steps.dtype.min, steps.dtype)
-        highest = tf.reduce_max(tf.where(valid, steps, lowest), axis=1)
-        encoded = tf.where(lengths[:, tf.newaxis] > 0, highest, 0.0)
-        return encoded[: places.nrows()]
+                dropped = self.drops[layer - 1](batch.steps, training=training)
+                batch = dataclasses.replace(batch, steps=dropped)
+            steps = bidirectional(self.forward[layer], self.backward[layer], batch)
+            batch = dataclasses.replace(batch, steps=steps)
+        lengths = places.row_splits[1:] - places.row_splits[:-1]
+        rows = tf.size(lengths)
+        highest = tf.math.unsorted_segment_max(batch.steps, batch.rows, rows + 1)
+        return tf.where(lengths[:, tf.newaxis] > 0, highest[:rows], 0.0)
 
     def compute_output_spec(
         self, tokens: Any, training: bool | None = None
