@@ -90,7 +90,7 @@ class Object2Vec(keras.Model):
             # Tokens of both sides are then looked up, and their rows updated, once.
             in0, in1 = as_ragged(in0), as_ragged(in1)
             encodings = self.enc0(stacked(in0, in1), training=True)
-            return [encodings[: in0.nrows()], encodings[in0.nrows() :]]
+            return list(tf.split(encodings, [in0.nrows(), in1.nrows()]))
         return [self.enc0(in0, training=training), self.enc1(in1, training=training)]
 
     @property

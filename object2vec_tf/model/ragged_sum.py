@@ -70,13 +70,12 @@ def portable_sum(
 
 
 def _rows(places: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
-    """Returns the row of each place, int64 ``[places]``."""
-    # `RaggedTensor.value_rowids` takes many ops for what is one.
-    return tf.raw_ops.UpperBound(
-        sorted_inputs=[row_splits[1:]],
-        values=[tf.range(tf.size(places, row_splits.dtype))],
-        out_type=tf.int64,
-    )[0]
+    """Returns the row of each place, int64 ``[places]``: how many end before it."""
+    count = tf.size(places, tf.int64)
+    ends = tf.math.unsorted_segment_sum(
+        tf.ones_like(row_splits[1:]), row_splits[1:], count + 1
+    )
+    return tf.cumsum(tf.cast(ends, tf.int64))[:count]
 
 
 def _matrix(vectors: tf.Tensor, places: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,182 @@
+"""Times training of each encoder beside the same network out of Keras's own layers.
+
+    python -m tools.benchmarks.encoders
+
+hcnn and bilstm read sequences of log-normal lengths; Keras's models get them padded to
+max_seq_len, as its layers need. pooled_embedding reads one id a side, as MovieLens has.
+Each round runs both sides in turn, so ratios hold although the machine's clock drifts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+
+from object2vec_tf import command
+from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.hyperparameters import Hyperparameters
+
+NETWORKS = flags.DEFINE_list(
+    "networks", ["pooled_embedding", "hcnn", "bilstm"], "encoders"
+)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
+
+_LONGEST = 82
+_VOCABULARY = 10_000
+_TOKEN_DIM = 300
+# The pairs of a round and their batches.
+_SIZES = {"pooled_embedding": (32_000, 64), "hcnn": (1536, 128), "bilstm": (512, 128)}
+_ENC_DIM = {"pooled_embedding": 64, "hcnn": 512, "bilstm": 512}
+
+
+def _hyperparameters(network: str) -> Hyperparameters:
+    pooled = network == "pooled_embedding"
+    settings: dict[str, Any] = (
+        {} if pooled else {"enc0_token_embedding_dim": _TOKEN_DIM}
+    )
+    if network == "hcnn":
+        settings["enc0_layers"] = 4
+    return Hyperparameters(
+        enc0_network=network,
+        enc0_vocab_size=_VOCABULARY,
+        enc0_max_seq_len=1 if pooled else _LONGEST,
+        enc_dim=_ENC_DIM[network],
+        mlp_dim=256,
+        mini_batch_size=_SIZES[network][1],
+        **settings,
+    )
+
+
+def _column(generator: np.random.Generator, rows: int, longest: int) -> RaggedColumn:
+    lengths = np.exp(generator.normal(np.log(13), 0.55, rows)).round()
+    lengths = np.clip(lengths, 1, longest).astype(np.int64)
+    values = generator.integers(0, _VOCABULARY, lengths.sum(), np.int32)
+    return RaggedColumn(values, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
+    generator = np.random.default_rng(0)
+    longest = hyperparameters.enc0_max_seq_len
+    return Pairs(
+        _column(generator, rows, longest),
+        _column(generator, rows, longest),
+        generator.integers(0, 2, rows),
+        hyperparameters,
+        Report((), {}, {}, (), ""),
+    )
+
+
+def ours(pairs: Pairs) -> Callable[[], object]:
+    """Returns what trains Object2Vec for an epoch."""
+    import keras
+
+    from object2vec_tf.model.object2vec import Object2Vec
+    from object2vec_tf.training.loop import TrainingLoop
+
+    model = Object2Vec(pairs.hyperparameters)
+    model.compile()
+    model.optimizer.build(model.trainable_variables)
+    loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
+    return lambda: loop.train(pairs.dataset(shuffle=True))
+
+
+def _padded(column: RaggedColumn, longest: int) -> npt.NDArray[np.int32]:
+    dense = np.zeros((len(column), longest), np.int32)
+    dense[np.arange(longest) < column.lengths[:, np.newaxis]] = column.values + 1
+    return dense
+
+
+def _keras_encoder(network: str, longest: int) -> Any:
+    import keras
+
+    ids = keras.Input((longest,), dtype="int32")
+    dim = _ENC_DIM[network]
+    if network == "pooled_embedding":
+        vectors = keras.layers.Embedding(_VOCABULARY + 1, dim)(ids)
+        return keras.Model(ids, keras.layers.GlobalAveragePooling1D()(vectors))
+    masks = network == "bilstm"
+    steps = keras.layers.Embedding(_VOCABULARY + 1, _TOKEN_DIM, mask_zero=masks)(ids)
+    if network == "bilstm":
+        lstm = keras.layers.LSTM(dim // 2, return_sequences=True)
+        steps = keras.layers.Bidirectional(lstm)(steps)
+        return keras.Model(ids, keras.layers.GlobalMaxPooling1D()(steps))
+    maxima = []
+    for _ in range(4):
+        steps = keras.layers.Conv1D(dim // 4, 3, padding="same", activation="relu")(
+            steps
+        )
+        maxima.append(keras.layers.GlobalMaxPooling1D()(steps))
+    return keras.Model(ids, keras.layers.Concatenate()(maxima))
+
+
+def plain_keras(pairs: Pairs) -> Callable[[], object]:
+    """Returns what trains the same network of Keras's layers for an epoch."""
+    import keras
+
+    hyperparameters = pairs.hyperparameters
+    network, longest = hyperparameters.enc0_network, hyperparameters.enc0_max_seq_len
+    sides = [keras.Input((longest,), dtype="int32") for _ in range(2)]
+    first, second = (
+        encoder(side)
+        for encoder, side in zip(
+            [_keras_encoder(network, longest) for _ in range(2)], sides, strict=True
+        )
+    )
+    compared = [
+        keras.layers.Multiply()([first, second]),
+        first,
+        second,
+        keras.ops.abs(first - second),
+    ]
+    hidden = keras.layers.Concatenate()(compared)
+    for _ in range(hyperparameters.mlp_layers):
+        hidden = keras.layers.Dense(hyperparameters.mlp_dim, "relu")(hidden)
+    model = keras.Model(sides, keras.layers.Dense(2, "softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    arrays = [_padded(column, longest) for column in (pairs.in0, pairs.in1)]
+    return lambda: model.fit(
+        arrays, pairs.labels, hyperparameters.mini_batch_size, epochs=1, verbose=0
+    )
+
+
+def measure(network: str) -> list[str]:
+    """Returns the row of one encoder."""
+    rows, batch = _SIZES[network]
+    pairs = _pairs(_hyperparameters(network), rows)
+    sides = {"ours": ours(pairs), "Keras": plain_keras(pairs)}
+    for epoch in sides.values():
+        epoch()  # traces
+    rates: dict[str, list[float]] = {}
+    for _ in range(ROUNDS.value):
+        for side, epoch in sides.items():
+            start = time.perf_counter()
+            epoch()
+            rates.setdefault(side, []).append(rows / (time.perf_counter() - start))
+    ratios = [a / b for a, b in zip(rates["ours"], rates["Keras"], strict=True)]
+    return [
+        network,
+        f"{batch}",
+        f"{statistics.median(rates['ours']):,.0f}",
+        f"{statistics.median(rates['Keras']):,.0f}",
+        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+    ]
+
+
+def main() -> None:
+    """Runs the command."""
+    rows = [measure(network) for network in NETWORKS.value]
+    print("\n| encoder | batch | pairs/s | Keras fit, pairs/s | times |")
+    print("|---|---|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+if __name__ == "__main__":
+    command.run(main)
