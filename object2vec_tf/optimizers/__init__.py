@@ -1,6 +1,7 @@
 """Optimizers that update only the token rows a batch has used."""
 
 from object2vec_tf.optimizers.choose import optimizer_for
+from object2vec_tf.optimizers.fused import FusedAdam
 from object2vec_tf.optimizers.row_sparse import (
     RowSparseAdadelta,
     RowSparseAdagrad,
@@ -10,6 +11,7 @@ from object2vec_tf.optimizers.row_sparse import (
 )
 
 __all__ = [
+    "FusedAdam",
     "RowSparseAdadelta",
     "RowSparseAdagrad",
     "RowSparseAdam",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.optimizers.fused import FusedAdam
 from object2vec_tf.optimizers.row_sparse import (
     RowSparseAdadelta,
     RowSparseAdagrad,
@@ -16,7 +17,7 @@ from object2vec_tf.optimizers.row_sparse import (
 _DENSE = {
     "adadelta": keras.optimizers.Adadelta,
     "adagrad": keras.optimizers.Adagrad,
-    "adam": keras.optimizers.Adam,
+    "adam": FusedAdam,
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": keras.optimizers.SGD,
 }

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.optimizers.fused import FusedAdam
 from object2vec_tf.optimizers.scratch import taken_rows, variable_of
 from object2vec_tf.registration import PACKAGE
 
@@ -207,7 +208,7 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class RowSparseAdam(RowSparse, keras.optimizers.Adam):
+class RowSparseAdam(RowSparse, FusedAdam):
     """Adam (Kingma and Ba 2015) by row; the bias correction counts all steps."""
 
     refused = (*RowSparse.refused, "amsgrad")
@@ -225,17 +226,5 @@ class RowSparseAdam(RowSparse, keras.optimizers.Adam):
         learning_rate: tf.Tensor,
     ) -> None:
         """See `RowSparse`."""
-        count = tf.cast(self.iterations.value + 1, gradient.dtype)
-        with taken_rows([table, *slots], rows) as (vectors, momentum, velocity):
-            tf.raw_ops.ResourceApplyAdam(
-                var=vectors,
-                m=momentum,
-                v=velocity,
-                beta1_power=tf.pow(self.beta_1, count),
-                beta2_power=tf.pow(self.beta_2, count),
-                lr=learning_rate,
-                beta1=self.beta_1,
-                beta2=self.beta_2,
-                epsilon=self.epsilon,
-                grad=gradient,
-            )
+        with taken_rows([table, *slots], rows) as (vectors, *moments):
+            self.apply_adam(vectors, moments, gradient, learning_rate)

@@ -268,7 +268,8 @@ def test_the_hyperparameters_name_the_optimizer_and_its_rate(optimizer, storage)
     chosen = optimizer_for(model(optimizer, storage).hyperparameters)
 
     kinds = DENSE if storage == "dense" else ROW_SPARSE
-    assert type(chosen) is kinds[optimizer]
+    assert isinstance(chosen, kinds[optimizer])
+    assert getattr(chosen, "takes_rows", False) == (storage == "row_sparse")
     assert float(chosen.learning_rate) == pytest.approx(RATES[optimizer])
     plain = DENSE[optimizer](learning_rate=RATES[optimizer]).get_config()
     assert {**chosen.get_config(), "name": None} == {**plain, "name": None}
