@@ -36,9 +36,13 @@ results: data ## Train the recipes of the README's table (half an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating,movielens_recommendation --seeds=5
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
 
-bench: $(VENV)/base ## Time every door to a model beside the model itself
+bench: $(VENV)/base ## Time serving and training beside what else there is (ten minutes)
 	$(BIN)/python -m tools.benchmarks.serving --rounds=3
 	$(BIN)/python -m tools.benchmarks.transform
+	$(BIN)/python -m tools.benchmarks.row_sparse
+	$(BIN)/python -m tools.benchmarks.row_sparse --memory
+	$(BIN)/python -m tools.benchmarks.encoders
+	$(BIN)/python -m tools.benchmarks.negatives
 
 lint: $(VENV)/test ## Check style
 	$(BIN)/ruff check .

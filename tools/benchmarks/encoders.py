@@ -22,11 +22,11 @@ from object2vec_tf import command
 from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
+from tools.benchmarks.row_sparse import ROUNDS
 
 NETWORKS = flags.DEFINE_list(
     "networks", ["pooled_embedding", "hcnn", "bilstm"], "encoders"
 )
-ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
 
 _LONGEST = 82
 _VOCABULARY = 10_000
@@ -36,7 +36,8 @@ _SIZES = {"pooled_embedding": (32_000, 64), "hcnn": (1536, 128), "bilstm": (512,
 _ENC_DIM = {"pooled_embedding": 64, "hcnn": 512, "bilstm": 512}
 
 
-def _hyperparameters(network: str) -> Hyperparameters:
+def hyperparameters_of(network: str) -> Hyperparameters:
+    """Returns the settings with which an encoder is measured."""
     pooled = network == "pooled_embedding"
     settings: dict[str, Any] = (
         {} if pooled else {"enc0_token_embedding_dim": _TOKEN_DIM}
@@ -61,7 +62,8 @@ def _column(generator: np.random.Generator, rows: int, longest: int) -> RaggedCo
     return RaggedColumn(values, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def _pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
+def make_pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
+    """Returns random pairs."""
     generator = np.random.default_rng(0)
     longest = hyperparameters.enc0_max_seq_len
     return Pairs(
@@ -149,7 +151,7 @@ def plain_keras(pairs: Pairs) -> Callable[[], object]:
 def measure(network: str) -> list[str]:
     """Returns the row of one encoder."""
     rows, batch = _SIZES[network]
-    pairs = _pairs(_hyperparameters(network), rows)
+    pairs = make_pairs(hyperparameters_of(network), rows)
     sides = {"ours": ours(pairs), "Keras": plain_keras(pairs)}
     for epoch in sides.values():
         epoch()  # traces

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +23,9 @@ from object2vec_tf import command
 from object2vec_tf.hyperparameters import Hyperparameters
 
 SETTINGS = flags.DEFINE_list("settings", ["S", "L", "W"], "which settings are run")
+MEMORY = flags.DEFINE_bool(
+    "memory", False, "show the memory that 3,000,000 x 300 takes, and nothing else"
+)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
 STEPS = flags.DEFINE_integer("steps", 8, "steps in a round", 1)
 
@@ -63,16 +67,19 @@ class Setting:
         ]
 
 
-_SETTINGS = {
+SIZES = {
     "S": Setting(267_522, 300, (20, 50)),
     "L": Setting(267_522, 300, (50, 500)),
     "W": Setting(3_000_000, 64, (20, 50)),
 }
 
+# The most that AWS's largest vocabulary and width may take: too large for Keras here.
+_LARGE = Setting(3_000_000, 300, (20, 50))
+
 Steps = Callable[[int], object]
 
 
-def ours(setting: Setting, optimizer: str) -> Steps:
+def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
     """Returns what runs some steps of Object2Vec with row_sparse."""
     import keras
     import tensorflow as tf
@@ -91,6 +98,7 @@ def ours(setting: Setting, optimizer: str) -> Steps:
             comparator_list="hadamard",
             mlp_dim=_MLP_DIM,
             optimizer=optimizer,
+            negative_sampling_rate=negatives,
         )
     )
     model.compile()
@@ -138,6 +146,14 @@ def plain_keras(setting: Setting, optimizer: str) -> Steps:
     return lambda count: model.fit(dataset, steps_per_epoch=count, verbose=0)
 
 
+def _distinct(setting: Setting) -> float:
+    """Returns the mean number of distinct tokens in a batch."""
+    return statistics.mean(
+        len(np.unique(np.concatenate([in0.ravel(), in1.ravel()])))
+        for in0, in1, _ in setting.batches()
+    )
+
+
 def measure(name: str, setting: Setting) -> None:
     """Prints the table of one setting."""
     rates: dict[str, list[float]] = {}
@@ -157,14 +173,10 @@ def measure(name: str, setting: Setting) -> None:
                 rates.setdefault(variant, []).append(STEPS.value * _BATCH / seconds)
         del sides, steps
         gc.collect()
-    distinct = [
-        len(np.unique(np.concatenate([in0.ravel(), in1.ravel()])))
-        for in0, in1, _ in setting.batches()
-    ]
     print(
         f"\n{name}: {setting.vocab_size:,} x {setting.dim}, "
         f"{setting.tokens[0]} + {setting.tokens[1]} tokens, batch {_BATCH}, "
-        f"{statistics.mean(distinct):,.0f} distinct tokens a batch\n"
+        f"{_distinct(setting):,.0f} distinct tokens a batch\n"
     )
     print("| variant | pairs/s | times Keras's | least | most |\n|---|---|---|---|---|")
     for variant, values in rates.items():
@@ -177,10 +189,32 @@ def measure(name: str, setting: Setting) -> None:
         )
 
 
+def measure_memory() -> None:
+    """Prints what the largest table takes, in this process so far."""
+    steps = ours(_LARGE, "adam")
+    steps(2)
+    start = time.perf_counter()
+    steps(STEPS.value)
+    rate = STEPS.value * _BATCH / (time.perf_counter() - start)
+    weights = 4 * _LARGE.vocab_size * _LARGE.dim / 2**30
+    distinct = _distinct(_LARGE)
+    # Forwards reads the rows; Adam reads and writes them and two slots.
+    moved = 7 * 4 * distinct * _LARGE.dim / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"\n{_LARGE.vocab_size:,} x {_LARGE.dim}, adam: {rate:,.0f} pairs/s, peak "
+        f"memory {peak:.1f} GiB (weights {weights:.1f}, slots {2 * weights:.1f}); a "
+        f"step moves {moved:,.0f} MiB of rows, a dense one {7 * weights * 1024:,.0f}"
+    )
+
+
 def main() -> None:
     """Runs the command."""
+    if MEMORY.value:
+        measure_memory()
+        return
     for name in SETTINGS.value:
-        measure(name, _SETTINGS[name])
+        measure(name, SIZES[name])
 
 
 if __name__ == "__main__":
