@@ -29,8 +29,8 @@ MEMORY = flags.DEFINE_bool(
 ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
 STEPS = flags.DEFINE_integer("steps", 8, "steps in a round", 1)
 
-_BATCH = 512
-_MLP_DIM = 512
+BATCH = 512
+MLP_DIM = 512
 _BATCHES = 4
 
 Ids = npt.NDArray[np.int32]
@@ -58,11 +58,11 @@ class Setting:
         order = generator.permutation(self.vocab_size).astype(np.int32)
 
         def ids(tokens: int) -> Ids:
-            ranks = np.searchsorted(edges, generator.random((_BATCH, tokens)))
+            ranks = np.searchsorted(edges, generator.random((BATCH, tokens)))
             return order[np.minimum(ranks, self.vocab_size - 1)]
 
         return [
-            (ids(self.tokens[0]), ids(self.tokens[1]), generator.integers(0, 2, _BATCH))
+            (ids(self.tokens[0]), ids(self.tokens[1]), generator.integers(0, 2, BATCH))
             for _ in range(_BATCHES)
         ]
 
@@ -96,7 +96,7 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
             tied_token_embedding_weight=True,
             token_embedding_storage_type="row_sparse",
             comparator_list="hadamard",
-            mlp_dim=_MLP_DIM,
+            mlp_dim=MLP_DIM,
             optimizer=optimizer,
             negative_sampling_rate=negatives,
         )
@@ -137,12 +137,12 @@ def plain_keras(setting: Setting, optimizer: str) -> Steps:
     pooled = [keras.layers.GlobalAveragePooling1D()(table(ids)) for ids in inputs]
     hidden = keras.layers.Multiply()(pooled)
     for _ in range(2):
-        hidden = keras.layers.Dense(_MLP_DIM, "relu")(hidden)
+        hidden = keras.layers.Dense(MLP_DIM, "relu")(hidden)
     model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(hidden))
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     arrays = [np.concatenate(part) for part in zip(*setting.batches(), strict=True)]
     dataset = tf.data.Dataset.from_tensor_slices(((arrays[0], arrays[1]), arrays[2]))
-    dataset = dataset.batch(_BATCH).cache().repeat()
+    dataset = dataset.batch(BATCH).cache().repeat()
     return lambda count: model.fit(dataset, steps_per_epoch=count, verbose=0)
 
 
@@ -170,12 +170,12 @@ def measure(name: str, setting: Setting) -> None:
                 start = time.perf_counter()
                 steps(STEPS.value)
                 seconds = time.perf_counter() - start
-                rates.setdefault(variant, []).append(STEPS.value * _BATCH / seconds)
+                rates.setdefault(variant, []).append(STEPS.value * BATCH / seconds)
         del sides, steps
         gc.collect()
     print(
         f"\n{name}: {setting.vocab_size:,} x {setting.dim}, "
-        f"{setting.tokens[0]} + {setting.tokens[1]} tokens, batch {_BATCH}, "
+        f"{setting.tokens[0]} + {setting.tokens[1]} tokens, batch {BATCH}, "
         f"{_distinct(setting):,.0f} distinct tokens a batch\n"
     )
     print("| variant | pairs/s | times Keras's | least | most |\n|---|---|---|---|---|")
@@ -195,7 +195,7 @@ def measure_memory() -> None:
     steps(2)
     start = time.perf_counter()
     steps(STEPS.value)
-    rate = STEPS.value * _BATCH / (time.perf_counter() - start)
+    rate = STEPS.value * BATCH / (time.perf_counter() - start)
     weights = 4 * _LARGE.vocab_size * _LARGE.dim / 2**30
     distinct = _distinct(_LARGE)
     # Forwards reads the rows; Adam reads and writes them and two slots.
