@@ -29,7 +29,8 @@ NETWORKS = flags.DEFINE_list(
 )
 
 _LONGEST = 82
-_VOCABULARY = 10_000
+# As many as MovieLens-100k has movies, for one id a side.
+_VOCABULARY = {"pooled_embedding": 1_683, "hcnn": 10_000, "bilstm": 10_000}
 _TOKEN_DIM = 300
 # The pairs of a round and their batches.
 _SIZES = {"pooled_embedding": (32_000, 64), "hcnn": (1536, 128), "bilstm": (512, 128)}
@@ -40,13 +41,15 @@ def hyperparameters_of(network: str) -> Hyperparameters:
     """Returns the settings with which an encoder is measured."""
     pooled = network == "pooled_embedding"
     settings: dict[str, Any] = (
-        {} if pooled else {"enc0_token_embedding_dim": _TOKEN_DIM}
+        {"token_embedding_storage_type": "row_sparse"}
+        if pooled
+        else {"enc0_token_embedding_dim": _TOKEN_DIM}
     )
     if network == "hcnn":
         settings["enc0_layers"] = 4
     return Hyperparameters(
         enc0_network=network,
-        enc0_vocab_size=_VOCABULARY,
+        enc0_vocab_size=_VOCABULARY[network],
         enc0_max_seq_len=1 if pooled else _LONGEST,
         enc_dim=_ENC_DIM[network],
         mlp_dim=256,
@@ -55,20 +58,23 @@ def hyperparameters_of(network: str) -> Hyperparameters:
     )
 
 
-def _column(generator: np.random.Generator, rows: int, longest: int) -> RaggedColumn:
+def _column(
+    generator: np.random.Generator, rows: int, hyperparameters: Hyperparameters
+) -> RaggedColumn:
     lengths = np.exp(generator.normal(np.log(13), 0.55, rows)).round()
-    lengths = np.clip(lengths, 1, longest).astype(np.int64)
-    values = generator.integers(0, _VOCABULARY, lengths.sum(), np.int32)
+    lengths = np.clip(lengths, 1, hyperparameters.enc0_max_seq_len).astype(np.int64)
+    values = generator.integers(
+        0, hyperparameters.enc0_vocab_size, lengths.sum(), np.int32
+    )
     return RaggedColumn(values, np.concatenate([[0], np.cumsum(lengths)]))
 
 
 def make_pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
     """Returns random pairs."""
     generator = np.random.default_rng(0)
-    longest = hyperparameters.enc0_max_seq_len
     return Pairs(
-        _column(generator, rows, longest),
-        _column(generator, rows, longest),
+        _column(generator, rows, hyperparameters),
+        _column(generator, rows, hyperparameters),
         generator.integers(0, 2, rows),
         hyperparameters,
         Report((), {}, {}, (), ""),
@@ -99,12 +105,13 @@ def _keras_encoder(network: str, longest: int) -> Any:
     import keras
 
     ids = keras.Input((longest,), dtype="int32")
+    size = _VOCABULARY[network] + 1
     dim = _ENC_DIM[network]
     if network == "pooled_embedding":
-        vectors = keras.layers.Embedding(_VOCABULARY + 1, dim)(ids)
+        vectors = keras.layers.Embedding(size, dim)(ids)
         return keras.Model(ids, keras.layers.GlobalAveragePooling1D()(vectors))
     masks = network == "bilstm"
-    steps = keras.layers.Embedding(_VOCABULARY + 1, _TOKEN_DIM, mask_zero=masks)(ids)
+    steps = keras.layers.Embedding(size, _TOKEN_DIM, mask_zero=masks)(ids)
     if network == "bilstm":
         lstm = keras.layers.LSTM(dim // 2, return_sequences=True)
         steps = keras.layers.Bidirectional(lstm)(steps)
