@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from object2vec_tf.arguments import as_hyperparameters
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.distinct_rows import distinct_rows
 from object2vec_tf.model.negatives import add_negatives
 from object2vec_tf.model.networks import (
     comparator_network,
@@ -91,7 +92,23 @@ class Object2Vec(keras.Model):
             in0, in1 = as_ragged(in0), as_ragged(in1)
             encodings = self.enc0(stacked(in0, in1), training=True)
             return list(tf.split(encodings, [in0.nrows(), in1.nrows()]))
-        return [self.enc0(in0, training=training), self.enc1(in1, training=training)]
+        return [
+            self._encode_once(encoder, ids, training)
+            for encoder, ids in enumerate((in0, in1))
+        ]
+
+    def _encode_once(self, encoder: int, ids: Any, training: bool | None) -> Any:
+        """Encodes each distinct object once, where an encoding is worth more.
+
+        pooled_embedding looks up each distinct token once as it is. Dropout is to be
+        drawn for each pair.
+        """
+        encode = (self.enc0, self.enc1)[encoder]
+        pooled = self.hyperparameters.network(encoder) == "pooled_embedding"
+        if pooled or (training and self.hyperparameters.dropout):
+            return encode(ids, training=training)
+        rows, places = distinct_rows(as_ragged(ids))
+        return tf.gather(encode(rows, training=training), places)
 
     @property
     def _encoders_are_one(self) -> bool:
