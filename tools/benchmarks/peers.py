@@ -1,9 +1,14 @@
-"""Times row-sparse training beside torch's, in an environment made for it.
+"""Times training beside what a user would pick instead.
 
-    python -m tools.benchmarks.peers
+    python -m tools.benchmarks.peers --tables=row_sparse,encoders,programs
 
-The first run installs torch into --environment, some gigabytes. Each round runs both
-sides in turn, so ratios hold although the machine's clock drifts.
+The peers run in an environment of their own, which the first run makes: some gigabytes.
+Each round runs both sides in turn, so ratios hold although the machine's clock drifts.
+
+row_sparse: torch's EmbeddingBag with sparse gradients, on the settings of
+tools.benchmarks.row_sparse. encoders: torch's convolutions and LSTM on the batches that
+ours get, bucketed. programs: sentence-transformers' StaticEmbedding, gensim's Doc2Vec,
+fastText's classifier (which has no network of pairs: it reads both objects as one).
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,38 +28,53 @@ from absl import flags
 
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
-from tools.benchmarks import row_sparse
+from tools.benchmarks import encoders, row_sparse
 from tools.benchmarks.row_sparse import BATCH, MLP_DIM, ROUNDS, SETTINGS, SIZES, STEPS
 
 ENVIRONMENT = flags.DEFINE_string(
     "environment", ".venv-peers", "the virtual environment of the peers"
 )
 OPTIMIZERS = flags.DEFINE_list("optimizers", ["adam", "adagrad", "sgd"], "optimizers")
+TABLES = flags.DEFINE_list(
+    "tables", ["row_sparse", "encoders", "programs"], "what is measured"
+)
 
-_PROGRAM = Path(__file__).parent / "peer_programs" / "torch_embedding_bag.py"
+_PROGRAMS = Path(__file__).parent / "peer_programs"
+# Distribution and the module it brings.
+_PACKAGES = {
+    "torch": "torch",
+    "sentence-transformers": "sentence_transformers",
+    "gensim": "gensim",
+    "fasttext-wheel": "fasttext",
+}
+_BUCKET_WIDTH = 8
+_BUCKETED_PAIRS = 4096
+
+Batches = list[dict[str, Any]]
 
 
 def interpreter(environment: Path) -> Path:
-    """Returns the Python of an environment that has torch, made where it is not."""
+    """Returns the Python of the peers' environment, made where there is none."""
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    installed = [str(python), "-c", "import torch, numpy"]
-    if subprocess.run(installed, capture_output=True, check=False).returncode:
-        install = [str(python), "-m", "pip", "install", "--quiet", "torch", "numpy"]
-        if subprocess.run(install, check=False).returncode:
-            raise UserError(f"{environment}: torch cannot be installed there")
+    for package, module in _PACKAGES.items():
+        held = [str(python), "-c", f"import {module}"]
+        if subprocess.run(held, capture_output=True, check=False).returncode:
+            install = [str(python), "-m", "pip", "install", "--quiet", package]
+            if subprocess.run(install, check=False).returncode:
+                raise UserError(f"{environment}: {package} cannot be installed there")
     return python
 
 
-class Torch:
-    """A process that trains torch's model when it is told to."""
+class Peer:
+    """A process that trains when it is told to."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def steps(self, count: int) -> float:
-        """Runs some steps; returns the seconds they took."""
+        """Trains on some batches; returns the seconds that took."""
         assert self._process.stdin
         assert self._process.stdout
         print(count, file=self._process.stdin, flush=True)
@@ -62,61 +82,156 @@ class Torch:
 
 
 @contextlib.contextmanager
-def torch_of(
-    python: Path, setting: row_sparse.Setting, optimizer: str
-) -> Iterator[Torch]:
-    """Yields torch's side of a setting."""
+def peer(
+    python: Path, program: str, batches: Batches, *arguments: object
+) -> Iterator[Peer]:
+    """Yields a peer that has read the batches."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "batches.npz"
-        arrays: dict[str, Any] = {}
-        for i, (in0, in1, labels) in enumerate(setting.batches()):
-            arrays[f"in0_{i}"], arrays[f"in1_{i}"] = in0, in1
-            arrays[f"label_{i}"] = labels
-        np.savez(file, **{k: array.astype(np.int64) for k, array in arrays.items()})
-        numbers = (setting.vocab_size, setting.dim, MLP_DIM)
-        line = [str(python), str(_PROGRAM), str(file), *map(str, numbers), optimizer]
+        arrays: dict[str, Any] = {
+            f"{part}_{i}": np.asarray(array, np.int64)
+            for i, batch in enumerate(batches)
+            for part, array in batch.items()
+        }
+        np.savez(file, **arrays)
+        line = [str(python), str(_PROGRAMS / program), str(file), *map(str, arguments)]
         process = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         with process:
             try:
-                yield Torch(process)
+                yield Peer(process)
             finally:
                 process.kill()
 
 
-def measure(python: Path, name: str, optimizer: str) -> None:
-    """Prints the row of one setting and optimizer."""
-    setting = SIZES[name]
-    ours = row_sparse.ours(setting, optimizer)
-    pairs = STEPS.value * BATCH
-    with torch_of(python, setting, optimizer) as torch:
-        for _ in range(2):  # traces, and fills caches
-            ours(2)
-            torch.steps(2)
-        rates: list[tuple[float, float]] = []
-        for _ in range(ROUNDS.value):
-            start = time.perf_counter()
-            ours(STEPS.value)
-            seconds = time.perf_counter() - start
-            rates.append((pairs / seconds, pairs / torch.steps(STEPS.value)))
+def beside(
+    name: str,
+    ours: Callable[[int], object],
+    other: Peer,
+    steps: int,
+    pairs: int,
+    warm: int = 2,
+) -> None:
+    """Prints a row: both sides' rates, and their ratio round by round."""
+    for _ in range(2):  # traces, and fills caches
+        ours(warm)
+        other.steps(warm)
+    rates: list[tuple[float, float]] = []
+    for _ in range(ROUNDS.value):
+        start = time.perf_counter()
+        ours(steps)
+        seconds = time.perf_counter() - start
+        rates.append((pairs / seconds, pairs / other.steps(steps)))
     ratios = [a / b for a, b in rates]
     medians = [statistics.median(side) for side in zip(*rates, strict=True)]
     print(
-        f"| {name} | {optimizer} | {medians[0]:,.0f} | {medians[1]:,.0f} "
+        f"| {name} | {medians[0]:,.0f} | {medians[1]:,.0f} "
         f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |",
         flush=True,
     )
 
 
+def _head(first: str) -> None:
+    print(f"\n| {first} | pairs/s | peer, pairs/s | times |\n|---|---|---|---|")
+
+
+def _batches(setting: row_sparse.Setting) -> Batches:
+    return [
+        {"in0": in0, "in1": in1, "label": labels}
+        for in0, in1, labels in setting.batches()
+    ]
+
+
+def row_sparse_table(python: Path) -> None:
+    """Prints the rows of torch's sparse optimizers."""
+    _head("torch EmbeddingBag, sparse")
+    for name in SETTINGS.value:
+        setting = SIZES[name]
+        numbers = (setting.vocab_size, setting.dim, MLP_DIM)
+        for optimizer in OPTIMIZERS.value:
+            ours = row_sparse.ours(setting, optimizer)
+            program = "torch_embedding_bag.py"
+            with peer(python, program, _batches(setting), *numbers, optimizer) as torch:
+                steps = STEPS.value
+                beside(f"{name} {optimizer}", ours, torch, steps, steps * BATCH)
+
+
+def encoder_table(python: Path) -> None:
+    """Prints the rows of torch's encoders."""
+    from object2vec_tf.model.object2vec import Object2Vec
+
+    _head("torch, bucketed")
+    for network in ("hcnn", "bilstm"):
+        hyperparameters = encoders.hyperparameters_of(network)
+        pairs = encoders.make_pairs(hyperparameters, _BUCKETED_PAIRS)
+        bucketed = list(pairs.dataset(shuffle=True, bucket_width=_BUCKET_WIDTH))
+        steps = len(bucketed)
+        if network == "bilstm":
+            steps //= 4
+        arrays = [
+            {
+                **{f"{side}_ids": ids.values for side, ids in inputs.items()},
+                **{f"{side}_splits": ids.row_splits for side, ids in inputs.items()},
+                "label": labels,
+            }
+            for inputs, labels in bucketed[:steps]
+        ]
+        model = Object2Vec(hyperparameters)
+        model.compile()
+        model.optimizer.build(model.trainable_variables)
+        ours = row_sparse.trained(model, bucketed[:steps])
+        numbers = (
+            hyperparameters.enc0_vocab_size,
+            hyperparameters.enc0_token_embedding_dim,
+            hyperparameters.enc_dim,
+            hyperparameters.mlp_dim,
+        )
+        count = sum(len(labels) for _, labels in bucketed[:steps])
+        with peer(python, "torch_encoders.py", arrays, network, *numbers) as torch:
+            beside(network, ours, torch, steps, count, warm=steps)
+
+
+def program_table(python: Path) -> None:
+    """Prints the rows of other programs."""
+    _head("programs")
+    setting = SIZES["P"]
+    numbers = (setting.vocab_size, setting.dim)
+    batches = _batches(setting)
+    for optimizer in OPTIMIZERS.value:
+        ours = row_sparse.ours(setting, optimizer)
+        for program, arguments in (
+            ("static_embedding.py", ["adam"]),
+            ("static_embedding.py", ["sgd"]),
+            ("gensim_doc2vec.py", ["dbow"]),
+            ("gensim_doc2vec.py", ["dm"]),
+            ("fasttext_supervised.py", []),
+        ):
+            if program == "static_embedding.py" and optimizer not in arguments:
+                continue
+            name = " ".join([program.removesuffix(".py"), *arguments])
+            with peer(python, program, batches, *numbers, *arguments) as other:
+                beside(
+                    f"{optimizer} beside {name}",
+                    ours,
+                    other,
+                    setting.count,
+                    setting.count * BATCH,
+                )
+
+
 def main() -> None:
     """Runs the command."""
     python = interpreter(Path(ENVIRONMENT.value))
-    print("\n| setting | optimizer | pairs/s | torch, pairs/s | times |")
-    print("|---|---|---|---|---|")
-    for name in SETTINGS.value:
-        for optimizer in OPTIMIZERS.value:
-            measure(python, name, optimizer)
+    tables = {
+        "row_sparse": row_sparse_table,
+        "encoders": encoder_table,
+        "programs": program_table,
+    }
+    for name in TABLES.value:
+        if name not in tables:
+            raise UserError(f"tables: {name!r} is none of {', '.join(tables)}")
+        tables[name](python)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ round runs all variants in turn, so ratios hold although the machine's clock dri
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +33,6 @@ STEPS = flags.DEFINE_integer("steps", 8, "steps in a round", 1)
 
 BATCH = 512
 MLP_DIM = 512
-_BATCHES = 4
 
 Ids = npt.NDArray[np.int32]
 
@@ -44,11 +45,13 @@ class Setting:
         vocab_size: Rows of the table.
         dim: Its width.
         tokens: Tokens of in0 and of in1.
+        count: Different batches.
     """
 
     vocab_size: int
     dim: int
     tokens: tuple[int, int]
+    count: int = 4
 
     def batches(self) -> list[tuple[Ids, Ids, npt.NDArray[np.int64]]]:
         """Returns batches whose tokens are as skewed as words are (Zipf)."""
@@ -63,7 +66,7 @@ class Setting:
 
         return [
             (ids(self.tokens[0]), ids(self.tokens[1]), generator.integers(0, 2, BATCH))
-            for _ in range(_BATCHES)
+            for _ in range(self.count)
         ]
 
 
@@ -71,6 +74,7 @@ SIZES = {
     "S": Setting(267_522, 300, (20, 50)),
     "L": Setting(267_522, 300, (50, 500)),
     "W": Setting(3_000_000, 64, (20, 50)),
+    "P": Setting(50_000, 300, (20, 50), 78),
 }
 
 # The most that AWS's largest vocabulary and width may take: too large for Keras here.
@@ -81,11 +85,9 @@ Steps = Callable[[int], object]
 
 def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
     """Returns what runs some steps of Object2Vec with row_sparse."""
-    import keras
     import tensorflow as tf
 
     from object2vec_tf.model.object2vec import Object2Vec
-    from object2vec_tf.training.loop import TrainingLoop
 
     model = Object2Vec(
         Hyperparameters(
@@ -103,20 +105,30 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
     )
     model.compile()
     model.optimizer.build(model.trainable_variables)
-    batches = [
-        (
-            {
-                name: tf.RaggedTensor.from_tensor(ids)
-                for name, ids in (("in0", in0), ("in1", in1))
-            },
-            labels,
-        )
-        for in0, in1, labels in setting.batches()
-    ]
+    return trained(
+        model,
+        [
+            (
+                {
+                    name: tf.RaggedTensor.from_tensor(ids)
+                    for name, ids in (("in0", in0), ("in1", in1))
+                },
+                labels,
+            )
+            for in0, in1, labels in setting.batches()
+        ],
+    )
+
+
+def trained(model: Any, batches: Sequence[Any]) -> Steps:
+    """Returns what trains a compiled model for some steps, batches in turn."""
+    import keras
+    import tensorflow as tf
+
+    from object2vec_tf.training.loop import TrainingLoop
+
     parts = [tf.data.Dataset.from_tensors(batch).cache() for batch in batches]
-    dataset = parts[0]
-    for part in parts[1:]:
-        dataset = dataset.concatenate(part)
+    dataset = functools.reduce(tf.data.Dataset.concatenate, parts)
     loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
 
     def steps(count: int) -> None:

@@ -42,9 +42,16 @@ def generator():
 @pytest.mark.parametrize("network", ["hcnn", "bilstm"])
 def test_objects_that_repeat_train_as_if_each_were_encoded(network, generator):
     hyperparameters = o2v.Hyperparameters(
-        enc0_network=network, enc0_vocab_size=20, enc0_max_seq_len=9, enc0_layers=1, enc_dim=8,
-        mlp_dim=8, enc0_token_embedding_dim=8, optimizer="sgd", learning_rate=0.5,
-    )  # fmt: skip
+        enc0_network=network,
+        enc0_vocab_size=20,
+        enc0_max_seq_len=9,
+        enc0_layers=1,
+        enc0_token_embedding_dim=8,
+        enc_dim=8,
+        mlp_dim=8,
+        optimizer="sgd",
+        learning_rate=0.5,
+    )
     objects = [[1, 2], [], [3], [4, 5, 6]]
     first, second = (
         tf.ragged.constant([objects[i] for i in generator.integers(0, 4, 16)])

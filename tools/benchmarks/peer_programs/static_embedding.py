@@ -1,0 +1,57 @@
+"""Trains sentence-transformers' StaticEmbedding with a softmax over u, v, |u - v|.
+
+Runs in an environment that has sentence-transformers: some steps for each line on
+stdin, answered by the seconds on stdout. Tokens come as ids, so that no text is read.
+"""
+
+import sys
+import time
+
+import numpy as np
+import torch
+from sentence_transformers.models import StaticEmbedding
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+batches_file, vocab_size, dim, optimizer_name = sys.argv[1:]
+torch.set_num_threads(2)
+held = np.load(batches_file)
+
+
+def features(ids):
+    offsets = np.arange(0, ids.size, ids.shape[1])
+    return {
+        "input_ids": torch.from_numpy(ids.ravel()),
+        "offsets": torch.from_numpy(offsets),
+    }
+
+
+batches = [
+    (
+        features(held[f"in0_{i}"]),
+        features(held[f"in1_{i}"]),
+        torch.from_numpy(held[f"label_{i}"]),
+    )
+    for i in range(len(held.files) // 3)
+]
+words = {str(i): i for i in range(int(vocab_size))}
+encoder = StaticEmbedding(Tokenizer(WordLevel(words, "0")), embedding_dim=int(dim))
+classifier = torch.nn.Linear(3 * int(dim), 2)
+parameters = [*encoder.parameters(), *classifier.parameters()]
+optimizer = {
+    "adam": lambda: torch.optim.Adam(parameters),
+    "sgd": lambda: torch.optim.SGD(parameters, 0.01),
+}[optimizer_name]()
+loss_of = torch.nn.CrossEntropyLoss()
+done = 0
+for line in sys.stdin:
+    start = time.perf_counter()
+    for _ in range(int(line)):
+        in0, in1, labels = batches[done % len(batches)]
+        done += 1
+        optimizer.zero_grad(set_to_none=True)
+        u, v = (encoder(dict(x))["sentence_embedding"] for x in (in0, in1))
+        scores = classifier(torch.cat([u, v, (u - v).abs()], 1))
+        loss_of(scores, labels).backward()
+        optimizer.step()
+    print(time.perf_counter() - start, flush=True)

@@ -1,0 +1,94 @@
+"""Trains torch's convolutions or LSTM on bucketed batches, padded to their longest.
+
+Runs in an environment that has torch and numpy: some steps for each line on stdin,
+answered by the seconds on stdout.
+"""
+
+import sys
+import time
+
+import numpy as np
+import torch
+
+batches_file, network, *numbers = sys.argv[1:]
+vocab_size, token_dim, enc_dim, mlp_dim = map(int, numbers)
+torch.set_num_threads(2)
+
+
+def padded(ids, splits):
+    lengths = np.diff(splits)
+    dense = np.zeros((len(lengths), lengths.max()), np.int64)
+    dense[np.arange(lengths.max()) < lengths[:, None]] = ids + 1
+    return torch.from_numpy(dense), torch.from_numpy(lengths)
+
+
+held = np.load(batches_file)
+batches = [
+    (
+        *padded(held[f"in0_ids_{i}"], held[f"in0_splits_{i}"]),
+        *padded(held[f"in1_ids_{i}"], held[f"in1_splits_{i}"]),
+        torch.from_numpy(held[f"label_{i}"]),
+    )
+    for i in range(len(held.files) // 5)
+]
+
+
+class Convolutions(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(vocab_size + 1, token_dim)
+        filters = enc_dim // 4
+        self.layers = torch.nn.ModuleList(
+            torch.nn.Conv1d(width, filters, 3, padding=1)
+            for width in (token_dim, filters, filters, filters)
+        )
+
+    def forward(self, ids, lengths):
+        mask = (ids > 0).unsqueeze(1)
+        steps, maxima = self.table(ids).transpose(1, 2) * mask, []
+        for layer in self.layers:
+            steps = torch.relu(layer(steps)) * mask
+            maxima.append(steps.amax(2))
+        return torch.cat(maxima, 1)
+
+
+class Recurrent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(vocab_size + 1, token_dim)
+        self.lstm = torch.nn.LSTM(
+            token_dim, enc_dim // 2, bidirectional=True, batch_first=True
+        )
+
+    def forward(self, ids, lengths):
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            self.table(ids), lengths, batch_first=True, enforce_sorted=False
+        )
+        steps, _ = torch.nn.utils.rnn.pad_packed_sequence(
+            self.lstm(packed)[0], batch_first=True, padding_value=-torch.inf
+        )
+        return steps.amax(1)
+
+
+encoder = {"hcnn": Convolutions, "bilstm": Recurrent}[network]
+enc0, enc1 = encoder(), encoder()
+mlp = torch.nn.Sequential(
+    torch.nn.Linear(4 * enc_dim, mlp_dim),
+    torch.nn.ReLU(),
+    torch.nn.Linear(mlp_dim, 2),
+)
+parameters = [p for module in (enc0, enc1, mlp) for p in module.parameters()]
+optimizer = torch.optim.Adam(parameters)
+loss_of = torch.nn.CrossEntropyLoss()
+done = 0
+for line in sys.stdin:
+    start = time.perf_counter()
+    for _ in range(int(line)):
+        in0, lengths0, in1, lengths1, labels = batches[done % len(batches)]
+        done += 1
+        optimizer.zero_grad(set_to_none=True)
+        first, second = enc0(in0, lengths0), enc1(in1, lengths1)
+        compared = [first * second, first, second, (first - second).abs()]
+        loss_of(mlp(torch.cat(compared, 1)), labels).backward()
+        optimizer.step()
+    print(time.perf_counter() - start, flush=True)
