@@ -25,6 +25,7 @@ from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.errors import (
     DataError,
     HyperparameterError,
+    Interrupted,
     RunDirectoryError,
     UserError,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "DataError",
     "HyperparameterError",
     "Hyperparameters",
+    "Interrupted",
     "Object2Vec",
     "Pairs",
     "Run",

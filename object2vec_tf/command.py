@@ -12,7 +12,7 @@ from typing import NoReturn, TextIO
 import tensorflow as tf
 from absl import app, flags, logging
 
-from object2vec_tf.errors import UserError
+from object2vec_tf.errors import Interrupted, UserError
 
 USER_CAN_MEND = 2
 INTERRUPTED = 130
@@ -45,6 +45,8 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
             if logging.get_verbosity() >= logging.DEBUG:
                 traceback.print_exc()
             _fail(str(error))
+        except Interrupted as error:
+            print(error, flush=True)
         except BrokenPipeError:  # the reader of our output has gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)

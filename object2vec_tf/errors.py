@@ -16,5 +16,9 @@ class DataError(UserError):
     """A channel cannot be read; the message names file, line and field."""
 
 
+class Interrupted(Exception):
+    """A run was told to stop, has saved what it learnt, and can be gone on with."""
+
+
 class RunDirectoryError(UserError):
     """The run directory holds something that this run must not overwrite."""

@@ -30,6 +30,7 @@ def main() -> None:
         max_bad_lines=fit_flags.MAX_BAD_LINES.value,
         export_dir=fit_flags.EXPORT_DIR.value,
         overwrite=fit_flags.OVERWRITE.value,
+        checkpoint_seconds=fit_flags.CHECKPOINT_SECONDS.value,
     )
 
 

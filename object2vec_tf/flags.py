@@ -54,6 +54,13 @@ OVERWRITE = flags.DEFINE_bool(
     "start afresh in a model_dir that holds another run; without it the same run is "
     "resumed and a different one refused",
 )
+CHECKPOINT_SECONDS = flags.DEFINE_integer(
+    "checkpoint_seconds",
+    60,
+    "from one checkpoint to the next within an epoch, unless saving then takes more "
+    "than a tenth of the time; 0: at the ends of epochs alone",
+    lower_bound=0,
+)
 
 
 class _AsGiven(flags.ArgumentParser[str]):

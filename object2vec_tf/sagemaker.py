@@ -19,7 +19,7 @@ from absl import flags
 
 from export.server import local_backend, serve
 from object2vec_tf import command
-from object2vec_tf.errors import UserError
+from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.training.run import fit
 
@@ -54,6 +54,8 @@ def train(prefix: Path) -> None:
             prefix / "input/config/hyperparameters.json"
         )
         fit(hyperparameters, **channels, model_dir=prefix / "model")  # type: ignore[arg-type]
+    except Interrupted:  # no failure: a job started again goes on
+        raise
     except BaseException as error:
         reason = str(error) if isinstance(error, UserError) else traceback.format_exc()
         failure = prefix / "output/failure"

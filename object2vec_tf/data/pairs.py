@@ -77,6 +77,7 @@ class Pairs:
         seed: int = 0,
         epoch: int | None = None,
         bucket_width: int | None = None,
+        first_batch: int = 0,
     ) -> tf.data.Dataset:
         """Returns batches for ``fit``, ``evaluate`` and ``predict``.
 
@@ -92,6 +93,7 @@ class Pairs:
             bucket_width: Lengths in a batch differ by less than this, on both sides;
                 by default the hyperparameter when shuffling and 0 (any lengths, the
                 order of the file) when not.
+            first_batch: How many of an epoch's batches are left out at its start.
 
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor
@@ -108,6 +110,7 @@ class Pairs:
         width = as_integer("bucket_width", bucket_width)
         seed = as_integer("seed", seed)
         epoch = None if epoch is None else as_integer("epoch", epoch)
+        first = as_integer("first_batch", first_batch)
         lengths = (self.in0.lengths, self.in1.lengths)
         passes = itertools.count() if epoch is None else itertools.repeat(epoch)
 
@@ -118,7 +121,7 @@ class Pairs:
             return plan_batches(lengths, order, size, width, (seed, number))
 
         def batches() -> Iterator[tuple[Any, ...]]:
-            for rows in plan(next(passes)):
+            for rows in plan(next(passes))[first:]:
                 in0, in1 = self.in0.take(rows), self.in1.take(rows)
                 yield (
                     in0.values,
@@ -129,7 +132,8 @@ class Pairs:
                 )
 
         # The number of batches is the same in every epoch.
-        cardinality = len(plan_batches(lengths, np.arange(len(self)), size, width))
+        whole = len(plan_batches(lengths, np.arange(len(self)), size, width))
+        cardinality = max(whole - first, 0)
         types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
         return (
             tf.data.Dataset.from_generator(

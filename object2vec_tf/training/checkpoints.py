@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import tensorflow as tf
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.whole_files import whole_directory
 
-CHECKPOINT_NAMES = "epoch-[0-9][0-9][0-9][0-9]"
+_EPOCH = "epoch-" + 4 * "[0-9]"
+CHECKPOINT_NAMES = (_EPOCH, f"{_EPOCH}-batch-" + 9 * "[0-9]")
 _KEPT = 2
 # What TensorFlow raises for files that are missing, cut short or of another model.
 _UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError)
@@ -24,7 +27,7 @@ _UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpErro
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run, a directory for each epoch.
+    """The checkpoints of a run, a directory for each.
 
     A checkpoint holds the model's weights, the state of its random numbers, the
     optimizer's slots and step, and a JSON state. It is there whole or not at all.
@@ -37,19 +40,33 @@ class Checkpoints:
     directory: Path
     model: keras.Model
 
-    def save(self, epochs: int, state: Mapping[str, Any]) -> None:
+    def save(self, epochs: int, state: Mapping[str, Any], batches: int = 0) -> None:
         """Saves the model as it is after so many epochs, and forgets old ones.
 
         Args:
             epochs: Number of epochs done.
             state: What else to remember; goes through JSON.
+            batches: Number of batches done of the epoch behind them.
+
+        Raises:
+            RunDirectoryError: It cannot be written; those before are as they were.
         """
-        path = self.directory / f"epoch-{epochs:04d}"
+        name = f"epoch-{epochs:04d}" + (f"-batch-{batches:09d}" if batches else "")
+        path = self.directory / name
         if path.exists():
             shutil.rmtree(path)
-        with whole_directory(path) as temporary:
-            self._variables().write(str(temporary / "variables"))
-            (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        try:
+            with whole_directory(path) as temporary:
+                self._variables().write(str(temporary / "variables"))
+                (temporary / "state.json").write_text(
+                    json.dumps(state), encoding="utf-8"
+                )
+        except (OSError, tf.errors.OpError) as error:
+            what = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise RunDirectoryError(
+                f"{path}: the checkpoint cannot be written: {what}; mend it and start "
+                "the run again: it goes on from the checkpoint before"
+            ) from error
         for old in self._found()[:-_KEPT]:
             shutil.rmtree(old)
 
@@ -62,6 +79,8 @@ class Checkpoints:
         Raises:
             RunDirectoryError: There are checkpoints, and none can be read.
         """
+        for left in self.directory.glob(".epoch-*"):  # by a kill while it was written
+            shutil.rmtree(left)
         found = self._found()
         for path in reversed(found):
             try:
@@ -80,10 +99,42 @@ class Checkpoints:
         return None
 
     def _found(self) -> list[Path]:
-        return sorted(self.directory.glob(CHECKPOINT_NAMES))
+        return sorted(
+            path for names in CHECKPOINT_NAMES for path in self.directory.glob(names)
+        )
 
     def _variables(self) -> tf.train.Checkpoint:
         metrics = {id(variable) for variable in self.model.metrics_variables}
         own = [v.value for v in self.model.variables if id(v) not in metrics]
         slots = [v.value for v in self.model.optimizer.variables]
         return tf.train.Checkpoint(model=own, optimizer=slots)
+
+
+class SaveClock:
+    """Tells when a checkpoint is due.
+
+    Saving takes at most a tenth of the time, however large the model is.
+
+    Args:
+        seconds: From one to the next; 0 for none but those at the end of epochs.
+    """
+
+    _SHARE = 10
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+        self._took = 0.0
+
+    def is_due(self) -> bool:
+        """Returns whether the time has come."""
+        wait = max(self._seconds, self._SHARE * self._took)
+        return self._seconds > 0 and time.monotonic() - self._last >= wait
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Measures a checkpoint while it is written."""
+        start = time.monotonic()
+        yield
+        self._last = time.monotonic()
+        self._took = self._last - start

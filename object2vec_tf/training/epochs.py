@@ -10,12 +10,13 @@ from typing import Any
 import keras
 
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.errors import UserError
+from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.training.checkpoints import Checkpoints
+from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.early_stopping import EarlyStopping
-from object2vec_tf.training.loop import TrainingLoop
+from object2vec_tf.training.interruption import Interruption
+from object2vec_tf.training.loop import TrainingLoop, build_metrics
 from object2vec_tf.training.metric_lines import quality_lines
 from object2vec_tf.training.reporting import ProgressBar, Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory
@@ -35,6 +36,8 @@ class Training:
         directory: Where the run leaves its files.
         seed: Decides initial weights, shuffles and negatives.
         reporter: Is told of each epoch.
+        interruption: Whether the run is to stop.
+        checkpoint_seconds: From one checkpoint to the next; 0 for epochs' ends alone.
         start: ``time.perf_counter()`` as the run, or what resumes it, began.
     """
 
@@ -45,6 +48,8 @@ class Training:
         directory: RunDirectory,
         seed: int,
         reporter: Reporter,
+        interruption: Interruption,
+        checkpoint_seconds: int,
         start: float,
     ) -> None:
         self.hyperparameters = hyperparameters
@@ -52,9 +57,13 @@ class Training:
         self.directory = directory
         self.seed = seed
         self.reporter = reporter
+        self.interruption = interruption
+        self.clock = SaveClock(checkpoint_seconds)
         self.start = start
         self.history: list[Record] = []
         self.seconds = 0.0
+        # Of the epoch that a checkpoint was taken in: batches done, and their seconds.
+        self.batches, self.epoch_seconds = 0, 0.0
         self.model = Object2Vec(hyperparameters, seed=seed)
         if hyperparameters.output_layer == "mean_squared_error":
             self.model.set_output_bias(float(channels["train"].labels.mean()))
@@ -102,11 +111,29 @@ class Training:
         self.start -= state["elapsed"]
         for record in self.history:
             self.stopped = self.stopping.update(self._watched(record))
-        self.reporter.say(f"resumed behind epoch {len(self.history)}")
+        self.batches = state.get("batches", 0)
+        self.epoch_seconds = state.get("epoch_seconds", 0.0)
+        where = f"behind epoch {len(self.history)}"
+        if self.batches:
+            where = f"behind batch {self.batches:,} of epoch {len(self.history) + 1}"
+            build_metrics(self.model)
+            held = zip(self.model.metrics_variables, state["metrics"], strict=True)
+            for variable, value in held:
+                variable.assign(value)
+        self.reporter.say(f"resumed {where}")
 
     def _epoch(self, epoch: int, loop: TrainingLoop) -> Record:
         pairs = self.channels["train"]
-        result = loop.train(pairs.dataset(shuffle=True, seed=self.seed, epoch=epoch))
+        left = pairs.dataset(
+            shuffle=True, seed=self.seed, epoch=epoch, first_batch=self.batches
+        )
+        result = loop.train(
+            left,
+            done=self.batches,
+            seconds=self.epoch_seconds,
+            after_call=self._after_call,
+        )
+        self.batches, self.epoch_seconds = 0, 0.0
         record: Record = {"epoch": epoch, "train": result.metrics}
         if "validation" in self.channels:
             record["validation"] = self._measure(loop, "validation")
@@ -119,6 +146,26 @@ class Training:
                 "training diverged; lower learning_rate, or weight_decay if it is large"
             )
         return record
+
+    def _after_call(self, batches: int, seconds: float) -> None:
+        asked = self.interruption.asked
+        if asked or self.clock.is_due():
+            metrics = [v.numpy().tolist() for v in self.model.metrics_variables]
+            self._save(batches=batches, epoch_seconds=seconds, metrics=metrics)
+        if asked:
+            epoch = len(self.history) + 1
+            raise Interrupted(f"stopped behind batch {batches:,} of epoch {epoch}")
+
+    def _save(self, batches: int = 0, **position: Any) -> None:
+        state = {
+            "history": self.history,
+            "seconds": self.seconds,
+            "elapsed": time.perf_counter() - self.start,
+            "batches": batches,
+            **position,
+        }
+        with self.clock.saving():
+            self.checkpoints.save(len(self.history), state, batches)
 
     def _measure(self, loop: TrainingLoop, channel: str) -> dict[str, float]:
         size = max(EVALUATION_BATCH, self.hyperparameters.mini_batch_size)
@@ -144,12 +191,20 @@ class Training:
             with whole_file(self.directory.model) as path:
                 self.model.save(path)
         self.directory.write_history(self.history)
-        state = {
-            "history": self.history,
-            "seconds": self.seconds,
-            "elapsed": time.perf_counter() - self.start,
+        self._save()
+        if self.interruption.asked and left and not self.stopped:
+            raise Interrupted(f"stopped behind epoch {len(self.history)}")
+
+    def unfinished(self) -> dict[str, Any]:
+        """Returns what metrics.json holds of a run that was stopped on its way."""
+        return {
+            "epochs_run": len(self.history),
+            "stopped": "resumable",
+            "resumable": True,
+            "rows": {name: len(pairs) for name, pairs in self.channels.items()},
+            "seed": self.seed,
+            "seconds": time.perf_counter() - self.start,
         }
-        self.checkpoints.save(len(self.history), state)
 
     def measured(self, model: Object2Vec) -> dict[str, Any]:
         """Measures the model of the best epoch; returns what metrics.json holds."""

@@ -67,22 +67,41 @@ class TrainingLoop:
 
         return run
 
-    def train(self, dataset: tf.data.Dataset) -> EpochResult:
-        """Goes through the training data once."""
-        self.model.reset_metrics()
-        start = time.perf_counter()
-        steps, done, count = len(dataset), 0, 1
+    def train(
+        self,
+        dataset: tf.data.Dataset,
+        *,
+        done: int = 0,
+        seconds: float = 0.0,
+        after_call: Callable[[int, float], None] = lambda done, seconds: None,
+    ) -> EpochResult:
+        """Goes through the training data once, or through what is left of it.
+
+        Args:
+            dataset: The batches to come.
+            done: Batches of the epoch that came before; with any, the model's metrics
+                are gone on with.
+            seconds: How long they took.
+            after_call: Is told, between two calls, how many of the epoch's batches
+                are done and how long they took.
+        """
+        if not done:
+            self.model.reset_metrics()
+        start = time.perf_counter() - seconds
+        steps, count, calls = done + len(dataset), 1, 0
         iterator = iter(dataset)
         while done < steps:
             count = min(count, steps - done)
             self.callbacks.on_train_batch_begin(done)
             called = time.perf_counter()
             self._train(iterator, tf.constant(count))
-            seconds = time.perf_counter() - called
+            spent = time.perf_counter() - called
             done += count
+            calls += 1
             self.callbacks.on_train_batch_end(done - 1, self._metrics())
-            if done > count:  # the first call includes tracing
-                count = int(count * CALL_SECONDS / max(seconds, 1e-6))
+            after_call(done, time.perf_counter() - start)
+            if calls > 1:  # the first call includes tracing
+                count = int(count * CALL_SECONDS / max(spent, 1e-6))
                 count = min(max(count, 1), MAX_STEPS_A_CALL)
         return EpochResult(self._metrics(), time.perf_counter() - start)
 
@@ -95,3 +114,12 @@ class TrainingLoop:
     def _metrics(self) -> dict[str, float]:
         results = self.model.get_metrics_result()
         return {k: float(v) for k, v in results.items() if k != "loss"}
+
+
+def build_metrics(model: keras.Model) -> None:
+    """Creates a compiled model's metrics, which Keras does when it first needs them."""
+    scores = tf.zeros([1, model.hyperparameters.output_dim])
+    for metric in model.metrics:
+        if metric.name != "loss":
+            metric.update_state(tf.zeros([1]), scores)
+    model.reset_metrics()

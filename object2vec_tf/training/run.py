@@ -15,11 +15,12 @@ import keras
 from object2vec_tf.arguments import as_hyperparameters, as_integer
 from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.pairs import Pairs, read_pairs
-from object2vec_tf.errors import UserError
+from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.training.epochs import Training
+from object2vec_tf.training.interruption import interruption_noted
 from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory, run_identity
 
@@ -56,6 +57,7 @@ def fit(
     max_bad_lines: int = 0,
     export_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    checkpoint_seconds: int = 60,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: bool = True,
 ) -> Run:
@@ -77,17 +79,21 @@ def fit(
         max_bad_lines: Bad lines tolerated in a channel.
         export_dir: Where the SavedModel goes; ``model_dir/export`` by default.
         overwrite: Start afresh where ``model_dir`` holds another run.
+        checkpoint_seconds: From one checkpoint to the next within an epoch, unless
+            that takes more than a tenth of the time; 0 saves at epochs' ends alone.
         callbacks: Keras callbacks, told of epochs and (once for several steps) batches.
         verbose: Whether to show progress and results on stdout.
 
     Raises:
         UserError: Settings, data or the run directory need mending; an earlier run's
             files are as they were.
+        Interrupted: The process got a SIGTERM; the run can be gone on with.
     """
     start = time.perf_counter()
     hyperparameters = as_hyperparameters(hyperparameters)
     seed = as_integer("seed", seed)
     max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
+    checkpoint_seconds = as_integer("checkpoint_seconds", checkpoint_seconds)
     if not os.fspath(model_dir):
         raise UserError("model_dir: is empty; name the run directory")
     _refuse_unread(hyperparameters)
@@ -114,11 +120,25 @@ def fit(
         metrics = directory.results()
         if metrics is None:
             directory.write_hyperparameters(hyperparameters)
-            training = Training(
-                hyperparameters, channels, directory, seed, reporter, start
-            )
             _warn_of_dropping_all(hyperparameters)
-            training.run(callbacks)
+            with interruption_noted() as interruption:
+                training = Training(
+                    hyperparameters,
+                    channels,
+                    directory,
+                    seed,
+                    reporter,
+                    interruption,
+                    checkpoint_seconds,
+                    start,
+                )
+                try:
+                    training.run(callbacks)
+                except Interrupted as error:
+                    directory.write_metrics(training.unfinished())
+                    raise Interrupted(
+                        f"{directory.path}: {error}; the same command goes on there"
+                    ) from None
             model = load_object2vec(directory.model)
             metrics = training.measured(model)
             path = export(model, destination, metrics=metrics)

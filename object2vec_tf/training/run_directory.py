@@ -48,7 +48,7 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """The results; written last, so its presence says that the run is complete."""
+        """The results; written last, and by a run that was told to stop."""
         return self.path / "metrics.json"
 
     @property
@@ -147,14 +147,20 @@ class RunDirectory:
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
         # What a run wrote and nothing else: the directory may hold files of others.
-        for entry in self.checkpoints.glob(CHECKPOINT_NAMES):
-            shutil.rmtree(entry)
+        for names in CHECKPOINT_NAMES:
+            for entry in self.checkpoints.glob(names):
+                shutil.rmtree(entry)
         for name in LOG_NAMES:
             shutil.rmtree(self.tensorboard / name, ignore_errors=True)
 
     def results(self) -> dict[str, Any] | None:
         """Returns the metrics of a complete run, None where it is not complete."""
-        return _read_record(self.metrics, _RESULTS) if self.metrics.exists() else None
+        if not self.metrics.exists():
+            return None
+        held = _read_record(self.metrics)
+        if held.get("resumable"):
+            return None
+        return _read_record(self.metrics, _RESULTS)
 
     def write_hyperparameters(self, hyperparameters: Hyperparameters) -> None:
         """Writes hyperparameters.json."""

@@ -21,6 +21,7 @@ import orjson
 from absl import flags
 
 from object2vec_tf import command
+from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from tools.benchmarks import row_sparse
@@ -66,8 +67,10 @@ def write(path: Path, lines: int, tokens: tuple[int, int], seed: int = 0) -> Non
 
 def _rows(path: Path, loads: Callable[[bytes], dict[str, list[int]]]) -> None:
     with path.open("rb") as file:
-        for line in file:
-            loads(line)
+        pairs = [loads(line) for line in file]
+    for side in ("in0", "in1"):
+        RaggedColumn.from_rows([pair[side] for pair in pairs])
+    np.array([pair["label"] for pair in pairs], np.int64)
 
 
 def _tensorflow(path: Path) -> None:

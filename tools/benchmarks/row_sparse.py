@@ -127,8 +127,10 @@ def trained(model: Any, batches: Sequence[Any]) -> Steps:
 
     from object2vec_tf.training.loop import TrainingLoop
 
-    parts = [tf.data.Dataset.from_tensors(batch).cache() for batch in batches]
-    dataset = functools.reduce(tf.data.Dataset.concatenate, parts)
+    parts = [tf.data.Dataset.from_tensors(batch) for batch in batches]
+    dataset = functools.reduce(tf.data.Dataset.concatenate, parts).cache()
+    for _ in dataset:  # from now on, batches come out of one cache
+        pass
     loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
 
     def steps(count: int) -> None:
