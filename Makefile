@@ -10,7 +10,7 @@ RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data test test-all lint types results bench format clean
+.PHONY: help demo data test test-all lint types results bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,13 +36,18 @@ results: data ## Train the recipes of the README's table (half an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating,movielens_recommendation --seeds=5
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
 
-bench: $(VENV)/base ## Time serving and training beside what else there is (ten minutes)
+bench: $(VENV)/base ## Time serving and training beside what else there is (half an hour)
 	$(BIN)/python -m tools.benchmarks.serving --rounds=3
 	$(BIN)/python -m tools.benchmarks.transform
+	$(BIN)/python -m tools.benchmarks.input
 	$(BIN)/python -m tools.benchmarks.row_sparse
 	$(BIN)/python -m tools.benchmarks.row_sparse --memory
 	$(BIN)/python -m tools.benchmarks.encoders
 	$(BIN)/python -m tools.benchmarks.negatives
+
+bench-peers: data ## Time training beside torch and others; show that results stay (an hour)
+	$(BIN)/python -m tools.benchmarks.peers
+	$(BIN)/python -m tools.benchmarks.same_results
 
 lint: $(VENV)/test ## Check style
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ fails the vectorised checks behind it, is for the caller to read line by line.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import awkward as ak
@@ -50,8 +50,12 @@ def read_columns(
     """
     if b"\0" in text:  # awkward 2.14 stops there, silently
         return None
-    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
-    if not all(line.startswith(b"{") for line in lines) or _may_be_deep(lines):
+    names = [*vocab_sizes, "label"] if label else list(vocab_sizes)
+    count = _plain_objects(text, names)
+    plain = count is not None
+    if not plain:
+        count = _objects(text)
+    if count is None:
         return None
     try:
         array = ak.from_json(
@@ -59,8 +63,10 @@ def read_columns(
         )
     except ValueError:
         return None
-    if len(array) != len(lines) or not _has_fields_once(
-        text, len(array), list(vocab_sizes), with_label=label is not None
+    if len(array) != count:
+        return None
+    if not plain and not _has_fields_once(
+        text, count, list(vocab_sizes), with_label=label is not None
     ):
         return None
     record: Any = array.layout
@@ -84,6 +90,45 @@ def _schema(vocab_sizes: Mapping[str, int], label: str | None) -> dict[str, Any]
         "properties": properties,
         "required": list(properties),
     }
+
+
+def _plain_objects(text: bytes, names: Sequence[str]) -> int | None:
+    """Returns the number of objects where all are plain, the usual case; else None.
+
+    Plain is a line that is not long, starts with a brace and holds, of strings, the
+    names alone; over all lines, each name as often as there are lines. Takes a tenth of
+    awkward's time, where splitting lines and counting names takes as long as that.
+    """
+    data = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    if not text.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    long = np.max(ends - starts, initial=0) > _MOST_BRACKETS
+    if not text or long or np.any(data[starts] != ord("{")):
+        return None
+    quotes = np.flatnonzero(data == ord('"'))
+    if len(quotes) != 2 * len(names) * len(starts):
+        return None
+    opening, widths = quotes[::2], np.diff(quotes)[::2] - 1
+    for name in names:
+        found = widths == len(name)
+        for i, char in enumerate(name, start=1):
+            found &= data.take(opening + i, mode="clip") == ord(char)
+        if np.count_nonzero(found) != len(starts):
+            return None
+    return len(starts)
+
+
+def _objects(text: bytes) -> int | None:
+    """Returns the number of lines that are not blank, None when one may be no object.
+
+    A line that may be nested dangerously deep is none either.
+    """
+    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
+    if not all(line.startswith(b"{") for line in lines) or _may_be_deep(lines):
+        return None
+    return len(lines)
 
 
 def _may_be_deep(lines: list[bytes]) -> bool:

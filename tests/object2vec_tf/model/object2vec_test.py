@@ -580,3 +580,39 @@ def test_a_mapping_of_hyperparameters_will_do():
 
     assert Object2Vec(mapping).hyperparameters == expected
     assert Object2Vec(expected).hyperparameters is expected
+
+
+@pytest.mark.parametrize("storage", ["dense", "row_sparse"])
+def test_a_frozen_table_has_no_slots_and_stays_as_it_is(storage):
+    model = Object2Vec(
+        {
+            "enc0_network": "pooled_embedding",
+            "enc0_vocab_size": 30,
+            "enc1_network": "pooled_embedding",
+            "enc1_vocab_size": 40,
+            "enc1_max_seq_len": 3,
+            "enc0_max_seq_len": 3,
+            "enc_dim": 8,
+            "mlp_dim": 8,
+            "token_embedding_storage_type": storage,
+        }
+    )
+    model.enc0.get_layer("token_embedding0").trainable = False
+    model.compile()
+    before = [variable.numpy() for variable in model.variables]
+    ids = tf.ragged.constant([[1, 2], [3]])
+
+    model.fit(
+        tf.data.Dataset.from_tensors(({"in0": ids, "in1": ids}, [0, 1])), verbose=0
+    )
+
+    moved = {
+        variable.path
+        for variable, value in zip(model.variables, before, strict=True)
+        if np.any(variable.numpy() != value)
+    }
+    tables = {path for path in moved if path.startswith("token_embedding")}
+    assert tables == {"token_embedding1/embeddings"}
+    slots = [variable.shape for variable in model.optimizer.variables]
+    assert (30, 8) not in slots
+    assert slots.count((40, 8)) == 2

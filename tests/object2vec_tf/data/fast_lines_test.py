@@ -1,0 +1,58 @@
+"""Tests of object2vec_tf/data/fast_lines.py: what is taken, and what is in doubt."""
+
+import json
+
+import pytest
+
+from object2vec_tf.data.fast_lines import read_columns
+
+SIZES = {"in0": 10, "in1": 20}
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n", " \n"])
+@pytest.mark.parametrize("more", [{}, {"weight": 2, "note": "a"}])
+def test_right_lines_are_taken(end, more):
+    pairs = [
+        {"in0": [1, 2], "in1": [], "label": 1},
+        {"label": 0, "in1": [3], "in0": []},
+    ]
+    text = "\n".join(json.dumps(pair | more) for pair in pairs) + end
+
+    columns, labels = read_columns(text.encode(), SIZES, "integer")
+
+    assert columns["in0"].values.tolist() == [1, 2]
+    assert columns["in0"].row_splits.tolist() == [0, 2, 2]
+    assert columns["in1"].values.tolist() == [3]
+    assert columns["in1"].row_splits.tolist() == [0, 0, 1]
+    assert labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Over both lines, each name stands there twice.
+        '{"in0":[1],"in0":[1],"label":1}\n{"in1":[1],"in1":[1],"label":1}',
+        '{"in0":[1],"in1":[1],"in1":[1]}\n{"in0":[1],"label":1,"label":1}',
+        '{"in0":[1],"in1":[1],"label":1}\n{"in0":[1],"in0":[1],"in1":[1]}',
+        '{"in0x":[1],"in1":[1],"label":1}',
+        '{"in0":[1],"in1":[1],"labels":1}',
+        '{"in0":[1],"in1":[1],"labe":1}',
+        '{"in0":[1],"in1":["label"],"label":1}',
+        '{"in0":[1],"in1":[1],"label":1} {"in0":[1],"in1":[1],"label":1}',
+        '{"in0":[1],"in1":[1],\n"label":1}',
+        '{"in0":[1],"in1":[1],"label":1}\nx',
+        '[{"in0":[1],"in1":[1],"label":1}]',
+        '{"in0":[10],"in1":[1],"label":1}',
+        '{"in0":[-1],"in1":[1],"label":1}',
+        '{"in0":[1],"in1":[1],"label":1.5}',
+        '{"in0":[1],"in1":[1],"label":1',
+        '"',
+    ],
+)
+def test_what_is_not_right_is_in_doubt(text):
+    assert read_columns(text.encode(), SIZES, "integer") is None
+
+
+def test_no_lines_are_no_pairs():
+    columns, labels = read_columns(b"", SIZES, "integer")
+    assert len(columns["in0"]) == len(labels) == 0
