@@ -96,7 +96,9 @@ class StackedBiLSTM(keras.layers.Layer):
             if layer:
                 dropped = self.drops[layer - 1](batch.steps, training=training)
                 batch = dataclasses.replace(batch, steps=dropped)
-            steps = bidirectional(self.forward[layer], self.backward[layer], batch)
+            steps = bidirectional(
+                self.forward[layer], self.backward[layer], batch, training
+            )
             batch = dataclasses.replace(batch, steps=steps)
         lengths = places.row_splits[1:] - places.row_splits[:-1]
         rows = tf.size(lengths)

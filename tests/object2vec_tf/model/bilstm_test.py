@@ -140,3 +140,27 @@ def test_the_config_makes_an_equal_layer():
     assert values == (6, 3, 0.25, 2)
     assert again.name == "lstms"
     assert again.get_config() == config
+
+
+@pytest.mark.parametrize("lengths", [[3, 0, 7, 1, 1], [2], [0, 0], [1, 1]])
+def test_the_gradient_of_training_is_tensorflows_own(lengths):
+    layer = StackedBiLSTM(6, layers=2, seed=1)
+    layer.build([(None, 4), None])
+    random = np.random.default_rng(0)
+    places = tf.RaggedTensor.from_row_lengths(
+        np.arange(sum(lengths), dtype=np.int32), lengths
+    )
+    vectors = tf.constant(random.normal(size=(sum(lengths), 4)), tf.float32)
+    weights = tf.constant(random.normal(size=(len(lengths), 6)), tf.float32)
+
+    def gradients(training):
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            encodings = layer((vectors, places), training=training)
+            loss = tf.reduce_sum(encodings * weights)
+        variables = [variable.value for variable in layer.trainable_variables]
+        return tape.gradient(loss, [vectors, *variables])
+
+    for ours, theirs in zip(gradients(True), gradients(False), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+        assert not sum(lengths) or np.any(theirs != 0)
