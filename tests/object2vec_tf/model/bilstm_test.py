@@ -163,4 +163,4 @@ def test_the_gradient_of_training_is_tensorflows_own(lengths):
 
     for ours, theirs in zip(gradients(True), gradients(False), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-        assert not sum(lengths) or np.any(theirs != 0)
+        assert max(lengths) < 2 or np.any(theirs != 0)
