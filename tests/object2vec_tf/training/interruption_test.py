@@ -47,12 +47,11 @@ class Terminate(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.parametrize(
-    "more",
+    ("epoch", "more"),
     [
-        {"token_embedding_storage_type": "row_sparse"},
-        {"weight_decay": 0.01, "optimizer": "adagrad"},
+        (0, {"weight_decay": 0.01, "optimizer": "adagrad"}),
+        (2, {"token_embedding_storage_type": "row_sparse"}),
     ],
 )
 def test_a_run_stopped_in_an_epoch_goes_on_to_the_same_end(
