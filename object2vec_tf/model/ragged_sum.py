@@ -93,11 +93,6 @@ def _matrix(vectors: tf.Tensor, places: tf.Tensor, row_splits: tf.Tensor) -> tf.
     )
 
 
-def _times(matrix: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
-    product = tf.raw_ops.SparseMatrixMatMul(a=matrix, b=vectors)[:-1]
-    return tf.ensure_shape(product, [None, vectors.shape[-1]])
-
-
 def _segment_sum(
     vectors: tf.Tensor, places: tf.Tensor, row_splits: tf.Tensor
 ) -> tf.Tensor:
@@ -119,7 +114,7 @@ def _trained_product(
     matrix = _matrix(vectors, places, row_splits)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
-        def product() -> tf.Tensor:
+        def transposed_product() -> tf.Tensor:
             # Transposed beforehand: with transpose_a, as TensorFlow's own gradient has
             # it, the product takes four times as long (TensorFlow 2.21, on a CPU).
             transposed = tf.raw_ops.SparseMatrixTranspose(
@@ -129,7 +124,8 @@ def _trained_product(
             return tf.raw_ops.SparseMatrixMatMul(a=transposed, b=padded)
 
         some = tf.shape(vectors)[0] > 0
-        given = tf.cond(some, product, lambda: tf.zeros_like(vectors))
+        given = tf.cond(some, transposed_product, lambda: tf.zeros_like(vectors))
         return tf.ensure_shape(given, vectors.shape), None, None
 
-    return _times(matrix, vectors), gradient
+    product = tf.raw_ops.SparseMatrixMatMul(a=matrix, b=vectors)[:-1]
+    return tf.ensure_shape(product, [None, vectors.shape[-1]]), gradient

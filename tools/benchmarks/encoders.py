@@ -23,6 +23,7 @@ from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
 from tools.benchmarks.row_sparse import ROUNDS
+from tools.benchmarks.training import compiled, loop_of
 
 NETWORKS = flags.DEFINE_list(
     "networks", ["pooled_embedding", "hcnn", "bilstm"], "encoders"
@@ -83,15 +84,7 @@ def make_pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
 
 def ours(pairs: Pairs) -> Callable[[], object]:
     """Returns what trains Object2Vec for an epoch."""
-    import keras
-
-    from object2vec_tf.model.object2vec import Object2Vec
-    from object2vec_tf.training.loop import TrainingLoop
-
-    model = Object2Vec(pairs.hyperparameters)
-    model.compile()
-    model.optimizer.build(model.trainable_variables)
-    loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
+    loop = loop_of(compiled(pairs.hyperparameters))
     return lambda: loop.train(pairs.dataset(shuffle=True))
 
 

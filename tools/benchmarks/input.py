@@ -26,6 +26,7 @@ from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from tools.benchmarks import row_sparse
 from tools.benchmarks.row_sparse import ROUNDS
+from tools.benchmarks.training import compiled, loop_of
 
 LINES = flags.DEFINE_integer("lines", 200_000, "lines of each file", 1)
 
@@ -144,16 +145,9 @@ def shuffled_batches(pairs: Pairs) -> None:
 
 def waiting(pairs: Pairs) -> None:
     """Prints the share of a training step that waits for its batch."""
-    import keras
-
-    from object2vec_tf.model.object2vec import Object2Vec
-    from object2vec_tf.training.loop import TrainingLoop
-
     size = 512
-    model = Object2Vec(pairs.hyperparameters)
-    model.compile()
-    model.optimizer.build(model.trainable_variables)
-    loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
+    model = compiled(pairs.hyperparameters)
+    loop = loop_of(model)
     steps = min(100, len(pairs) // size)
     batches = [
         batch for batch, _ in zip(_batches(pairs, size), range(steps), strict=False)

@@ -30,6 +30,7 @@ from object2vec_tf import command
 from object2vec_tf.errors import UserError
 from tools.benchmarks import encoders, row_sparse
 from tools.benchmarks.row_sparse import BATCH, MLP_DIM, ROUNDS, SETTINGS, SIZES, STEPS
+from tools.benchmarks.training import compiled
 
 ENVIRONMENT = flags.DEFINE_string(
     "environment", ".venv-peers", "the virtual environment of the peers"
@@ -161,8 +162,6 @@ def row_sparse_table(python: Path) -> None:
 
 def encoder_table(python: Path) -> None:
     """Prints the rows of torch's encoders."""
-    from object2vec_tf.model.object2vec import Object2Vec
-
     _head("torch, bucketed")
     for network in ("hcnn", "bilstm"):
         hyperparameters = encoders.hyperparameters_of(network)
@@ -178,10 +177,7 @@ def encoder_table(python: Path) -> None:
             }
             for inputs, labels in bucketed
         ]
-        model = Object2Vec(hyperparameters)
-        model.compile()
-        model.optimizer.build(model.trainable_variables)
-        ours = row_sparse.trained(model, bucketed)
+        ours = row_sparse.trained(compiled(hyperparameters), bucketed)
         numbers = (
             hyperparameters.enc0_vocab_size,
             hyperparameters.enc0_token_embedding_dim,

@@ -23,6 +23,7 @@ from absl import flags
 
 from object2vec_tf import command
 from object2vec_tf.hyperparameters import Hyperparameters
+from tools.benchmarks.training import compiled, loop_of
 
 SETTINGS = flags.DEFINE_list("settings", ["S", "L", "W"], "which settings are run")
 MEMORY = flags.DEFINE_bool(
@@ -87,9 +88,7 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
     """Returns what runs some steps of Object2Vec with row_sparse."""
     import tensorflow as tf
 
-    from object2vec_tf.model.object2vec import Object2Vec
-
-    model = Object2Vec(
+    model = compiled(
         Hyperparameters(
             enc0_network="pooled_embedding",
             enc0_vocab_size=setting.vocab_size,
@@ -103,8 +102,6 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
             negative_sampling_rate=negatives,
         )
     )
-    model.compile()
-    model.optimizer.build(model.trainable_variables)
     return trained(
         model,
         [
@@ -122,16 +119,13 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
 
 def trained(model: Any, batches: Sequence[Any]) -> Steps:
     """Returns what trains a compiled model for some steps, batches in turn."""
-    import keras
     import tensorflow as tf
-
-    from object2vec_tf.training.loop import TrainingLoop
 
     parts = [tf.data.Dataset.from_tensors(batch) for batch in batches]
     dataset = functools.reduce(tf.data.Dataset.concatenate, parts).cache()
     for _ in dataset:  # from now on, batches come out of one cache
         pass
-    loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
+    loop = loop_of(model)
 
     def steps(count: int) -> None:
         repeated = dataset.repeat().take(count)

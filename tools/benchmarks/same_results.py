@@ -19,9 +19,10 @@ import numpy as np
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.data.columns import RaggedColumn, Splits
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from tools.benchmarks.training import compiled, loop_of
 
 DATA = flags.DEFINE_string("data", "data/movielens", "what `make data` wrote")
 WHAT = flags.DEFINE_list("what", ["tables", "buckets", "negatives"], "what is compared")
@@ -45,21 +46,9 @@ _FIRST_RANKS = 10
 _USERS = 20
 
 
-def _model(hyperparameters: Hyperparameters, seed: int) -> tuple[Any, Any]:
-    import keras
-
-    from object2vec_tf.model.object2vec import Object2Vec
-    from object2vec_tf.training.loop import TrainingLoop
-
-    model = Object2Vec(hyperparameters, seed=seed)
-    model.compile()
-    model.optimizer.build(model.trainable_variables)
-    return model, TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
-
-
 def best_loss(train: Pairs, held_out: Pairs, seed: int, epochs: int) -> float:
     """Returns the lowest held-out loss of some epochs."""
-    _, loop = _model(train.hyperparameters, seed)
+    loop = loop_of(compiled(train.hyperparameters, seed))
     losses = []
     for epoch in range(epochs):
         loop.train(train.dataset(shuffle=True, seed=seed, epoch=epoch))
@@ -123,12 +112,7 @@ def buckets(seed: int, width: str) -> float:
             liked.setdefault(int(train.in0.values[i]), []).append(
                 int(train.in1.values[i])
             )
-    fewer = dataclasses.replace(
-        train,
-        in0=train.in0.take(chosen[:_HISTORY_PAIRS]),
-        in1=train.in1.take(chosen[:_HISTORY_PAIRS]),
-        labels=train.labels[chosen[:_HISTORY_PAIRS]],
-    )
+    fewer = _taken(train, chosen[:_HISTORY_PAIRS])
     return best_loss(
         _with_histories(fewer, liked, int(width)),
         _with_histories(held_out, liked, int(width)),
@@ -137,14 +121,17 @@ def buckets(seed: int, width: str) -> float:
     )
 
 
-def _positives(pairs: Pairs) -> Pairs:
-    rows = np.flatnonzero(pairs.labels == 1)
+def _taken(pairs: Pairs, rows: Splits) -> Pairs:
     return dataclasses.replace(
         pairs,
         in0=pairs.in0.take(rows),
         in1=pairs.in1.take(rows),
         labels=pairs.labels[rows],
     )
+
+
+def _positives(pairs: Pairs) -> Pairs:
+    return _taken(pairs, np.flatnonzero(pairs.labels == 1))
 
 
 def _drawn(pairs: Pairs, generator: np.random.Generator) -> Pairs:
@@ -176,7 +163,8 @@ def hits(seed: int, negatives: str) -> float:
         _positives(_read("recommendation", part, **settings))
         for part in ("fit", "held_out")
     )
-    model, loop = _model(train.hyperparameters, seed)
+    model = compiled(train.hyperparameters, seed)
+    loop = loop_of(model)
     generator = np.random.default_rng(seed)
     for epoch in range(8):  # more of them overfit
         pairs = train if shared else _drawn(train, generator)

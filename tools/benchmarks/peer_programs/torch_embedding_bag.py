@@ -4,10 +4,10 @@ Runs in an environment that has torch and numpy; answers the seconds on stdout.
 """
 
 import sys
-import time
 
 import numpy as np
 import torch
+from steps import answer
 
 batches_file, vocab_size, dim, mlp_dim, optimizer = sys.argv[1:]
 torch.set_num_threads(2)
@@ -40,15 +40,14 @@ optimizers = {
     ],
 }[optimizer]
 loss_of = torch.nn.CrossEntropyLoss()
-done = 0
-for line in sys.stdin:
-    start = time.perf_counter()
-    for _ in range(int(line)):
-        in0, in1, labels = batches[done % len(batches)]
-        done += 1
-        for each in optimizers:
-            each.zero_grad(set_to_none=True)
-        loss_of(mlp(table(in0) * table(in1)), labels).backward()
-        for each in optimizers:
-            each.step()
-    print(time.perf_counter() - start, flush=True)
+
+
+def train(in0, in1, labels):
+    for each in optimizers:
+        each.zero_grad(set_to_none=True)
+    loss_of(mlp(table(in0) * table(in1)), labels).backward()
+    for each in optimizers:
+        each.step()
+
+
+answer(train, batches)
