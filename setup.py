@@ -34,6 +34,7 @@ setup(
         "msgspec>=0.19",
         "numpy>=2.0,<3",
         "orjson>=3.10",
+        "pyarrow>=17",
         "prometheus-client>=0.20",
         "rich>=13.8",
         "starlette>=0.40",
@@ -42,6 +43,7 @@ setup(
         "tensorflow-serving-api>=2.19,<2.22",
         "uvicorn>=0.30",
         "uvloop>=0.20; sys_platform != 'win32'",
+        "xxhash>=3.4",
         "zstandard>=0.23",
     ],
     extras_require={

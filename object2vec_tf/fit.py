@@ -31,6 +31,8 @@ def main() -> None:
         export_dir=fit_flags.EXPORT_DIR.value,
         overwrite=fit_flags.OVERWRITE.value,
         checkpoint_seconds=fit_flags.CHECKPOINT_SECONDS.value,
+        cache_dir=fit_flags.CACHE_DIR.value,
+        cache_limit=fit_flags.CACHE_LIMIT.value,
     )
 
 

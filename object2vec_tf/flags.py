@@ -61,6 +61,18 @@ CHECKPOINT_SECONDS = flags.DEFINE_integer(
     "than a tenth of the time; 0: at the ends of epochs alone",
     lower_bound=0,
 )
+CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    None,
+    "where what was read of the channels is kept between epochs and runs, which "
+    "several runs may share (default: model_dir/cache)",
+)
+CACHE_LIMIT = flags.DEFINE_float(
+    "cache_limit",
+    None,
+    "gigabytes (10**9 bytes) that --cache_dir may hold; channels not used for the "
+    "longest time give way (default: no limit)",
+)
 
 
 class _AsGiven(flags.ArgumentParser[str]):

@@ -53,7 +53,13 @@ def train(prefix: Path) -> None:
         hyperparameters = Hyperparameters.from_json(
             prefix / "input/config/hyperparameters.json"
         )
-        fit(hyperparameters, **channels, model_dir=prefix / "model")  # type: ignore[arg-type]
+        # SageMaker uploads all that is in the model's directory.
+        fit(
+            hyperparameters,
+            **channels,  # type: ignore[arg-type]
+            model_dir=prefix / "model",
+            cache_dir=prefix / "cache",
+        )
     except Interrupted:  # no failure: a job started again goes on
         raise
     except BaseException as error:

@@ -5,12 +5,33 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int32]
 Splits = npt.NDArray[np.int64]
+# Numbers of rows, or of tokens in a row, in an integer type that holds them.
+Counts = npt.NDArray[np.integer[Any]]
+
+
+class Column(Protocol):
+    """Rows of token ids, in memory or in a file."""
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+
+    @property
+    def lengths(self) -> Counts:
+        """The number of tokens in each row, ``[rows]``."""
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of all rows."""
+
+    def take(self, rows: Counts) -> RaggedColumn:
+        """Returns the given rows, in the given order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,15 +56,15 @@ class RaggedColumn:
         """The number of tokens in each row, ``[rows]``."""
         return np.diff(self.row_splits)
 
-    def take(self, rows: Splits) -> RaggedColumn:
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of all rows."""
+        return int(self.row_splits[-1] - self.row_splits[0])
+
+    def take(self, rows: Counts) -> RaggedColumn:
         """Returns the given rows, in the given order."""
         starts = self.row_splits[rows]
-        lengths = self.row_splits[rows + 1] - starts
-        splits = _splits(lengths)
-        if len(self.values) == len(self) and np.all(lengths == 1):
-            return RaggedColumn(self.values[starts], splits)
-        offsets = np.repeat(starts - splits[:-1], lengths)
-        return RaggedColumn(self.values[offsets + np.arange(splits[-1])], splits)
+        return gathered(self.values, starts, self.row_splits[rows + 1] - starts)
 
     def rows(self, start: int, stop: int) -> RaggedColumn:
         """Returns the rows from start up to stop, or up to the end."""
@@ -82,6 +103,17 @@ class RaggedColumn:
             np.concatenate(values or [np.zeros(0, np.int32)]),
             _splits(np.concatenate(lengths or [np.zeros(0, np.int64)])),
         )
+
+
+def gathered(
+    values: npt.NDArray[np.integer[Any]], starts: Splits, lengths: Splits
+) -> RaggedColumn:
+    """Returns rows that lie anywhere among the values, row i from ``starts[i]`` on."""
+    splits = _splits(lengths)
+    places = starts
+    if np.any(lengths != 1):
+        places = np.repeat(starts - splits[:-1], lengths) + np.arange(splits[-1])
+    return RaggedColumn(values[places].astype(np.int32, copy=False), splits)
 
 
 def _splits(lengths: Splits) -> Splits:

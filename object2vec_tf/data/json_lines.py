@@ -6,8 +6,10 @@ A block that `fast_lines` does not take as a whole is read again line by line.
 from __future__ import annotations
 
 import dataclasses
+import stat
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -98,10 +100,10 @@ def read_file(
 
     Raises:
         DataError: A line is not right and the budget is spent, or the file cannot be
-            read to its end.
+            read to its end, or is another one then.
     """
     line = 1
-    with open_file(path) as stream:
+    with open_file(path) as stream, unchanged(path):
         for number, block in enumerate(line_blocks(stream, path)):
             digest.update(block)
             text = block.removeprefix(BOM) if number == 0 else block
@@ -112,6 +114,49 @@ def read_file(
             if len(parsed.labels):
                 yield parsed
             line += block.count(b"\n")
+
+
+def digest_file(path: Path, digest: Digest) -> None:
+    """Feeds a digest with every byte of a file, unpacked, as `read_file` does.
+
+    Raises:
+        DataError: The file cannot be read to its end.
+    """
+    with open_file(path) as stream, unchanged(path):
+        for block in line_blocks(stream, path):
+            digest.update(block)
+
+
+@contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Tells at the end of the context of a regular file that changed meanwhile.
+
+    Raises:
+        DataError: It did, or it has gone.
+    """
+    before = signature(path)
+    yield
+    if before != signature(path):
+        raise DataError(
+            f"{path}: changed while it was read; start again when it is complete"
+        )
+
+
+def signature(path: Path) -> list[int] | None:
+    """Returns what changes with a regular file, by stat alone; None for a pipe.
+
+    Raises:
+        DataError: The file is not there.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DataError(
+            f"{path}: has gone while it was read: {error.strerror}; put it back"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""Labelled pairs in memory, and the tf.data pipeline that feeds them to a model."""
+"""Labelled pairs, and the tf.data pipeline that feeds them to a model."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,24 @@ import numpy as np
 import tensorflow as tf
 
 from object2vec_tf.arguments import as_hyperparameters, as_integer
-from object2vec_tf.data.batches import epoch_order, plan_batches
+from object2vec_tf.data.batches import Batches, count_batches, plan_batches
+from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
 from object2vec_tf.data.channels import Source, channel_files
-from object2vec_tf.data.columns import RaggedColumn
-from object2vec_tf.data.json_lines import BadLines, Block, Labels, read_file
-from object2vec_tf.errors import DataError
+from object2vec_tf.data.column_files import MappedLabels, concatenated
+from object2vec_tf.data.columns import Column
+from object2vec_tf.data.json_lines import (
+    BadLines,
+    Block,
+    Labels,
+    digest_file,
+    read_file,
+)
+from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 
-PREFETCHED_BATCHES = 64
+# Batches made ahead: as many as this, where so many bytes hold them.
+_PREFETCHED_BATCHES = 64
+_PREFETCHED_BYTES = 1 << 26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Report:
         empty: Rows without a token, by side.
         bad_lines: One message for each line left out.
         fingerprint: A digest of the channel's bytes.
+        cached: Whether an earlier run read them, and they came from the cache.
     """
 
     files: tuple[Path, ...]
@@ -40,23 +52,25 @@ class Report:
     empty: dict[str, int]
     bad_lines: tuple[str, ...]
     fingerprint: str
+    cached: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pairs:
-    """Labelled pairs of a channel.
+    """Labelled pairs of a channel, in memory or in the cache's files.
 
     Attributes:
         in0: Token ids of the first objects.
         in1: Token ids of the second objects.
-        labels: int64 class ids or float32 reals, ``[rows]``.
+        labels: int64 class ids or float32 reals, ``[rows]``; an array, or what
+            ``np.asarray`` makes one of.
         hyperparameters: Those the pairs were checked against.
         report: What was seen while reading.
     """
 
-    in0: RaggedColumn
-    in1: RaggedColumn
-    labels: Labels
+    in0: Column
+    in1: Column
+    labels: Labels | MappedLabels
     hyperparameters: Hyperparameters
     report: Report
 
@@ -65,7 +79,7 @@ class Pairs:
         return len(self.labels)
 
     @property
-    def columns(self) -> dict[str, RaggedColumn]:
+    def columns(self) -> dict[str, Column]:
         """The token ids by input name."""
         return {"in0": self.in0, "in1": self.in1}
 
@@ -111,29 +125,28 @@ class Pairs:
         seed = as_integer("seed", seed)
         epoch = None if epoch is None else as_integer("epoch", epoch)
         first = as_integer("first_batch", first_batch)
-        lengths = (self.in0.lengths, self.in1.lengths)
+        lengths = (self.in0.lengths, self.in1.lengths) if width else None
         passes = itertools.count() if epoch is None else itertools.repeat(epoch)
 
-        def plan(number: int) -> list[Any]:
-            if not shuffle:
-                return plan_batches(lengths, np.arange(len(self)), size, width)
-            order = epoch_order(len(self), seed, number)
-            return plan_batches(lengths, order, size, width, (seed, number))
+        def plan(number: int) -> Batches:
+            shuffled = (seed, number) if shuffle else None
+            return plan_batches(lengths, len(self), size, width, shuffled)
 
         def batches() -> Iterator[tuple[Any, ...]]:
-            for rows in plan(next(passes))[first:]:
+            batches = plan(next(passes))
+            for number in range(first, len(batches)):
+                rows = batches[number]
                 in0, in1 = self.in0.take(rows), self.in1.take(rows)
                 yield (
                     in0.values,
                     in0.row_splits,
                     in1.values,
                     in1.row_splits,
-                    self.labels[rows],
+                    self.labels.take(rows),
                 )
 
         # The number of batches is the same in every epoch.
-        whole = len(plan_batches(lengths, np.arange(len(self)), size, width))
-        cardinality = max(whole - first, 0)
+        cardinality = max(count_batches(lengths, len(self), size, width) - first, 0)
         types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
         return (
             tf.data.Dataset.from_generator(
@@ -142,8 +155,14 @@ class Pairs:
             )
             .map(_ragged)
             .apply(tf.data.experimental.assert_cardinality(cardinality))
-            .prefetch(PREFETCHED_BATCHES)
+            .prefetch(self._prefetched(size))
         )
+
+    def _prefetched(self, batch_size: int) -> int:
+        """Returns how many batches are made ahead."""
+        bytes_a_pair = 4 * (self.in0.tokens + self.in1.tokens) / len(self) + 24
+        fitting = int(_PREFETCHED_BYTES / (batch_size * bytes_a_pair))
+        return min(max(fitting, 2), _PREFETCHED_BATCHES)
 
 
 def _ragged(
@@ -166,6 +185,9 @@ def read_pairs(
     *,
     channel: str = "train",
     max_bad_lines: int = 0,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_limit: float | None = None,
+    after_block: Callable[[int], None] = lambda size: None,
 ) -> Pairs:
     """Reads a channel of JSON Lines, checks every line, and cuts long sequences.
 
@@ -176,42 +198,146 @@ def read_pairs(
             or a mapping of them.
         channel: The channel's name, for messages.
         max_bad_lines: Lines that may be wrong; they are left out and reported.
+        cache_dir: A directory where what is read is kept in files, from which batches
+            are then made; with the same content and settings it is not read again.
+            None keeps the pairs in memory.
+        cache_limit: Gigabytes (10**9 bytes) that the directory may hold.
+        after_block: Is told of the bytes of each block read, unpacked.
 
     Raises:
         DataError: A line is wrong: the message says file, line, field, position and
-            value. Or there are no pairs at all.
-        UserError: ``max_bad_lines`` is no number of lines.
+            value. Or there are no pairs at all, or a file changes while it is read.
+        UserError: ``max_bad_lines`` is no number of lines, or the cache cannot be
+            written.
     """
     hyperparameters = as_hyperparameters(hyperparameters)
-    bad_lines = BadLines(as_integer("max_bad_lines", max_bad_lines))
-    digest = hashlib.blake2b(digest_size=16)
+    max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
     files = channel_files(source, channel)
-    blocks: list[Block] = []
-    for path in files:
-        blocks += read_file(path, hyperparameters, bad_lines, digest)
-    if not blocks:
-        names = ", ".join(map(str, files[:3])) + (", ..." if files[3:] else "")
-        raise DataError(
-            f"{channel}: {names}: holds no pairs; expected lines such as "
-            '{"in0": [1], "in1": [2], "label": 1}'
-        )
-    truncated, empty, columns = {}, {}, {}
-    for side, max_len in (
-        ("in0", hyperparameters.enc0_max_seq_len),
-        ("in1", hyperparameters.enc1_max_seq_len),
-    ):
-        whole = RaggedColumn.concatenate([getattr(block, side) for block in blocks])
-        columns[side], truncated[side] = whole.truncate(max_len)
-        empty[side] = int(np.count_nonzero(whole.lengths == 0))
-    return Pairs(
-        **columns,
-        labels=np.concatenate([block.labels for block in blocks]),
-        hyperparameters=hyperparameters,
-        report=Report(
-            tuple(files),
-            truncated,
-            empty,
-            tuple(bad_lines.messages),
-            digest.hexdigest(),
-        ),
+    reading = _Reading(files, hyperparameters, max_bad_lines, after_block)
+    if cache_dir is None:
+        blocks = list(reading.blocks())
+        if not blocks:
+            raise _without_pairs(channel, files)
+        block = concatenated(blocks)
+        report = _report(files, reading.told())
+        return Pairs(block.in0, block.in1, block.labels, hyperparameters, report)
+    if cache_limit is not None and not cache_limit > 0:
+        raise UserError(f"cache_limit: {cache_limit}: expected a number above 0")
+    cache = ColumnCache(Path(cache_dir), cache_limit, hyperparameters)
+    sighting = Sighting.of(files)
+    kept, cached = _kept(cache, sighting, max_bad_lines, after_block), True
+    if kept is None:
+        kept, cached = cache.keep(reading.blocks(), reading.told), False
+    if kept is None:
+        raise _without_pairs(channel, files)
+    report = _report(files, kept.report, cached)
+    cache.remember(sighting, report.fingerprint)
+    return Pairs(*kept.columns, hyperparameters=hyperparameters, report=report)
+
+
+def _report(
+    files: Sequence[Path], told: Mapping[str, Any], cached: bool = False
+) -> Report:
+    return Report(
+        tuple(files),
+        told["truncated"],
+        told["empty"],
+        tuple(told["bad_lines"]),
+        told["fingerprint"],
+        cached,
+    )
+
+
+def _kept(
+    cache: ColumnCache,
+    sighting: Sighting,
+    max_bad_lines: int,
+    after_block: Callable[[int], None],
+) -> Kept | None:
+    """Returns what the cache holds of files, and tells of their bad lines as reading.
+
+    Files not seen before are hashed where something is kept that may be theirs: that
+    takes a tenth of the time that reading does.
+    """
+    kept = cache.seen(sighting)
+    if kept is None and sighting.name is not None and not cache.is_empty():
+        digest = _Digest(after_block)
+        for path in sighting.files:
+            digest_file(path, digest)
+        kept = cache.of_content(digest.value)
+    if kept is None or not kept.report["bad_lines"]:
+        return kept
+    files = [str(path) for path in sighting.files]
+    is_same = kept.report["files"] == files
+    return kept if is_same and len(kept.report["bad_lines"]) <= max_bad_lines else None
+
+
+class _Reading:
+    """One pass over a channel's files, and what is seen on the way."""
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        hyperparameters: Hyperparameters,
+        max_bad_lines: int,
+        after_block: Callable[[int], None],
+    ) -> None:
+        self._files = files
+        self._hyperparameters = hyperparameters
+        self._bad_lines = BadLines(max_bad_lines)
+        self._digest = _Digest(after_block)
+        self._truncated = {"in0": 0, "in1": 0}
+        self._empty = {"in0": 0, "in1": 0}
+
+    def blocks(self) -> Iterator[Block]:
+        """Yields the pairs, long sequences cut."""
+        limits = {
+            "in0": self._hyperparameters.enc0_max_seq_len,
+            "in1": self._hyperparameters.enc1_max_seq_len,
+        }
+        for path in self._files:
+            for block in read_file(
+                path, self._hyperparameters, self._bad_lines, self._digest
+            ):
+                columns = {}
+                for side, limit in limits.items():
+                    column, cut = getattr(block, side).truncate(limit)
+                    columns[side] = column
+                    self._truncated[side] += cut
+                    self._empty[side] += int(np.count_nonzero(column.lengths == 0))
+                yield Block(**columns, labels=block.labels)
+
+    def told(self) -> dict[str, Any]:
+        """Returns what was seen, when all is read."""
+        return {
+            "truncated": self._truncated,
+            "empty": self._empty,
+            "bad_lines": tuple(self._bad_lines.messages),
+            "fingerprint": self._digest.value,
+            "files": [str(path) for path in self._files],
+        }
+
+
+class _Digest:
+    """A digest of the bytes read, whose number it tells on."""
+
+    def __init__(self, after_block: Callable[[int], None]) -> None:
+        self._state = hashlib.blake2b(digest_size=16)
+        self._after_block = after_block
+
+    def update(self, data: bytes, /) -> None:
+        """Takes more bytes in."""
+        self._after_block(len(data))
+        self._state.update(data)
+
+    @property
+    def value(self) -> str:
+        return self._state.hexdigest()
+
+
+def _without_pairs(channel: str, files: Sequence[Path]) -> DataError:
+    names = ", ".join(map(str, files[:3])) + (", ..." if files[3:] else "")
+    return DataError(
+        f"{channel}: {names}: holds no pairs; expected lines such as "
+        '{"in0": [1], "in1": [2], "label": 1}'
     )

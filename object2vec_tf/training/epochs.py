@@ -19,7 +19,7 @@ from object2vec_tf.training.interruption import Interruption
 from object2vec_tf.training.loop import TrainingLoop, build_metrics
 from object2vec_tf.training.metric_lines import quality_lines
 from object2vec_tf.training.reporting import ProgressBar, Reporter
-from object2vec_tf.training.run_directory import Record, RunDirectory
+from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.whole_files import whole_file
 
@@ -199,8 +199,7 @@ class Training:
         """Returns what metrics.json holds of a run that was stopped on its way."""
         return {
             "epochs_run": len(self.history),
-            "stopped": "resumable",
-            "resumable": True,
+            **STOPPED,
             "rows": {name: len(pairs) for name, pairs in self.channels.items()},
             "seed": self.seed,
             "seconds": time.perf_counter() - self.start,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -12,11 +13,13 @@ from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 
@@ -58,11 +61,27 @@ class Reporter:
         """Writes a line, as it stands and however long it is."""
         self.console.print(text, soft_wrap=True)
 
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Callable[[int], None]]:
+        """Yields what is told of each block of bytes read; shows how many there are."""
+        columns = (
+            TextColumn("{task.description}"),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+        )
+        shown = self.console.is_terminal and not self.console.quiet
+        with Progress(
+            *columns, console=self.console, disable=not shown, transient=True
+        ) as bar:
+            task = bar.add_task(f"{name}: reading", total=None)
+            yield lambda size: bar.advance(task, size)
+
     def channel(self, name: str, pairs: Pairs) -> None:
         """Tells what was read, and what was cut, empty or left out."""
         report = pairs.report
         files = f"{len(report.files)} file" + "s" * (len(report.files) > 1)
-        self.say(f"{name}: {len(pairs):,} pairs from {files}")
+        cached = ", read before" if report.cached else ""
+        self.say(f"{name}: {len(pairs):,} pairs from {files}{cached}")
         for side in ("in0", "in1"):
             if report.truncated[side]:
                 limit = getattr(pairs.hyperparameters, f"enc{side[-1]}_max_seq_len")

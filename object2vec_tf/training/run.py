@@ -20,7 +20,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.training.epochs import Training
-from object2vec_tf.training.interruption import interruption_noted
+from object2vec_tf.training.interruption import Interruption, interruption_noted
 from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory, run_identity
 
@@ -58,6 +58,8 @@ def fit(
     export_dir: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     checkpoint_seconds: int = 60,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_limit: float | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: bool = True,
 ) -> Run:
@@ -81,6 +83,9 @@ def fit(
         overwrite: Start afresh where ``model_dir`` holds another run.
         checkpoint_seconds: From one checkpoint to the next within an epoch, unless
             that takes more than a tenth of the time; 0 saves at epochs' ends alone.
+        cache_dir: Where what was read of the channels is kept between epochs and
+            runs, which several runs may share; ``model_dir/cache`` by default.
+        cache_limit: Gigabytes (10**9 bytes) that it may hold.
         callbacks: Keras callbacks, told of epochs and (once for several steps) batches.
         verbose: Whether to show progress and results on stdout.
 
@@ -104,13 +109,22 @@ def fit(
     if auxiliary:
         channel_files(auxiliary, "auxiliary")
     reporter = Reporter(quiet=not verbose)
-    channels = _read_channels(
-        {"train": train, "validation": validation, "test": test},
-        hyperparameters,
-        max_bad_lines,
-        reporter,
-    )
     directory = RunDirectory(Path(model_dir))
+    directory.make()
+    with interruption_noted() as interruption:
+        try:
+            channels = _read_channels(
+                {"train": train, "validation": validation, "test": test},
+                hyperparameters,
+                reporter,
+                interruption,
+                max_bad_lines=max_bad_lines,
+                cache_dir=cache_dir or directory.cache,
+                cache_limit=cache_limit,
+            )
+        except Interrupted as error:
+            directory.write_unread(time.perf_counter() - start)
+            raise Interrupted(f"{directory.path}: {error}") from None
     destination = Path(export_dir) if export_dir else directory.export
     if export_dir or destination.exists():
         _check_writable(destination)
@@ -222,14 +236,29 @@ def _exporter() -> Callable[..., Path]:
 def _read_channels(
     sources: dict[str, Source | None],
     hyperparameters: Hyperparameters,
-    max_bad_lines: int,
     reporter: Reporter,
+    interruption: Interruption,
+    **settings: Any,
 ) -> dict[str, Pairs]:
     channels = {}
     for name, source in sources.items():
-        if source:
+        if not source:
+            continue
+        with reporter.reading(name) as told:
+
+            def after_block(size: int, told: Callable[[int], None] = told) -> None:
+                if interruption.asked:
+                    raise Interrupted(
+                        "stopped while data was read; the same command starts again"
+                    )
+                told(size)
+
             channels[name] = read_pairs(
-                source, hyperparameters, channel=name, max_bad_lines=max_bad_lines
+                source,
+                hyperparameters,
+                channel=name,
+                after_block=after_block,
+                **settings,
             )
-            reporter.channel(name, channels[name])
+        reporter.channel(name, channels[name])
     return channels

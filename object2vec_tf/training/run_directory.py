@@ -19,6 +19,8 @@ from object2vec_tf.whole_files import write_whole
 
 Record = dict[str, Any]
 
+# What metrics.json tells of a run that was told to stop, and can be gone on with.
+STOPPED = {"stopped": "resumable", "resumable": True}
 # What is shown of a complete run.
 _RESULTS = (
     "epochs_run",
@@ -77,6 +79,11 @@ class RunDirectory:
         return self.path / "export"
 
     @property
+    def cache(self) -> Path:
+        """Where what was read of the channels is kept by default."""
+        return self.path / "cache"
+
+    @property
     def _identity(self) -> Path:
         return self.checkpoints / "run.json"
 
@@ -106,17 +113,31 @@ class RunDirectory:
             write_whole(self._identity, json.dumps(identity, indent=2) + "\n")
             yield
 
+    def make(self) -> None:
+        """Makes the directory itself.
+
+        Raises:
+            RunDirectoryError: It cannot be made.
+        """
+        with self._told_if_unwritable():
+            self.path.mkdir(parents=True, exist_ok=True)
+
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _told_if_unwritable(self) -> Iterator[None]:
         try:
-            for needed in (self.checkpoints, self.tensorboard):
-                needed.mkdir(parents=True, exist_ok=True)
-            lock = (self.checkpoints / "lock").open("a")
+            yield
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.path}: model_dir cannot be written: {error.filename}: "
                 f"{error.strerror}; mend it, or give another --model_dir"
             ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._told_if_unwritable():
+            for needed in (self.checkpoints, self.tensorboard):
+                needed.mkdir(parents=True, exist_ok=True)
+            lock = (self.checkpoints / "lock").open("a")
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,7 +153,7 @@ class RunDirectory:
             found = [
                 entry.name
                 for entry in (self.model, self.metrics, self.history)
-                if entry.exists()
+                if entry.exists() and not self._is_left_by_reading(entry)
             ]
             return [f"{name}: of a run that is not known here" for name in found]
         held = _read_record(self._identity)
@@ -141,6 +162,19 @@ class RunDirectory:
             for name in sorted({*held, *identity})
             if held.get(name) != identity.get(name)
         ]
+
+    def _is_left_by_reading(self, entry: Path) -> bool:
+        """Whether a run left it that was told to stop before it had the directory."""
+        return entry == self.metrics and bool(_read_record(entry).get("resumable"))
+
+    def write_unread(self, seconds: float) -> None:
+        """Tells in metrics.json, where there is none, of a run stopped while reading.
+
+        The directory may be another run's: nothing else is looked at, or changed.
+        """
+        if not self.metrics.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_metrics({**STOPPED, "seconds": seconds})
 
     def _clear(self) -> None:
         for path in (self.metrics, self.model, self.history, self.hyperparameters):

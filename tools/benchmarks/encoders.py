@@ -142,9 +142,14 @@ def plain_keras(pairs: Pairs) -> Callable[[], object]:
         hidden = keras.layers.Dense(hyperparameters.mlp_dim, "relu")(hidden)
     model = keras.Model(sides, keras.layers.Dense(2, "softmax")(hidden))
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
-    arrays = [_padded(column, longest) for column in (pairs.in0, pairs.in1)]
+    rows = np.arange(len(pairs))
+    arrays = [_padded(column.take(rows), longest) for column in (pairs.in0, pairs.in1)]
     return lambda: model.fit(
-        arrays, pairs.labels, hyperparameters.mini_batch_size, epochs=1, verbose=0
+        arrays,
+        np.asarray(pairs.labels),
+        hyperparameters.mini_batch_size,
+        epochs=1,
+        verbose=0,
     )
 
 

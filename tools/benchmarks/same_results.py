@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.data.columns import RaggedColumn, Splits
+from object2vec_tf.data.columns import Ids, RaggedColumn, Splits
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from tools.benchmarks.training import compiled, loop_of
@@ -85,7 +85,7 @@ def _with_histories(pairs: Pairs, liked: dict[int, list[int]], width: int) -> Pa
         "enc0_layers": 4,
         "bucket_width": width,
     }
-    users, movies = pairs.in0.values, pairs.in1.values
+    users, movies = _ids(pairs)
     # Of any length, whoever the user is.
     lengths = np.random.default_rng(1).integers(1, _HISTORY + 1, len(pairs))
     rows = [
@@ -107,11 +107,9 @@ def buckets(seed: int, width: str) -> float:
     )
     chosen = np.random.default_rng(0).permutation(len(train))
     liked: dict[int, list[int]] = {}
-    for i in chosen:
-        if train.labels[i] >= 4:
-            liked.setdefault(int(train.in0.values[i]), []).append(
-                int(train.in1.values[i])
-            )
+    users, movies = _ids(train)
+    for i in chosen[train.labels.take(chosen) >= 4]:
+        liked.setdefault(int(users[i]), []).append(int(movies[i]))
     fewer = _taken(train, chosen[:_HISTORY_PAIRS])
     return best_loss(
         _with_histories(fewer, liked, int(width)),
@@ -121,17 +119,23 @@ def buckets(seed: int, width: str) -> float:
     )
 
 
+def _ids(pairs: Pairs) -> list[Ids]:
+    """Returns the ids of both sides of pairs that have one id a side."""
+    rows = np.arange(len(pairs))
+    return [pairs.in0.take(rows).values, pairs.in1.take(rows).values]
+
+
 def _taken(pairs: Pairs, rows: Splits) -> Pairs:
     return dataclasses.replace(
         pairs,
         in0=pairs.in0.take(rows),
         in1=pairs.in1.take(rows),
-        labels=pairs.labels[rows],
+        labels=pairs.labels.take(rows),
     )
 
 
 def _positives(pairs: Pairs) -> Pairs:
-    return _taken(pairs, np.flatnonzero(pairs.labels == 1))
+    return _taken(pairs, np.flatnonzero(np.asarray(pairs.labels) == 1))
 
 
 def _drawn(pairs: Pairs, generator: np.random.Generator) -> Pairs:
@@ -197,7 +201,7 @@ def _hits(model: Any, train: Pairs, held_out: Pairs) -> float:
 
 def _movies_of(pairs: Pairs) -> dict[int, list[int]]:
     movies: dict[int, list[int]] = {}
-    for user, movie in zip(pairs.in0.values, pairs.in1.values, strict=True):
+    for user, movie in zip(*_ids(pairs), strict=True):
         movies.setdefault(int(user), []).append(int(movie))
     return movies
 

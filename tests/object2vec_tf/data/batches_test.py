@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from object2vec_tf.data.batches import epoch_order, plan_batches
+from object2vec_tf.data.batches import count_batches, epoch_order, plan_batches
 
 # Row: 0  1  2  3  4  5  6  7
 IN0 = [1, 9, 2, 1, 9, 3, 2, 4]
@@ -11,15 +11,10 @@ IN1 = [5, 5, 5, 1, 5, 5, 6, 5]
 
 
 def plan(
-    order: list[int],
-    batch_size: int,
-    bucket_width: int,
-    shuffle_seed: tuple[int, int] | None = None,
+    batch_size: int, bucket_width: int, shuffled: tuple[int, int] | None = None
 ) -> list[list[int]]:
     lengths = (np.array(IN0), np.array(IN1))
-    batches = plan_batches(
-        lengths, np.array(order), batch_size, bucket_width, shuffle_seed
-    )
+    batches = plan_batches(lengths, len(IN0), batch_size, bucket_width, shuffled)
     return [batch.tolist() for batch in batches]
 
 
@@ -49,63 +44,73 @@ def test_every_row_can_go_anywhere():
     assert first == {0, 1, 2, 3, 4}
 
 
+def test_an_order_takes_four_bytes_a_row_and_is_that_of_wide_numbers():
+    order = epoch_order(100_000, 7, 3)
+    assert order.dtype == np.uint32
+    wide = np.random.Generator(np.random.Philox(np.random.SeedSequence([7, 3])))
+    assert np.array_equal(order, wide.permutation(100_000))
+
+
 def test_without_buckets_the_order_is_cut_as_it_stands():
-    batches = plan([7, 6, 5, 4, 3, 2, 1, 0], 3, 0)
-    assert batches == [[7, 6, 5], [4, 3, 2], [1, 0]]
+    assert plan(3, 0) == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    order = epoch_order(8, 5, 1).tolist()
+    assert plan(3, 0, (5, 1)) == [order[:3], order[3:6], order[6:]]
 
 
 def test_a_batch_size_that_divides_the_rows_leaves_no_small_batch():
-    assert plan([0, 1, 2, 3, 4, 5, 6, 7], 4, 0) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert plan(4, 0) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_buckets_part_rows_by_the_lengths_of_both_sides():
     # Width 3: lengths 0-2, 3-5, 6-8, 9-11 share a bucket. By (in0, in1) bucket:
     # (0, 0): row 3; (0, 1): 0, 2; (0, 2): 6; (1, 1): 5, 7; (3, 1): 1, 4.
-    order = [0, 1, 2, 3, 4, 5, 6, 7]
-    assert plan(order, 10, 3) == [[3], [0, 2], [6], [5, 7], [1, 4]]
-
-
-def test_within_a_bucket_the_epochs_order_stays():
-    order = [7, 6, 5, 4, 3, 2, 1, 0]
-    assert plan(order, 10, 3) == [[3], [2, 0], [6], [7, 5], [4, 1]]
+    assert plan(10, 3) == [[3], [0, 2], [6], [5, 7], [1, 4]]
 
 
 def test_a_full_bucket_is_cut_and_its_last_batch_kept():
     lengths = (np.array([1, 1, 1, 1, 1]), np.array([2, 2, 2, 2, 2]))
-    batches = plan_batches(lengths, np.arange(5), 2, 10)
+    batches = plan_batches(lengths, 5, 2, 10)
     assert [batch.tolist() for batch in batches] == [[0, 1], [2, 3], [4]]
 
 
 def test_width_1_puts_only_equal_lengths_together():
-    order = [0, 1, 2, 3, 4, 5, 6, 7]
-    assert plan(order, 10, 1) == [[3], [0], [2], [6], [5], [7], [1, 4]]
+    assert plan(10, 1) == [[3], [0], [2], [6], [5], [7], [1, 4]]
 
 
+@pytest.mark.parametrize("longest", [30, 100_000])
 @pytest.mark.parametrize("bucket_width", [0, 1, 2, 7, 100])
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_each_row_comes_once_and_widths_are_respected(
-    bucket_width: int, batch_size: int
+    bucket_width: int,
+    batch_size: int,
+    longest: int,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr("object2vec_tf.data.batches._SORTED_ROWS", 64)
     generator = np.random.default_rng(bucket_width * 100 + batch_size)
-    lengths = (generator.integers(0, 30, 200), generator.integers(0, 30, 200))
-    batches = plan_batches(
-        lengths, epoch_order(200, 1, 2), batch_size, bucket_width, (1, 2)
+    lengths = (
+        generator.integers(0, longest, 200),
+        generator.integers(0, longest, 200),
     )
+    batches = plan_batches(lengths, 200, batch_size, bucket_width, (1, 2))
     assert sorted(np.concatenate(batches).tolist()) == list(range(200))
-    for batch in batches:
-        assert 1 <= len(batch) <= batch_size
-        if bucket_width:
-            for side in lengths:
-                assert np.ptp(side[batch]) < bucket_width
+    assert len(batches) == count_batches(lengths, 200, batch_size, bucket_width)
+    # By plain Python: the rows of each bucket in the epoch's order, cut.
+    buckets: dict[tuple[int, ...], list[int]] = {}
+    for row in epoch_order(200, 1, 2).tolist():
+        held = tuple(int(side[row]) // bucket_width for side in lengths if bucket_width)
+        buckets.setdefault(held, []).append(row)
+    expected = [
+        rows[start : start + batch_size]
+        for rows in buckets.values()
+        for start in range(0, len(rows), batch_size)
+    ]
+    assert sorted(batch.tolist() for batch in batches) == sorted(expected)
 
 
 def test_bucketed_batches_are_shuffled_by_seed_and_epoch():
-    order = [0, 1, 2, 3, 4, 5, 6, 7]
-    unshuffled = plan(order, 1, 3)
-    shuffled = {
-        numbers: plan(order, 1, 3, numbers) for numbers in ((0, 0), (0, 1), (1, 0))
-    }
+    shuffled = {numbers: plan(1, 3, numbers) for numbers in ((0, 0), (0, 1), (1, 0))}
     for numbers, batches in shuffled.items():
-        assert sorted(batches) == sorted(unshuffled)
-        assert batches == plan(order, 1, 3, numbers)
-    assert len({str(batches) for batches in (unshuffled, *shuffled.values())}) == 4
+        assert sorted(batches) == [[row] for row in range(8)]
+        assert batches == plan(1, 3, numbers)
+    assert len({str(batches) for batches in (plan(1, 3), *shuffled.values())}) == 4
