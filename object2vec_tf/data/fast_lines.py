@@ -35,11 +35,15 @@ _INPUT_STARTS = _starts(*_INPUTS)
 _FIELD_STARTS = _starts(*_INPUTS, "label")
 
 
+# Token ids by field, and labels; None when in doubt.
+Parsed = tuple[dict[str, RaggedColumn], npt.NDArray[Any]] | None
+
+
 def read_columns(
     text: bytes,
     vocab_sizes: Mapping[str, int],
     label: Literal["integer", "number"] | None = None,
-) -> tuple[dict[str, RaggedColumn], npt.NDArray[Any]] | None:
+) -> Parsed:
     """Returns a block's token ids by field, and its labels; None when in doubt.
 
     Args:

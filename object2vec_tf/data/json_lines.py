@@ -6,21 +6,22 @@ A block that `fast_lines` does not take as a whole is read again line by line.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from object2vec_tf.data.block_reader import BlockReader
 from object2vec_tf.data.channels import open_file
 from object2vec_tf.data.columns import RaggedColumn
-from object2vec_tf.data.fast_lines import read_columns
 from object2vec_tf.data.line_errors import explain
 from object2vec_tf.errors import DataError
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -89,6 +90,7 @@ def read_file(
     hyperparameters: Hyperparameters,
     bad_lines: BadLines,
     digest: Digest,
+    reader: BlockReader,
 ) -> Iterator[Block]:
     """Yields the pairs of one file, block by block.
 
@@ -97,6 +99,7 @@ def read_file(
         hyperparameters: The model's vocabulary sizes, output layer and classes.
         bad_lines: The channel's budget of bad lines.
         digest: Is fed with every byte read, unpacked.
+        reader: What `block_reader` makes for such settings.
 
     Raises:
         DataError: A line is not right and the budget is spent, or the file cannot be
@@ -104,16 +107,32 @@ def read_file(
     """
     line = 1
     with open_file(path) as stream, unchanged(path):
-        for number, block in enumerate(line_blocks(stream, path)):
-            digest.update(block)
-            text = block.removeprefix(BOM) if number == 0 else block
-            parsed = _parse(text, hyperparameters)
-            if parsed is None:
+        first, second = itertools.tee(_digested(line_blocks(stream, path), digest))
+        for text, columns in zip(first, reader.read(second), strict=True):
+            parsed = columns and _checked(*columns, hyperparameters)
+            if not parsed:
                 where = _Place(path, line)
                 parsed = _parse_lines(text, where, hyperparameters, bad_lines)
             if len(parsed.labels):
                 yield parsed
-            line += block.count(b"\n")
+            line += text.count(b"\n")
+
+
+def block_reader(hyperparameters: Hyperparameters) -> BlockReader:
+    """Returns what reads blocks of a channel's lines; to be closed behind the last."""
+    softmax = hyperparameters.output_layer == "softmax"
+    vocab_sizes = {
+        "in0": hyperparameters.enc0_vocab_size,
+        "in1": hyperparameters.enc1_vocab_size,
+    }
+    return BlockReader(vocab_sizes, "integer" if softmax else "number")
+
+
+def _digested(blocks: Iterator[bytes], digest: Digest) -> Iterator[bytes]:
+    """Yields the blocks, without the mark that may stand before the first."""
+    for number, block in enumerate(blocks):
+        digest.update(block)
+        yield block.removeprefix(BOM) if number == 0 else block
 
 
 def digest_file(path: Path, digest: Digest) -> None:
@@ -191,18 +210,13 @@ def line_blocks(
             return
 
 
-def _parse(text: bytes, hyperparameters: Hyperparameters) -> Block | None:
-    """Returns the block's pairs, or None when a line may not be right."""
-    softmax = hyperparameters.output_layer == "softmax"
-    vocab_sizes = {
-        "in0": hyperparameters.enc0_vocab_size,
-        "in1": hyperparameters.enc1_vocab_size,
-    }
-    parsed = read_columns(text, vocab_sizes, "integer" if softmax else "number")
-    if parsed is None:
-        return None
-    columns, labels = parsed
-    if softmax:
+def _checked(
+    columns: dict[str, RaggedColumn],
+    labels: npt.NDArray[Any],
+    hyperparameters: Hyperparameters,
+) -> Block | None:
+    """Returns a block's pairs, or None when a label is out of its range."""
+    if hyperparameters.output_layer == "softmax":
         if len(labels) and not 0 <= labels.min() <= labels.max() < (
             hyperparameters.num_classes
         ):

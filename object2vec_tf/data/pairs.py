@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from object2vec_tf.data.json_lines import (
     BadLines,
     Block,
     Labels,
+    block_reader,
     digest_file,
     read_file,
 )
@@ -295,9 +297,16 @@ class _Reading:
             "in0": self._hyperparameters.enc0_max_seq_len,
             "in1": self._hyperparameters.enc1_max_seq_len,
         }
-        for path in self._files:
-            for block in read_file(
-                path, self._hyperparameters, self._bad_lines, self._digest
+        with closing(block_reader(self._hyperparameters)) as reader:
+            for block in itertools.chain.from_iterable(
+                read_file(
+                    path,
+                    self._hyperparameters,
+                    self._bad_lines,
+                    self._digest,
+                    reader,
+                )
+                for path in self._files
             ):
                 columns = {}
                 for side, limit in limits.items():

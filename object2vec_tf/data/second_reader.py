@@ -1,0 +1,28 @@
+"""The program of `block_reader`'s second process: reads blocks while any are sent."""
+
+import sys
+import types
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+
+def main(handle: int) -> None:
+    """Answers what comes over a socket until its other end is closed."""
+    # The package's own __init__ would import TensorFlow, which is not needed here.
+    package = types.ModuleType("object2vec_tf")
+    package.__path__ = [str(Path(__file__).parents[1])]
+    sys.modules["object2vec_tf"] = package
+    from object2vec_tf.data.fast_lines import read_columns
+
+    with Connection(handle) as connection:
+        connection.send("ready")
+        while True:
+            try:
+                block = connection.recv()
+            except EOFError:
+                return
+            connection.send(read_columns(*block))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
