@@ -37,7 +37,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.whole_files import sync, write_whole
 
 # Changes whenever what is kept, or the way it is read, changes.
-_FORMAT = 1
+_FORMAT = 2
 _COLUMNS, _REPORT, _SOURCE = "columns.arrow", "report.json", ".source"
 _UNFINISHED = ".new-"
 _CHUNK_BYTES = 1 << 20
@@ -262,7 +262,7 @@ class ColumnCache:
         shutil.rmtree(path)
         fingerprint = path.name.rpartition("-")[2]
         for source in self._directory.glob(f"*{_SOURCE}"):
-            if source.read_text(encoding="utf-8") == fingerprint:
+            if source.read_bytes() == fingerprint.encode():
                 source.unlink(missing_ok=True)
 
     def _make_room(self, needed: int, path: Path) -> None:

@@ -115,7 +115,7 @@ def read_file(
                 parsed = _parse_lines(text, where, hyperparameters, bad_lines)
             if len(parsed.labels):
                 yield parsed
-            line += text.count(b"\n")
+            line += int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
 
 
 def block_reader(hyperparameters: Hyperparameters) -> BlockReader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import xxhash
 
 from object2vec_tf.arguments import as_hyperparameters, as_integer
 from object2vec_tf.data.batches import Batches, count_batches, plan_batches
@@ -331,7 +331,7 @@ class _Digest:
     """A digest of the bytes read, whose number it tells on."""
 
     def __init__(self, after_block: Callable[[int], None]) -> None:
-        self._state = hashlib.blake2b(digest_size=16)
+        self._state = xxhash.xxh3_128()
         self._after_block = after_block
 
     def update(self, data: bytes, /) -> None:

@@ -138,6 +138,28 @@ def test_bad_data_exits_2_with_one_message_and_leaves_the_earlier_run_alone(
         assert files(tmp_path / "run") == before
 
 
+def test_runs_share_a_cache_and_its_limit_is_told(settings, ratings, tmp_path):
+    shared = f"--cache_dir={tmp_path}/shared"
+    outputs = []
+    for name in ("first", "second"):
+        line = command(settings | {"epochs": 1}, ratings, tmp_path / name, shared)
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        outputs.append(done.stdout)
+        assert not (tmp_path / name / "cache").exists()
+    assert "read before" not in outputs[0]
+    assert outputs[1].count("from 1 file, read before\n") == 3
+    done = subprocess.run(
+        command(settings, ratings, tmp_path / "third", "--cache_limit=0.000001"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}/third/cache: ")
+    assert "--cache_limit=1e-06" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 GOOD = '{"in0": [1], "in1": [2], "label": 3}\n'
 
 

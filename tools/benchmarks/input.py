@@ -3,13 +3,17 @@
     python -m tools.benchmarks.input
 
 First the whole way from text to ragged columns, beside json.loads and orjson line by
-line and TensorFlow's own string ops in tf.data; then batches in shuffled order; then
-the share of a training step that waits for its batch. Each round runs all in turn.
+line and TensorFlow's own string ops in tf.data, which read the first lines alone; then
+batches in shuffled order, from memory and from the cache's files; then the share of a
+training step that waits for its batch. Each round runs all in turn.
 """
 
 from __future__ import annotations
 
+import collections
+import itertools
 import json
+import shutil
 import statistics
 import tempfile
 import time
@@ -28,7 +32,7 @@ from tools.benchmarks import row_sparse
 from tools.benchmarks.row_sparse import ROUNDS
 from tools.benchmarks.training import compiled, loop_of
 
-LINES = flags.DEFINE_integer("lines", 200_000, "lines of each file", 1)
+LINES = flags.DEFINE_integer("lines", 1_000_000, "lines of each file", 1)
 
 _VOCABULARY = 50_000
 _KINDS = {"20+50 ids": (20, 50), "one id a side": (1, 1)}
@@ -66,15 +70,17 @@ def write(path: Path, lines: int, tokens: tuple[int, int], seed: int = 0) -> Non
                 file.write(line + b"\n")
 
 
-def _rows(path: Path, loads: Callable[[bytes], dict[str, list[int]]]) -> None:
+def _rows(
+    path: Path, lines: int, loads: Callable[[bytes], dict[str, list[int]]]
+) -> None:
     with path.open("rb") as file:
-        pairs = [loads(line) for line in file]
+        pairs = [loads(line) for line in itertools.islice(file, lines)]
     for side in ("in0", "in1"):
         RaggedColumn.from_rows([pair[side] for pair in pairs])
     np.array([pair["label"] for pair in pairs], np.int64)
 
 
-def _tensorflow(path: Path) -> None:
+def _tensorflow(path: Path, lines: int) -> None:
     import tensorflow as tf
 
     def ids(lines: tf.Tensor, field: str) -> tf.RaggedTensor:
@@ -84,7 +90,7 @@ def _tensorflow(path: Path) -> None:
     def parsed(lines: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         return ids(lines, "in0"), ids(lines, "in1")
 
-    dataset = tf.data.TextLineDataset(str(path)).batch(512)
+    dataset = tf.data.TextLineDataset(str(path)).take(lines).batch(512)
     for _ in dataset.map(parsed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(8):
         pass
 
@@ -102,45 +108,64 @@ def first_pass(directory: Path) -> None:
     for kind, tokens in _KINDS.items():
         path = directory / "pairs.jsonl"
         write(path, LINES.value, tokens)
-        settings = hyperparameters_of(tokens)
-        readers: dict[str, Callable[[], object]] = {
-            "object2vec_tf": lambda path=path, s=settings: read_pairs(path, s),  # type: ignore[misc]
-            "json.loads": lambda path=path: _rows(path, json.loads),  # type: ignore[misc]
-            "orjson.loads": lambda path=path: _rows(path, orjson.loads),  # type: ignore[misc]
-            "tf.strings in tf.data": lambda path=path: _tensorflow(path),  # type: ignore[misc]
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in readers}
+        readers = _readers(path, hyperparameters_of(tokens), directory / "cache")
+        rates: dict[str, list[float]] = {name: [] for name in readers}
         for _ in range(ROUNDS.value):
-            for name, reader in readers.items():
-                seconds[name].append(_timed(reader))
-        size = path.stat().st_size / 1e6
-        for name, taken in seconds.items():
+            for name, (lines, reader) in readers.items():
+                rates[name].append(lines / _timed(reader))
+                shutil.rmtree(directory / "cache", ignore_errors=True)
+        bytes_a_line = path.stat().st_size / LINES.value
+        for name, mine in rates.items():
             ratios = [
-                base / mine
-                for base, mine in zip(seconds["json.loads"], taken, strict=True)
+                rate / base
+                for rate, base in zip(mine, rates["json.loads"], strict=True)
             ]
-            median = statistics.median(taken)
+            median = statistics.median(mine)
             print(
-                f"| {kind} | {name} | {LINES.value / median / 1e3:,.0f} "
-                f"| {size / median:,.0f} | {statistics.median(ratios):.1f} "
+                f"| {kind} | {name} | {median / 1e3:,.0f} "
+                f"| {bytes_a_line * median / 1e6:,.0f} "
+                f"| {statistics.median(ratios):.1f} "
                 f"({min(ratios):.1f} to {max(ratios):.1f}) |",
                 flush=True,
             )
+
+
+def _readers(
+    path: Path, settings: Hyperparameters, cache: Path
+) -> dict[str, tuple[int, Callable[[], object]]]:
+    """Returns what reads a file by name, with the number of lines that it reads."""
+    lines = LINES.value
+    some, few = min(lines, 200_000), min(lines, 50_000)
+    return {
+        "object2vec_tf": (lines, lambda: read_pairs(path, settings)),
+        "object2vec_tf, into the cache": (
+            lines,
+            lambda: read_pairs(path, settings, cache_dir=cache),
+        ),
+        "json.loads": (some, lambda: _rows(path, some, json.loads)),
+        "orjson.loads": (some, lambda: _rows(path, some, orjson.loads)),
+        "tf.strings in tf.data": (few, lambda: _tensorflow(path, few)),
+    }
 
 
 def _batches(pairs: Pairs, size: int) -> Iterator[object]:
     return iter(pairs.dataset(size, shuffle=True, seed=1, epoch=0))
 
 
-def shuffled_batches(pairs: Pairs) -> None:
+def shuffled_batches(in_memory: Pairs, cached: Pairs) -> None:
     """Prints the rates at which batches come."""
-    print("\n| batch | thousand rows/s, shuffled, 20+50 ids |\n|---|---|")
+    print("\nThousand rows a second in shuffled order, 20+50 ids:\n")
+    print("| batch | from memory | from the cache |\n|---|---|---|")
     for size in _BATCHES:
-        rates = []
+        rates: dict[Pairs, list[float]] = {in_memory: [], cached: []}
         for _ in range(ROUNDS.value):
-            taken = _timed(lambda size=size: list(_batches(pairs, size)))  # type: ignore[misc]
-            rates.append(len(pairs) / taken)
-        print(f"| {size} | {statistics.median(rates) / 1e3:,.0f} |", flush=True)
+            for pairs, mine in rates.items():
+                rows = min(len(pairs), 2_000 * size)
+                batches = itertools.islice(_batches(pairs, size), rows // size)
+                taken = _timed(lambda batches=batches: collections.deque(batches, 0))  # type: ignore[misc]
+                mine.append(rows / taken)
+        medians = [f"{statistics.median(mine) / 1e3:,.0f}" for mine in rates.values()]
+        print(f"| {size} | {medians[0]} | {medians[1]} |", flush=True)
 
 
 def waiting(pairs: Pairs) -> None:
@@ -170,11 +195,12 @@ def main() -> None:
     """Runs the command."""
     with tempfile.TemporaryDirectory() as directory:
         first_pass(Path(directory))
-        path, tokens = Path(directory) / "pairs.jsonl", _KINDS["20+50 ids"]
-        write(path, LINES.value, tokens)
-        pairs = read_pairs(path, hyperparameters_of(tokens))
-        shuffled_batches(pairs)
-        waiting(pairs)
+        path, settings = Path(directory) / "pairs.jsonl", hyperparameters_of((20, 50))
+        write(path, LINES.value, (20, 50))
+        in_memory = read_pairs(path, settings)
+        cached = read_pairs(path, settings, cache_dir=Path(directory) / "cache")
+        shuffled_batches(in_memory, cached)
+        waiting(cached)
 
 
 if __name__ == "__main__":

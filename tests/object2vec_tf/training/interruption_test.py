@@ -4,7 +4,9 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 
 import keras
 import numpy as np
@@ -98,6 +100,34 @@ def test_a_second_sigterm_is_obeyed():
             assert obeyed
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_stopped_while_it_reads_starts_again(settings, ratings, tmp_path):
+    """The channel is a pipe, so that the signal comes while it is read, surely."""
+    pipe, run = tmp_path / "pipe.jsonl", tmp_path / "run"
+    os.mkfifo(pipe)
+    content = ratings["train"].read_bytes()
+    block = content * (20_000_000 // len(content))
+
+    def feed():
+        with pipe.open("wb", buffering=0) as file:
+            file.write(block)
+            os.kill(os.getpid(), signal.SIGTERM)
+            with suppress(BrokenPipeError):
+                file.write(block)
+
+    feeding = threading.Thread(target=feed)
+    feeding.start()
+    with pytest.raises(o2v.Interrupted, match="stopped while data was read"):
+        o2v.fit(settings, train=pipe, model_dir=run)
+    feeding.join()
+
+    told = json.loads((run / "metrics.json").read_text())
+    assert (told["stopped"], told["resumable"]) == ("resumable", True)
+    assert not list((run / "cache").glob("*"))
+    again = o2v.fit(settings, train=ratings["train"], model_dir=run)
+    assert again.metrics["stopped"] == "all epochs done"
+    assert json.loads((run / "metrics.json").read_text()) == again.metrics
 
 
 PAIRS = 40_000
