@@ -41,6 +41,7 @@ setup(
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.20,<2.22",
         "tensorflow-serving-api>=2.19,<2.22",
+        "tensorflow-text>=2.20,<2.22",
         "uvicorn>=0.30",
         "uvloop>=0.20; sys_platform != 'win32'",
         "xxhash>=3.4",
@@ -48,7 +49,6 @@ setup(
     ],
     extras_require={
         # One extra for each of the tasks that the base install does not serve.
-        "text": ["tensorflow-text>=2.20,<2.22"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "test": [
             "boto3>=1.34",
@@ -58,6 +58,7 @@ setup(
             "onnxruntime>=1.18",
             "pytest>=8.3",
             "ruff>=0.15",
+            "sentencepiece>=0.2",
         ],
     },
     classifiers=[
