@@ -164,6 +164,7 @@ class Tokenizer(tf.Module):
         return ids.with_values(known), count
 
     def _counted(self, pieces: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+        pieces = pieces.with_values(tf.cast(pieces.values, tf.int64))
         unknown = tf.cast(pieces.values == self.unknown_id, tf.int64)
         return pieces, tf.reduce_sum(pieces.with_values(unknown), axis=1)
 
