@@ -31,6 +31,8 @@ from object2vec_tf.errors import (
 )
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.text.auxiliary import read_tokenizers
+from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.training.run import Run, fit
 
 __all__ = [
@@ -42,9 +44,11 @@ __all__ = [
     "Pairs",
     "Run",
     "RunDirectoryError",
+    "Tokenizer",
     "UserError",
     "fit",
     "read_pairs",
+    "read_tokenizers",
 ]
 
 __version__ = "0.1.0"

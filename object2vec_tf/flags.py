@@ -14,6 +14,7 @@ from object2vec_tf.hyperparameters import (
     read_json,
     specifications,
 )
+from object2vec_tf.text.auxiliary import with_vocab_sizes
 
 TRAIN = flags.DEFINE_string(
     "train",
@@ -110,7 +111,7 @@ def hyperparameters_from_flags(
 
     Raises:
         HyperparameterError: Names every rule that is broken.
-        UserError: The --hyperparameters file cannot be read.
+        UserError: The --hyperparameters file or a vocabulary cannot be read.
     """
     path = values["hyperparameters"].value
     held = read_json(path) if path else {}
@@ -119,4 +120,5 @@ def hyperparameters_from_flags(
         for name in specifications()
         if values[name].value is not None
     }
-    return Hyperparameters.from_mapping({**held, **given})
+    auxiliary = values["auxiliary"].value
+    return Hyperparameters.from_mapping(with_vocab_sizes({**held, **given}, auxiliary))

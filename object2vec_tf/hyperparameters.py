@@ -29,6 +29,8 @@ from object2vec_tf.hyperparameter_kinds import (
 
 ENCODERS = ("hcnn", "bilstm", "pooled_embedding")
 OPERATORS = ("hadamard", "concat", "abs_diff")
+TOKENIZERS = ("none", "whitespace", "unicode_script", "wordpiece", "sentencepiece")
+UNICODE_NORMALIZATIONS = ("none", "NFC", "NFKC", "NFD", "NFKD")
 OPTIMIZERS = ("adadelta", "adagrad", "adam", "sgd", "rmsprop")
 AUTO_LAYERS: Mapping[str, int | str] = {
     "hcnn": 4,
@@ -172,6 +174,32 @@ class Hyperparameters:
     enc1_vocab_file: str = _field(
         FileName(), 'vocabulary {"word": id}, in the auxiliary channel', default=""
     )
+    enc0_tokenizer: str = _field(
+        Choice(TOKENIZERS),
+        "what makes tokens of text in in0; none: in0 holds ids",
+        default="none",
+    )
+    enc1_tokenizer: str = _field(
+        Choice(TOKENIZERS),
+        "what makes tokens of text in in1; none: in1 holds ids",
+        default="none",
+    )
+    enc0_lowercase: bool = _field(
+        Boolean(), "make all letters of text small ones", default=False
+    )
+    enc1_lowercase: bool = _field(
+        Boolean(), "make all letters of text small ones", default=False
+    )
+    enc0_unicode_normalization: str = _field(
+        Choice(UNICODE_NORMALIZATIONS),
+        "Unicode form that text is brought to",
+        default="none",
+    )
+    enc1_unicode_normalization: str = _field(
+        Choice(UNICODE_NORMALIZATIONS),
+        "Unicode form that text is brought to",
+        default="none",
+    )
     epochs: int = _field(
         Integer(1, 100), "passes over the training data", default=30, tunable=(4, 20)
     )
@@ -282,6 +310,20 @@ class Hyperparameters:
             return self.enc1_network
         return self.enc0_network
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The inputs that are read as text, of in0 and in1."""
+        return tuple(
+            f"in{i}" for i in (0, 1) if self.of_encoder(i, "tokenizer") != "none"
+        )
+
+    def freezes(self, encoder: int) -> bool:
+        """Whether an encoder's token vectors are pretrained ones, and stay so."""
+        return bool(
+            self.of_encoder(encoder, "pretrained_embedding_file")
+            and self.of_encoder(encoder, "freeze_pretrained_embedding")
+        )
+
     def of_encoder(self, encoder: int, name: str) -> Any:
         """Returns a value of encoder 0 or 1: ``of_encoder(1, "layers")``."""
         return getattr(self, f"enc{encoder}_{name}")
@@ -391,6 +433,7 @@ def _complete(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
                 )
         _settle_encoder(effective, given, 1, effective["enc1_network"])
     _check_enc_dim(effective, problems)
+    _check_texts(effective, problems)
     _check_tied(effective, problems)
     if effective["negative_sampling_rate"] and effective["mini_batch_size"] == 1:
         problems.append(
@@ -471,6 +514,23 @@ def _check_enc_dim(effective: Mapping[str, Any], problems: list[str]) -> None:
             )
 
 
+def _check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:
+    for encoder in (0, 1):
+        if effective[f"enc{encoder}_vocab_file"]:
+            continue
+        for name, needs_none in (
+            ("tokenizer", ("none", None)),
+            ("pretrained_embedding_file", ("", None)),
+        ):
+            value = effective[f"enc{encoder}_{name}"]
+            if value not in needs_none:
+                problems.append(
+                    f"enc{encoder}_vocab_file: required with enc{encoder}_{name}="
+                    f"{value}, since it tells which word has which id; name the "
+                    "vocabulary in the auxiliary channel"
+                )
+
+
 def _check_tied(effective: Mapping[str, Any], problems: list[str]) -> None:
     if not effective["tied_token_embedding_weight"]:
         return
@@ -481,4 +541,13 @@ def _check_tied(effective: Mapping[str, Any], problems: list[str]) -> None:
                 f"enc1_{name}: is {second} while enc0_{name} is {first}, and "
                 f"tied_token_embedding_weight=True needs them equal; make them equal "
                 f"or set tied_token_embedding_weight=False"
+            )
+    files = [effective[f"enc{i}_pretrained_embedding_file"] for i in (0, 1)]
+    for name in ("pretrained_embedding_file", "freeze_pretrained_embedding"):
+        first, second = effective[f"enc0_{name}"], effective[f"enc1_{name}"]
+        if first != second and any(files):
+            problems.append(
+                f"enc1_{name}: is {second!r} while enc0_{name} is {first!r}, and "
+                "tied_token_embedding_weight=True has one table for both; make them "
+                "equal"
             )

@@ -20,7 +20,7 @@ from absl import flags
 from export.server import local_backend, serve
 from object2vec_tf import command
 from object2vec_tf.errors import Interrupted, UserError
-from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters import read_json
 from object2vec_tf.training.run import fit
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "the container's root")
@@ -50,9 +50,7 @@ def train(prefix: Path) -> None:
         channels = {name: data / name for name in _CHANNELS if (data / name).exists()}
         if "train" not in channels:
             raise UserError(f"{data / 'train'}: no such channel; give the job one")
-        hyperparameters = Hyperparameters.from_json(
-            prefix / "input/config/hyperparameters.json"
-        )
+        hyperparameters = read_json(prefix / "input/config/hyperparameters.json")
         # SageMaker uploads all that is in the model's directory.
         fit(
             hyperparameters,

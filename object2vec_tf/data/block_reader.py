@@ -12,11 +12,12 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Literal
 
+from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.fast_lines import Parsed, read_columns
 
 # So many bytes are read before a second process is started: it takes a second to.
@@ -42,6 +43,9 @@ class BlockReader:
         label: What the label is.
         processes: How many may read at a time, 1 or 2; by default as many as there are
             cores.
+
+    Attributes:
+        unknown: Nothing: ids are in the vocabulary or wrong.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class BlockReader:
     ) -> None:
         self._format = (dict(vocab_sizes), label)
         self._alone = (processes or len(os.sched_getaffinity(0))) == 1
+        self.unknown: dict[str, int] = {}
         self._bytes = 0
         self._second: _SecondReader | None = None
 
@@ -86,6 +91,10 @@ class BlockReader:
             self._second.wait()
         if not (self._second or self._alone) and self._bytes >= _MUCH:
             self._second = _SecondReader(self._format)
+
+    def column(self, name: str, rows: Sequence[Any]) -> RaggedColumn:
+        """Returns rows of ids as a column."""
+        return RaggedColumn.from_rows(rows)
 
     def close(self) -> None:
         """Ends the second process."""

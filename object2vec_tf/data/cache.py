@@ -106,15 +106,20 @@ class ColumnCache:
         limit: Gigabytes (10**9 bytes) that it may hold: channels that no run uses give
             way, those not used for the longest time first. None: as many as come.
         hyperparameters: The settings that channels are read with.
+        vocabularies: Digests of the vocabularies that text is read with.
     """
 
     def __init__(
-        self, directory: Path, limit: float | None, hyperparameters: Hyperparameters
+        self,
+        directory: Path,
+        limit: float | None,
+        hyperparameters: Hyperparameters,
+        vocabularies: Sequence[str] = (),
     ) -> None:
         self._directory = directory
         self._limit = None if limit is None else int(limit * GIGABYTE)
         self._hyperparameters = hyperparameters
-        self._settings = _settings(hyperparameters)
+        self._settings = _settings(hyperparameters, vocabularies)
 
     def seen(self, sighting: Sighting) -> Kept | None:
         """Returns what is kept of files that have not changed since they were read."""
@@ -302,7 +307,7 @@ class ColumnCache:
             ) from error
 
 
-def _settings(hyperparameters: Hyperparameters) -> str:
+def _settings(hyperparameters: Hyperparameters, vocabularies: Sequence[str]) -> str:
     """Returns a name of the settings that decide what is read."""
     names = [
         *("enc0_vocab_size", "enc1_vocab_size"),
@@ -311,7 +316,11 @@ def _settings(hyperparameters: Hyperparameters) -> str:
     ]
     if hyperparameters.output_layer == "softmax":
         names.append("num_classes")
-    return _digest([_FORMAT, *(getattr(hyperparameters, name) for name in names)])
+    for side in hyperparameters.texts:
+        of_text = ("tokenizer", "lowercase", "unicode_normalization")
+        names += [f"enc{side[-1]}_{name}" for name in of_text]
+    values = [getattr(hyperparameters, name) for name in names]
+    return _digest([_FORMAT, *values, *vocabularies])
 
 
 def _digest(value: Any) -> str:

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -22,9 +22,12 @@ import zstandard
 from object2vec_tf.data.block_reader import BlockReader
 from object2vec_tf.data.channels import open_file
 from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.data.fast_lines import Parsed
 from object2vec_tf.data.line_errors import explain
-from object2vec_tf.errors import DataError
+from object2vec_tf.data.text_reader import TextReader
+from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.text.auxiliary import Tokenizers
 
 BLOCK_BYTES = 16 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
@@ -38,6 +41,25 @@ class Digest(Protocol):
 
     def update(self, data: bytes, /) -> None:
         """Takes more bytes in."""
+
+
+class LineReader(Protocol):
+    """Reads blocks of lines.
+
+    Attributes:
+        unknown: Tokens that a vocabulary lacks, by side that is text.
+    """
+
+    unknown: dict[str, int]
+
+    def read(self, blocks: Iterable[bytes]) -> Iterator[Parsed]:
+        """Yields what each block holds, in order; None when a line may be wrong."""
+
+    def column(self, name: str, rows: Sequence[Any]) -> RaggedColumn:
+        """Returns the token ids of one side's rows, which are right."""
+
+    def close(self) -> None:
+        """Lets go of what it holds."""
 
 
 @dataclasses.dataclass
@@ -90,7 +112,7 @@ def read_file(
     hyperparameters: Hyperparameters,
     bad_lines: BadLines,
     digest: Digest,
-    reader: BlockReader,
+    reader: LineReader,
 ) -> Iterator[Block]:
     """Yields the pairs of one file, block by block.
 
@@ -99,7 +121,7 @@ def read_file(
         hyperparameters: The model's vocabulary sizes, output layer and classes.
         bad_lines: The channel's budget of bad lines.
         digest: Is fed with every byte read, unpacked.
-        reader: What `block_reader` makes for such settings.
+        reader: What `line_reader` makes for such settings.
 
     Raises:
         DataError: A line is not right and the budget is spent, or the file cannot be
@@ -112,14 +134,28 @@ def read_file(
             parsed = columns and _checked(*columns, hyperparameters)
             if not parsed:
                 where = _Place(path, line)
-                parsed = _parse_lines(text, where, hyperparameters, bad_lines)
+                parsed = _parse_lines(text, where, hyperparameters, bad_lines, reader)
             if len(parsed.labels):
                 yield parsed
             line += int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
 
 
-def block_reader(hyperparameters: Hyperparameters) -> BlockReader:
-    """Returns what reads blocks of a channel's lines; to be closed behind the last."""
+def line_reader(
+    hyperparameters: Hyperparameters, tokenizers: Tokenizers = (None, None)
+) -> LineReader:
+    """Returns what reads blocks of a channel's lines; to be closed behind the last.
+
+    Raises:
+        UserError: A side is text and there is no tokenizer for it.
+    """
+    for i, tokenizer in enumerate(tokenizers):
+        if f"in{i}" in hyperparameters.texts and tokenizer is None:
+            raise UserError(
+                f"enc{i}_tokenizer: in{i} is read as text, which takes a tokenizer; "
+                "give tokenizers=read_tokenizers(hyperparameters, auxiliary)"
+            )
+    if hyperparameters.texts:
+        return TextReader(hyperparameters, tokenizers)
     softmax = hyperparameters.output_layer == "softmax"
     vocab_sizes = {
         "in0": hyperparameters.enc0_vocab_size,
@@ -234,6 +270,7 @@ def _parse_lines(
     where: _Place,
     hyperparameters: Hyperparameters,
     bad_lines: BadLines,
+    reader: LineReader,
 ) -> Block:
     """Returns the good lines of a block that has bad ones, and tells of those."""
     good = []
@@ -248,7 +285,7 @@ def _parse_lines(
     labels = [pair["label"] for pair in good]
     softmax = hyperparameters.output_layer == "softmax"
     return Block(
-        RaggedColumn.from_rows([pair["in0"] for pair in good]),
-        RaggedColumn.from_rows([pair["in1"] for pair in good]),
+        reader.column("in0", [pair["in0"] for pair in good]),
+        reader.column("in1", [pair["in1"] for pair in good]),
         np.array(labels, np.int64) if softmax else np.array(labels, np.float32),
     )

@@ -54,9 +54,35 @@ def _problem(line: bytes, hyperparameters: Hyperparameters) -> str | None:
 def _pair_problem(pair: dict[str, Any], hyperparameters: Hyperparameters) -> str | None:
     return (
         _label_problem(pair, hyperparameters)
-        or _ids_problem(pair, "in0", "enc0_vocab_size", hyperparameters.enc0_vocab_size)
-        or _ids_problem(pair, "in1", "enc1_vocab_size", hyperparameters.enc1_vocab_size)
+        or _side_problem(pair, 0, hyperparameters)
+        or _side_problem(pair, 1, hyperparameters)
     )
+
+
+def _side_problem(
+    pair: dict[str, Any], encoder: int, hyperparameters: Hyperparameters
+) -> str | None:
+    field = f"in{encoder}"
+    if field in hyperparameters.texts:
+        return _text_problem(pair, field, f"enc{encoder}_tokenizer")
+    limit = f"enc{encoder}_vocab_size"
+    return _ids_problem(pair, field, limit, getattr(hyperparameters, limit))
+
+
+def _text_problem(pair: dict[str, Any], field: str, setting: str) -> str | None:
+    expected = "text: a string, or a list of strings"
+    if field not in pair:
+        return f"field {field} is missing; give {expected} (it may be empty)"
+    value = pair[field]
+    for_ids = f"; leave {setting} out if {field} holds token ids"
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            if not isinstance(item, str):
+                place = f"{field}[{position}] is {_shown(item)}"
+                return f"{place}, expected a string{for_ids}"
+    elif not isinstance(value, str):
+        return f"{field} is {_shown(value)}, expected {expected}{for_ids}"
+    return None
 
 
 def _lenient_problem(line: bytes, hyperparameters: Hyperparameters) -> str | None:
@@ -116,6 +142,13 @@ def _ids_problem(pair: dict[str, Any], field: str, limit: str, size: int) -> str
     if field not in pair:
         return f"field {field} is missing; give a list of token ids (it may be empty)"
     ids = pair[field]
+    first = ids[0] if isinstance(ids, list) and ids else ids
+    if isinstance(first, str):
+        place = f"{field}[0]" if isinstance(ids, list) else field
+        return (
+            f"{place} is {_shown(first)}, expected integer token ids; give "
+            f"enc{field[-1]}_tokenizer and enc{field[-1]}_vocab_file to read text"
+        )
     if not isinstance(ids, list):
         return f"{field} is {_shown(ids)}, expected a list of integer token ids"
     for position, token in enumerate(ids):

@@ -24,12 +24,13 @@ from object2vec_tf.data.json_lines import (
     BadLines,
     Block,
     Labels,
-    block_reader,
     digest_file,
+    line_reader,
     read_file,
 )
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.text.auxiliary import Tokenizers
 
 # Batches made ahead: as many as this, where so many bytes hold them.
 _PREFETCHED_BATCHES = 64
@@ -45,6 +46,7 @@ class Report:
         truncated: Rows cut at ``encX_max_seq_len``, by side.
         empty: Rows without a token, by side.
         bad_lines: One message for each line left out.
+        unknown: Tokens that the vocabulary lacks, by side that is text.
         fingerprint: A digest of the channel's bytes.
         cached: Whether an earlier run read them, and they came from the cache.
     """
@@ -53,6 +55,7 @@ class Report:
     truncated: dict[str, int]
     empty: dict[str, int]
     bad_lines: tuple[str, ...]
+    unknown: dict[str, int]
     fingerprint: str
     cached: bool = False
 
@@ -186,6 +189,7 @@ def read_pairs(
     hyperparameters: Hyperparameters | Mapping[str, Any],
     *,
     channel: str = "train",
+    tokenizers: Tokenizers = (None, None),
     max_bad_lines: int = 0,
     cache_dir: str | os.PathLike[str] | None = None,
     cache_limit: float | None = None,
@@ -199,6 +203,8 @@ def read_pairs(
         hyperparameters: The model's vocabulary sizes, lengths, output layer, classes;
             or a mapping of them.
         channel: The channel's name, for messages.
+        tokenizers: What makes token ids of in0 and in1 where they are text;
+            `read_tokenizers` returns them.
         max_bad_lines: Lines that may be wrong; they are left out and reported.
         cache_dir: A directory where what is read is kept in files, from which batches
             are then made; with the same content and settings it is not read again.
@@ -215,7 +221,7 @@ def read_pairs(
     hyperparameters = as_hyperparameters(hyperparameters)
     max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
     files = channel_files(source, channel)
-    reading = _Reading(files, hyperparameters, max_bad_lines, after_block)
+    reading = _Reading(files, hyperparameters, tokenizers, max_bad_lines, after_block)
     if cache_dir is None:
         blocks = list(reading.blocks())
         if not blocks:
@@ -225,7 +231,8 @@ def read_pairs(
         return Pairs(block.in0, block.in1, block.labels, hyperparameters, report)
     if cache_limit is not None and not cache_limit > 0:
         raise UserError(f"cache_limit: {cache_limit}: expected a number above 0")
-    cache = ColumnCache(Path(cache_dir), cache_limit, hyperparameters)
+    vocabularies = [held.fingerprint for held in tokenizers if held]
+    cache = ColumnCache(Path(cache_dir), cache_limit, hyperparameters, vocabularies)
     sighting = Sighting.of(files)
     kept, cached = _kept(cache, sighting, max_bad_lines, after_block), True
     if kept is None:
@@ -245,6 +252,7 @@ def _report(
         told["truncated"],
         told["empty"],
         tuple(told["bad_lines"]),
+        told["unknown"],
         told["fingerprint"],
         cached,
     )
@@ -281,10 +289,12 @@ class _Reading:
         self,
         files: Sequence[Path],
         hyperparameters: Hyperparameters,
+        tokenizers: Tokenizers,
         max_bad_lines: int,
         after_block: Callable[[int], None],
     ) -> None:
         self._files = files
+        self._reader = line_reader(hyperparameters, tokenizers)
         self._hyperparameters = hyperparameters
         self._bad_lines = BadLines(max_bad_lines)
         self._digest = _Digest(after_block)
@@ -297,7 +307,7 @@ class _Reading:
             "in0": self._hyperparameters.enc0_max_seq_len,
             "in1": self._hyperparameters.enc1_max_seq_len,
         }
-        with closing(block_reader(self._hyperparameters)) as reader:
+        with closing(self._reader) as reader:
             for block in itertools.chain.from_iterable(
                 read_file(
                     path,
@@ -322,6 +332,7 @@ class _Reading:
             "truncated": self._truncated,
             "empty": self._empty,
             "bad_lines": tuple(self._bad_lines.messages),
+            "unknown": self._reader.unknown,
             "fingerprint": self._digest.value,
             "files": [str(path) for path in self._files],
         }

@@ -42,6 +42,7 @@ def token_embedding(
         hyperparameters.of_encoder(encoder, "token_embedding_dim"),
         scale=_POOLED_SCALE if pooled else 1.0,
         seed=seed,
+        trainable=not hyperparameters.freezes(encoder),
         name="token_embedding" if tied else f"token_embedding{encoder}",
     )
 

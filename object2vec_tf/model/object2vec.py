@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,10 +19,15 @@ from object2vec_tf.model.networks import (
     layer_seeds,
     token_embedding,
 )
-from object2vec_tf.model.token_embedding import as_ragged, stacked
+from object2vec_tf.model.token_embedding import TokenEmbedding, as_ragged, stacked
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.gradients import decayed, summed
 from object2vec_tf.registration import PACKAGE
+from object2vec_tf.text.auxiliary import Tokenizers, make_tokenizer, shared
+from object2vec_tf.text.tokenizer import Tokenizer
+
+# Where a saved model keeps the vocabulary of in0 and of in1.
+_VOCABULARY = "vocabulary{}"
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -35,12 +41,15 @@ class Object2Vec(keras.Model):
     Args:
         hyperparameters: The settings, or a mapping of them.
         seed: Fixes initial weights, dropout and negatives.
+        tokenizers: What makes token ids of in0 and of in1 where they are text; they are
+            saved with the model, and go into what is exported.
 
     Attributes:
         enc0: Functional model from ids ``[batch, (time)]`` to embeddings
             ``[batch, enc_dim]``.
         enc1: The same for in1.
         comparator: Functional model from two embeddings to scores.
+        tokenizers: As given; None for a side of ids.
     """
 
     def __init__(
@@ -48,12 +57,14 @@ class Object2Vec(keras.Model):
         hyperparameters: Hyperparameters | Mapping[str, Any],
         *,
         seed: int = 0,
+        tokenizers: Tokenizers = (None, None),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         hyperparameters = as_hyperparameters(hyperparameters)
         self.hyperparameters = hyperparameters
         self.seed = seed
+        self.tokenizers = tokenizers
         seeds = layer_seeds(seed)
         tokens = [
             token_embedding(hyperparameters, encoder, next(seeds)) for encoder in (0, 1)
@@ -109,6 +120,34 @@ class Object2Vec(keras.Model):
             return encode(ids, training=training)
         rows, places = distinct_rows(as_ragged(ids))
         return tf.gather(encode(rows, training=training), places)
+
+    def set_token_vectors(self, encoder: int, vectors: Any) -> None:
+        """Gives an encoder's tokens their vectors, such as pretrained ones.
+
+        Args:
+            encoder: 0 or 1; the same where the table is tied.
+            vectors: float ``[vocab_size, token_embedding_dim]``.
+        """
+        network = (self.enc0, self.enc1)[encoder]
+        layers = [each for each in network.layers if isinstance(each, TokenEmbedding)]
+        layers[0].embeddings.assign(vectors)
+
+    def save_assets(self, path: str) -> None:
+        """Writes the vocabularies beside the weights, when Keras saves the model."""
+        for i, tokenizer in enumerate(self.tokenizers):
+            if tokenizer is not None:
+                (Path(path) / _VOCABULARY.format(i)).write_bytes(tokenizer.data)
+
+    def load_assets(self, path: str) -> None:
+        """Reads the vocabularies again, when Keras loads the model."""
+        held: list[Tokenizer | None] = [None, None]
+        for i in (0, 1) if path else ():
+            file = Path(path) / _VOCABULARY.format(i)
+            if file.exists():
+                held[i] = make_tokenizer(
+                    self.hyperparameters, i, file.read_bytes(), file.name
+                )
+        self.tokenizers = shared(held[0], held[1])
 
     @property
     def _encoders_are_one(self) -> bool:

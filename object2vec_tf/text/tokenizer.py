@@ -193,7 +193,7 @@ class Tokenizer(tf.Module):
     def _sentencepiece(self) -> Any:
         try:
             pieces = load_text_ops().SentencepieceTokenizer(
-                self.data, out_type=tf.int64
+                self.data, out_type=tf.int32
             )
             pieces.vocab_size()
         except (tf.errors.OpError, TypeError, ValueError) as error:

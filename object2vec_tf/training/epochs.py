@@ -21,6 +21,7 @@ from object2vec_tf.training.metric_lines import quality_lines
 from object2vec_tf.training.reporting import ProgressBar, Reporter
 from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.training.tensorboard import TensorBoardLogs
+from object2vec_tf.training.words import Words
 from object2vec_tf.whole_files import whole_file
 
 # Evaluation has no gradient to keep, so its batches can be larger than training's.
@@ -33,6 +34,7 @@ class Training:
     Args:
         hyperparameters: The settings.
         channels: The pairs of train and, where given, validation and test.
+        words: Tokenizers and pretrained vectors.
         directory: Where the run leaves its files.
         seed: Decides initial weights, shuffles and negatives.
         reporter: Is told of each epoch.
@@ -45,6 +47,7 @@ class Training:
         self,
         hyperparameters: Hyperparameters,
         channels: dict[str, Pairs],
+        words: Words,
         directory: RunDirectory,
         seed: int,
         reporter: Reporter,
@@ -54,6 +57,7 @@ class Training:
     ) -> None:
         self.hyperparameters = hyperparameters
         self.channels = channels
+        self.words = words
         self.directory = directory
         self.seed = seed
         self.reporter = reporter
@@ -64,7 +68,9 @@ class Training:
         self.seconds = 0.0
         # Of the epoch that a checkpoint was taken in: batches done, and their seconds.
         self.batches, self.epoch_seconds = 0, 0.0
-        self.model = Object2Vec(hyperparameters, seed=seed)
+        self.model = Object2Vec(hyperparameters, seed=seed, tokenizers=words.tokenizers)
+        for encoder, vectors in words.vectors.items():
+            self.model.set_token_vectors(encoder, vectors.rows)
         if hyperparameters.output_layer == "mean_squared_error":
             self.model.set_output_bias(float(channels["train"].labels.mean()))
         self.model.compile()
@@ -227,12 +233,27 @@ class Training:
             "truncated": {name: report.truncated for name, report in reports.items()},
             "empty": {name: report.empty for name, report in reports.items()},
             "bad_lines": {name: len(r.bad_lines) for name, r in reports.items()},
+            **self._of_words(),
             "seed": self.seed,
             "seconds": time.perf_counter() - self.start,
             "records_per_second": trained / self.seconds,
         }
         self.logs.results(metrics)
         return metrics
+
+    def _of_words(self) -> dict[str, Any]:
+        """Returns what metrics.json holds of words, where there are any."""
+        told: dict[str, Any] = {}
+        if self.hyperparameters.texts:
+            told["unknown"] = {
+                name: pairs.report.unknown for name, pairs in self.channels.items()
+            }
+        if self.words.vectors:
+            told["pretrained"] = {
+                f"enc{encoder}": {"found": held.found, "words": held.words}
+                for encoder, held in self.words.vectors.items()
+            }
+        return told
 
 
 def _flat(record: Record) -> dict[str, float]:

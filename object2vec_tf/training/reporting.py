@@ -29,6 +29,7 @@ from object2vec_tf.training.metric_lines import (
     quality_lines,
     throughput_line,
 )
+from object2vec_tf.training.words import Words
 
 CHANNELS = ("train", "validation", "test")
 Metrics = Mapping[str, float]
@@ -60,6 +61,15 @@ class Reporter:
     def say(self, text: str) -> None:
         """Writes a line, as it stands and however long it is."""
         self.console.print(text, soft_wrap=True)
+
+    def words(self, words: Words) -> None:
+        """Tells how many words have pretrained vectors."""
+        for encoder, held in words.vectors.items():
+            self.say(
+                f"enc{encoder}: {held.found:,} of {held.words:,} words have a "
+                f"pretrained vector ({held.found / held.words:.1%}); the others are "
+                "drawn like them"
+            )
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Callable[[int], None]]:
@@ -93,6 +103,9 @@ class Reporter:
                 self.say(
                     f"{name}: {report.empty[side]:,} empty {side} (encoded as zeros)"
                 )
+        for side, count in report.unknown.items():
+            if count:
+                self.say(f"{name}: {count:,} unknown tokens in {side}")
         if report.bad_lines:
             self.say(f"{name}: {len(report.bad_lines):,} bad lines left out:")
             for message in report.bad_lines:

@@ -19,10 +19,12 @@ from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.text.auxiliary import with_vocab_sizes
 from object2vec_tf.training.epochs import Training
 from object2vec_tf.training.interruption import Interruption, interruption_noted
 from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory, run_identity
+from object2vec_tf.training.words import read_words
 
 # A training step of more pairs than this, negatives included, is a slip of the pen.
 MOST_PAIRS_A_STEP = 1_000_000
@@ -70,7 +72,8 @@ def fit(
     where ``export_dir`` is given.
 
     Args:
-        hyperparameters: The settings, or a mapping of them.
+        hyperparameters: The settings, or a mapping of them, in which
+            ``encX_vocab_size`` may be left out where ``encX_vocab_file`` tells it.
         train: The training channel: files, directories or globs of JSON Lines.
         model_dir: The run directory.
         validation: The channel that early stopping and the best epoch go by; without
@@ -95,20 +98,23 @@ def fit(
         Interrupted: The process got a SIGTERM; the run can be gone on with.
     """
     start = time.perf_counter()
+    if isinstance(hyperparameters, Mapping):
+        hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
     seed = as_integer("seed", seed)
     max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
     checkpoint_seconds = as_integer("checkpoint_seconds", checkpoint_seconds)
     if not os.fspath(model_dir):
         raise UserError("model_dir: is empty; name the run directory")
-    _refuse_unread(hyperparameters)
     _refuse_countless_negatives(hyperparameters)
     export = _exporter()
     if not train:
         raise UserError("train: no file given; give a file, directory or glob")
     if auxiliary:
         channel_files(auxiliary, "auxiliary")
+    words = read_words(hyperparameters, auxiliary, seed)
     reporter = Reporter(quiet=not verbose)
+    reporter.words(words)
     directory = RunDirectory(Path(model_dir))
     directory.make()
     with interruption_noted() as interruption:
@@ -118,6 +124,7 @@ def fit(
                 hyperparameters,
                 reporter,
                 interruption,
+                tokenizers=words.tokenizers,
                 max_bad_lines=max_bad_lines,
                 cache_dir=cache_dir or directory.cache,
                 cache_limit=cache_limit,
@@ -129,7 +136,7 @@ def fit(
     if export_dir or destination.exists():
         _check_writable(destination)
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
-    identity = run_identity(hyperparameters, seed, fingerprints)
+    identity = run_identity(hyperparameters, seed, fingerprints, words.fingerprints)
     with directory.claimed(identity, overwrite):
         metrics = directory.results()
         if metrics is None:
@@ -139,6 +146,7 @@ def fit(
                 training = Training(
                     hyperparameters,
                     channels,
+                    words,
                     directory,
                     seed,
                     reporter,
@@ -168,18 +176,6 @@ def fit(
                 reporter.say(f"exported to {path}")
         reporter.results(metrics)
         return Run(model, metrics, directory.read_history(), directory.path)
-
-
-def _refuse_unread(hyperparameters: Hyperparameters) -> None:
-    """Refuses what this version does not do, rather than leave it out in silence."""
-    for encoder in (0, 1):
-        for name in ("pretrained_embedding_file", "vocab_file"):
-            value = hyperparameters.of_encoder(encoder, name)
-            if value:
-                raise UserError(
-                    f"enc{encoder}_{name}: {value!r} is given, but this version does "
-                    f"not read pretrained embeddings; leave enc{encoder}_{name} out"
-                )
 
 
 def _refuse_countless_negatives(hyperparameters: Hyperparameters) -> None:

@@ -217,13 +217,17 @@ class RunDirectory:
 
 
 def run_identity(
-    hyperparameters: Hyperparameters, seed: int, fingerprints: Mapping[str, str]
+    hyperparameters: Hyperparameters,
+    seed: int,
+    fingerprints: Mapping[str, str],
+    words: Mapping[str, str],
 ) -> dict[str, Any]:
     """Returns what two runs must share to be the same run, by name."""
     return {
         **hyperparameters.to_dict(),
         "seed": seed,
         **{f"data of {name}": value for name, value in fingerprints.items()},
+        **words,
     }
 
 

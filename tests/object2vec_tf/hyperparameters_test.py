@@ -30,6 +30,9 @@ APART = {
 MISSING = object()
 FILE_NAMES = (["", "glove.840B.300d.txt", "a_1"], ["a/b", "a b", "a-b"])
 BOOLEANS = ([True, False], ["yes", 2])
+# Ours beside AWS's: what text becomes.
+TOKENIZERS = ["none", "whitespace", "unicode_script", "wordpiece", "sentencepiece"]
+FORMS = ["none", "NFC", "NFKC", "NFD", "NFKD"]
 LAYERS = (["auto", 1, 4], [0, 5, "all"])
 
 # name: (accepted, refused, default), from section 2 of the AWS guide's table.
@@ -64,6 +67,12 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "enc1_pretrained_embedding_file": (*FILE_NAMES, ""),
     "enc0_token_embedding_dim": ([2, 1000], [1, 1001], 300),
     "enc1_token_embedding_dim": ([2, 1000], [1, 1001], 300),
+    "enc0_tokenizer": (TOKENIZERS, ["bert", ""], "none"),
+    "enc1_tokenizer": (TOKENIZERS, ["bert", ""], "none"),
+    "enc0_lowercase": (*BOOLEANS, False),
+    "enc1_lowercase": (*BOOLEANS, False),
+    "enc0_unicode_normalization": (FORMS, ["nfc"], "none"),
+    "enc1_unicode_normalization": (FORMS, ["nfc"], "none"),
     "enc0_vocab_file": (*FILE_NAMES, ""),
     "enc1_vocab_file": (*FILE_NAMES, ""),
     "epochs": ([1, 100], [0, 101], 30),
@@ -106,6 +115,9 @@ TUNABLE: dict[str, tuple[Any, ...]] = {
 }
 
 
+VOCABULARIES = {"enc0_vocab_file": "vocab0.json", "enc1_vocab_file": "vocab1.json"}
+
+
 def problems(**values: Any) -> str:
     with pytest.raises(HyperparameterError) as raised:
         Hyperparameters(**values)
@@ -124,7 +136,8 @@ def test_the_names_are_those_of_the_table():
 def test_the_ends_of_a_range_are_accepted_typed_and_as_strings(name: str, value: Any):
     expected = 4 if name.endswith("layers") and value == "auto" else value
     for given in (value, str(value)):
-        got = getattr(Hyperparameters(**{**APART, name: given}), name)
+        files = {} if name.endswith("vocab_file") else VOCABULARIES
+        got = getattr(Hyperparameters(**{**APART, **files, name: given}), name)
         assert got == expected
         assert type(got) is type(expected)
 

@@ -78,7 +78,7 @@ def make_pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
         _column(generator, rows, hyperparameters),
         generator.integers(0, 2, rows),
         hyperparameters,
-        Report((), {}, {}, (), ""),
+        Report((), {}, {}, (), {}, ""),
     )
 
 

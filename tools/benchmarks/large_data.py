@@ -61,7 +61,12 @@ def write(path: Path, pairs: int) -> None:
             file.write(block.data)
 
 
-def _memory(name: str) -> int:
+def reset_peak() -> None:
+    """Makes the peak of this process's memory what it has now."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
+def memory(name: str) -> int:
     """Returns VmRSS or VmHWM, megabytes of this process's memory now or at its peak."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(name):
@@ -87,8 +92,8 @@ def read_and_train(path: Path) -> None:
         write(few, 10_000)
         loop.train(_batches(read_pairs(few, settings)))
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak so far
-    before = _memory("VmRSS")
+    reset_peak()
+    before = memory("VmRSS")
     start = time.perf_counter()
     pairs = read_pairs(path, settings, cache_dir=path.parent / "cache")
     read = time.perf_counter() - start
@@ -101,7 +106,7 @@ def read_and_train(path: Path) -> None:
     print(
         f"| {'from the cache' if pairs.report.cached else 'from the text'} "
         f"| {read:,.1f} | {first:,.1f} | {rate / 1e3:,.0f} "
-        f"| {before:,} | {_memory('VmHWM') - before:,} |",
+        f"| {before:,} | {memory('VmHWM') - before:,} |",
         flush=True,
     )
 

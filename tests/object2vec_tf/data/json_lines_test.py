@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from object2vec_tf.data import json_lines
-from object2vec_tf.data.json_lines import BadLines, read_file
+from object2vec_tf.data.json_lines import BadLines, line_reader, read_file
 from object2vec_tf.errors import DataError
 from object2vec_tf.hyperparameters import Hyperparameters
 
@@ -37,7 +37,13 @@ def read(
 ) -> list[Row]:
     rows: list[Row] = []
     digest = hashlib.blake2b()
-    for block in read_file(path, hyperparameters, bad_lines or BadLines(0), digest):
+    for block in read_file(
+        path,
+        hyperparameters,
+        bad_lines or BadLines(0),
+        digest,
+        line_reader(hyperparameters),
+    ):
         sides = []
         for column in (block.in0, block.in1):
             assert column.values.dtype == np.int32
@@ -201,7 +207,13 @@ def test_the_line_number_counts_blank_lines_and_earlier_blocks(
 def test_labels_are_typed_by_the_output_layer(tmp_path: Path):
     path = write(tmp_path / "x.jsonl", GOOD)
     for hyperparameters, dtype in ((SOFTMAX, np.int64), (REGRESSION, np.float32)):
-        (block,) = read_file(path, hyperparameters, BadLines(0), hashlib.blake2b())
+        (block,) = read_file(
+            path,
+            hyperparameters,
+            BadLines(0),
+            hashlib.blake2b(),
+            line_reader(hyperparameters),
+        )
         assert block.labels.dtype == dtype
 
 
@@ -306,7 +318,7 @@ def test_the_digest_is_of_the_unpacked_bytes(tmp_path: Path):
     for name, content in (("x.jsonl", text), ("x.gz", gzip.compress(text))):
         digest = hashlib.blake2b()
         path = write(tmp_path / name, content)
-        assert list(read_file(path, SOFTMAX, BadLines(0), digest))
+        assert list(read_file(path, SOFTMAX, BadLines(0), digest, line_reader(SOFTMAX)))
         digests.append(digest.hexdigest())
     assert digests == [hashlib.blake2b(text).hexdigest()] * 2
 

@@ -1,0 +1,149 @@
+"""Tests of object2vec_tf/text/tokenizer.py, by hand and by plain Python."""
+
+import io
+import json
+import random
+import unicodedata
+
+import pytest
+import sentencepiece
+import tensorflow as tf
+
+from object2vec_tf.errors import DataError
+from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
+
+
+def tokenizer(kind, words, **options):
+    return Tokenizer(Tokenization(kind, **options), json.dumps(words).encode())
+
+
+def of_texts(held, *texts):
+    ids, unknown = held.of_texts(tf.constant(texts, tf.string))
+    return ids.to_list(), unknown.numpy().tolist()
+
+
+def of_lists(held, *lists):
+    items = tf.ragged.constant(lists, dtype=tf.string, ragged_rank=1)
+    ids, unknown = held.of_lists(items)
+    return ids.to_list(), unknown.numpy().tolist()
+
+
+def test_whitespace_parts_words_and_unknown_ones_are_dropped_and_counted():
+    held = tokenizer("whitespace", {"the": 0, "cat,": 3, "naïve": 7})
+    assert (held.vocab_size, held.unknown_id) == (8, None)
+    assert of_texts(held, "the  cat,\tThe naïve\n", "", "dog") == (
+        [[0, 3, 7], [], []],
+        [1, 0, 1],
+    )
+
+
+@pytest.mark.parametrize("unknown", ["[UNK]", "<unk>", "<UNK>"])
+def test_unknown_words_get_the_unknown_tokens_id_where_there_is_one(unknown):
+    held = tokenizer("whitespace", {"the": 0, unknown: 2})
+    assert of_texts(held, "the dog the", "") == ([[0, 2, 0], []], [1, 0])
+
+
+def test_unicode_script_parts_punctuation_and_scripts():
+    words = {word: i for i, word in enumerate(["don", "'", "t", "stop", "!!", "日本"])}
+    held = tokenizer("unicode_script", words)
+    assert of_texts(held, "don't stop!!日本")[0] == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_letters_are_made_small_in_every_alphabet():
+    held = tokenizer("whitespace", {"école": 0, "ñu": 1, "δ": 2}, lowercase=True)
+    assert of_texts(held, "École ÑU Δ") == ([[0, 1, 2]], [0])
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC", "NFD", "NFKD"])
+def test_unicode_forms_are_those_of_unicodedata(form):
+    text = "ﬁ é e\u0301 ① Å"
+    words = unicodedata.normalize(form, text).split()
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    held = tokenizer("whitespace", vocabulary, unicode_normalization=form)
+    assert of_texts(held, text) == ([[vocabulary[word] for word in words]], [0])
+
+
+@pytest.mark.parametrize("form", ["none", "NFKC"])
+def test_control_characters_and_bytes_that_are_no_text_part_words(form):
+    held = tokenizer("whitespace", {"a": 0, "b": 1}, unicode_normalization=form)
+    assert of_texts(held, b"a\0b\x1bb", b"\xffa\xc3") == ([[0, 1, 1], [0]], [0, 0])
+
+
+def test_a_long_text_and_a_long_word():
+    held = tokenizer("whitespace", {"a": 0, "b" * 100_000: 1})
+    assert of_texts(held, "a " * 50_000)[0] == [[0] * 50_000]
+    assert of_texts(held, "b" * 100_000, "c" * 100_000) == ([[1], []], [0, 1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_texts_are_parted_as_python_does(seed):
+    generator = random.Random(seed)
+    letters = "ab🎉é日 \t\n\r\u3000.'"
+    words = {}
+    texts = ["".join(generator.choices(letters, k=n)) for n in range(60)]
+    for text in texts:
+        for word in text.split():
+            if generator.random() < 0.7:
+                words.setdefault(word, len(words))
+    held = tokenizer("whitespace", words)
+    expected = [[words[word] for word in t.split() if word in words] for t in texts]
+    unknown = [sum(word not in words for word in t.split()) for t in texts]
+    assert of_texts(held, *texts) == (expected, unknown)
+
+
+@pytest.mark.parametrize("kind", ["whitespace", "unicode_script"])
+def test_an_item_of_a_list_is_one_token(kind):
+    held = tokenizer(kind, {"red wine": 0, "cheese!": 1}, lowercase=True)
+    assert of_lists(held, ["Red Wine", "", "bread"], [], ["cheese!", "red wine"]) == (
+        [[0], [], [1, 0]],
+        [1, 0, 0],
+    )
+
+
+PIECES = "[UNK]\nun\n##break\n##able\n,\nworld\n##s"
+
+
+def test_wordpiece_takes_the_longest_pieces():
+    held = Tokenizer(Tokenization("wordpiece", lowercase=True), PIECES.encode())
+    assert (held.vocab_size, held.unknown_id) == (7, 0)
+    got = of_texts(held, "Unbreakable, worlds", "unbroken", "", "x" * 1000)
+    assert got == ([[1, 2, 3, 4, 5, 6], [0], [], [0]], [0, 1, 0, 1])
+    assert of_lists(held, ["worlds", "", "q"], []) == ([[5, 6, 0], []], [1, 0])
+
+
+def test_wordpiece_needs_ids_without_gaps_and_an_unknown_token():
+    with pytest.raises(DataError, match="no piece has the id 1; "):
+        tokenizer("wordpiece", {"[UNK]": 0, "a": 2})
+    with pytest.raises(DataError, match=r"holds none of \[UNK\]"):
+        tokenizer("wordpiece", {"a": 0})
+
+
+@pytest.fixture(scope="session")
+def sentencepiece_model():
+    model = io.BytesIO()
+    sentences = ["the cat sat on the mat", "a dog ran over the hill"] * 50
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=model,
+        vocab_size=22,
+        minloglevel=3,
+    )
+    return model.getvalue()
+
+
+def test_sentencepiece_cuts_as_its_own_library_does(sentencepiece_model):
+    held = Tokenizer(Tokenization("sentencepiece"), sentencepiece_model)
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model)
+    assert (held.vocab_size, held.unknown_id) == (oracle.vocab_size(), oracle.unk_id())
+    texts = ["the cat ran", "", "🎉 over", "a mat a dog"]
+    expected = [oracle.encode(text) for text in texts]
+    unknown = [row.count(oracle.unk_id()) for row in expected]
+    assert unknown[2] > 0
+    assert of_texts(held, *texts) == (expected, unknown)
+    joined = oracle.encode("the cat") + oracle.encode("dog")
+    assert of_lists(held, ["the cat", "dog"]) == ([joined], [0])
+
+
+def test_what_is_no_model_of_sentencepiece_is_told():
+    with pytest.raises(DataError, match="vocabulary: is no model of sentencepiece"):
+        tokenizer("sentencepiece", {"a": 0})
