@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from object2vec_tf.errors import UserError
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.text.tokenizer import Tokenizer
 
 # Drops out of a row wherever it stands: dense requests are padded with it.
 PADDING = -1
@@ -34,9 +36,12 @@ class Signatures(tf.Module):
     def __init__(self, model: Object2Vec) -> None:
         super().__init__()
         self._model_variables = [variable.value for variable in model.variables]
-        pair = _pair_functions(model)
+        self._tokenizers = [held for held in model.tokenizers if held]
+        ids = [_checked_tokens(model, side) for side in (0, 1)]
+        pair = _pair_functions(model, ids, [_IDS, _IDS])
         self.by_name: dict[str, Any] = {
             **pair,
+            **_text_functions(model, ids),
             "serving_default": pair["predict_pair"],
             "describe": _describe(model),
         }
@@ -49,10 +54,26 @@ class Signatures(tf.Module):
             self.methods["regress_pair"] = REGRESS
 
 
-def _pair_functions(model: Object2Vec) -> dict[str, Any]:
-    tokens = [_checked_tokens(model, side) for side in (0, 1)]
+_IDS = tf.TensorSpec([None, None], tf.int64)
+# Texts [batch], or lists of strings [batch, items], padded with empty ones.
+_TEXTS = tf.TensorSpec(None, tf.string)
+
+ToTokens = Callable[[tf.Tensor], tf.RaggedTensor]
+
+
+def _pair_functions(
+    model: Object2Vec, tokens: Sequence[ToTokens], specs: Sequence[tf.TensorSpec]
+) -> dict[str, Any]:
+    """Returns the functions that embed and score.
+
+    Args:
+        model: The model.
+        tokens: What makes tokens of in0 and of in1.
+        specs: What in0 and in1 are.
+    """
     in0, in1 = (
-        tf.TensorSpec([None, None], tf.int64, name=name) for name in ("in0", "in1")
+        tf.TensorSpec(spec.shape, spec.dtype, name=name)
+        for name, spec in zip(("in0", "in1"), specs, strict=True)
     )
 
     @tf.function(input_signature=[in0], autograph=False)
@@ -75,9 +96,81 @@ def _pair_functions(model: Object2Vec) -> dict[str, Any]:
     }
 
 
-def _checked_tokens(
-    model: Object2Vec, side: int
-) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any]:
+    """Returns the functions that take text, of the sides that were trained with it.
+
+    Raises:
+        UserError: A side is text and the model has no tokenizer for it.
+    """
+    names = model.hyperparameters.texts
+    if not names:
+        return {}
+    tokens, specs = list(ids), [_IDS, _IDS]
+    functions: dict[str, Any] = {}
+    for side, tokenizer in enumerate(model.tokenizers):
+        name = f"in{side}"
+        if name not in names:
+            continue
+        if tokenizer is None:
+            raise UserError(
+                f"enc{side}_tokenizer: the model has no tokenizer for {name}; make it "
+                "with tokenizers=read_tokenizers(hyperparameters, auxiliary)"
+            )
+        tokens[side], specs[side] = _text_tokens(model, side), _TEXTS
+        functions[f"tokenize_{name}"] = _tokenize(tokens[side], tokenizer, name)
+    pair = _pair_functions(model, tokens, specs)
+    for side in (0, 1):
+        if f"in{side}" not in names:
+            del pair[f"embed_enc{side}"]
+    return functions | {f"{name}_text": each for name, each in pair.items()}
+
+
+def _text_tokens(model: Object2Vec, side: int) -> ToTokens:
+    """Returns what turns text into tokens, cut at their limit."""
+    tokenizer = model.tokenizers[side]
+    assert tokenizer is not None
+    max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
+
+    def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
+        ids, _ = _tokenized(tokenizer, texts)
+        return ids[:, :max_len]
+
+    return tokens
+
+
+def _tokenized(
+    tokenizer: Tokenizer, texts: tf.Tensor
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """Returns the token ids of texts or of padded lists, and the unknown ones."""
+
+    def of_texts() -> tuple[tf.RaggedTensor, tf.Tensor]:
+        return tokenizer.of_texts(tf.reshape(texts, [-1]))
+
+    def of_lists() -> tuple[tf.RaggedTensor, tf.Tensor]:
+        shape = tf.shape(texts, tf.int64)
+        rows = tf.reshape(texts, [shape[0], shape[1]])
+        lengths = tf.fill([shape[0]], shape[1])
+        items = tf.RaggedTensor.from_row_lengths(
+            tf.reshape(rows, [-1]), lengths, validate=False
+        )
+        return tokenizer.of_lists(items)
+
+    ids, unknown = tf.cond(tf.equal(tf.rank(texts), 1), of_texts, of_lists)
+    return ids, unknown
+
+
+def _tokenize(tokens: ToTokens, tokenizer: Tokenizer, name: str) -> Any:
+    """Returns the signature that tells the token ids of text, padded with -1."""
+
+    def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        _, unknown = _tokenized(tokenizer, texts)
+        return {"ids": tokens(texts).to_tensor(PADDING), "unknown": unknown}
+
+    spec = tf.TensorSpec(_TEXTS.shape, _TEXTS.dtype, name=name)
+    return tf.function(tokenize, input_signature=[spec], autograph=False)
+
+
+def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
     """Returns what turns padded rows into tokens: checked, and cut at their limit."""
     vocab_size = model.hyperparameters.of_encoder(side, "vocab_size")
     max_len = model.hyperparameters.of_encoder(side, "max_seq_len")

@@ -19,6 +19,10 @@ from object2vec_tf.text.vocabularies import (
 # A word longer than this, in bytes, is unknown to wordpiece.
 _LONGEST_WORD = 100
 _CONTINUES = "##"
+# Unicode's White_Space property but for ASCII, and what else controls devices.
+_OTHER_SPACES = (
+    r"[\x{7f}-\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,9 @@ class Tokenization:
         """Returns strings in one form.
 
         Control characters, and bytes that are not UTF-8, become spaces: behind a NUL,
-        tensorflow-text 2.21's normalize_utf8 would drop the rest of the string.
+        tensorflow-text 2.21's normalize_utf8 would drop the rest of the string. So does
+        every other kind of space: of one that takes several bytes, such as U+3000,
+        WhitespaceTokenizer would leave all but the last at the word's end.
         """
         texts = tf.strings.unicode_transcode(
             texts,
@@ -48,6 +54,7 @@ class Tokenization:
             replacement_char=ord(" "),
             replace_control_characters=True,
         )
+        texts = tf.strings.regex_replace(texts, _OTHER_SPACES, " ")
         if self.unicode_normalization != "none":
             texts = load_text_ops().normalize_utf8(texts, self.unicode_normalization)
         return tf.strings.lower(texts, "utf-8") if self.lowercase else texts

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -278,14 +278,15 @@ def _fasttext_model(path: Path) -> DataError:
 
 
 def _is_finite(number: bytes) -> bool:
+    """Whether it is a number that float32 holds."""
     try:
-        return bool(np.isfinite(np.float32(float(number))))
+        return abs(float(number)) < 2.0**128
     except ValueError:
         return False
 
 
 def _read_binary(file: BinaryIO, table: _Table) -> None:
-    start = file.read(_LONGEST_HEADER)
+    start = _more(file, table, _LONGEST_HEADER)
     header, _, rest = start.partition(b"\n")
     if start.startswith(_FASTTEXT_MODEL):
         raise _fasttext_model(table.path)
@@ -323,11 +324,11 @@ def _records(
     size, place = 4 * table.dim, 0
     for number in range(count):
         end = held.find(b" ", place)
-        if end < 0 or end + 1 + size > len(held):
-            more = _more(file, table)
+        while end < 0 or end + 1 + size > len(held):
+            more = _more(file, table, _BLOCK_BYTES)
             held, place = held[place:] + more, 0
             end = held.find(b" ")
-            if end < 0 or end + 1 + size > len(held):
+            if not more:
                 raise DataError(
                     f"{table.path}: ends at word {number + 1:,} of {count:,}; the file "
                     "is incomplete, fetch it again"
@@ -342,9 +343,9 @@ def _records(
         place = end + 1 + size
 
 
-def _more(file: Any, table: _Table) -> bytes:
+def _more(file: BinaryIO, table: _Table, size: int) -> bytes:
     try:
-        return bytes(file.read(_BLOCK_BYTES))
+        return file.read(size)
     except (OSError, EOFError) as error:
         raise DataError(
             f"{table.path}: cannot be read to its end: {error}; fetch it again"

@@ -37,9 +37,9 @@ class Words:
             if tokenizer
         }
         vectors = {
-            f"pretrained vectors of enc{i}": xxhash.xxh3_128(
-                memoryview(held.rows)
-            ).hexdigest()
+            f"pretrained vectors of enc{i}": xxhash.xxh3_128_hexdigest(
+                held.rows.tobytes()
+            )
             for i, held in self.vectors.items()
         }
         return vocabularies | vectors

@@ -67,6 +67,8 @@ def test_unicode_forms_are_those_of_unicodedata(form):
 def test_control_characters_and_bytes_that_are_no_text_part_words(form):
     held = tokenizer("whitespace", {"a": 0, "b": 1}, unicode_normalization=form)
     assert of_texts(held, b"a\0b\x1bb", b"\xffa\xc3") == ([[0, 1, 1], [0]], [0, 0])
+    spaces = "a".join(chr(i) for i in range(0x110000 - 1) if chr(i).isspace())
+    assert of_texts(held, f"{spaces}b") == ([[0] * spaces.count("a") + [1]], [0])
 
 
 def test_a_long_text_and_a_long_word():
