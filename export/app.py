@@ -19,6 +19,7 @@ from export.backends import Backend, Refused, Unavailable
 from export.bad_request import BadRequest
 from export.measures import Measures
 from export.objects import Rows, limits_of, signature_of
+from export.texts import has_text
 from export.wire_format import (
     JSON,
     RequestDecoder,
@@ -54,7 +55,9 @@ class Gateway:
         self._under_way = 0
         self._measures = Measures()
         self._decoder_for = functools.lru_cache(1)(
-            lambda hyperparameters: RequestDecoder(limits_of(hyperparameters))
+            lambda hyperparameters: RequestDecoder(
+                limits_of(hyperparameters), self._backend.texts
+            )
         )
 
     def application(self) -> Starlette:
@@ -134,8 +137,9 @@ class Gateway:
         if self._backend.hyperparameters is None:
             await self._backend.check()
         known = self._backend.hyperparameters
+        decoder = self._decoder_for(known)
         try:
-            return self._decoder_for(known).decode(body, media_type, max_lens)
+            rows = decoder.decode(body, media_type, max_lens)
         except BadRequest:
             # A new version, of which no answer has told yet, may know these ids.
             with contextlib.suppress(Unavailable):
@@ -143,7 +147,13 @@ class Gateway:
             current = self._backend.hyperparameters
             if current == known:
                 raise
-            return self._decoder_for(current).decode(body, media_type, max_lens)
+            decoder = self._decoder_for(current)
+            rows = decoder.decode(body, media_type, max_lens)
+        if self._backend.texts and has_text(rows):
+            rows, unknown = await self._backend.tokenized(rows)
+            self._measures.unknown(unknown)
+            rows = decoder.cut(rows, max_lens)
+        return rows
 
     async def _body(self, request: Request) -> bytes:
         parts, size = [], int(request.headers.get("content-length") or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Protocol
 
 from export.objects import Answers, Rows
@@ -36,6 +37,10 @@ class Backend(Protocol):
 
     hyperparameters: Hyperparameters | None
 
+    @property
+    def texts(self) -> Collection[str]:
+        """The inputs that may be text."""
+
     async def answer(self, rows: Rows) -> Answers:
         """Returns embeddings or scores, float32 ``[rows, width]``.
 
@@ -45,6 +50,16 @@ class Backend(Protocol):
         Raises:
             Unavailable: The model cannot be asked now.
             Refused: The model says that the request is wrong.
+        """
+
+    async def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+        """Returns objects as token ids, and how many tokens are unknown.
+
+        Args:
+            rows: Objects of which some are text.
+
+        Raises:
+            Unavailable: The model cannot be asked now.
         """
 
     async def check(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -40,7 +40,11 @@ class BadRequest(Exception):
 
 
 def explained(
-    error: Exception, body: bytes, lines: bool, limits: Mapping[str, tuple[int, int]]
+    error: Exception,
+    body: bytes,
+    lines: bool,
+    limits: Mapping[str, tuple[int, int]],
+    texts: Collection[str] = (),
 ) -> BadRequest:
     """Returns what msgspec found wrong with a body, in the terms of Object2Vec.
 
@@ -49,6 +53,7 @@ def explained(
         body: The request's body.
         lines: Whether it is JSON Lines.
         limits: The vocabulary size and the most tokens of each input, by name.
+        texts: The inputs that may be text too.
     """
     if isinstance(error, RecursionError):
         return BadRequest("the body is nested too deeply", "$")
@@ -58,7 +63,7 @@ def explained(
     what, path = found.groups() if found else (str(error), "$")
     path = path if path.startswith("$") else f"$.{path}"
     value = _value_at(path, body, lines)
-    return BadRequest(_said(what, path, value, lines, limits), path)
+    return BadRequest(_said(what, path, value, lines, limits, texts), path)
 
 
 def _malformed(error: Exception, body: bytes, lines: bool) -> BadRequest:
@@ -95,6 +100,7 @@ def _said(
     value: Any,
     lines: bool,
     limits: Mapping[str, tuple[int, int]],
+    texts: Collection[str],
 ) -> str:
     got = (
         "" if value is msgspec.UNSET else f", got {_shown(json.dumps(value).encode())}"
@@ -107,9 +113,15 @@ def _said(
             return f"expected a token id below {name}={size}{got}"
         if what.startswith("Expected `int` >= 0"):
             return f"expected a token id of 0 or more{got}"
-        return f"expected an integer{got}"
+        return f"expected an integer{' or a string' * (field[1] in texts)}{got}"
     if field:
-        return f"expected a list of token ids{got}"
+        text = " or text: a string, or a list of strings" * (field[1] in texts)
+        for_text = (
+            "; the model was trained on token ids, or runs by onnx, and takes no text"
+            if isinstance(value, str) and not text
+            else ""
+        )
+        return f"expected a list of token ids{text}{got}{for_text}"
     if lines:
         return f'expected one object a line, such as {{"in0": [1], "in1": [2]}}{got}'
     if path == "$":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from export.models import Model
@@ -36,6 +37,7 @@ class InProcess:
 
     def __init__(self, model: Model, most_rows: int = MOST_ROWS) -> None:
         self.hyperparameters: Hyperparameters | None = model.hyperparameters
+        self.texts: Collection[str] = model.texts
         self._model = model
         self._most_rows = most_rows
         self._waiting: collections.deque[_Waiting] = collections.deque()
@@ -50,6 +52,11 @@ class InProcess:
         if self._working is None:
             self._working = asyncio.create_task(self._work())
         return await answer
+
+    async def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+        """See `Backend`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._model.tokenized, rows)
 
     async def check(self) -> None:
         """See `Backend`."""

@@ -37,6 +37,11 @@ class Measures:
             ["signature"],
             registry=self._registry,
         )
+        self._unknown = Counter(
+            "object2vec_unknown_tokens",
+            "Tokens of text that the vocabulary lacks.",
+            registry=self._registry,
+        )
         self._under_way = Gauge(
             "object2vec_requests_under_way",
             "Invocations accepted and not yet answered.",
@@ -51,6 +56,10 @@ class Measures:
     def rows(self, signature: str, count: int) -> None:
         """Counts answered rows."""
         self._rows.labels(signature).inc(count)
+
+    def unknown(self, tokens: int) -> None:
+        """Counts tokens that the vocabulary lacks."""
+        self._unknown.inc(tokens)
 
     def exposed(self, under_way: int) -> tuple[bytes, str]:
         """Returns everything in Prometheus's text format, and its media type."""

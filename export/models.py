@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from export.backends import described
 from export.locate import ONNX, find_exported
-from export.objects import Answers, Ids, Objects, joined, output_of
+from export.objects import Answers, Ids, Objects, Rows, joined, output_of
 from export.onnx_model import OnnxModel
-from export.warm_up import read_warm_up
+from export.texts import Row, put, text_batches
+from export.warm_up import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.text.tokenizer import load_text_ops
 
 
 class Model(Protocol):
@@ -24,12 +26,17 @@ class Model(Protocol):
 
     Attributes:
         hyperparameters: The model's.
+        texts: The inputs that may be text.
     """
 
     hyperparameters: Hyperparameters
+    texts: Collection[str]
 
     def __call__(self, objects: Objects) -> Answers:
         """Returns embeddings or scores, float32 ``[rows, width]``."""
+
+    def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+        """Returns objects as token ids, and how many tokens are unknown."""
 
     def warm_up(self, first: str = "") -> None:
         """Answers requests of all kinds once.
@@ -51,6 +58,7 @@ class TensorFlowModel:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        _load_text_ops(path)
         try:
             self._module = tf.saved_model.load(str(path))
         except (OSError, ValueError, tf.errors.OpError) as error:
@@ -66,6 +74,7 @@ class TensorFlowModel:
             )
         text = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
         self.hyperparameters = described(text["hyperparameters"][0].numpy(), str(path))
+        self.texts: Collection[str] = self.hyperparameters.texts
 
     def warm_up(self, first: str = "") -> None:
         """See `Model`."""
@@ -84,11 +93,34 @@ class TensorFlowModel:
             answers.append(self.ask(part.signature, part.padded()))
         return joined(batches, answers)
 
+    def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+        """See `Model`."""
+        tokenized: dict[str, list[Row]] = {}
+        unknown = 0
+        for name, side in rows.items():
+            tokenized[name] = list(side)
+            for places, texts in text_batches(side):
+                tokenize = self._signatures[f"tokenize_{name}"]
+                answer = tokenize(**{name: tf.constant(texts, tf.string)})
+                unknown += int(answer["unknown"].numpy().sum())
+                put(tokenized[name], places, answer["ids"].numpy())
+        return tokenized, unknown
+
     def ask(self, signature: str, inputs: Mapping[str, Ids]) -> Answers:
         """Returns what a signature answers to its inputs, padded with -1."""
         tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
         answer = self._signatures[signature](**tensors)[output_of(inputs)]
         return np.asarray(answer.numpy())
+
+
+def _load_text_ops(path: Path) -> None:
+    """Registers the ops that a model of text needs, before it is loaded."""
+    try:
+        text = (path / HYPERPARAMETERS).read_text(encoding="utf-8")
+        if described(text, str(path)).texts:
+            load_text_ops()
+    except OSError:
+        pass  # told below, if it is not a model of ours
 
 
 def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,8 @@ from object2vec_tf.hyperparameters import Hyperparameters
 
 Ids = npt.NDArray[np.int64]
 Answers = npt.NDArray[np.float32]
-# Token ids as they stand in a request, by input name: in0, in1 or both.
-Rows = Mapping[str, Sequence[Sequence[int]]]
+# Objects as they stand in a request, by input name: in0, in1 or both.
+Rows = Mapping[str, Sequence[Any]]
 
 # What a call of the model may hold: 2**20 ids are 8 MB, and 1 GB as vectors 256 wide.
 MOST_CELLS = 1 << 20
@@ -95,7 +96,7 @@ class Objects:
 
     @staticmethod
     def from_rows(rows: Rows) -> Objects:
-        """Returns lists of token ids as objects."""
+        """Returns lists of token ids, of which none is text, as objects."""
         return Objects({name: RaggedColumn.from_rows(r) for name, r in rows.items()})
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from export.locate import next_version
-from export.objects import Answers, Objects, joined
+from export.objects import Answers, Objects, Rows, joined
 from export.warm_up import INPUTS, requests
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -56,6 +57,9 @@ class OnnxModel:
         UserError: It cannot be loaded, or onnxruntime is not installed.
     """
 
+    # The tokenizers' ops are TensorFlow's alone.
+    texts: Collection[str] = ()
+
     def __init__(self, path: Path) -> None:
         runtime = _import("onnxruntime")
         options = runtime.SessionOptions()
@@ -80,6 +84,10 @@ class OnnxModel:
         for names in sorted(INPUTS.values(), key=lambda names: len(names) > 1):
             for objects in requests(self.hyperparameters, names):
                 self(objects)
+
+    def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+        """See `Model`; there is never any text."""
+        return rows, 0
 
     def __call__(self, objects: Objects) -> Answers:
         """See `Model`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
 
 from export.backends import Refused, Unavailable, described
 from export.objects import Answers, Objects, Rows, joined
+from export.texts import Row, put, text_batches
 from object2vec_tf.hyperparameters import Hyperparameters
 
 _OPTIONS = [
@@ -67,6 +68,24 @@ class OverGrpc:
         batches = list(objects.batches())
         parts = [await self._ask(objects.take(part)) for part in batches]
         return joined(batches, parts)
+
+    @property
+    def texts(self) -> Collection[str]:
+        """See `Backend`."""
+        return self.hyperparameters.texts if self.hyperparameters else ()
+
+    async def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+        """See `Backend`."""
+        tokenized: dict[str, list[Row]] = {}
+        unknown = 0
+        for name, side in rows.items():
+            tokenized[name] = list(side)
+            for places, texts in text_batches(side):
+                answer = await self._send(f"tokenize_{name}", {name: texts})
+                unknown += int(tf.make_ndarray(answer.outputs["unknown"]).sum())
+                ids = tf.make_ndarray(answer.outputs["ids"])
+                put(tokenized[name], places, ids)
+        return tokenized, unknown
 
     async def check(self) -> None:
         """See `Backend`."""

@@ -12,13 +12,19 @@ import numpy as np
 import tensorflow as tf
 
 from export.locate import next_version
-from export.objects import Objects, output_of
+from export.objects import limits_of, output_of
 from export.signatures import Signatures
-from export.warm_up import INPUTS, golden_requests, read_warm_up, write_warm_up
+from export.texts import signature_inputs
+from export.warm_up import (
+    HYPERPARAMETERS,
+    INPUTS,
+    golden_requests,
+    read_warm_up,
+    write_warm_up,
+)
 from object2vec_tf.model.object2vec import Object2Vec
 
 ASSETS = "assets.extra"
-HYPERPARAMETERS = f"{ASSETS}/hyperparameters.json"
 METRICS = f"{ASSETS}/metrics.json"
 GOLDEN = f"{ASSETS}/golden.jsonl"
 
@@ -36,8 +42,12 @@ def export_saved_model(
     ``[batch, time]``, in which -1 is dropped wherever it stands; embeddings are float32
     ``[batch, enc_dim]``, scores float32 ``[batch, num_classes]`` or ``[batch, 1]``.
     ``classify_pair`` (softmax) or ``regress_pair`` takes ``tf.Example`` with in0 and
-    in1 as lists, by TF Serving's Classify or Regress. ``describe`` (rows, int64
-    ``[batch]``) answers the hyperparameters as JSON, once a row.
+    in1 as lists, by TF Serving's Classify or Regress. A model that was trained with
+    text has ``embed_enc0_text``, ``embed_enc1_text`` and ``predict_pair_text`` too, on
+    strings: texts ``[batch]``, or lists of strings ``[batch, items]``, padded with
+    empty ones; and ``tokenize_in0`` and ``tokenize_in1`` (-> ids ``[batch, time]``,
+    padded with -1, and the number of unknown tokens, ``[batch]``). ``describe`` (rows,
+    int64 ``[batch]``) answers the hyperparameters as JSON, once a row.
 
     ``assets.extra`` holds warm-up requests, ``hyperparameters.json`` (vocabulary sizes
     included), ``metrics.json`` where known, and ``golden.jsonl``: requests and the
@@ -68,11 +78,18 @@ def _write(
     tf.saved_model.save(signatures, str(directory), signatures=signatures.by_name)
     _name_methods(directory, signatures.methods)
     hyperparameters = model.hyperparameters
-    write_warm_up(directory, hyperparameters, signatures.methods)
+    golden = [_golden(model, name) for name in INPUTS]
+    golden += [
+        _golden(model, name, text=True)
+        for name in INPUTS
+        if f"{name}_text" in signatures.by_name
+    ]
+    texts_asked = {each["signature"]: each["inputs"] for each in golden[len(INPUTS) :]}
+    write_warm_up(directory, hyperparameters, signatures.methods, texts_asked)
     texts = {HYPERPARAMETERS: json.dumps(hyperparameters.to_dict(), indent=2) + "\n"}
     if metrics is not None:
         texts[METRICS] = json.dumps(metrics, indent=2) + "\n"
-    texts[GOLDEN] = "".join(_golden(model, name) + "\n" for name in INPUTS)
+    texts[GOLDEN] = "".join(json.dumps(each) + "\n" for each in golden)
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
 
@@ -87,21 +104,35 @@ def _name_methods(directory: Path, methods: Mapping[str, str]) -> None:
     updater.save()
 
 
-def _golden(model: Object2Vec, signature: str) -> str:
-    """Returns a request to a signature and the Keras model's answer, as JSON."""
+def _golden(model: Object2Vec, signature: str, text: bool = False) -> dict[str, Any]:
+    """Returns a request to a signature, and the Keras model's answer.
+
+    Args:
+        model: The model.
+        signature: embed_enc0, embed_enc1 or predict_pair.
+        text: Whether its form for text is asked, where that is what a side takes.
+    """
     names = INPUTS[signature]
-    rows = golden_requests(model.hyperparameters, names)
-    ids = {
-        name: tf.ragged.constant(rows[name], dtype=tf.int64, ragged_rank=1)
-        for name in names
-    }
+    rows: dict[str, Any] = golden_requests(model.hyperparameters, names)
+    ids = {}
+    for name in names:
+        tokenizer = model.tokenizers[int(name[-1])]
+        if text and tokenizer:
+            rows[name] = tokenizer.examples
+            tokens, _ = tokenizer.of_texts(tf.constant(rows[name]))
+            ids[name] = tokens[:, : limits_of(model.hyperparameters)[name][1]]
+        else:
+            ids[name] = tf.ragged.constant(rows[name], dtype=tf.int64, ragged_rank=1)
     if signature == "predict_pair":
         answer = model(ids, training=False)
     else:
         encoder = model.enc0 if signature == "embed_enc0" else model.enc1
         answer = encoder(ids[names[0]], training=False)
-    outputs = {output_of(rows): answer.numpy().tolist()}
-    return json.dumps({"signature": signature, "inputs": rows, "outputs": outputs})
+    return {
+        "signature": f"{signature}_text" if text else signature,
+        "inputs": rows,
+        "outputs": {output_of(rows): answer.numpy().tolist()},
+    }
 
 
 def _replay(directory: Path) -> None:
@@ -115,8 +146,8 @@ def _replay(directory: Path) -> None:
         signatures[name](**inputs)
     for line in (directory / GOLDEN).read_text(encoding="utf-8").splitlines():
         golden = json.loads(line)
-        inputs = Objects.from_rows(golden["inputs"]).padded(leading=1)
-        tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
+        inputs = signature_inputs(golden["inputs"])
+        tensors = {name: tf.constant(values) for name, values in inputs.items()}
         answers = signatures[golden["signature"]](**tensors)
         for name, expected in golden["outputs"].items():
             if not np.allclose(answers[name], expected, rtol=1e-5, atol=1e-6):

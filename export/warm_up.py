@@ -16,8 +16,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export.objects import Objects, limits_of
 from export.signatures import CLASSIFY, REGRESS
+from export.texts import signature_inputs
 from object2vec_tf.hyperparameters import Hyperparameters
 
+HYPERPARAMETERS = "assets.extra/hyperparameters.json"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 _BATCHES = (1, 8, 64)
 _LENGTHS = (1, 8, 64, 512)
@@ -70,7 +72,10 @@ def golden_requests(
 
 
 def write_warm_up(
-    directory: Path, hyperparameters: Hyperparameters, methods: Mapping[str, str]
+    directory: Path,
+    hyperparameters: Hyperparameters,
+    methods: Mapping[str, str],
+    texts: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Writes the requests of every signature as TF Serving reads them.
 
@@ -78,11 +83,15 @@ def write_warm_up(
         directory: The SavedModel.
         hyperparameters: The model's.
         methods: TF Serving's method of each signature that takes tf.Example.
+        texts: Objects to ask each signature about that takes text.
     """
     path = directory / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for log in _logs(hyperparameters, methods):
+            writer.write(log.SerializeToString())
+        for signature, rows in texts.items():
+            log = _predict_log(signature, signature_inputs(rows))
             writer.write(log.SerializeToString())
 
 
@@ -104,6 +113,9 @@ def _predict_log(signature: str, inputs: Mapping[str, Any]) -> Any:
     request.model_spec.signature_name = signature
     for name, ids in inputs.items():
         tensor = request.inputs[name]
+        if ids.dtype == object:
+            tensor.CopyFrom(tf.make_tensor_proto(ids))
+            continue
         tensor.dtype = tf.int64.as_datatype_enum
         tensor.tensor_shape.CopyFrom(tf.TensorShape(ids.shape).as_proto())
         tensor.int64_val.extend(ids.ravel().tolist())  # varints: shorter than 8 bytes

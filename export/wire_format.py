@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +16,7 @@ import orjson
 
 from export.bad_request import BadRequest, explained
 from export.objects import Answers, Rows, output_of
+from export.texts import is_text
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
@@ -30,15 +31,21 @@ class RequestDecoder:
 
     Args:
         limits: The vocabulary size and the most tokens of each input, by name.
+        texts: The inputs that may be text too.
     """
 
-    def __init__(self, limits: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(
+        self, limits: Mapping[str, tuple[int, int]], texts: Collection[str] = ()
+    ) -> None:
         self._limits = limits
+        self._texts = texts
         # Keys that are no field are passed over.
         fields: list[Any] = []
         for name, (vocab_size, _) in limits.items():
             token = Annotated[int, msgspec.Meta(ge=0, lt=vocab_size)]
-            ids = list[token] | msgspec.UnsetType
+            ids: Any = list[token] | msgspec.UnsetType
+            if name in texts:
+                ids = list[token | str] | str | msgspec.UnsetType
             fields.append((name, ids, msgspec.UNSET))
         instance: Any = msgspec.defstruct("Instance", fields, gc=False)
         body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
@@ -51,7 +58,7 @@ class RequestDecoder:
         media_type: str = JSON,
         max_lens: tuple[int, int] | None = None,
     ) -> Rows:
-        """Returns the token ids of a request, by input name.
+        """Returns the objects of a request, by input name: token ids, or text.
 
         Args:
             body: The request's body.
@@ -68,20 +75,25 @@ class RequestDecoder:
                 instances = self._lines.decode_lines(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             lines = media_type == JSON_LINES
-            raise explained(error, body, lines, self._limits) from error
+            raise explained(error, body, lines, self._limits, self._texts) from error
         if not instances and media_type == JSON_LINES:
             raise BadRequest(
                 'the body is empty; send a line an object, such as {"in0": [1]}', "$"
             )
         place = "$" if media_type == JSON_LINES else "$.instances"
         names = _names(instances, place)
+        rows = {name: [getattr(each, name) for each in instances] for name in names}
+        for name in names:
+            if name in self._texts:
+                _check_kinds(rows[name], name, place)
+        return self.cut(rows, max_lens)
+
+    def cut(self, rows: Rows, max_lens: tuple[int, int] | None = None) -> Rows:
+        """Returns objects cut at the most tokens that they may have; text as it is."""
         longest = dict(zip(("in0", "in1"), max_lens or (_LONGEST,) * 2, strict=True))
         return {
-            name: _cut(
-                [getattr(instance, name) for instance in instances],
-                min(longest[name], self._limits[name][1]),
-            )
-            for name in names
+            name: _cut(side, min(longest[name], self._limits[name][1]))
+            for name, side in rows.items()
         }
 
 
@@ -106,8 +118,22 @@ def _names(instances: Sequence[Any], place: str) -> list[str]:
     return names
 
 
-def _cut(rows: list[list[int]], longest: int) -> list[list[int]]:
-    return [row if len(row) <= longest else row[:longest] for row in rows]
+def _check_kinds(rows: Sequence[Any], name: str, place: str) -> None:
+    """Refuses lists that hold both ids and strings."""
+    for i, row in enumerate(rows):
+        if isinstance(row, str) or len({type(item) for item in row}) < 2:
+            continue
+        other = next(j for j, item in enumerate(row) if type(item) is not type(row[0]))
+        raise BadRequest(
+            "expected token ids alone, or strings alone, in a list",
+            f"{place}[{i}].{name}[{other}]",
+        )
+
+
+def _cut(rows: Sequence[Any], longest: int) -> list[Any]:
+    return [
+        row if len(row) <= longest or is_text(row) else row[:longest] for row in rows
+    ]
 
 
 @functools.lru_cache

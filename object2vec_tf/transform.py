@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from export.bad_request import BadRequest
 from export.models import Model, load_model
 from export.objects import MOST_ROWS, Objects, Rows, limits_of
+from export.texts import has_text
 from export.wire_format import JSON_LINES, RequestDecoder, encode_answers
 from object2vec_tf import command
 from object2vec_tf.data.channels import open_file
@@ -111,7 +112,8 @@ class _Reader:
         limits = limits_of(model.hyperparameters)
         self._vocab_sizes = {name: size for name, (size, _) in limits.items()}
         self._max_lens = {name: longest for name, (_, longest) in limits.items()}
-        self._decoder = RequestDecoder(limits)
+        self._decoder = RequestDecoder(limits, model.texts)
+        self._model = model
         self._inputs: tuple[str, ...] = ()
 
     def read(self, text: bytes, line: int) -> Objects:
@@ -138,6 +140,8 @@ class _Reader:
         numbers = [number for number, content in lines if content.strip()]
         try:
             rows = self._decoder.decode(text, JSON_LINES)
+            if self._model.texts and has_text(rows):
+                rows, _ = self._model.tokenized(rows)
         except BadRequest as error:
             index, field = error.row_and_field
             message = f"{self._path}:{numbers[index]}: {field}{error.reason}"
@@ -147,7 +151,7 @@ class _Reader:
                 f"{self._path}: from line {line} on, lines and objects are not the "
                 "same in number; write one object a line"
             )
-        return rows
+        return self._decoder.cut(rows)
 
 
 def _parts(objects: Objects) -> Iterator[Objects]:

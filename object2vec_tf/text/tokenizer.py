@@ -88,6 +88,7 @@ class Tokenizer(tf.Module):
         vocab_size: All ids are below it.
         unknown_id: The id of words that the vocabulary lacks; None where they are
             dropped, because the vocabulary has no ``[UNK]`` or ``<unk>``.
+        examples: Some texts, to try what is made of them.
 
     Raises:
         DataError: The file does not fit the tokenizer.
@@ -101,6 +102,7 @@ class Tokenizer(tf.Module):
         self.data = data
         self.unknown_id: int | None
         self.file = file
+        self.examples = ["a", "the other one", ""]
         kind = tokenization.tokenizer
         if kind == "sentencepiece":
             self._pieces = self._sentencepiece()
@@ -110,6 +112,8 @@ class Tokenizer(tf.Module):
         words = parse_vocabulary(data, file)
         self.vocab_size = max(words.values()) + 1
         self.unknown_id = unknown_id(words)
+        some = list(words)[:5]
+        self.examples = [some[-1], " ".join(some), ""]
         if kind == "wordpiece":
             self._pieces = self._wordpiece(words)
         else:
