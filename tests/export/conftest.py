@@ -43,7 +43,9 @@ SETTINGS = {
 }
 
 
-def make_model(network="pooled_embedding", output="softmax", seed=4, **more):
+def make_model(
+    network="pooled_embedding", output="softmax", seed=4, auxiliary=None, **more
+):
     """An untrained model whose biases are not zero, so that padding would show."""
     settings = SETTINGS | {"enc0_network": network, "enc1_network": network}
     if network != "pooled_embedding":
@@ -51,7 +53,9 @@ def make_model(network="pooled_embedding", output="softmax", seed=4, **more):
             settings[f"enc{side}_token_embedding_dim"] = 4
             settings[f"enc{side}_layers"] = 2 if network == "hcnn" else 1
     settings |= {"output_layer": output, **more}
-    model = o2v.Object2Vec(o2v.Hyperparameters(**settings), seed=seed)
+    hyperparameters = o2v.Hyperparameters(**settings)
+    tokenizers = o2v.read_tokenizers(hyperparameters, auxiliary)
+    model = o2v.Object2Vec(hyperparameters, seed=seed, tokenizers=tokenizers)
     generator = np.random.default_rng(1)
     for variable in model.trainable_variables:
         if len(variable.shape) == 1 or variable.shape[0] in (30, 50):

@@ -28,6 +28,7 @@ from pathlib import Path  # noqa: E402
 import grpc  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+import tensorflow_text  # noqa: E402, F401  TF Serving has its ops built in
 from google.protobuf import any_pb2  # noqa: E402
 from tensorflow_serving.apis import (  # noqa: E402
     classification_pb2,

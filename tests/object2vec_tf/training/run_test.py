@@ -323,13 +323,6 @@ def test_divergence_is_told_as_such(settings, ratings, tmp_path):
         fit(settings, ratings, tmp_path / "run")
 
 
-def test_pretrained_embeddings_are_refused_not_ignored(settings, ratings, tmp_path):
-    settings |= {"enc0_pretrained_embedding_file": "glove.txt"}
-    with pytest.raises(o2v.UserError, match="enc0_pretrained_embedding_file"):
-        fit(settings, ratings, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 def test_tensorboard_has_both_curves_under_one_tag(settings, ratings, tmp_path):
     run = fit(settings, ratings, tmp_path / "run")
     for channel in ("train", "validation"):

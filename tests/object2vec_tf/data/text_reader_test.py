@@ -1,0 +1,134 @@
+"""Tests of text in a channel, from file to columns; the oracle is str.split."""
+
+import json
+import random
+
+import pytest
+
+import object2vec_tf as o2v
+
+WORDS = ["[UNK]", "a", "b", "c", "red wine", "é"]
+IDS = {word: i for i, word in enumerate(WORDS)}
+SETTINGS = {
+    "enc0_network": "pooled_embedding",
+    "enc1_network": "pooled_embedding",
+    "enc0_max_seq_len": 4,
+    "enc1_max_seq_len": 3,
+    "enc0_vocab_size": 6,
+    "enc1_vocab_size": 9,
+    "enc0_tokenizer": "whitespace",
+    "enc0_vocab_file": "v.json",
+    "num_classes": 3,
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Returns what reads lines of text, in memory or by the cache."""
+    (tmp_path / "v.json").write_text(json.dumps(IDS))
+
+    def get(lines, cache=None, bad=0, **settings):
+        hyperparameters = o2v.Hyperparameters(**SETTINGS | settings)
+        tokenizers = o2v.read_tokenizers(hyperparameters, tmp_path)
+        path = tmp_path / "train.jsonl"
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return o2v.read_pairs(
+            path,
+            hyperparameters,
+            tokenizers=tokenizers,
+            cache_dir=cache,
+            max_bad_lines=bad,
+        )
+
+    return get
+
+
+def line(in0, in1=(1, 2), label=1, **more):
+    return json.dumps({"in0": in0, "in1": in1, "label": label, **more})
+
+
+def rows(pairs, side):
+    column = pairs.columns[side].take(range(len(pairs)))
+    return [
+        column.values[a:b].tolist()
+        for a, b in zip(column.row_splits, column.row_splits[1:], strict=False)
+    ]
+
+
+def expected(value):
+    words = value.split() if isinstance(value, str) else [w for w in value if w]
+    return [IDS.get(word, 0) for word in words][:4]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_texts_and_lists_of_strings_become_ids(read, tmp_path, cached):
+    generator = random.Random(0)
+    letters = [*WORDS, "zzz", ""]
+    values = [
+        words if generator.random() < 0.4 else " ".join(words)
+        for words in (generator.choices(letters, k=n % 7) for n in range(500))
+    ]
+    for _ in range(2):  # the second time it is from the cache
+        pairs = read(
+            [line(value, extra="x") for value in values],
+            cache=tmp_path / "cache" if cached else None,
+        )
+        assert rows(pairs, "in0") == [expected(value) for value in values]
+        assert rows(pairs, "in1") == [[1, 2]] * 500
+        whole = [v.split() if isinstance(v, str) else v for v in values]
+        unknown = sum(w not in IDS for words in whole for w in words if w)
+        assert pairs.report.unknown == {"in0": unknown}
+        cut = [words for words in whole if len([w for w in words if w]) > 4]
+        assert pairs.report.truncated == {"in0": len(cut), "in1": 0}
+    assert pairs.report.cached is cached
+
+
+def test_another_vocabulary_or_tokenization_is_another_cache(read, tmp_path):
+    lines = [line("A b")]
+    read(lines, cache=tmp_path / "cache")
+    assert not read(lines, tmp_path / "cache", enc0_lowercase=True).report.cached
+    assert read(lines, tmp_path / "cache").report.cached
+    other = {word: (i + 1) % 6 for word, i in IDS.items()}
+    (tmp_path / "v.json").write_text(json.dumps(other))
+    assert not read(lines, tmp_path / "cache").report.cached
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (line([1, 2]), "in0[0] is 1, expected a string; leave enc0_tokenizer out if"),
+        (line(["a", None]), "in0[1] is null, expected a string"),
+        (line(3), "in0 is 3, expected text: a string, or a list of strings; leave"),
+        (line(None), "in0 is null, expected text"),
+        ('{"in1": [1], "label": 1}', "field in0 is missing; give text: a string, or"),
+        (line("a", in1="b"), 'in1 is "b", expected integer token ids; give enc1_tok'),
+        (line("a", in1=["b"]), 'in1[0] is "b", expected integer token ids; give enc1'),
+        (line("a", in1=[9]), "in1[0] is 9, not below enc1_vocab_size=9"),
+        (line("a", label=3), "label is 3, expected an integer class in [0, num_cla"),
+        (line("a", label=1.0), "label is 1.0, expected an integer class"),
+        ('{"in0": "\\ud800", "in1": [], "label": 1}', "holds \\ud800 alone"),
+        ('{"in0": "a', "ends in the middle of an object"),
+    ],
+)
+def test_what_is_wrong_is_told_and_skipped_within_the_budget(read, bad, message):
+    lines = [line("a b"), bad, line(["red wine"])]
+    with pytest.raises(o2v.DataError) as told:
+        read(lines)
+    assert f"train.jsonl:2: {message}" in str(told.value)
+    pairs = read(lines, bad=1)
+    assert rows(pairs, "in0") == [[1, 2], [4]]
+    assert len(pairs.report.bad_lines) == 1
+
+
+def test_real_labels_of_text(read):
+    settings = {"output_layer": "mean_squared_error"}
+    pairs = read([line("a", label=2), line("b", label=-0.5)], **settings)
+    assert pairs.labels.tolist() == [2, -0.5]
+
+
+def test_text_without_tokenizers_is_told(tmp_path):
+    hyperparameters = o2v.Hyperparameters(**SETTINGS)
+    path = tmp_path / "train.jsonl"
+    path.write_text(line("a"))
+    with pytest.raises(o2v.UserError, match="give tokenizers=read_tokenizers"):
+        o2v.read_pairs(path, hyperparameters)

@@ -1,0 +1,134 @@
+"""Runs that are given words: text, vocabularies and pretrained vectors."""
+
+import json
+
+import numpy as np
+import pytest
+
+import object2vec_tf as o2v
+
+WORDS = ["a", "b", "c", "d", "e"]
+VECTORS = np.float32([[1, 2, 3, 4], [5, 6, 7, 8], [9, 8, 7, 6], [5, 4, 3, 2]])
+SETTINGS = {
+    "enc0_network": "pooled_embedding",
+    "enc1_network": "pooled_embedding",
+    "enc0_max_seq_len": 4,
+    "enc1_max_seq_len": 4,
+    "enc0_tokenizer": "whitespace",
+    "enc0_vocab_file": "v.json",
+    "enc1_vocab_size": 5,
+    "enc_dim": 4,
+    "mlp_dim": 4,
+    "epochs": 2,
+    "learning_rate": 0.05,
+}
+
+
+@pytest.fixture
+def channels(tmp_path):
+    auxiliary = tmp_path / "auxiliary"
+    auxiliary.mkdir()
+    words = {word: i for i, word in enumerate(WORDS)}
+    (auxiliary / "v.json").write_text(json.dumps(words))
+    lines = [
+        f"{word} {' '.join(map(str, row))}"
+        for word, row in zip(WORDS, VECTORS, strict=False)
+    ]
+    (auxiliary / "glove.txt").write_text("\n".join(lines))
+    generator = np.random.default_rng(0)
+    train = [
+        {"in0": " ".join(generator.choice([*WORDS, "zzz"], 3)), "in1": [int(i)]}
+        for i in generator.integers(0, 5, 80)
+    ]
+    text = [json.dumps(row | {"label": row["in1"][0] % 2}) for row in train]
+    (tmp_path / "train.jsonl").write_text("\n".join(text))
+    unknown = sum(row["in0"].split().count("zzz") for row in train)
+    return {"train": tmp_path / "train.jsonl", "auxiliary": auxiliary}, unknown
+
+
+def table(model, encoder):
+    network = (model.enc0, model.enc1)[encoder]
+    (layer,) = (each for each in network.layers if "token_embedding" in each.name)
+    return layer.embeddings.numpy()
+
+
+def test_text_trains_and_is_told_of(channels, tmp_path, capsys):
+    sources, unknown = channels
+    run = o2v.fit(SETTINGS, **sources, model_dir=tmp_path / "run")
+    assert run.model.hyperparameters.enc0_vocab_size == 5
+    assert run.metrics["unknown"] == {"train": {"in0": unknown}}
+    told = capsys.readouterr().out
+    assert f"train: {unknown} unknown tokens in in0\n" in told
+    held = json.loads((tmp_path / "run/hyperparameters.json").read_text())
+    assert held["enc0_vocab_size"] == 5
+    assert "pretrained" not in run.metrics
+
+
+@pytest.mark.parametrize("storage", ["dense", "row_sparse"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_pretrained_vectors_are_the_tokens_and_stay_or_learn(
+    channels, tmp_path, capsys, frozen, storage
+):
+    sources, _ = channels
+    pretrained = {
+        "enc0_pretrained_embedding_file": "glove.txt",
+        "enc0_freeze_pretrained_embedding": frozen,
+        "token_embedding_storage_type": storage,
+    }
+    run = o2v.fit(SETTINGS | pretrained, **sources, model_dir=tmp_path / "run")
+    found = table(run.model, 0)
+    assert (np.array_equal(found[:4], VECTORS)) is frozen
+    assert abs(found[:4] - VECTORS).max() < 1
+    assert run.metrics["pretrained"] == {"enc0": {"found": 4, "words": 5}}
+    told = capsys.readouterr().out
+    assert "enc0: 4 of 5 words have a pretrained vector (80.0%); " in told
+
+
+def test_a_tied_table_is_pretrained_once(channels, tmp_path):
+    sources, _ = channels
+    pretrained = {
+        "enc0_pretrained_embedding_file": "glove.txt",
+        "enc1_pretrained_embedding_file": "glove.txt",
+        "enc1_vocab_file": "v.json",
+        "tied_token_embedding_weight": True,
+    }
+    run = o2v.fit(SETTINGS | pretrained, **sources, model_dir=tmp_path / "run")
+    np.testing.assert_array_equal(table(run.model, 1)[:4], VECTORS)
+    assert list(run.metrics["pretrained"]) == ["enc0"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "difference"),
+    [
+        ("v.json", '{"a": 1, "b": 0, "c": 2, "d": 3, "e": 4}', "vocabulary of in0"),
+        ("glove.txt", "a 1 2 3 4\nb 5 6 7 9\n", "pretrained vectors of enc0"),
+    ],
+)
+def test_a_run_with_other_words_is_another_run(
+    channels, tmp_path, file, content, difference
+):
+    sources, _ = channels
+    settings = SETTINGS | {"enc0_pretrained_embedding_file": "glove.txt"}
+    o2v.fit(settings, **sources, model_dir=tmp_path / "run")
+    (sources["auxiliary"] / file).write_text(content)
+    with pytest.raises(o2v.RunDirectoryError, match=f"\n  {difference}: "):
+        o2v.fit(settings, **sources, model_dir=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"enc_dim": 8}, "glove.txt:1: has vectors 4 wide, and enc_dim is 8; set enc"),
+        ({"enc0_vocab_size": 4}, "enc0_vocab_size: is 4, and "),
+        ({"enc0_pretrained_embedding_file": "g.txt"}, "'g.txt' is not in the auxili"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_is_written(
+    channels, tmp_path, settings, message
+):
+    sources, _ = channels
+    settings = SETTINGS | {"enc0_pretrained_embedding_file": "glove.txt"} | settings
+    with pytest.raises(o2v.UserError) as told:
+        o2v.fit(settings, **sources, model_dir=tmp_path / "run")
+    assert message in str(told.value)
+    assert not (tmp_path / "run").exists()
