@@ -18,6 +18,7 @@ import argparse  # noqa: E402
 import contextlib  # noqa: E402
 import dataclasses  # noqa: E402
 import http.server  # noqa: E402
+import importlib.util  # noqa: E402
 import json  # noqa: E402
 import re  # noqa: E402
 import threading  # noqa: E402
@@ -28,7 +29,6 @@ from pathlib import Path  # noqa: E402
 import grpc  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-import tensorflow_text  # noqa: E402, F401  TF Serving has its ops built in
 from google.protobuf import any_pb2  # noqa: E402
 from tensorflow_serving.apis import (  # noqa: E402
     classification_pb2,
@@ -45,6 +45,11 @@ PREDICT, CLASSIFY, REGRESS = (
 )
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 STATES = get_model_status_pb2.ModelVersionStatus.State
+
+# TF Serving has the ops of tensorflow-text built in; its Python modules need Keras.
+_TEXT = importlib.util.find_spec("tensorflow_text").submodule_search_locations[0]
+for _library in sorted(Path(_TEXT, "python/ops").glob("*.so")):
+    tf.load_op_library(str(_library))
 
 
 class Status(Exception):

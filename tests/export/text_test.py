@@ -81,8 +81,9 @@ def ids_of(model, side, rows):
     return found
 
 
-@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "network"), zip(KINDS, ["pooled_embedding", "hcnn", "bilstm"], strict=True)
+)
 def test_a_text_is_answered_as_its_ids_are_in_a_fresh_process(
     text_models, kind, network
 ):

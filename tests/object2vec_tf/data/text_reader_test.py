@@ -3,6 +3,7 @@
 import json
 import random
 
+import numpy as np
 import pytest
 
 import object2vec_tf as o2v
@@ -48,7 +49,7 @@ def line(in0, in1=(1, 2), label=1, **more):
 
 
 def rows(pairs, side):
-    column = pairs.columns[side].take(range(len(pairs)))
+    column = pairs.columns[side].take(np.arange(len(pairs)))
     return [
         column.values[a:b].tolist()
         for a, b in zip(column.row_splits, column.row_splits[1:], strict=False)
