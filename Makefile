@@ -41,6 +41,7 @@ bench: $(VENV)/base ## Time serving and training beside what else there is (half
 	$(BIN)/python -m tools.benchmarks.transform
 	$(BIN)/python -m tools.benchmarks.input
 	$(BIN)/python -m tools.benchmarks.large_data
+	$(BIN)/python -m tools.benchmarks.vectors
 	$(BIN)/python -m tools.benchmarks.row_sparse
 	$(BIN)/python -m tools.benchmarks.row_sparse --memory
 	$(BIN)/python -m tools.benchmarks.encoders
