@@ -13,7 +13,9 @@ TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 def command_is_starting() -> bool:
     """Whether ``python -m``, or a script in tools/, is importing this package."""
-    return sys.argv[:1] == ["-m"] or TOOLS in Path(sys.argv[0]).resolve().parents
+    return any(
+        name == "-m" or TOOLS in Path(name).resolve().parents for name in sys.argv[:1]
+    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 import zipfile
 import zlib
@@ -51,6 +52,8 @@ def fetch(url: str, path: Path) -> None:
             shutil.copyfileobj(response, file)
             missing = getattr(response, "length", None)
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise DatasetError(f"cannot fetch {url}: {error}. {_elsewhere(url)}") from error
     if missing:
         raise DatasetError(
