@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -161,12 +161,21 @@ def lines(place: Place) -> Iterator[tuple[str, str]]:
         DatasetError: The file cannot be read, or is not UTF-8.
     """
     with opened(place) as file:
-        for number, line in enumerate(file, start=1):
-            where = f"{place}:{number}"
-            try:
-                yield where, line.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise DatasetError(
-                    f"{where}: is not UTF-8 ({error.reason} at byte {error.start})."
-                    " Give an unchanged copy."
-                ) from error
+        yield from decoded(file, str(place))
+
+
+def decoded(file: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
+    """Yields where each line of a file stands, for messages, and the line.
+
+    Raises:
+        DatasetError: A line is not UTF-8.
+    """
+    for number, line in enumerate(file, start=1):
+        where = f"{name}:{number}"
+        try:
+            yield where, line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"{where}: is not UTF-8 ({error.reason} at byte {error.start})."
+                " Give an unchanged copy."
+            ) from error
