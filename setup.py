@@ -49,10 +49,12 @@ setup(
     ],
     extras_require={
         # One extra for each of the tasks that the base install does not serve.
+        "datasets": ["mwparserfromhell>=0.6.6"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "test": [
             "boto3>=1.34",
             "build>=1.2",
+            "mwparserfromhell>=0.6.6",
             "mypy>=2.0,<3",
             "onnx>=1.16",
             "onnxruntime>=1.18",

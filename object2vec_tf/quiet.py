@@ -6,11 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 
 def command_is_starting() -> bool:
-    """Whether ``python -m`` is importing this package to run one of its commands."""
-    return sys.argv[:1] == ["-m"]
+    """Whether ``python -m``, or a script in tools/, is importing this package."""
+    return any(
+        name == "-m" or TOOLS in Path(name).resolve().parents for name in sys.argv[:1]
+    )
 
 
 @contextmanager

