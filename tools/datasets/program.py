@@ -23,8 +23,9 @@ def run(
         output: The default of --output.
         sources: What --source may be, for --help.
     """
-    flags.DEFINE_string("output", output, "directory to write into")
-    flags.DEFINE_string("source", None, sources)
+    script = sys.argv[0]  # absl's --help shows the flags of this module
+    flags.DEFINE_string("output", output, "directory to write into", module_name=script)
+    flags.DEFINE_string("source", None, sources, module_name=script)
 
     def main(argv: Sequence[str]) -> int:
         given = flags.FLAGS
