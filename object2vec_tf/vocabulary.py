@@ -100,9 +100,7 @@ def _build(source: str, output: Path) -> None:
         scratch=output.parent,
     )
     write_whole(output, vocabulary_json(made.words))
-    covered = (
-        "" if made.covered is None else f", {made.covered / made.tokens:.2%} of all"
-    )
+    share = "" if made.covered is None else f", {made.covered / made.tokens:.2%} of all"
     print(
         f"{output}: {len(made.words):,} words{share} ({made.tokens:,} tokens, "
         f"{made.distinct:,} different ones)"
