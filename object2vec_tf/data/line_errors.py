@@ -142,19 +142,16 @@ def _ids_problem(pair: dict[str, Any], field: str, limit: str, size: int) -> str
     if field not in pair:
         return f"field {field} is missing; give a list of token ids (it may be empty)"
     ids = pair[field]
-    first = ids[0] if isinstance(ids, list) and ids else ids
-    if isinstance(first, str):
-        place = f"{field}[0]" if isinstance(ids, list) else field
-        return (
-            f"{place} is {_shown(first)}, expected integer token ids; give "
-            f"enc{field[-1]}_tokenizer and enc{field[-1]}_vocab_file to read text"
-        )
+    side = f"enc{field[-1]}"
+    for_text = f"; give {side}_tokenizer and {side}_vocab_file to read text"
     if not isinstance(ids, list):
-        return f"{field} is {_shown(ids)}, expected a list of integer token ids"
+        hint = for_text if isinstance(ids, str) else ""
+        return f"{field} is {_shown(ids)}, expected a list of integer token ids{hint}"
     for position, token in enumerate(ids):
         place = f"{field}[{position}] is {_shown(token)}"
         if not _is_integer(token):
-            return f"{place}, expected an integer token id"
+            hint = for_text if isinstance(token, str) else ""
+            return f"{place}, expected an integer token id{hint}"
         if token < 0:
             return f"{place}, expected a token id of 0 or more"
         if token >= size:

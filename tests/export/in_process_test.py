@@ -12,6 +12,7 @@ class Recording:
 
     def __init__(self, model, breaks_on=None):
         self.hyperparameters = model.hyperparameters
+        self.texts = ()
         self.sizes = []
         self._model = model
         self._breaks_on = breaks_on

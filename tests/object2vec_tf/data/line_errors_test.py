@@ -134,7 +134,10 @@ def test_a_deeply_nested_line_is_told(label: str, opened: str, closed: str):
 
 def test_a_long_value_is_shortened():
     told = explain(line(in0='["' + "x" * 1000 + '"]'), SOFTMAX)
-    assert told == f'in0[0] is "{"x" * 59}..., expected an integer token id'
+    assert told == (
+        f'in0[0] is "{"x" * 59}..., expected an integer token id; give enc0_tokenizer '
+        "and enc0_vocab_file to read text"
+    )
 
 
 @pytest.mark.parametrize(

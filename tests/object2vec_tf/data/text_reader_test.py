@@ -102,8 +102,11 @@ def test_another_vocabulary_or_tokenization_is_another_cache(read, tmp_path):
         (line(3), "in0 is 3, expected text: a string, or a list of strings; leave"),
         (line(None), "in0 is null, expected text"),
         ('{"in1": [1], "label": 1}', "field in0 is missing; give text: a string, or"),
-        (line("a", in1="b"), 'in1 is "b", expected integer token ids; give enc1_tok'),
-        (line("a", in1=["b"]), 'in1[0] is "b", expected integer token ids; give enc1'),
+        (line("a", in1="b"), 'in1 is "b", expected a list of integer token ids; give'),
+        (
+            line("a", in1=["b"]),
+            'in1[0] is "b", expected an integer token id; give enc1',
+        ),
         (line("a", in1=[9]), "in1[0] is 9, not below enc1_vocab_size=9"),
         (line("a", label=3), "label is 3, expected an integer class in [0, num_cla"),
         (line("a", label=1.0), "label is 1.0, expected an integer class"),
