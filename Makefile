@@ -10,7 +10,7 @@ RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data test test-all lint types results bench bench-peers format clean
+.PHONY: help demo data texts test test-all lint types results results-texts bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,18 @@ $(VENV)/test: $(VENV)/base
 data: $(VENV)/base ## Fetch MovieLens-100k into data/movielens
 	$(BIN)/python tools/datasets/movielens.py --output=$(MOVIELENS)
 
+.PRECIOUS: data/%/manifest.json data/%/vocab.json
+data/%/vocab.json: data/%/manifest.json
+	$(BIN)/python -m object2vec_tf.vocabulary build --input='$(dir $@)*.jsonl' --output=$@ --tokenizer=unicode_script --lowercase
+
+data/glove/manifest.json: $(VENV)/base
+	$(BIN)/python tools/datasets/glove.py --output=data/glove
+
+data/%/manifest.json: $(VENV)/base
+	$(BIN)/python tools/datasets/$*.py --output=data/$* $(if $(SOURCE),--source=$(SOURCE))
+
+texts: $(VENV)/base data/glove/manifest.json data/snli/vocab.json data/stsb/vocab.json ## Fetch SNLI, STS-B and GloVe (SOURCE=directory of the first two)
+
 demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
 	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN)
 	$(BIN)/python -m tools.nearest_titles --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
@@ -35,6 +47,10 @@ demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
 results: data ## Train the recipes of the README's table (half an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating,movielens_recommendation --seeds=5
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
+
+results-texts: texts ## Train the recipes of sentences, beside simple baselines (half an hour)
+	$(BIN)/python -m tools.benchmarks.results --recipes=snli_bilstm,snli_hcnn,stsb_bilstm --seeds=3
+	$(BIN)/python -m tools.benchmarks.sentence_baselines
 
 bench: $(VENV)/base ## Time serving and training beside what else there is (half an hour)
 	$(BIN)/python -m tools.benchmarks.serving --rounds=3

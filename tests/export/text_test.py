@@ -84,7 +84,7 @@ def ids_of(model, side, rows):
     ("kind", "network"),
     [
         ("whitespace", "pooled_embedding"),
-        ("unicode_script", "hcnn"),
+        ("unicode_script", "pooled_embedding"),
         ("wordpiece", "bilstm"),
     ],
 )
@@ -292,7 +292,7 @@ def test_transform_takes_text(text_models, tmp_path):
     generator = random.Random(0)
     rows = [
         {"in0": " ".join(generator.choices(WORDS, k=n % 9)), "in1": [], "label": 1}
-        for n in range(3000)
+        for n in range(300)
     ]
     for number, row in enumerate(rows):
         row["in1"] = row["in0"].split() if number % 2 else row["in0"][::-1]
@@ -312,7 +312,7 @@ def test_transform_takes_text(text_models, tmp_path):
     lines = (tmp_path / "pairs.jsonl.out").read_text().splitlines()
     assert len(lines) == len(rows)
     served = load_model(directory / "models")
-    for place in (0, 1, 7, 1500, 2999):
+    for place in (0, 1, 7, 299):
         ids = {
             side: tf.ragged.constant(ids_of(model, side, [rows[place][side]]), tf.int64)
             for side in LONGEST

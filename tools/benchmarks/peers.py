@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,17 @@ _BUCKETED_STEPS = {"hcnn": 24, "bilstm": 8}
 Batches = list[dict[str, Any]]
 
 
-def interpreter(environment: Path) -> Path:
-    """Returns the Python of the peers' environment, made where there is none."""
+def interpreter(environment: Path, packages: Mapping[str, str] = _PACKAGES) -> Path:
+    """Returns the Python of the peers' environment, made where there is none.
+
+    Args:
+        environment: The virtual environment.
+        packages: Distributions that it needs, and the module that each brings.
+    """
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    for package, module in _PACKAGES.items():
+    for package, module in packages.items():
         held = [str(python), "-c", f"import {module}"]
         if subprocess.run(held, capture_output=True, check=False).returncode:
             install = [str(python), "-m", "pip", "install", "--quiet", package]

@@ -1,0 +1,81 @@
+"""What simple models score on the text tasks, from the same rows as the recipes.
+
+    python -m tools.benchmarks.sentence_baselines
+
+Averages of GloVe's vectors with a linear model of both sentences (SNLI, STS-B), their
+cosine without any training on STS-B, and TF-IDF (Debian's descriptions, where they are
+there). Beside the last but one stands the cosine of what a run of SNLI encodes.
+scikit-learn runs in an environment of its own, which the first run makes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from export.models import load_model
+from export.objects import Objects, limits_of
+from object2vec_tf import command
+from object2vec_tf.errors import UserError
+from tools.benchmarks.peers import ENVIRONMENT, interpreter
+
+DATA = flags.DEFINE_string("data", "data", "where make texts has put the data")
+RUNS = flags.DEFINE_string("runs", "runs/results", "where tools.benchmarks.results ran")
+_PACKAGES = {"scikit-learn": "sklearn"}
+_TASKS = {"snli": "snli", "stsb": "stsb", "retrieval": "debian/retrieval"}
+_PROGRAM = Path(__file__).parent / "peer_programs/sentences.py"
+
+
+def baselines(python: Path, task: str, directory: Path) -> dict[str, float]:
+    """Returns what the simple model scores on the test part, by metric."""
+    line = [str(python), str(_PROGRAM), task, str(directory)]
+    if task != "retrieval":
+        line.append(str(Path(DATA.value) / "glove/glove.6B.50d.txt"))
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{task}: the baseline failed (see above)")
+    return dict(json.loads(done.stdout))
+
+
+def zero_shot(run: Path, test: Path) -> float:
+    """Returns Pearson's correlation of a run's cosines with STS-B's scores."""
+    model = load_model(run)
+    rows = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines()]
+    longest = limits_of(model.hyperparameters)["in0"][1]
+    encodings = []
+    for side in ("in0", "in1"):
+        ids, _ = model.tokenized({"in0": [row[side] for row in rows]})
+        encodings.append(model(Objects.from_rows(ids).truncate({"in0": longest})))
+    u, v = encodings
+    lengths = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
+    labels = [row["label"] for row in rows]
+    return float(np.corrcoef((u * v).sum(1) / lengths, labels)[0, 1])
+
+
+def main() -> None:
+    """Runs the command."""
+    python = interpreter(Path(ENVIRONMENT.value), _PACKAGES)
+    print("| task | test metric | value |\n|---|---|---|")
+    for task, place in _TASKS.items():
+        directory = Path(DATA.value) / place
+        if (directory / "test.jsonl").exists():
+            for metric, value in baselines(python, task, directory).items():
+                print(f"| {task}, simple baseline | {metric} | {value:.4f} |")
+    for recipe in ("snli_bilstm", "snli_hcnn"):
+        test = Path(DATA.value) / "stsb/test.jsonl"
+        found = [
+            zero_shot(run, test) for run in sorted(Path(RUNS.value).glob(f"{recipe}/*"))
+        ]
+        if found:
+            print(
+                f"| stsb, encoder of {recipe} | zero-shot pearson | "
+                f"{np.mean(found):.4f} ± {np.std(found, ddof=1):.4f} |"
+            )
+
+
+if __name__ == "__main__":
+    command.run(main)
