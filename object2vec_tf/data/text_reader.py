@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +18,9 @@ from object2vec_tf.text.auxiliary import Tokenizers
 from object2vec_tf.text.tokenizer import Tokenizer
 
 Text = str | Sequence[str]
+
+# Texts that are tokenized at a time, on each core.
+_PART = 4096
 
 
 class TextReader:
@@ -80,9 +85,14 @@ def token_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn,
     lists = [row for row in rows if not isinstance(row, str)]
     columns, unknown = [], 0
     if texts or not lists:
-        ids, count = tokenizer.of_texts(tf.constant(texts, tf.string))
-        columns.append(_column(ids))
-        unknown += int(tf.reduce_sum(count))
+        parts = [texts[i : i + _PART] for i in range(0, len(texts), _PART)] or [[]]
+        # The ops run outside Python's lock, each on one core.
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for ids, count in pool.map(
+                lambda part: tokenizer.of_texts(tf.constant(part, tf.string)), parts
+            ):
+                columns.append(_column(ids))
+                unknown += int(tf.reduce_sum(count))
     if lists:
         items = tf.RaggedTensor.from_row_lengths(
             tf.constant([item for row in lists for item in row], tf.string),
@@ -91,8 +101,8 @@ def token_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn,
         ids, count = tokenizer.of_lists(items)
         columns.append(_column(ids))
         unknown += int(tf.reduce_sum(count))
-    if len(columns) == 1:
-        return columns[0], unknown
+    if not (texts and lists):
+        return RaggedColumn.concatenate(columns), unknown
     order = np.empty(len(rows), np.int64)
     order[np.flatnonzero(is_text)] = np.arange(len(texts))
     order[np.flatnonzero(~is_text)] = len(texts) + np.arange(len(lists))

@@ -46,7 +46,8 @@ PREDICT, CLASSIFY, REGRESS = (
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 STATES = get_model_status_pb2.ModelVersionStatus.State
 
-# TF Serving has the ops of tensorflow-text built in; its Python modules need Keras.
+# TF Serving has tensorflow-text's ops built in (its release notes of 2.0); the Python
+# modules of those need Keras.
 _TEXT = importlib.util.find_spec("tensorflow_text").submodule_search_locations[0]
 for _library in sorted(Path(_TEXT, "python/ops").glob("*.so")):
     tf.load_op_library(str(_library))
