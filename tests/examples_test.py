@@ -14,7 +14,9 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.flags"))
 def hyperparameters_of(path):
     values = copy.deepcopy(flags.FLAGS)
     values.unparse_flags()
-    values(["fit", f"--flagfile={path}"])
+    # The vocabulary, which the data's script makes, would tell its size.
+    sizes = ["--enc0_vocab_size=100"] if "vocab_file" in path.read_text() else []
+    values(["fit", f"--flagfile={path}", *sizes])
     return hyperparameters_from_flags(values)
 
 

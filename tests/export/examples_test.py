@@ -17,7 +17,7 @@ README = Path(export.__file__).with_name("tf_serving") / "README.md"
 
 
 def curls():
-    """The address, path, headers and body of each curl command, by what it ends in."""
+    """The address, path, headers and body of each curl command, by what is asked."""
     text = re.sub(r"\\\n\s*", "", README.read_text(encoding="utf-8"))
     found = {}
     for line in text.splitlines():
@@ -28,7 +28,10 @@ def curls():
                 words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H"
             )
             body = json.loads(words[words.index("-d") + 1])
-            found[re.split("[:/]", path)[-1]] = (address, path, headers, body)
+            name = re.split("[:/]", path)[-1]
+            if body.get("signature_name", "").endswith("_text"):
+                name += "_text"
+            found[name] = (address, path, headers, body)
     return found
 
 

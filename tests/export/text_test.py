@@ -84,8 +84,8 @@ def ids_of(model, side, rows):
     ("kind", "network"),
     [
         ("whitespace", "pooled_embedding"),
-        ("unicode_script", "pooled_embedding"),
-        ("wordpiece", "bilstm"),
+        pytest.param("unicode_script", "hcnn", marks=pytest.mark.long),
+        pytest.param("wordpiece", "bilstm", marks=pytest.mark.long),
     ],
 )
 def test_a_text_is_answered_as_its_ids_are_in_a_fresh_process(
