@@ -17,16 +17,12 @@ from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from export.bad_request import BadRequest
 from export.models import Model, load_model
-from export.objects import MOST_ROWS, Objects, Rows, limits_of
-from export.texts import has_text
-from export.wire_format import JSON_LINES, RequestDecoder, encode_answers
+from export.object_lines import read_objects
+from export.objects import Objects
+from export.wire_format import JSON_LINES, encode_answers
 from object2vec_tf import command
-from object2vec_tf.data.channels import open_file
-from object2vec_tf.data.fast_lines import read_columns
-from object2vec_tf.data.json_lines import BOM, line_blocks
-from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.errors import UserError
 from object2vec_tf.whole_files import whole_file
 
 _MODEL = flags.DEFINE_string(
@@ -42,11 +38,8 @@ _RUNTIME = flags.DEFINE_enum(
     "runtime", "tensorflow", ["tensorflow", "onnx"], "what runs the model"
 )
 
-# Text that is read and decoded at a time.
-_BLOCK_BYTES = 1 << 20
 # Parts that are in the model's hands at the same time.
 _AT_ONCE = 2
-_INPUTS = (("in0", "in1"), ("in0",), ("in1",))
 
 
 def transform(
@@ -86,77 +79,11 @@ def transform(
     )
     with whole_file(out) as temporary, temporary.open("wb") as file, progress:
         task = progress.add_task("", total=None)
-        for lines, text in _answered(model, _read(path, model)):
+        for lines, text in _answered(model, read_objects(path, model)):
             file.write(text)
             count += lines
             progress.update(task, completed=count)
     return count
-
-
-def _read(path: Path, model: Model) -> Iterator[Objects]:
-    reader = _Reader(path, model)
-    line = 1
-    with open_file(path) as stream:
-        for number, block in enumerate(line_blocks(stream, path, _BLOCK_BYTES)):
-            text = block.removeprefix(BOM) if number == 0 else block
-            if text.strip():
-                yield from _parts(reader.read(text, line))
-            line += block.count(b"\n")
-
-
-class _Reader:
-    """Reads blocks of one file, whose lines all have the same inputs."""
-
-    def __init__(self, path: Path, model: Model) -> None:
-        self._path = path
-        limits = limits_of(model.hyperparameters)
-        self._vocab_sizes = {name: size for name, (size, _) in limits.items()}
-        self._max_lens = {name: longest for name, (_, longest) in limits.items()}
-        self._decoder = RequestDecoder(limits, model.texts)
-        self._model = model
-        self._inputs: tuple[str, ...] = ()
-
-    def read(self, text: bytes, line: int) -> Objects:
-        """Returns the objects of a block that begins with a line of this number."""
-        for inputs in [self._inputs] if self._inputs else _INPUTS:
-            sizes = {name: self._vocab_sizes[name] for name in inputs}
-            if parsed := read_columns(text, sizes):
-                objects = Objects(parsed[0]).truncate(self._max_lens)
-                break
-        else:
-            objects = Objects.from_rows(self._decoded(text, line))
-        own = tuple(objects.columns)
-        self._inputs = self._inputs or own
-        if own != self._inputs:
-            blank = text[: len(text) - len(text.lstrip())].count(b"\n")
-            raise DataError(
-                f"{self._path}:{line + blank}: has {' and '.join(own)}, where the "
-                f"lines before have {' and '.join(self._inputs)}; split the file"
-            )
-        return objects
-
-    def _decoded(self, text: bytes, line: int) -> Rows:
-        lines = enumerate(text.split(b"\n"), line)
-        numbers = [number for number, content in lines if content.strip()]
-        try:
-            rows = self._decoder.decode(text, JSON_LINES)
-            if self._model.texts and has_text(rows):
-                rows, _ = self._model.tokenized(rows)
-        except BadRequest as error:
-            index, field = error.row_and_field
-            message = f"{self._path}:{numbers[index]}: {field}{error.reason}"
-            raise DataError(message) from error
-        if len(next(iter(rows.values()))) != len(numbers):
-            raise DataError(
-                f"{self._path}: from line {line} on, lines and objects are not the "
-                "same in number; write one object a line"
-            )
-        return self._decoder.cut(rows)
-
-
-def _parts(objects: Objects) -> Iterator[Objects]:
-    for start in range(0, len(objects), MOST_ROWS):
-        yield objects.rows(start, start + MOST_ROWS)
 
 
 def _answered(model: Model, parts: Iterable[Objects]) -> Iterator[tuple[int, bytes]]:

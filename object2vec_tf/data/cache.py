@@ -266,9 +266,11 @@ class ColumnCache:
         (path / _REPORT).unlink(missing_ok=True)
         shutil.rmtree(path)
         fingerprint = path.name.rpartition("-")[2]
-        for source in self._directory.glob(f"*{_SOURCE}"):
-            if source.read_bytes() == fingerprint.encode():
-                source.unlink(missing_ok=True)
+        # Not those that another process is writing: they have names of their own.
+        for source in self._directory.glob(f"[!.]*{_SOURCE}"):
+            with suppress(FileNotFoundError):
+                if source.read_bytes() == fingerprint.encode():
+                    source.unlink()
 
     def _make_room(self, needed: int, path: Path) -> None:
         """Removes channels not used for the longest time until the limit is kept."""

@@ -16,11 +16,14 @@ the rest train. Written into --output:
     retrieval/PART.jsonl      {"in0": short, "in1": long, "label": 1}
     tags/PART.jsonl           {"in0": text, "in1": ["role::program"], "label": 1}, one
                               for each tag of a package that 50 packages of train have
+    FOLDER/PART.wrong.jsonl   for each pair five that are none, "label": 0, by which to
+                              measure; validation and test only, in both folders
     tags/PART.packages.jsonl  {"in0": text, "tags": [...]}, validation and test only
     tags/tags.jsonl           {"in1": [tag]} for each such tag
 
-PART is train, validation or test; text is "short. long". All pairs are positive: train
-with negative_sampling_rate. The counts follow Debian's archive and move a little.
+PART is train, validation or test; text is "short. long". All pairs of train are
+positive: train with negative_sampling_rate. The counts follow Debian's archive and
+move a little.
 """
 
 from __future__ import annotations
@@ -53,6 +56,11 @@ PARTS: Final = ("train", "validation", "test")
 FILES: Final = (
     *(f"retrieval/{part}.jsonl" for part in PARTS),
     *(f"tags/{part}.jsonl" for part in PARTS),
+    *(
+        f"{folder}/{part}.wrong.jsonl"
+        for folder in ("retrieval", "tags")
+        for part in PARTS[1:]
+    ),
     *(f"tags/{part}.packages.jsonl" for part in PARTS[1:]),
     "tags/tags.jsonl",
 )
@@ -61,6 +69,7 @@ VALIDATION_BELOW: Final = 15
 SHORT_WORDS: Final = 3
 LONG_WORDS: Final = 15
 TAG_USES: Final = 50
+WRONG_PAIRS: Final = 5
 
 WORD: Final = re.compile(r"[a-z0-9+]+")
 TAG: Final = re.compile(r"([^\s,{}]+)(?:\{([^}]*)\})?")
@@ -276,12 +285,13 @@ def frequent_tags(packages: Iterable[Package]) -> list[str]:
 def write_retrieval(paths: Mapping[str, Path], packages: Sequence[Package]) -> None:
     """Writes retrieval/."""
     for part in PARTS:
-        rows = (
-            {"in0": package.short, "in1": package.long, "label": 1}
-            for package in packages
-            if package.part == part
-        )
+        pairs = [(each.short, each.long) for each in packages if each.part == part]
+        rows = ({"in0": short, "in1": long, "label": 1} for short, long in pairs)
         outputs.write_rows(paths[f"retrieval/{part}.jsonl"], rows)
+        if part != "train":
+            wrong = outputs.wrong_pairs(pairs, WRONG_PAIRS)
+            rows = ({"in0": short, "in1": long, "label": 0} for short, long in wrong)
+            outputs.write_rows(paths[f"retrieval/{part}.wrong.jsonl"], rows)
 
 
 def write_tags(
@@ -297,13 +307,13 @@ def write_tags(
             if package.part == part
             and (kept := [tag for tag in package.tags if tag in allowed])
         ]
-        rows = (
-            {"in0": text, "in1": [tag], "label": 1}
-            for text, kept in tagged
-            for tag in kept
-        )
+        pairs = [(text, tag) for text, kept in tagged for tag in kept]
+        rows = ({"in0": text, "in1": [tag], "label": 1} for text, tag in pairs)
         outputs.write_rows(paths[f"tags/{part}.jsonl"], rows)
         if part != "train":
+            wrong = outputs.wrong_pairs(pairs, WRONG_PAIRS)
+            rows = ({"in0": text, "in1": [tag], "label": 0} for text, tag in wrong)
+            outputs.write_rows(paths[f"tags/{part}.wrong.jsonl"], rows)
             whole = ({"in0": text, "tags": kept} for text, kept in tagged)
             outputs.write_rows(paths[f"tags/{part}.packages.jsonl"], whole)
 

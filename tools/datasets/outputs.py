@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -71,6 +72,27 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Writes rows as JSON Lines."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(map(json_line, rows))
+
+
+def wrong_pairs(
+    pairs: Sequence[tuple[Any, Any]], count: int, seed: int = 0
+) -> Iterator[tuple[Any, Any]]:
+    """Yields pairs that are none, so that a classifier can be measured.
+
+    Each in0 meets ``count`` in1 of other pairs, drawn at random; fewer where there are
+    no more. None of them is a true pair.
+
+    Args:
+        pairs: The true pairs, in0 and in1, of what can be hashed.
+        count: How many wrong ones are wanted for each.
+        seed: Decides which.
+    """
+    true, chance = set(pairs), random.Random(seed)
+    choices = sorted({in1 for _, in1 in pairs})
+    for in0, _ in pairs:
+        drawn = chance.sample(choices, min(len(choices), 4 * count + 20))
+        wrong = [in1 for in1 in drawn if (in0, in1) not in true]
+        yield from ((in0, in1) for in1 in wrong[:count])
 
 
 def summary(output: Path, names: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ validation, the rest train. Written into --output:
 
     train.jsonl, validation.jsonl, test.jsonl
                      {"in0": sentence, "in1": its article, "label": 1}
+    validation.wrong.jsonl, test.wrong.jsonl
+                     for each pair five that are none, "label": 0, by which to measure
     articles.jsonl   {"in1": article}, the pool to search in
 
 As in AWS's notebook, a sentence is taken out of its article: else the two would match
@@ -18,13 +20,14 @@ by it. Here an article is moreover written without any sentence of validation an
 in the pool too. So no such sentence stands anywhere in what is trained on or searched,
 and the in1 of a pair of validation or test is the article as the pool has it. Of an
 article the first --article_words words are kept (0: all of them; every pair repeats its
-article). All pairs are positive: train with negative_sampling_rate. An article of fewer
-than two sentences of train is left out. How wikitext becomes sentences is told in
-wikitext.py.
+article). All pairs of train are positive: train with negative_sampling_rate. An
+article of fewer than two sentences of train is left out. How wikitext becomes
+sentences is told in wikitext.py.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
@@ -54,11 +57,16 @@ SOURCES: Final = "a dump pages-articles.xml, plain or .bz2, or a gensim wheel"
 
 PARTS: Final = ("train", "validation", "test")
 POOL: Final = "articles.jsonl"
-FILES: Final = (*(f"{part}.jsonl" for part in PARTS), POOL)
+FILES: Final = (
+    *(f"{part}.jsonl" for part in PARTS),
+    *(f"{part}.wrong.jsonl" for part in PARTS[1:]),
+    POOL,
+)
 TEST_BELOW: Final = 10
 VALIDATION_BELOW: Final = 20
 FEWEST_SENTENCES: Final = 2
 ARTICLE_WORDS: Final = 500
+WRONG_PAIRS: Final = 5
 
 HIDDEN_NAMESPACES: Final = ("-2", "6", "14")
 """MediaWiki's keys for media, files and categories."""
@@ -91,6 +99,8 @@ def prepare(
         dump = _dump(source, stack)
         with outputs.writing(output, FILES) as paths:
             counts = write_articles(paths, read_articles(dump), article_words)
+            for part in PARTS[1:]:
+                write_wrong_pairs(paths[f"{part}.jsonl"], paths[f"{part}.wrong.jsonl"])
             if not counts["articles"]:
                 raise DatasetError(f"{source}: no article in it. Give {SOURCES}.")
     print(f"Written to {output} from {source.name}:")
@@ -184,6 +194,17 @@ def write_articles(
             for name, row in rows:
                 files[name].write(outputs.json_line(row))
     return counts
+
+
+def write_wrong_pairs(true: Path, wrong: Path) -> None:
+    """Writes, for the pairs of a file, pairs that are none."""
+    with true.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    pairs = [(row["in0"], row["in1"]) for row in rows]
+    drawn = outputs.wrong_pairs(pairs, WRONG_PAIRS)
+    outputs.write_rows(
+        wrong, ({"in0": in0, "in1": in1, "label": 0} for in0, in1 in drawn)
+    )
 
 
 def pairs(

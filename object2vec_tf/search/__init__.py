@@ -1,0 +1,1 @@
+"""What embeddings are for: finding the objects that belong to one."""

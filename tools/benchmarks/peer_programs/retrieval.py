@@ -1,0 +1,159 @@
+"""Simple baselines of retrieval and of tags, as one line of JSON on stdout.
+
+Runs in an environment that has scikit-learn and fastText: documents or tags, the
+directory of the task's data and, for documents, the file of the pool ("" for the pairs'
+own in1). Settings with a choice are chosen on validation.
+"""
+
+import json
+import re
+import sys
+import tempfile
+
+import fasttext
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.preprocessing import MultiLabelBinarizer
+
+task, directory, *rest = sys.argv[1:]
+WORD = r"[a-z0-9+]+"
+
+
+def rows(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def words(text):
+    return " ".join(re.findall(WORD, text.lower()))
+
+
+def measures(scores, truths):
+    own = scores[np.arange(len(scores)), truths][:, None]
+    ranks = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+    return {
+        **{f"hits@{k}": float(np.mean(ranks <= k)) for k in (1, 10, 20)},
+        "mean_rank": float(ranks.mean()),
+    }
+
+
+def of_documents():
+    """Nearest documents by TF-IDF, and by the averages of fastText's word vectors."""
+    train, test = (rows(f"{directory}/{part}.jsonl") for part in ("train", "test"))
+    named = rows(rest[0]) if rest[0] else []
+    places = {}
+    for row in [*named, *test]:
+        places.setdefault(row["in1"], len(places))
+    truths = np.array([places[row["in1"]] for row in test])
+    queries, pool = [row["in0"] for row in test], list(places)
+
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD)
+    vectorizer.fit([*dict.fromkeys(row["in1"] for row in train), *pool])
+    scores = (vectorizer.transform(queries) @ vectorizer.transform(pool).T).toarray()
+    found = {"TF-IDF": measures(scores, truths)}
+
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
+        for side in ("in0", "in1"):
+            for line in dict.fromkeys(words(row[side]) for row in train):
+                print(line, file=text)
+        text.flush()
+        model = fasttext.train_unsupervised(
+            text.name, model="skipgram", dim=300, minCount=2, thread=2, verbose=0
+        )
+    asked, held = (
+        np.stack([model.get_sentence_vector(words(text)) for text in texts])
+        for texts in (queries, pool)
+    )
+    for vectors in (asked, held):
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    found["fastText, averaged"] = measures(asked @ held.T, truths)
+    return found
+
+
+def micro_f1(chosen, true):
+    hit = float((chosen & true).sum())
+    return 2 * hit / max(float(chosen.sum() + true.sum()), 1.0)
+
+
+def best_threshold(scores, true):
+    candidates = np.quantile(scores, np.linspace(0.9, 0.999, 100))
+    return max(candidates, key=lambda at: micro_f1(scores >= at, true))
+
+
+def of_tags():
+    """Each tag against the rest, by logistic regression of TF-IDF, and by fastText."""
+    tags = [row["in1"][0] for row in rows(f"{directory}/tags.jsonl")]
+    binary = MultiLabelBinarizer(classes=tags)
+    texts, true = {}, {}
+    train = {}
+    for row in rows(f"{directory}/train.jsonl"):
+        train.setdefault(row["in0"], []).extend(row["in1"])
+    texts["train"], true["train"] = list(train), binary.fit_transform(train.values())
+    for part in ("validation", "test"):
+        packages = rows(f"{directory}/{part}.packages.jsonl")
+        texts[part] = [row["in0"] for row in packages]
+        true[part] = binary.transform([row["tags"] for row in packages]).astype(bool)
+
+    def judged(score):
+        scores = {part: score(texts[part]) for part in ("validation", "test")}
+        threshold = best_threshold(scores["validation"], true["validation"])
+        return (
+            micro_f1(scores["validation"] >= threshold, true["validation"]),
+            micro_f1(scores["test"] >= threshold, true["test"]),
+        )
+
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD, min_df=2)
+    features = vectorizer.fit_transform(texts["train"])
+    tries = []
+    for penalty in (1, 10):
+        one = LogisticRegression(C=penalty, solver="liblinear")
+        model = OneVsRestClassifier(one, n_jobs=2).fit(features, true["train"])
+        tries.append(
+            judged(
+                lambda some, model=model: model.predict_proba(
+                    vectorizer.transform(some)
+                )
+            )
+        )
+    found = {"TF-IDF, logistic": {"micro_f1": max(tries)[1]}}
+
+    column = {f"__label__{tag}": i for i, tag in enumerate(tags)}
+
+    def by(model):
+        def score(some):
+            scores = np.zeros((len(some), len(tags)))
+            for i, text in enumerate(some):
+                labels, chances = model.predict(words(text), k=len(tags))
+                scores[i, [column[label] for label in labels]] = chances
+            return scores
+
+        return score
+
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        for text, own in train.items():
+            print(*(f"__label__{tag}" for tag in own), words(text), file=file)
+        file.flush()
+        tries = [
+            judged(
+                by(
+                    fasttext.train_supervised(
+                        file.name,
+                        loss="ova",
+                        dim=100,
+                        epoch=epoch,
+                        lr=rate,
+                        minCount=2,
+                        thread=2,
+                        verbose=0,
+                    )
+                )
+            )
+            for epoch, rate in ((25, 0.1), (25, 0.5), (50, 0.2))
+        ]
+    found["fastText, one against the rest"] = {"micro_f1": max(tries)[1]}
+    return found
+
+
+print(json.dumps(of_tags() if task == "tags" else of_documents()))

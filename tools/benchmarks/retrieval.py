@@ -1,0 +1,146 @@
+"""What runs of the recipes of documents and of tags find, beside simple models.
+
+    python -m tools.benchmarks.retrieval
+
+Documents: the place of the true one among all of the test part, by the model's score of
+a pair and by the cosine of the two embeddings; beside TF-IDF and the averages of word
+vectors that fastText learns from the same text. Tags: micro-F1 of the test part, a tag
+being given where its score exceeds a threshold that is best on validation; beside one
+against the rest by logistic regression of TF-IDF, and by fastText. The runs are those
+of tools.benchmarks.results; what they stand beside runs in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from absl import flags
+
+from export.models import load_model
+from export.object_lines import read_objects
+from export.objects import Objects, limits_of
+from object2vec_tf import command
+from object2vec_tf.errors import UserError
+from object2vec_tf.search.evaluation import MODEL, evaluate, pair_scorer
+from object2vec_tf.search.pools import pool_of
+from tools.benchmarks.peers import ENVIRONMENT, interpreter
+
+DATA = flags.DEFINE_string("data", "data", "where tools/datasets have put the data")
+RUNS = flags.DEFINE_string("runs", "runs/results", "where tools.benchmarks.results ran")
+PART = flags.DEFINE_enum("part", "test", ["validation", "test"], "what is measured")
+
+_PACKAGES = {"scikit-learn": "sklearn", "fasttext-wheel": "fasttext"}
+_PROGRAM = Path(__file__).parent / "peer_programs/retrieval.py"
+# Recipe, its data, and its pool where it is not that of the pairs.
+_DOCUMENTS = {
+    "debian_retrieval": ("debian/retrieval", ""),
+    "wikipedia_retrieval": ("wikipedia", "articles.jsonl"),
+}
+_TAGS = ("debian_tags", "debian/tags")
+
+Scores = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+def beside(task: str, *arguments: str) -> dict[str, dict[str, float]]:
+    """Returns what the simple models score on the test part."""
+    python = interpreter(Path(ENVIRONMENT.value), _PACKAGES)
+    line = [str(python), str(_PROGRAM), task, *arguments]
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{task}: the simple models failed (see above)")
+    return dict(json.loads(done.stdout))
+
+
+def show(task: str, model: str, told: Sequence[dict[str, float]]) -> None:
+    """Prints a line for each measure, of one run or of several seeds."""
+    for name in told[0]:
+        if name in ("queries", "pool", "mrr") or name.startswith("ndcg"):
+            continue
+        values = [one[name] for one in told]
+        spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+        print(f"| {task} | {name} | {model} | {np.mean(values):.4f}{spread} |")
+
+
+def micro_f1(given: Flags, true: Flags) -> float:
+    """Returns the harmonic mean of precision and recall over all decisions."""
+    hits = np.count_nonzero(given & true)
+    return 2 * hits / max(np.count_nonzero(given) + np.count_nonzero(true), 1)
+
+
+def best_threshold(scores: Scores, true: Flags) -> float:
+    """Returns the threshold of the highest micro-F1."""
+    candidates = np.quantile(scores, np.linspace(0.9, 0.999, 100))
+    return float(max(candidates, key=lambda at: micro_f1(scores >= at, true)))
+
+
+def tag_f1(run: Path, data: Path) -> dict[str, float]:
+    """Returns a run's micro-F1 on both parts, the threshold chosen on validation.
+
+    Partners drawn from a batch are met as often as they occur: what is learnt of a tag
+    is how much more probable a text makes it. Its share in train is multiplied back.
+    """
+    model = load_model(run)
+    tags = pool_of(read_objects(data / "tags.jsonl", model), "in1", "tags.jsonl")
+    names = [row["in1"][0] for row in rows_of(data / "tags.jsonl")]
+    uses = dict.fromkeys(names, 0)
+    for row in rows_of(data / "train.jsonl"):
+        uses[row["in1"][0]] += 1
+    share = np.array([uses[name] for name in names]) / sum(uses.values())
+    score = pair_scorer(run)(model(tags.objects()))
+    longest = limits_of(model.hyperparameters)["in0"][1]
+    found: dict[str, tuple[Scores, Flags]] = {}
+    for part in ("validation", "test"):
+        rows = rows_of(data / f"{part}.packages.jsonl")
+        ids, _ = model.tokenized({"in0": [row["in0"] for row in rows]})
+        chances = score(model(Objects.from_rows(ids).truncate({"in0": longest})))
+        chances = chances.astype(np.float64)
+        odds = chances / np.maximum(1 - chances, 1e-9)
+        true = np.array([[name in row["tags"] for name in names] for row in rows])
+        found[part] = odds * share, true
+    threshold = best_threshold(*found["validation"])
+    return {
+        "micro_f1": micro_f1(found[PART.value][0] >= threshold, found[PART.value][1])
+    }
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Returns the rows of a file of JSON Lines."""
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def main() -> None:
+    """Runs the command."""
+    data, runs = Path(DATA.value), Path(RUNS.value)
+    print(f"| task | {PART.value} metric | model | value |\n|---|---|---|---|")
+    for recipe, (place, pool) in _DOCUMENTS.items():
+        held = sorted(runs.glob(f"{recipe}/*"))
+        if not held:
+            continue
+        items = data / place / pool if pool else None
+        for score in (MODEL, "cosine"):
+            pairs = data / place / f"{PART.value}.jsonl"
+            told = [evaluate(run, pairs, items, score=score) for run in held]
+            show(recipe, f"ours, {score}", told)
+        if PART.value == "test":
+            simple = beside("documents", str(data / place), str(items or ""))
+            for name, told_of in simple.items():
+                show(recipe, name, [told_of])
+    recipe, place = _TAGS
+    held = sorted(runs.glob(f"{recipe}/*"))
+    if held:
+        show(recipe, "ours", [tag_f1(run, data / place) for run in held])
+        if PART.value == "test":
+            for name, told_of in beside("tags", str(data / place)).items():
+                show(recipe, name, [told_of])
+
+
+if __name__ == "__main__":
+    command.run(main)
