@@ -10,7 +10,7 @@ RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts test test-all lint types results results-texts bench bench-peers format clean
+.PHONY: help demo data texts documents test test-all lint types results results-texts results-documents bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,9 +28,25 @@ $(VENV)/test: $(VENV)/base
 data: $(VENV)/base ## Fetch MovieLens-100k into data/movielens
 	$(BIN)/python tools/datasets/movielens.py --output=$(MOVIELENS)
 
+WORDS := --tokenizer=unicode_script --lowercase --min_count=2
+
 .PRECIOUS: data/%/manifest.json data/%/vocab.json
 data/%/vocab.json: data/%/manifest.json
 	$(BIN)/python -m object2vec_tf.vocabulary build --input='$(dir $@)*.jsonl' --output=$@ --tokenizer=unicode_script --lowercase
+
+data/debian/retrieval/vocab.json: data/debian/manifest.json
+	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/retrieval/train.jsonl --output=$@ $(WORDS)
+
+data/debian/tags/vocab.json: data/debian/manifest.json
+	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/tags/train.jsonl --fields=in0 --output=$@ $(WORDS)
+	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/tags/tags.jsonl --fields=in1 --output=data/debian/tags/tags.json
+
+data/wikipedia/vocab.json: data/wikipedia/manifest.json
+	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/wikipedia/train.jsonl --output=$@ $(WORDS)
+
+data/wikipedia/manifest.json: $(VENV)/base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[datasets]'
+	$(BIN)/python tools/datasets/wikipedia.py --output=data/wikipedia
 
 data/glove/manifest.json: $(VENV)/base
 	$(BIN)/python tools/datasets/glove.py --output=data/glove
@@ -39,6 +55,8 @@ data/%/manifest.json: $(VENV)/base
 	$(BIN)/python tools/datasets/$*.py --output=data/$* $(if $(SOURCE),--source=$(SOURCE))
 
 texts: $(VENV)/base data/glove/manifest.json data/snli/vocab.json data/stsb/vocab.json ## Fetch SNLI, STS-B and GloVe (SOURCE=directory of the first two)
+
+documents: $(VENV)/base data/wikipedia/vocab.json data/debian/retrieval/vocab.json data/debian/tags/vocab.json ## Make Wikipedia's and Debian's pairs (Debian's lists: apt-get -o Acquire::Languages=en update)
 
 demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
 	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN)
@@ -51,6 +69,10 @@ results: data ## Train the recipes of the README's table (half an hour)
 results-texts: texts ## Train the recipes of sentences, beside simple baselines (half an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=snli_bilstm,snli_hcnn,stsb_bilstm --seeds=3
 	$(BIN)/python -m tools.benchmarks.sentence_baselines
+
+results-documents: documents ## Train the recipes of documents and tags, beside simple models (an hour)
+	$(BIN)/python -m tools.benchmarks.results --recipes=wikipedia_retrieval,debian_retrieval,debian_tags --seeds=3
+	$(BIN)/python -m tools.benchmarks.retrieval
 
 bench: $(VENV)/base ## Time serving and training beside what else there is (half an hour)
 	$(BIN)/python -m tools.benchmarks.serving --rounds=3
@@ -75,7 +97,7 @@ types: $(VENV)/test ## Check types
 	$(BIN)/mypy
 
 test: lint types ## Lint, types and tests, in under ten minutes on two cores
-	$(BIN)/python -m pytest -m 'not long and not network'
+	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
 
 test-all: lint types ## The long tests too
 	$(BIN)/python -m pytest

@@ -59,6 +59,7 @@ setup(
             "onnx>=1.16",
             "onnxruntime>=1.18",
             "pytest>=8.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.15",
             "sentencepiece>=0.2",
         ],

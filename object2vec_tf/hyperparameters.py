@@ -239,6 +239,11 @@ class Hyperparameters:
     tied_token_embedding_weight: bool = _field(
         Boolean(), "one token embedding for both encoders", default=False
     )
+    token_embedding_init_scale: float = _field(
+        Real(0.001, 1000.0),
+        "initial token vectors are this many times as long as usual",
+        default=1.0,
+    )
     token_embedding_storage_type: Literal["dense", "row_sparse"] = _field(
         Choice(("dense", "row_sparse")),
         "row_sparse updates only the token rows that a batch uses",

@@ -15,7 +15,12 @@ def hyperparameters_of(path):
     values = copy.deepcopy(flags.FLAGS)
     values.unparse_flags()
     # The vocabulary, which the data's script makes, would tell its size.
-    sizes = ["--enc0_vocab_size=100"] if "vocab_file" in path.read_text() else []
+    text = path.read_text()
+    sizes = [
+        f"--{name}_vocab_size=100"
+        for name in ("enc0", "enc1")
+        if f"{name}_vocab" in text
+    ]
     values(["fit", f"--flagfile={path}", *sizes])
     return hyperparameters_from_flags(values)
 

@@ -37,10 +37,11 @@ def token_embedding(
     """Returns the token embedding of encoder 0 or 1."""
     tied = hyperparameters.tied_token_embedding_weight
     pooled = hyperparameters.network(encoder) == "pooled_embedding"
+    usual = _POOLED_SCALE if pooled else 1.0
     return TokenEmbedding(
         hyperparameters.of_encoder(encoder, "vocab_size"),
         hyperparameters.of_encoder(encoder, "token_embedding_dim"),
-        scale=_POOLED_SCALE if pooled else 1.0,
+        scale=usual * hyperparameters.token_embedding_init_scale,
         seed=seed,
         trainable=not hyperparameters.freezes(encoder),
         name="token_embedding" if tied else f"token_embedding{encoder}",

@@ -16,13 +16,15 @@ the rest train. Written into --output:
     retrieval/PART.jsonl      {"in0": short, "in1": long, "label": 1}
     tags/PART.jsonl           {"in0": text, "in1": ["role::program"], "label": 1}, one
                               for each tag of a package that 50 packages of train have
-    FOLDER/PART.wrong.jsonl   for each pair five that are none, "label": 0, by which to
-                              measure; validation and test only, in both folders
+    retrieval/PART.wrong.jsonl, tags/PART.wrong.jsonl
+                              pairs that are none, "label": 0: five for each short text
+                              of validation and test, ten for each tagged package
     tags/PART.packages.jsonl  {"in0": text, "tags": [...]}, validation and test only
     tags/tags.jsonl           {"in1": [tag]} for each such tag
 
-PART is train, validation or test; text is "short. long". All pairs of train are
-positive: train with negative_sampling_rate. The counts follow Debian's archive and
+PART is train, validation or test; text is "short. long". For
+retrieval all pairs of train are positive: train with negative_sampling_rate. Tags are
+too unlike in frequency for partners from a batch, hence their wrong pairs. The counts follow Debian's archive and
 move a little.
 """
 
@@ -56,11 +58,8 @@ PARTS: Final = ("train", "validation", "test")
 FILES: Final = (
     *(f"retrieval/{part}.jsonl" for part in PARTS),
     *(f"tags/{part}.jsonl" for part in PARTS),
-    *(
-        f"{folder}/{part}.wrong.jsonl"
-        for folder in ("retrieval", "tags")
-        for part in PARTS[1:]
-    ),
+    *(f"retrieval/{part}.wrong.jsonl" for part in PARTS[1:]),
+    *(f"tags/{part}.wrong.jsonl" for part in PARTS),
     *(f"tags/{part}.packages.jsonl" for part in PARTS[1:]),
     "tags/tags.jsonl",
 )
@@ -69,7 +68,8 @@ VALIDATION_BELOW: Final = 15
 SHORT_WORDS: Final = 3
 LONG_WORDS: Final = 15
 TAG_USES: Final = 50
-WRONG_PAIRS: Final = 5
+WRONG_DOCUMENTS: Final = 5
+WRONG_TAGS: Final = 10
 
 WORD: Final = re.compile(r"[a-z0-9+]+")
 TAG: Final = re.compile(r"([^\s,{}]+)(?:\{([^}]*)\})?")
@@ -289,7 +289,7 @@ def write_retrieval(paths: Mapping[str, Path], packages: Sequence[Package]) -> N
         rows = ({"in0": short, "in1": long, "label": 1} for short, long in pairs)
         outputs.write_rows(paths[f"retrieval/{part}.jsonl"], rows)
         if part != "train":
-            wrong = outputs.wrong_pairs(pairs, WRONG_PAIRS)
+            wrong = outputs.wrong_pairs(pairs, WRONG_DOCUMENTS)
             rows = ({"in0": short, "in1": long, "label": 0} for short, long in wrong)
             outputs.write_rows(paths[f"retrieval/{part}.wrong.jsonl"], rows)
 
@@ -310,10 +310,10 @@ def write_tags(
         pairs = [(text, tag) for text, kept in tagged for tag in kept]
         rows = ({"in0": text, "in1": [tag], "label": 1} for text, tag in pairs)
         outputs.write_rows(paths[f"tags/{part}.jsonl"], rows)
+        wrong = outputs.wrong_pairs(pairs, WRONG_TAGS)
+        rows = ({"in0": text, "in1": [tag], "label": 0} for text, tag in wrong)
+        outputs.write_rows(paths[f"tags/{part}.wrong.jsonl"], rows)
         if part != "train":
-            wrong = outputs.wrong_pairs(pairs, WRONG_PAIRS)
-            rows = ({"in0": text, "in1": [tag], "label": 0} for text, tag in wrong)
-            outputs.write_rows(paths[f"tags/{part}.wrong.jsonl"], rows)
             whole = ({"in0": text, "tags": kept} for text, kept in tagged)
             outputs.write_rows(paths[f"tags/{part}.packages.jsonl"], whole)
 

@@ -77,10 +77,10 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def wrong_pairs(
     pairs: Sequence[tuple[Any, Any]], count: int, seed: int = 0
 ) -> Iterator[tuple[Any, Any]]:
-    """Yields pairs that are none, so that a classifier can be measured.
+    """Yields pairs that are none, for a classifier to learn or to be measured by.
 
-    Each in0 meets ``count`` in1 of other pairs, drawn at random; fewer where there are
-    no more. None of them is a true pair.
+    Each in0, once, meets ``count`` in1 of other pairs, drawn at random; fewer where
+    there are no more. None of them is a true pair.
 
     Args:
         pairs: The true pairs, in0 and in1, of what can be hashed.
@@ -89,7 +89,7 @@ def wrong_pairs(
     """
     true, chance = set(pairs), random.Random(seed)
     choices = sorted({in1 for _, in1 in pairs})
-    for in0, _ in pairs:
+    for in0 in dict.fromkeys(in0 for in0, _ in pairs):
         drawn = chance.sample(choices, min(len(choices), 4 * count + 20))
         wrong = [in1 for in1 in drawn if (in0, in1) not in true]
         yield from ((in0, in1) for in1 in wrong[:count])

@@ -86,3 +86,18 @@ def test_full_disk_is_told(tmp_path: Path) -> None:
 def test_hundredth_is_the_md5_of_the_text() -> None:
     # md5("") is d41d8cd98f00b204e9800998ecf8427e: ...178366 in decimals.
     assert outputs.hundredth("") == 66
+
+
+def test_wrong_pairs_are_never_true_ones() -> None:
+    pairs = [(f"a{i % 20}", f"b{i}") for i in range(60)]
+    wrong = list(outputs.wrong_pairs(pairs, 5))
+    assert not set(wrong) & set(pairs)
+    assert [a for a, _ in wrong] == [f"a{i}" for i in range(20) for _ in range(5)]
+    assert len({b for _, b in wrong}) > 40
+    assert wrong == list(outputs.wrong_pairs(pairs, 5))
+    assert wrong != list(outputs.wrong_pairs(pairs, 5, seed=1))
+
+
+def test_wrong_pairs_are_as_many_as_there_can_be() -> None:
+    pairs = [("a", "x"), ("a", "y"), ("b", "x")]
+    assert list(outputs.wrong_pairs(pairs, 5)) == [("b", "y")]
