@@ -22,10 +22,10 @@ the rest train. Written into --output:
     tags/PART.packages.jsonl  {"in0": text, "tags": [...]}, validation and test only
     tags/tags.jsonl           {"in1": [tag]} for each such tag
 
-PART is train, validation or test; text is "short. long". For
-retrieval all pairs of train are positive: train with negative_sampling_rate. Tags are
-too unlike in frequency for partners from a batch, hence their wrong pairs. The counts follow Debian's archive and
-move a little.
+PART is train, validation or test; text is "short. long". For retrieval all pairs of
+train are positive: train with negative_sampling_rate. Tags are too unlike in frequency
+for partners from a batch, hence their wrong pairs. The counts follow Debian's archive
+and move a little.
 """
 
 from __future__ import annotations
