@@ -11,7 +11,6 @@ import dataclasses
 import difflib
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -26,17 +25,26 @@ from object2vec_tf.hyperparameter_kinds import (
     OrderedSubset,
     Real,
 )
+from object2vec_tf.hyperparameter_rules import (
+    check_enc_dim,
+    check_in_batch,
+    check_texts,
+    check_tied,
+    follow_enc0,
+    settle_encoder,
+)
 
 ENCODERS = ("hcnn", "bilstm", "pooled_embedding")
 OPERATORS = ("hadamard", "concat", "abs_diff")
 TOKENIZERS = ("none", "whitespace", "unicode_script", "wordpiece", "sentencepiece")
 UNICODE_NORMALIZATIONS = ("none", "NFC", "NFKC", "NFD", "NFKD")
+OBJECTIVES = ("pairs", "in_batch_softmax")
+SIMILARITIES = ("cosine", "inner_product")
+DIRECTIONS = ("both", "in0_to_in1", "in1_to_in0")
+DECAYS = ("none", "linear", "cosine")
+# What the in-batch softmax is called in metrics and log lines.
+IN_BATCH_LOSS = "in_batch_cross_entropy"
 OPTIMIZERS = ("adadelta", "adagrad", "adam", "sgd", "rmsprop")
-AUTO_LAYERS: Mapping[str, int | str] = {
-    "hcnn": 4,
-    "bilstm": 1,
-    "pooled_embedding": "auto",
-}
 
 # What SageMaker adds to hyperparameters.json for its own ends starts like this.
 _PLATFORM_PREFIX = "_"
@@ -255,6 +263,62 @@ class Hyperparameters:
         default=0.0,
         tunable=(0.0, 1.0),
     )
+    objective: str = _field(
+        Choice(OBJECTIVES),
+        "what encoders learn by: pairs, their labels; in_batch_softmax, to find each "
+        "object's partner among those of the batch",
+        default="pairs",
+    )
+    in_batch_similarity: str = _field(
+        Choice(SIMILARITIES),
+        "in_batch_softmax: how like two encodings are",
+        default="cosine",
+    )
+    in_batch_direction: str = _field(
+        Choice(DIRECTIONS),
+        "in_batch_softmax: which objects look for partners",
+        default="both",
+    )
+    temperature: float = _field(
+        Real(0.001, 100.0),
+        "in_batch_softmax: similarities are divided by it",
+        default=0.05,
+    )
+    learn_temperature: bool = _field(
+        Boolean(),
+        "in_batch_softmax: learn the temperature, from the given one on",
+        default=False,
+    )
+    popularity_correction: bool = _field(
+        Boolean(),
+        "in_batch_softmax: make up for frequent objects being in most batches",
+        default=False,
+    )
+    negative_mining: str = _field(
+        Choice(("random", "hard")),
+        "negatives of a pair: random ones, or the batch's most like by the encoders",
+        default="random",
+    )
+    negative_frequency_power: float = _field(
+        Real(0.0, 1.0),
+        "objects are drawn as negatives by their frequency to this power",
+        default=1.0,
+    )
+    label_smoothing: float = _field(
+        Real(0.0, 0.99),
+        "share of a label that is spread over all classes, in training",
+        default=0.0,
+    )
+    learning_rate_warmup_epochs: float = _field(
+        Real(0.0, 100.0),
+        "epochs in which the learning rate rises from 0 to its value",
+        default=0.0,
+    )
+    learning_rate_decay: str = _field(
+        Choice(DECAYS),
+        "how the learning rate falls to 0 by the last step, behind the warm-up",
+        default="none",
+    )
 
     def __init__(self, **values: Any) -> None:
         problems: list[str] = []
@@ -301,8 +365,17 @@ class Hyperparameters:
 
     @property
     def loss_name(self) -> str:
-        """The name of the loss in metrics and log lines."""
+        """The name of the loss in metrics and log lines, which training minimises."""
+        if self.objective == "in_batch_softmax":
+            return IN_BATCH_LOSS
         return "cross_entropy" if self.output_layer == "softmax" else self.output_layer
+
+    @property
+    def needs_frequencies(self) -> bool:
+        """Whether training asks how often an object stands in its channel."""
+        return self.popularity_correction or (
+            self.negative_sampling_rate > 0 and self.negative_frequency_power < 1
+        )
 
     @property
     def output_dim(self) -> int:
@@ -426,9 +499,9 @@ def _complete(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
             problems.append(
                 f"{name}: required; give {specifications()[name].kind.valid}"
             )
-    _settle_encoder(effective, given, 0, effective["enc0_network"])
+    settle_encoder(effective, given, 0, effective["enc0_network"])
     if follows:
-        _follow_enc0(effective, given, problems)
+        follow_enc0(effective, given, problems)
     else:
         for name in ("enc1_max_seq_len", "enc1_vocab_size"):
             if name not in given:
@@ -436,123 +509,14 @@ def _complete(given: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
                     f"{name}: required when enc1_network is not enc0; "
                     f"give {specifications()[name].kind.valid}"
                 )
-        _settle_encoder(effective, given, 1, effective["enc1_network"])
-    _check_enc_dim(effective, problems)
-    _check_texts(effective, problems)
-    _check_tied(effective, problems)
+        settle_encoder(effective, given, 1, effective["enc1_network"])
+    check_enc_dim(effective, problems)
+    check_texts(effective, problems)
+    check_tied(effective, problems)
+    check_in_batch(effective, problems)
     if effective["negative_sampling_rate"] and effective["mini_batch_size"] == 1:
         problems.append(
             "mini_batch_size: negatives come from the other pairs of a batch, so "
             "negative_sampling_rate > 0 needs a mini_batch_size of 2 or more"
         )
     return {name: effective.get(name) for name in specifications()}
-
-
-def _settle_encoder(
-    effective: dict[str, Any], given: Mapping[str, Any], encoder: int, network: Any
-) -> None:
-    """Replaces auto layers and, under pooling, the token width."""
-    layers = f"enc{encoder}_layers"
-    if network in AUTO_LAYERS and (
-        effective[layers] == "auto" or network == "pooled_embedding"
-    ):
-        effective[layers] = AUTO_LAYERS[network]
-    width, enc_dim = f"enc{encoder}_token_embedding_dim", effective["enc_dim"]
-    if network == "pooled_embedding" and enc_dim is not None:
-        if given.get(width) not in (None, enc_dim):
-            warnings.warn(
-                f"Inconsistent enc_dim and token_embedding_dim found: enc_dim is "
-                f"{enc_dim}, {width} is {given[width]}. Setting token embedding dim "
-                f"to be {enc_dim}",
-                stacklevel=4,
-            )
-        effective[width] = enc_dim
-
-
-def _follow_enc0(
-    effective: dict[str, Any], given: Mapping[str, Any], problems: list[str]
-) -> None:
-    """Gives enc1 every value of enc0; an explicit one must agree."""
-    network = effective["enc0_network"]
-    for name in specifications():
-        if not name.startswith("enc1_") or name == "enc1_network":
-            continue
-        source = name.replace("enc1_", "enc0_")
-        value, wanted = given.get(name), effective.get(source)
-        if wanted is None:
-            continue
-        effective[name] = wanted
-        pooled = network == "pooled_embedding"
-        has_no_effect = (pooled and name.endswith(("layers", "embedding_dim"))) or (
-            value == "auto"
-        )
-        agrees = value is None or value in (wanted, given.get(source))
-        if not (agrees or has_no_effect):
-            problems.append(
-                f"{name}: is {value!r} while {source} is {wanted!r}, and "
-                f"enc1_network=enc0 takes every enc0 value; leave {name} out, or set "
-                f"enc1_network={network}"
-            )
-
-
-def _check_enc_dim(effective: Mapping[str, Any], problems: list[str]) -> None:
-    enc_dim = effective["enc_dim"]
-    if enc_dim is None:
-        return
-    for encoder in (0, 1):
-        network = effective[f"enc{encoder}_network"]
-        layers = effective[f"enc{encoder}_layers"]
-        if network == "hcnn" and isinstance(layers, int):
-            divisor, reason = layers, f"enc{encoder}_layers={layers} of hcnn"
-        elif network == "bilstm":
-            divisor, reason = 2, f"the two directions of enc{encoder}_network=bilstm"
-        else:
-            continue
-        if enc_dim % divisor:
-            below, above = (
-                enc_dim // divisor * divisor,
-                -(-enc_dim // divisor) * divisor,
-            )
-            near = f"{below} or {above}" if below >= 4 else f"{above}"
-            problems.append(
-                f"enc_dim: {enc_dim} cannot be shared equally by {reason}; use {near}"
-            )
-
-
-def _check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:
-    for encoder in (0, 1):
-        if effective[f"enc{encoder}_vocab_file"]:
-            continue
-        for name, needs_none in (
-            ("tokenizer", ("none", None)),
-            ("pretrained_embedding_file", ("", None)),
-        ):
-            value = effective[f"enc{encoder}_{name}"]
-            if value not in needs_none:
-                problems.append(
-                    f"enc{encoder}_vocab_file: required with enc{encoder}_{name}="
-                    f"{value}, since it tells which word has which id; name the "
-                    "vocabulary in the auxiliary channel"
-                )
-
-
-def _check_tied(effective: Mapping[str, Any], problems: list[str]) -> None:
-    if not effective["tied_token_embedding_weight"]:
-        return
-    for name in ("vocab_size", "token_embedding_dim"):
-        first, second = effective.get(f"enc0_{name}"), effective.get(f"enc1_{name}")
-        if None not in (first, second) and first != second:
-            problems.append(
-                f"enc1_{name}: is {second} while enc0_{name} is {first}, and "
-                f"tied_token_embedding_weight=True needs them equal; make them equal "
-                f"or set tied_token_embedding_weight=False"
-            )
-    files = [effective[f"enc{i}_pretrained_embedding_file"] for i in (0, 1)]
-    for name in ("pretrained_embedding_file", "freeze_pretrained_embedding"):
-        first, second = effective[f"enc0_{name}"], effective[f"enc1_{name}"]
-        if first != second and any(files):
-            problems.append(
-                f"enc1_{name}: is {second!r} while enc0_{name} is {first!r}, and "
-                "tied_token_embedding_weight=True has one table for both; make them "
-                "equal"
-            )

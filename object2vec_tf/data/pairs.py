@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import xxhash
 
@@ -20,6 +22,7 @@ from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
 from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.column_files import MappedLabels, concatenated
 from object2vec_tf.data.columns import Column
+from object2vec_tf.data.frequencies import log_shares
 from object2vec_tf.data.json_lines import (
     BadLines,
     Block,
@@ -116,7 +119,9 @@ class Pairs:
 
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor
-            int32 ``[batch, (time)]`` and label int64 or float32 ``[batch]``.
+            int32 ``[batch, (time)]`` and label int64 or float32 ``[batch]``; shuffled,
+            with ``"log_shares"``, float32 ``[batch, 2]``, where the hyperparameters ask
+            how often an object stands in the channel.
 
         Raises:
             UserError: A number is none or out of its range.
@@ -131,6 +136,8 @@ class Pairs:
         epoch = None if epoch is None else as_integer("epoch", epoch)
         first = as_integer("first_batch", first_batch)
         lengths = (self.in0.lengths, self.in1.lengths) if width else None
+        counted = self.hyperparameters.needs_frequencies and shuffle
+        shares = self._log_shares if counted else np.zeros((0, 2), np.float32)
         passes = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def plan(number: int) -> Batches:
@@ -148,20 +155,29 @@ class Pairs:
                     in1.values,
                     in1.row_splits,
                     self.labels.take(rows),
+                    *([shares[rows]] if counted else ()),
                 )
 
         # The number of batches is the same in every epoch.
         cardinality = max(count_batches(lengths, len(self), size, width) - first, 0)
         types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
+        signature = [tf.TensorSpec([None], dtype) for dtype in types]
+        if counted:
+            signature.append(tf.TensorSpec([None, 2], tf.float32))
         return (
             tf.data.Dataset.from_generator(
                 batches,
-                output_signature=tuple(tf.TensorSpec([None], dtype) for dtype in types),
+                output_signature=tuple(signature),
             )
             .map(_ragged)
             .apply(tf.data.experimental.assert_cardinality(cardinality))
             .prefetch(self._prefetched(size))
         )
+
+    @functools.cached_property
+    def _log_shares(self) -> npt.NDArray[np.float32]:
+        """The logarithm of the share of pairs that have a pair's in0, and its in1."""
+        return np.stack([log_shares(self.in0), log_shares(self.in1)], axis=1)
 
     def _prefetched(self, batch_size: int) -> int:
         """Returns how many batches are made ahead."""
@@ -176,12 +192,16 @@ def _ragged(
     values1: tf.Tensor,
     splits1: tf.Tensor,
     labels: tf.Tensor,
-) -> tuple[dict[str, tf.RaggedTensor], tf.Tensor]:
+    log_shares: tf.Tensor | None = None,
+) -> tuple[dict[str, Any], tf.Tensor]:
     ragged = tf.RaggedTensor.from_row_splits
-    return {
+    inputs: dict[str, Any] = {
         "in0": ragged(values0, splits0, validate=False),
         "in1": ragged(values1, splits1, validate=False),
-    }, labels
+    }
+    if log_shares is not None:
+        inputs["log_shares"] = log_shares
+    return inputs, labels
 
 
 def read_pairs(

@@ -1,4 +1,7 @@
-"""Negative sampling from encodings that the batch already has."""
+"""Negative sampling from encodings that the batch already has.
+
+Partners are told by the number of their pair.
+"""
 
 from __future__ import annotations
 
@@ -33,27 +36,83 @@ def negative_partners(
     return tf.reshape((chosen[:, tf.newaxis] + tf.range(batch)) % batch, [-1])
 
 
+def frequent_partners(
+    log_shares: tf.Tensor, power: float, rate: int, seeds: keras.random.SeedGenerator
+) -> tf.Tensor:
+    """Draws partners by their frequency in the whole channel, to a power.
+
+    In a batch, objects stand as often as in the channel: they are drawn from it,
+    without repeats for a pair, with the weights that the power lacks. ``word2vec`` has
+    .75, 0 draws all objects alike, 1 is what `negative_partners` does.
+
+    Source: Mikolov and others, "Distributed Representations of Words and Phrases"
+    (2013). Draws without repeats are the highest of the logarithms of the weights with
+    Gumbel noise (Kool and others, 2019).
+
+    Args:
+        log_shares: Logarithm of the share of pairs that have each pair's in1, float
+            ``[batch]``.
+        power: The power, from 0 to 1.
+        rate: Negatives for each pair.
+        seeds: Source of randomness.
+
+    Returns:
+        As `negative_partners`; ``batch - 1`` for a pair at the most.
+    """
+    batch = tf.shape(log_shares)[0]
+    even = keras.random.uniform((batch, batch), minval=1e-7, seed=seeds)
+    noise = -tf.math.log(-tf.math.log(even))
+    return _highest(noise + (power - 1) * log_shares, rate)
+
+
+def hard_partners(
+    first: tf.Tensor, second: tf.Tensor, known: tf.Tensor, rate: int
+) -> tf.Tensor:
+    """Finds the in1 of the batch that the encoders take for partners, and are none.
+
+    Args:
+        first: Encodings of in0, float ``[batch, enc_dim]``.
+        second: Encodings of in1, float ``[batch, enc_dim]``.
+        known: Whether a pair's in0 (row) and another's in1 (column) are partners, bool
+            ``[batch, batch]``; they come last.
+        rate: Negatives for each pair.
+
+    Returns:
+        As `negative_partners`, those of highest cosine; ``batch - 1`` for a pair at the
+        most.
+    """
+    first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
+    cosines = tf.matmul(first, second, transpose_b=True)
+    return _highest(cosines - 4.0 * tf.cast(known, cosines.dtype), rate)
+
+
+def _highest(scores: tf.Tensor, rate: int) -> tf.Tensor:
+    """Returns the columns of each row's highest scores, without its own column."""
+    batch = tf.shape(scores)[0]
+    others = tf.linalg.set_diag(scores, tf.fill([batch], scores.dtype.min))
+    _, columns = tf.math.top_k(others, tf.minimum(rate, batch - 1))
+    return tf.reshape(tf.transpose(columns), [-1])
+
+
 def add_negatives(
     first: tf.Tensor,
     second: tf.Tensor,
     labels: tf.Tensor,
-    rate: int,
-    seeds: keras.random.SeedGenerator,
+    partners: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Appends ``rate`` negatives for every pair, labelled 0.
+    """Appends negatives for every pair, labelled 0.
 
     Args:
         first: Encodings of in0, float ``[batch, enc_dim]``.
         second: Encodings of in1, float ``[batch, enc_dim]``.
         labels: ``[batch]``.
-        rate: Negatives for each pair.
-        seeds: Source of randomness.
+        partners: For place n the partner of pair ``n % batch``, int32
+            ``[rate * batch]``.
 
     Returns:
         The three with ``batch * (1 + rate)`` rows, the given pairs first.
     """
     batch = tf.shape(first)[0]
-    partners = negative_partners(batch, rate, seeds)
     copies = tf.size(partners) // tf.maximum(batch, 1)
     return (
         tf.tile(first, [1 + copies, 1]),

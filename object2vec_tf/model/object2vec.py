@@ -12,13 +12,24 @@ import tensorflow as tf
 from object2vec_tf.arguments import as_hyperparameters
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.distinct_rows import distinct_rows
-from object2vec_tf.model.negatives import add_negatives
+from object2vec_tf.model.in_batch_softmax import (
+    in_batch_metrics,
+    in_batch_softmax,
+    known_partners,
+)
+from object2vec_tf.model.negatives import (
+    add_negatives,
+    frequent_partners,
+    hard_partners,
+    negative_partners,
+)
 from object2vec_tf.model.networks import (
     comparator_network,
     encoder_network,
     layer_seeds,
     token_embedding,
 )
+from object2vec_tf.model.smoothing import SmoothedCrossEntropy
 from object2vec_tf.model.token_embedding import TokenEmbedding, as_ragged, stacked
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.gradients import decayed, summed
@@ -26,6 +37,10 @@ from object2vec_tf.registration import PACKAGE
 from object2vec_tf.text.auxiliary import Tokenizers, make_tokenizer, shared
 from object2vec_tf.text.tokenizer import Tokenizer
 
+# Of a dataset's inputs: the logarithms of the shares of pairs that have the same in0,
+# and the same in1, float [batch, 2].
+LOG_SHARES = "log_shares"
+_NOT_DECAYED = ("bias", "log_temperature")
 # Where a saved model keeps the vocabulary of in0 and of in1.
 _VOCABULARY = "vocabulary{}"
 
@@ -77,6 +92,8 @@ class Object2Vec(keras.Model):
         )
         self.comparator = comparator_network(hyperparameters, next(seeds))
         self.negative_seeds = keras.random.SeedGenerator(next(seeds))
+        self.in_batch_softmax = in_batch_softmax(hyperparameters)
+        self.in_batch_metrics = in_batch_metrics() if self.in_batch_softmax else ()
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
@@ -176,6 +193,7 @@ class Object2Vec(keras.Model):
         loss: Any = None,
         *,
         metrics: Any = None,
+        steps_per_epoch: int | None = None,
         jit_compile: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -186,13 +204,15 @@ class Object2Vec(keras.Model):
                 ``object2vec_tf.optimizers`` updates token tables by row.
             loss: By default the output layer's: cross-entropy or squared error.
             metrics: By default cross_entropy and accuracy, or mean_squared_error.
+            steps_per_epoch: Steps in an epoch, by which the hyperparameters' learning
+                rate warms up and decays, where it does.
             jit_compile: XLA cannot compile ragged inputs, hence False.
             **kwargs: As for ``keras.Model.compile``.
         """
         softmax = self.hyperparameters.output_layer == "softmax"
         if loss is None:
             loss = (
-                keras.losses.SparseCategoricalCrossentropy(name="cross_entropy")
+                SmoothedCrossEntropy(self.hyperparameters.label_smoothing)
                 if softmax
                 else keras.losses.MeanSquaredError(name="mean_squared_error")
             )
@@ -206,7 +226,7 @@ class Object2Vec(keras.Model):
                 else [keras.metrics.MeanSquaredError(name="mean_squared_error")]
             )
         super().compile(
-            optimizer=optimizer or optimizer_for(self.hyperparameters),
+            optimizer=optimizer or optimizer_for(self.hyperparameters, steps_per_epoch),
             loss=loss,
             metrics=metrics,
             jit_compile=jit_compile,
@@ -232,21 +252,25 @@ class Object2Vec(keras.Model):
             The metrics so far, by name.
         """
         inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        rate = self.hyperparameters.negative_sampling_rate
+        if rate and weight is not None:
+            raise ValueError(
+                "sample_weight does not go with negative_sampling_rate > 0"
+            )
+        seen = labels
         with tf.GradientTape() as tape:
             encodings = self._encode(inputs, training=True)
-            rate = self.hyperparameters.negative_sampling_rate
+            loss, found = self._in_batch_loss(inputs, encodings, labels, weight)
+            if found:  # the comparator learns from encodings as they come
+                encodings = [tf.stop_gradient(encoding) for encoding in encodings]
             if rate:
-                if weight is not None:
-                    raise ValueError(
-                        "sample_weight does not go with negative_sampling_rate > 0"
-                    )
-                first, second = encodings
-                first, second, labels = add_negatives(
-                    first, second, labels, rate, self.negative_seeds
+                partners = self._negatives(inputs, encodings, labels)
+                first, second, seen = add_negatives(
+                    encodings[0], encodings[1], labels, partners
                 )
                 encodings = [first, second]
             scores = self.comparator(encodings, training=True)
-            loss = self.compute_loss(inputs, labels, scores, weight, training=True)
+            loss += self.compute_loss(inputs, seen, scores, weight, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
@@ -257,12 +281,70 @@ class Object2Vec(keras.Model):
                 if gradient is not None  # at dropout=1, of which `fit` warns
             ]
         )
+        self._update_metrics(loss, seen, scores, weight)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Measures one batch; ``evaluate`` and our own loop both come here.
+
+        Args:
+            data: As for `train_step`.
+
+        Returns:
+            The metrics so far, by name.
+        """
+        inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        encodings = self._encode(inputs, training=False)
+        scores = self.comparator(encodings, training=False)
+        loss, _ = self._in_batch_loss(inputs, encodings, labels, weight, training=False)
+        loss += self.compute_loss(inputs, labels, scores, weight, training=False)
+        self._update_metrics(loss, labels, scores, weight)
+        return self.get_metrics_result()
+
+    def _in_batch_loss(
+        self,
+        inputs: Mapping[str, Any],
+        encodings: Any,
+        labels: Any,
+        weight: Any,
+        training: bool = True,
+    ) -> tuple[tf.Tensor, bool]:
+        """Returns what the in-batch softmax costs, and whether it is the objective."""
+        if self.in_batch_softmax is None:
+            return tf.constant(0.0), False
+        corrected = self.hyperparameters.popularity_correction
+        costs, hits = self.in_batch_softmax(
+            *encodings,
+            known_partners(inputs["in0"], inputs["in1"], labels),
+            _log_shares(inputs) if corrected and training else None,
+        )
+        looking = tf.cast(labels > 0, costs.dtype)
+        if weight is not None:
+            looking *= tf.cast(weight, costs.dtype)
+        for metric, values in zip(self.in_batch_metrics, (costs, hits), strict=True):
+            metric.update_state(values, sample_weight=looking)
+        total = tf.reduce_sum(looking * costs)
+        return tf.math.divide_no_nan(total, tf.reduce_sum(looking)), True
+
+    def _negatives(self, inputs: Mapping[str, Any], encodings: Any, labels: Any) -> Any:
+        """Returns the partners with which each pair makes negatives."""
+        settings = self.hyperparameters
+        rate, seeds = settings.negative_sampling_rate, self.negative_seeds
+        if settings.negative_mining == "hard":
+            known = known_partners(inputs["in0"], inputs["in1"], labels)
+            return hard_partners(encodings[0], encodings[1], known, rate)
+        if settings.negative_frequency_power < 1:
+            power = settings.negative_frequency_power
+            return frequent_partners(_log_shares(inputs)[1], power, rate, seeds)
+        return negative_partners(tf.shape(encodings[0])[0], rate, seeds)
+
+    def _update_metrics(self, loss: Any, labels: Any, scores: Any, weight: Any) -> None:
+        own = {id(metric) for metric in self.in_batch_metrics}  # have been told
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss, sample_weight=tf.shape(scores)[0])
-            else:
+            elif id(metric) not in own:
                 metric.update_state(labels, scores, sample_weight=weight)
-        return self.get_metrics_result()
 
     def _prepared(self, gradient: Any, variable: keras.Variable) -> Any:
         """Returns the gradient with repeated tokens summed and weights decayed."""
@@ -273,7 +355,7 @@ class Object2Vec(keras.Model):
         )
         gradient = summed(gradient, takes_rows, distinct=once)
         decay = self.hyperparameters.weight_decay
-        if decay and not variable.path.endswith("bias"):
+        if decay and not variable.path.endswith(_NOT_DECAYED):
             return decayed(gradient, variable, decay)
         return gradient
 
@@ -284,3 +366,18 @@ class Object2Vec(keras.Model):
             "hyperparameters": self.hyperparameters.to_dict(),
             "seed": self.seed,
         }
+
+
+def _log_shares(inputs: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns those of in0 and of in1.
+
+    Raises:
+        ValueError: The dataset does not tell them.
+    """
+    if LOG_SHARES not in inputs:
+        raise ValueError(
+            f"inputs lack {LOG_SHARES!r}, float [batch, 2], which "
+            "popularity_correction and negative_frequency_power need; Pairs.dataset "
+            "gives them"
+        )
+    return tuple(tf.unstack(inputs[LOG_SHARES], axis=1))

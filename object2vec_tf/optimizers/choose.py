@@ -13,6 +13,7 @@ from object2vec_tf.optimizers.row_sparse import (
     RowSparseRMSprop,
     RowSparseSGD,
 )
+from object2vec_tf.optimizers.schedule import WarmUpAndDecay
 
 _DENSE = {
     "adadelta": keras.optimizers.Adadelta,
@@ -30,11 +31,40 @@ _ROW_SPARSE = {
 }
 
 
-def optimizer_for(hyperparameters: Hyperparameters) -> keras.optimizers.Optimizer:
+def optimizer_for(
+    hyperparameters: Hyperparameters, steps_per_epoch: int | None = None
+) -> keras.optimizers.Optimizer:
     """Returns the optimizer the hyperparameters name, by row for row_sparse.
 
     Everything but the learning rate is as Keras has it.
+
+    Args:
+        hyperparameters: The settings.
+        steps_per_epoch: Steps in an epoch, where the learning rate warms up or decays.
+
+    Raises:
+        ValueError: It does, and there is no such number.
     """
     row_sparse = hyperparameters.token_embedding_storage_type == "row_sparse"
     kind = (_ROW_SPARSE if row_sparse else _DENSE)[hyperparameters.optimizer]
-    return kind(learning_rate=hyperparameters.learning_rate)
+    return kind(learning_rate=_learning_rate(hyperparameters, steps_per_epoch))
+
+
+def _learning_rate(
+    hyperparameters: Hyperparameters, steps_per_epoch: int | None
+) -> float | WarmUpAndDecay:
+    epochs = hyperparameters.learning_rate_warmup_epochs
+    decay = hyperparameters.learning_rate_decay
+    if not epochs and decay == "none":
+        return hyperparameters.learning_rate
+    if steps_per_epoch is None:
+        raise ValueError(
+            "learning_rate_warmup_epochs and learning_rate_decay need steps_per_epoch; "
+            "give compile(steps_per_epoch=len(dataset))"
+        )
+    return WarmUpAndDecay(
+        hyperparameters.learning_rate,
+        epochs * steps_per_epoch,
+        hyperparameters.epochs * steps_per_epoch,
+        decay,
+    )

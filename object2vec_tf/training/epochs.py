@@ -73,7 +73,8 @@ class Training:
             self.model.set_token_vectors(encoder, vectors.rows)
         if hyperparameters.output_layer == "mean_squared_error":
             self.model.set_output_bias(float(channels["train"].labels.mean()))
-        self.model.compile()
+        steps = len(channels["train"].dataset(shuffle=True))
+        self.model.compile(steps_per_epoch=steps)
         self.model.optimizer.build(self.model.trainable_variables)
         self.checkpoints = Checkpoints(directory.checkpoints, self.model)
         self.logs = TensorBoardLogs(directory.tensorboard, hyperparameters)

@@ -120,6 +120,6 @@ def build_metrics(model: keras.Model) -> None:
     """Creates a compiled model's metrics, which Keras does when it first needs them."""
     scores = tf.zeros([1, model.hyperparameters.output_dim])
     for metric in model.metrics:
-        if metric.name != "loss":
+        if not isinstance(metric, keras.metrics.Mean):  # which exists from the start
             metric.update_state(tf.zeros([1]), scores)
     model.reset_metrics()

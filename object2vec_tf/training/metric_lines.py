@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from object2vec_tf.hyperparameters import IN_BATCH_LOSS
+
 HOST = "algo-1"
-_LOSSES = ("cross_entropy", "mean_squared_error")
+_LOSSES = ("cross_entropy", "mean_squared_error", IN_BATCH_LOSS)
 
 
 def quality_lines(

@@ -93,6 +93,23 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "token_embedding_init_scale": ([0.001, 1000.0], [0.0, 1001.0], 1.0),
     "token_embedding_storage_type": (["dense", "row_sparse"], ["sparse"], "dense"),
     "weight_decay": ([0.0, 10000.0], [-0.1, 10000.1], 0.0),
+    "objective": (["pairs", "in_batch_softmax"], ["softmax"], "pairs"),
+    "in_batch_similarity": (["cosine", "inner_product"], ["dot"], "cosine"),
+    "in_batch_direction": (["both", "in0_to_in1", "in1_to_in0"], ["in0"], "both"),
+    "temperature": ([0.001, 100.0], [0.0, 100.1], 0.05),
+    "learn_temperature": (*BOOLEANS, False),
+    "popularity_correction": (*BOOLEANS, False),
+    "negative_mining": (["random", "hard"], ["semi"], "random"),
+    "negative_frequency_power": ([0.0, 1.0], [-0.1, 1.1], 1.0),
+    "label_smoothing": ([0.0, 0.99], [-0.1, 1.0], 0.0),
+    "learning_rate_warmup_epochs": ([0.0, 100.0], [-0.1, 100.1], 0.0),
+    "learning_rate_decay": (["none", "linear", "cosine"], ["exponential"], "none"),
+}
+# What gives a value a meaning.
+NEEDS: dict[str, dict[str, Any]] = {
+    "learn_temperature": {"objective": "in_batch_softmax"},
+    "popularity_correction": {"objective": "in_batch_softmax"},
+    "negative_mining": {"negative_sampling_rate": 1},
 }
 TUNABLE: dict[str, tuple[Any, ...]] = {
     "dropout": (0.0, 1.0),
@@ -138,7 +155,8 @@ def test_the_ends_of_a_range_are_accepted_typed_and_as_strings(name: str, value:
     expected = 4 if name.endswith("layers") and value == "auto" else value
     for given in (value, str(value)):
         files = {} if name.endswith("vocab_file") else VOCABULARIES
-        got = getattr(Hyperparameters(**{**APART, **files, name: given}), name)
+        others = {**APART, **files, **NEEDS.get(name, {})}
+        got = getattr(Hyperparameters(**{**others, name: given}), name)
         assert got == expected
         assert type(got) is type(expected)
 

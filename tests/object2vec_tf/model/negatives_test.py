@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.model.negatives import add_negatives, negative_partners
+from object2vec_tf.model.negatives import (
+    add_negatives,
+    frequent_partners,
+    hard_partners,
+    negative_partners,
+)
 
 
 def drawn(batch, rate, seed=0, seeds=None):
@@ -95,8 +100,7 @@ def test_negatives_stand_behind_the_given_pairs_and_are_labelled_zero(dtype):
         tf.constant(FIRST),
         tf.constant(SECOND),
         tf.constant([5, 6, 7], dtype),
-        rate,
-        keras.random.SeedGenerator(6),
+        tf.constant(partners),
     )
 
     np.testing.assert_array_equal(first[:, 0], [1, 2, 3] * 3)
@@ -111,8 +115,7 @@ def test_a_batch_of_one_pair_stays_as_it_is():
         tf.constant(FIRST[:1]),
         tf.constant(SECOND[:1]),
         tf.constant([1]),
-        4,
-        keras.random.SeedGenerator(0),
+        tf.zeros(0, tf.int32),
     )
 
     np.testing.assert_array_equal(first, FIRST[:1])
@@ -126,9 +129,53 @@ def test_gradients_reach_every_use_of_an_encoding():
         first, second, _ = add_negatives(
             *(tf.identity(e) for e in encodings),
             tf.zeros(3),
-            2,
-            keras.random.SeedGenerator(0),
+            tf.constant(drawn(3, 2).ravel()),
         )
         loss = tf.reduce_sum(first) + 10 * tf.reduce_sum(second)
     for gradient, expected in zip(tape.gradient(loss, encodings), (3, 30), strict=True):
         np.testing.assert_array_equal(gradient, np.full((3, 2), expected))
+
+
+def test_hard_partners_are_those_of_highest_cosine_that_are_no_partners():
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(2, 6, 4)).astype(np.float32)
+    known = random.random((6, 6)) < 0.2
+    partners = hard_partners(tf.constant(first), tf.constant(second), known, 2)
+
+    for i, pair in enumerate(partners.numpy().reshape(2, 6).T):
+        cosines = [
+            f @ s / np.linalg.norm(f) / np.linalg.norm(s)
+            for f, s in zip([first[i]] * 6, second, strict=True)
+        ]
+        may = [j for j in range(6) if j != i and not known[i, j]]
+        assert list(pair) == sorted(may, key=lambda j: -cosines[j])[:2]
+
+
+def test_a_small_batch_gives_as_many_hard_partners_as_it_has():
+    encodings = tf.constant(FIRST[:2])
+    known = tf.eye(2, dtype=tf.bool)
+    np.testing.assert_array_equal(hard_partners(encodings, encodings, known, 5), [1, 0])
+    one = hard_partners(encodings[:1], encodings[:1], known[:1, :1], 5)
+    assert one.shape == (0,)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_frequent_partners_are_drawn_by_the_power_of_their_frequency(power):
+    # A batch of 8: six times the object a, and b and c; a pair of b and its partners.
+    shares = np.array([6 / 8] * 6 + [1 / 8] * 2, np.float32)
+    seeds = keras.random.SeedGenerator(3)
+    counts = np.zeros(8)
+    for _ in range(600):
+        partners = frequent_partners(tf.math.log(shares), power, 1, seeds)
+        assert np.all(partners != np.arange(8))
+        counts[partners[6]] += 1
+    expected = 6 * (6 / 8) ** (power - 1)
+    expected = expected / (expected + (1 / 8) ** (power - 1))
+    assert counts[:6].sum() / 600 == pytest.approx(expected, abs=0.07)
+
+
+def test_frequent_partners_of_a_pair_are_distinct():
+    seeds = keras.random.SeedGenerator(3)
+    partners = frequent_partners(tf.zeros(5), 0.5, 4, seeds).numpy().reshape(4, 5)
+    for i, pair in enumerate(partners.T):
+        assert sorted(pair) == [j for j in range(5) if j != i]

@@ -1,0 +1,53 @@
+"""How often objects stand in a channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from object2vec_tf.data.columns import Column
+
+Keys = npt.NDArray[np.uint64]
+_ROWS = 1 << 16
+# Constants of the generator splitmix64 (Steele and others, 2014).
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def log_shares(column: Column) -> npt.NDArray[np.float32]:
+    """Returns the logarithm of the share of rows that hold what each row holds.
+
+    Rows are told apart by a hash of 64 bits.
+
+    Args:
+        column: Token ids by row.
+
+    Returns:
+        float32 ``[rows]``, 0 at the most.
+    """
+    rows = len(column)
+    keys = np.empty(rows, np.uint64)
+    for start in range(0, rows, _ROWS):
+        stop = min(start + _ROWS, rows)
+        part = column.take(np.arange(start, stop))
+        keys[start:stop] = _row_keys(part.values, part.row_splits)
+    _, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return np.log(counts / rows).astype(np.float32)[places]
+
+
+def _row_keys(values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]) -> Keys:
+    """Returns a hash of each row's ids and their order."""
+    lengths = np.diff(splits)
+    places = np.arange(len(values)) - np.repeat(splits[:-1] - splits[0], lengths)
+    mixed = _mixed(_mixed(values.astype(np.uint64)) + places.astype(np.uint64))
+    # Sums that wrap around: the difference of two is exact nevertheless.
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    ends = splits - splits[0]
+    return _mixed(sums[ends[1:]] - sums[ends[:-1]] + lengths.astype(np.uint64))
+
+
+def _mixed(keys: Keys) -> Keys:
+    keys = keys + _STEP
+    keys = (keys ^ (keys >> np.uint64(30))) * _MIX[0]
+    keys = (keys ^ (keys >> np.uint64(27))) * _MIX[1]
+    return keys ^ (keys >> np.uint64(31))
