@@ -50,10 +50,12 @@ setup(
     extras_require={
         # One extra for each of the tasks that the base install does not serve.
         "datasets": ["mwparserfromhell>=0.6.6"],
+        "neighbors": ["faiss-cpu>=1.8"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "test": [
             "boto3>=1.34",
             "build>=1.2",
+            "faiss-cpu>=1.8",
             "mwparserfromhell>=0.6.6",
             "mypy>=2.0,<3",
             "onnx>=1.16",

@@ -1,0 +1,199 @@
+"""The oracle is numpy, which sorts all items by their score."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import object2vec_tf as o2v
+from export.models import load_model
+from export.objects import Objects
+from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.search.index import NeighborIndex, build_index
+
+RANDOM = np.random.default_rng(5)
+VECTORS = RANDOM.normal(size=(300, 16)).astype(np.float32)
+QUERIES = RANDOM.normal(size=(7, 16)).astype(np.float32)
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def of_vectors(path, vectors, **more):
+    rows = [
+        {"embeddings": v.tolist(), "id": f"i{n}", **more} for n, v in enumerate(vectors)
+    ]
+    return write(path, rows)
+
+
+def scores_by_hand(metric):
+    if metric == "euclidean":
+        return -np.linalg.norm(QUERIES[:, None] - VECTORS, axis=2)
+    products = QUERIES @ VECTORS.T
+    if metric == "inner_product":
+        return products
+    lengths = np.linalg.norm(QUERIES, axis=1)[:, None] * np.linalg.norm(VECTORS, axis=1)
+    return products / lengths
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner_product", "euclidean"])
+@pytest.mark.parametrize("search", ["exact", "approximate"])
+def test_it_finds_the_nearest_of_embeddings(tmp_path, metric, search):
+    items = of_vectors(tmp_path / "items.jsonl", VECTORS)
+    queries = of_vectors(tmp_path / "queries.jsonl", QUERIES)
+    count = build_index(items, tmp_path / "index", metric=metric, search=search)
+    assert count == 300
+
+    told = list(NeighborIndex(tmp_path / "index").query(queries, 5))
+
+    expected = scores_by_hand(metric)
+    for row, answer in enumerate(told):
+        assert answer["query"] == {"id": f"i{row}"}
+        best = np.argsort(-expected[row])[:5]
+        found = [int(one["item"]["id"][1:]) for one in answer["neighbors"]]
+        assert found == best.tolist()
+        assert [one["rank"] for one in answer["neighbors"]] == [1, 2, 3, 4, 5]
+        scores = [one["score"] for one in answer["neighbors"]]
+        np.testing.assert_allclose(scores, expected[row][best], rtol=1e-4, atol=1e-5)
+        assert all("label" not in one for one in answer["neighbors"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    rows = [
+        {"in0": [i % 30, i % 7], "in1": [i * 7 % 30], "label": i % 2} for i in range(64)
+    ]
+    settings = {
+        "enc0_network": "pooled_embedding",
+        "enc0_vocab_size": 30,
+        "enc0_max_seq_len": 3,
+        "enc_dim": 8,
+        "mlp_dim": 8,
+        "epochs": 1,
+    }
+    train = write(folder / "train.jsonl", rows)
+    o2v.fit(settings, train=train, model_dir=folder / "run", verbose=False)
+    return folder / "run"
+
+
+ITEMS = [{"in1": [7], "title": "ü"}, {"in1": [1, 2, 3, 4]}, {"in1": []}, {"in1": [9]}]
+
+
+def test_items_and_queries_of_a_model_stand_as_they_stood(run, tmp_path):
+    lines = [json.dumps(item) for item in ITEMS]
+    with gzip.open(tmp_path / "items.jsonl.gz", "wt") as file:
+        file.write("\n" + "\n\n".join(lines) + "\n")
+    labels = tmp_path / "names.tsv"
+    labels.write_text("seven\na\tb\n\nneuf ü\n", encoding="utf-8")
+    queries = write(tmp_path / "queries.jsonl", [{"in0": [3, 3]}, {"in0": [1], "a": 1}])
+    args = [sys.executable, "-m", "object2vec_tf.neighbors"]
+
+    def call(*more):
+        return subprocess.run([*args, *more], capture_output=True, text=True)
+
+    built = call(
+        "build",
+        f"--model={run}",
+        f"--input={tmp_path}/items.jsonl.gz",
+        f"--index={tmp_path}/index",
+        f"--labels={labels}",
+    )
+    assert (built.returncode, built.stdout) == (0, f"{tmp_path}/index: 4 items\n")
+    asked = call("query", f"--index={tmp_path}/index", f"--input={queries}", "-k", "3")
+    assert asked.returncode == 0, asked.stderr
+    told = [json.loads(line) for line in asked.stdout.splitlines()]
+
+    model = load_model(run)
+    items = model(Objects.from_rows({"in1": [[7], [1, 2, 3], [], [9]]}))
+    users = model(Objects.from_rows({"in0": [[3, 3], [1]]}))
+    names = ["seven", "a\tb", "", "neuf ü"]
+    assert [one["query"] for one in told] == [{"in0": [3, 3]}, {"in0": [1], "a": 1}]
+    for user, answer in zip(users, told, strict=True):
+        lengths = np.linalg.norm(items, axis=1) * np.linalg.norm(user)
+        cosines = items @ user / np.where(lengths > 0, lengths, 1)
+        best = np.argsort(-cosines, kind="stable")[:3]
+        found = answer["neighbors"]
+        assert [one["item"] for one in found] == [ITEMS[i] for i in best]
+        assert [one["label"] for one in found] == [names[i] for i in best]
+        np.testing.assert_allclose([n["score"] for n in found], cosines[best], 1e-4)
+    out = tmp_path / "out.jsonl"
+    call("query", f"--index={tmp_path}/index", f"--input={queries}", f"--output={out}")
+    assert len(json.loads(out.read_text().splitlines()[0])["neighbors"]) == 4
+    refused = call("query", f"--index={tmp_path}", f"--input={queries}")
+    assert refused.returncode == 2
+    assert "holds no index" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ('{"embeddings": [1, 2]}\n{"embeddings": [1]}\n', r":2: .*has 1 values"),
+        ('{"embeddings": [1, 2]}\n\n{"in1": [1]}\n', r":3: .*expected a list"),
+        ('{"embeddings": [1, "a"]}\n', r':1: .*got \[1, "a"\]'),
+        ('{"embeddings": [1e99]}\n', ":1: .*finite"),
+        ('{"embeddings": []}\n', r":1: .*got \[\]"),
+        ("[1]\n", r":1: expected an object, got \[1\]"),
+        ("{\n", ":1: not JSON"),
+        ('{"in1": [1]}\n', "give --model"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_and_nothing_is_left(tmp_path, content, message):
+    source = tmp_path / "items.jsonl"
+    source.write_text(content)
+    with pytest.raises((DataError, UserError), match=message):
+        build_index(source, tmp_path / "index")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["items.jsonl"]
+
+
+def test_an_index_is_replaced_whole_or_not_at_all(tmp_path):
+    first = of_vectors(tmp_path / "a.jsonl", VECTORS[:3])
+    second = of_vectors(tmp_path / "b.jsonl", VECTORS)
+    (tmp_path / "labels").write_text("a\nb\n")
+    build_index(first, tmp_path / "index")
+    with pytest.raises(UserError, match="2 labels for 300 items"):
+        build_index(second, tmp_path / "index", labels=tmp_path / "labels")
+    assert len(NeighborIndex(tmp_path / "index")) == 3
+    build_index(second, tmp_path / "index")
+    assert len(NeighborIndex(tmp_path / "index")) == 300
+    names = {entry.name for entry in tmp_path.iterdir()}
+    assert names == {"a.jsonl", "b.jsonl", "index", "labels"}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").write_text("mine")
+    with pytest.raises(UserError, match="no index; give another"):
+        build_index(second, tmp_path / "other")
+
+
+def test_pairs_and_other_widths_are_told(run, tmp_path):
+    pairs = write(tmp_path / "pairs.jsonl", [{"in0": [1], "in1": [2]}])
+    with pytest.raises(UserError, match="of which one can be embedded"):
+        build_index(pairs, tmp_path / "index", model=run)
+    build_index(of_vectors(tmp_path / "v.jsonl", VECTORS), tmp_path / "index")
+    narrow = of_vectors(tmp_path / "n.jsonl", VECTORS[:, :4])
+    index = NeighborIndex(tmp_path / "index")
+    with pytest.raises(UserError, match="have 16 values, the queries' 4"):
+        next(index.query(narrow))
+    with pytest.raises(UserError, match="was built from embeddings"):
+        next(index.query(write(tmp_path / "q.jsonl", [{"in0": [1]}])))
+
+
+def test_a_damaged_index_is_told(tmp_path):
+    build_index(of_vectors(tmp_path / "v.jsonl", VECTORS), tmp_path / "index")
+    with (tmp_path / "index/items.jsonl").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match="not as it was written"):
+        NeighborIndex(tmp_path / "index")
+
+
+def test_a_bad_choice_is_told(tmp_path):
+    items = of_vectors(tmp_path / "v.jsonl", VECTORS)
+    with pytest.raises(UserError, match="metric: 'dot': expected one of cosine"):
+        build_index(items, tmp_path / "index", metric="dot")
+    with pytest.raises(UserError, match="search: 'fast': expected one of exact"):
+        build_index(items, tmp_path / "index", search="fast")
