@@ -22,7 +22,6 @@ from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
 from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.column_files import MappedLabels, concatenated
 from object2vec_tf.data.columns import Column
-from object2vec_tf.data.frequencies import log_shares
 from object2vec_tf.data.json_lines import (
     BadLines,
     Block,
@@ -31,6 +30,7 @@ from object2vec_tf.data.json_lines import (
     line_reader,
     read_file,
 )
+from object2vec_tf.data.object_keys import log_shares
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.auxiliary import Tokenizers

@@ -13,6 +13,7 @@ from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.training.baselines import baselines
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.interruption import Interruption
@@ -229,6 +230,7 @@ class Training:
             metrics["test"] = self._measure(TrainingLoop(model, told), "test")
             for line in quality_lines("test", metrics["test"]):
                 self.reporter.say(line)
+        metrics["baselines"] = baselines(self.hyperparameters, self.channels)
         metrics |= {
             "rows": {name: len(pairs) for name, pairs in self.channels.items()},
             "truncated": {name: report.truncated for name, report in reports.items()},

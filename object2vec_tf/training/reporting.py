@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.training.baselines import TITLES
 from object2vec_tf.training.metric_lines import (
     progress_line,
     quality_lines,
@@ -142,6 +143,10 @@ class Reporter:
         for name in metrics[channels[0]]:
             values = [f"{metrics[channel][name]:.4f}" for channel in channels]
             table.add_row(name, *values)
+            for simple, scores in metrics.get("baselines", {}).items():
+                if name in scores[channels[0]]:
+                    values = [f"{scores[channel][name]:.4f}" for channel in channels]
+                    table.add_row(f"  by {TITLES[simple]}", *values)
         self.console.print(table)
         self.say(
             f"best epoch {metrics['best_epoch'] + 1} of {metrics['epochs_run']} "

@@ -1,4 +1,4 @@
-"""How often objects stand in a channel."""
+"""Objects of a channel told apart, and how often each stands there."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def log_shares(column: Column) -> npt.NDArray[np.float32]:
-    """Returns the logarithm of the share of rows that hold what each row holds.
-
-    Rows are told apart by a hash of 64 bits.
+def object_keys(column: Column) -> Keys:
+    """Returns a number for each row, the same where the same tokens stand: a hash.
 
     Args:
         column: Token ids by row.
 
     Returns:
-        float32 ``[rows]``, 0 at the most.
+        uint64 ``[rows]``.
     """
     rows = len(column)
     keys = np.empty(rows, np.uint64)
@@ -31,8 +29,21 @@ def log_shares(column: Column) -> npt.NDArray[np.float32]:
         stop = min(start + _ROWS, rows)
         part = column.take(np.arange(start, stop))
         keys[start:stop] = _row_keys(part.values, part.row_splits)
+    return keys
+
+
+def log_shares(column: Column) -> npt.NDArray[np.float32]:
+    """Returns the logarithm of the share of rows that hold what each row holds.
+
+    Args:
+        column: Token ids by row.
+
+    Returns:
+        float32 ``[rows]``, 0 at the most.
+    """
+    keys = object_keys(column)
     _, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return np.log(counts / rows).astype(np.float32)[places]
+    return np.log(counts / len(keys)).astype(np.float32)[places]
 
 
 def _row_keys(values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]) -> Keys:

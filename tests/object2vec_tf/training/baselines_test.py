@@ -1,0 +1,107 @@
+"""The oracles are sums over pairs, written out."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import object2vec_tf as o2v
+from object2vec_tf.training.baselines import baselines
+
+SETTINGS = {
+    "enc0_network": "pooled_embedding",
+    "enc0_vocab_size": 9,
+    "enc0_max_seq_len": 3,
+    "enc_dim": 4,
+}
+REGRESSION = o2v.Hyperparameters(**SETTINGS, output_layer="mean_squared_error")
+RANDOM = np.random.default_rng(2)
+TRAIN = [
+    ([int(u)], [int(i), 3], float(u + i % 3)) for u, i in RANDOM.integers(0, 8, (60, 2))
+]
+VALIDATION = [([1], [2, 3], 4.0), ([8], [1, 3], 2.0), ([0], [8], 5.5), ([], [], 1.0)]
+
+
+def read(folder, hyperparameters, **channels):
+    told = {}
+    for name, rows in channels.items():
+        path = folder / f"{name}.jsonl"
+        lines = [json.dumps({"in0": a, "in1": b, "label": c}) for a, b, c in rows]
+        path.write_text("\n".join(lines))
+        told[name] = o2v.read_pairs(path, hyperparameters)
+    return told
+
+
+def test_values_are_told_by_the_mean_and_by_biases(tmp_path):
+    channels = read(tmp_path, REGRESSION, train=TRAIN, validation=VALIDATION)
+    told = baselines(REGRESSION, channels)
+
+    mean = sum(label for _, _, label in TRAIN) / len(TRAIN)
+    users, items = {}, {}
+    for _ in range(10):
+        for own, others, side, reg in ((items, users, 1, 10), (users, items, 0, 15)):
+            own.clear()
+            for key in {tuple(row[side]) for row in TRAIN}:
+                rows = [row for row in TRAIN if tuple(row[side]) == key]
+                rest = [r[2] - mean - others.get(tuple(r[1 - side]), 0) for r in rows]
+                own[key] = sum(rest) / (len(rest) + reg)
+    for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
+        constant = [(label - mean) ** 2 for _, _, label in rows]
+        biased = [
+            (label - mean - users.get(tuple(a), 0) - items.get(tuple(b), 0)) ** 2
+            for a, b, label in rows
+        ]
+        for model, errors in (("constant", constant), ("biases", biased)):
+            scored = told[model][name]["mean_squared_error"]
+            assert scored == pytest.approx(sum(errors) / len(errors)), (model, name)
+    assert (
+        told["biases"]["train"]["mean_squared_error"]
+        < told["constant"]["train"]["mean_squared_error"]
+    )
+
+
+@pytest.mark.parametrize("rate", [0, 3])
+def test_classes_are_told_by_their_shares(tmp_path, rate):
+    hyperparameters = o2v.Hyperparameters(
+        **SETTINGS, num_classes=3, negative_sampling_rate=rate
+    )
+    labels = [1, 1, 1, 1, 2, 0]
+    train = [([1], [2], label) for label in labels]
+    validation = [([1], [2], label) for label in (0, 1, 1)]
+    channels = read(tmp_path, hyperparameters, train=train, validation=validation)
+
+    told = baselines(hyperparameters, channels)["prior"]
+
+    counts = [1 + rate * 6, 4, 1]
+    shares = [count / sum(counts) for count in counts]
+    cost = -(math.log(shares[0]) + 2 * math.log(shares[1])) / 3
+    assert told["validation"]["cross_entropy"] == pytest.approx(cost)
+    right = 1 / 3 if rate else 2 / 3
+    assert told["validation"]["accuracy"] == pytest.approx(right)
+
+
+def test_a_class_that_training_lacks_is_not_impossible(tmp_path):
+    hyperparameters = o2v.Hyperparameters(**SETTINGS, num_classes=2)
+    channels = read(
+        tmp_path, hyperparameters, train=[([1], [2], 1)], test=[([1], [2], 0)]
+    )
+    told = baselines(hyperparameters, channels)["prior"]
+    assert told["test"]["cross_entropy"] == pytest.approx(-math.log(1e-7), rel=1e-3)
+
+
+def test_a_run_tells_them_beside_its_own(tmp_path, capsys):
+    read(tmp_path, REGRESSION, train=TRAIN, validation=VALIDATION)
+    run = o2v.fit(
+        {**SETTINGS, "output_layer": "mean_squared_error", "epochs": 1},
+        train=tmp_path / "train.jsonl",
+        validation=tmp_path / "validation.jsonl",
+        model_dir=tmp_path / "run",
+    )
+    held = json.loads((tmp_path / "run/metrics.json").read_text())["baselines"]
+    assert held == run.metrics["baselines"]
+    shown = capsys.readouterr().out
+    value = held["biases"]["validation"]["mean_squared_error"]
+    row = next(line for line in shown.splitlines() if "by biases of objects" in line)
+    assert row.split()[-1] == f"{value:.4f}"
+    assert "by the mean label" in shown
