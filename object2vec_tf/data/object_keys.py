@@ -14,16 +14,17 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def object_keys(column: Column) -> Keys:
+def object_keys(column: Column, most: int | None = None) -> Keys:
     """Returns a number for each row, the same where the same tokens stand: a hash.
 
     Args:
         column: Token ids by row.
+        most: How many rows are looked at, from the first on; None: all.
 
     Returns:
         uint64 ``[rows]``.
     """
-    rows = len(column)
+    rows = min(len(column), most or len(column))
     keys = np.empty(rows, np.uint64)
     for start in range(0, rows, _ROWS):
         stop = min(start + _ROWS, rows)

@@ -19,11 +19,13 @@ from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.interruption import Interruption
 from object2vec_tf.training.loop import TrainingLoop, build_metrics
 from object2vec_tf.training.metric_lines import quality_lines
+from object2vec_tf.training.report import Report
 from object2vec_tf.training.reporting import ProgressBar, Reporter
 from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
+from object2vec_tf.training.samples import samples
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.training.words import Words
-from object2vec_tf.whole_files import whole_file
+from object2vec_tf.whole_files import whole_file, write_whole
 
 # Evaluation has no gradient to keep, so its batches can be larger than training's.
 EVALUATION_BATCH = 1024
@@ -243,6 +245,17 @@ class Training:
         }
         self.logs.results(metrics)
         return metrics
+
+    def describe(self, model: Object2Vec, metrics: dict[str, Any]) -> None:
+        """Writes the report of a complete run, and its embeddings for TensorBoard."""
+        held = samples(model, self.channels["train"])
+        self.logs.embeddings(held)
+        name = self.directory.path.resolve().name
+        report = Report(
+            name, self.hyperparameters, self.channels, metrics, self.history, held
+        )
+        write_whole(self.directory.report, report.html())
+        write_whole(self.directory.card, report.markdown())
 
     def _of_words(self) -> dict[str, Any]:
         """Returns what metrics.json holds of words, where there are any."""

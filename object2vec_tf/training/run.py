@@ -163,9 +163,11 @@ def fit(
                     ) from None
             model = load_object2vec(directory.model)
             metrics = training.measured(model)
+            training.describe(model, metrics)
             path = export(model, destination, metrics=metrics)
             reporter.say(f"exported to {path}")
             directory.write_metrics(metrics)
+            reporter.say(f"report: {directory.report}")
         else:
             reporter.say(
                 f"{directory.path}: this run is complete; --overwrite repeats it"

@@ -79,6 +79,16 @@ class RunDirectory:
         return self.path / "export"
 
     @property
+    def report(self) -> Path:
+        """The page that tells of the run."""
+        return self.path / "report.html"
+
+    @property
+    def card(self) -> Path:
+        """The same as a model card."""
+        return self.path / "report.md"
+
+    @property
     def cache(self) -> Path:
         """Where what was read of the channels is kept by default."""
         return self.path / "cache"
@@ -177,7 +187,10 @@ class RunDirectory:
             self.write_metrics({**STOPPED, "seconds": seconds})
 
     def _clear(self) -> None:
-        for path in (self.metrics, self.model, self.history, self.hyperparameters):
+        for path in (
+            *(self.metrics, self.model, self.history, self.hyperparameters),
+            *(self.report, self.card),
+        ):
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
         # What a run wrote and nothing else: the directory may hold files of others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.training.samples import Sample
+from object2vec_tf.whole_files import write_whole
 
 # A run of TensorBoard each, below the log directory.
 LOG_NAMES = ("train", "validation", "final")
@@ -53,6 +55,27 @@ class TensorBoardLogs:
                     tf.summary.scalar(f"{channel}_{name}", value)
         for writer in self._writers.values():
             writer.close()
+
+    def embeddings(self, samples: Iterable[Sample]) -> None:
+        """Writes what the Projector shows: a table of vectors for each side.
+
+        Keras's TensorBoard callback writes a configuration that it cannot read (keras
+        issue 20210); files of tab-separated values it can.
+        """
+        directory, config = self._directory / "final", []
+        for sample in samples:
+            vectors, metadata = f"{sample.side}_vectors.tsv", f"{sample.side}.tsv"
+            rows = ("\t".join(f"{x:.6g}" for x in row) for row in sample.vectors)
+            write_whole(directory / vectors, "\n".join(rows) + "\n")
+            told = zip(sample.names, sample.counts, sample.labels, strict=True)
+            lines = [f"{name}\t{count}\t{mean:.6g}" for name, count, mean in told]
+            head = "name\tpairs\tmean label"
+            write_whole(directory / metadata, "\n".join([head, *lines]) + "\n")
+            config.append(
+                f'embeddings {{\n  tensor_name: "{sample.side}"\n  tensor_path: '
+                f'"{vectors}"\n  metadata_path: "{metadata}"\n}}\n'
+            )
+        write_whole(directory / "projector_config.pbtxt", "".join(config))
 
     def _writer(self, name: str) -> Any:
         if name not in self._writers:
