@@ -26,17 +26,17 @@ def curves(title: str, series: Mapping[str, Sequence[float]]) -> str:
     most = max(map(len, series.values()))
 
     def point(epoch: int, value: float) -> str:
-        x = _LEFT + epoch / max(most - 1, 1) * (_WIDTH - _LEFT - 12)
-        y = _TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
-        return f"{x:.1f},{y:.1f}"
+        across = _LEFT + epoch / max(most - 1, 1) * (_WIDTH - _LEFT - 12)
+        down = _TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+        return f"{across:.1f},{down:.1f}"
 
     parts = [f'<text x="{_LEFT}" y="15" class="title">{html.escape(title)}</text>']
     for share in (0.0, 0.5, 1.0):
         value = low + share * (high - low)
-        y = _TOP + (1 - share) * (_HEIGHT - _TOP - _BOTTOM)
+        down = _TOP + (1 - share) * (_HEIGHT - _TOP - _BOTTOM)
         parts.append(
-            f'<line x1="{_LEFT}" x2="{_WIDTH - 12}" y1="{y:.1f}" y2="{y:.1f}" '
-            f'class="grid"/><text x="{_LEFT - 6}" y="{y + 4:.1f}" '
+            f'<line x1="{_LEFT}" x2="{_WIDTH - 12}" y1="{down:.1f}" y2="{down:.1f}" '
+            f'class="grid"/><text x="{_LEFT - 6}" y="{down + 4:.1f}" '
             f'text-anchor="end">{value:.4g}</text>'
         )
     parts.append(
@@ -46,10 +46,11 @@ def curves(title: str, series: Mapping[str, Sequence[float]]) -> str:
     for number, (name, line) in enumerate(series.items()):
         color = _COLORS[number % len(_COLORS)]
         points = [point(epoch, value) for epoch, value in enumerate(line)]
-        end = points[-1].split(",")
+        x, y = points[-1].split(",")
+        end = f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>'
         parts.append(
             f'<polyline points="{" ".join(points)}" fill="none" stroke="{color}" '
-            f'stroke-width="2"/><circle cx="{end[0]}" cy="{end[1]}" r="3" fill="{color}"/>'
+            f'stroke-width="2"/>{end}'
             f'<text x="{_WIDTH - 12 - 90 * number}" y="15" text-anchor="end" '
             f'fill="{color}">{html.escape(name)}</text>'
         )
