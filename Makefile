@@ -71,7 +71,7 @@ results-texts: texts ## Train the recipes of sentences, beside simple baselines 
 	$(BIN)/python -m tools.benchmarks.sentence_baselines
 
 results-documents: documents ## Train the recipes of documents and tags, beside simple models (an hour)
-	$(BIN)/python -m tools.benchmarks.results --recipes=wikipedia_retrieval,debian_retrieval,debian_tags --seeds=3
+	$(BIN)/python -m tools.benchmarks.results --recipes=wikipedia_retrieval,wikipedia_in_batch,debian_retrieval,debian_in_batch,debian_tags --seeds=3
 	$(BIN)/python -m tools.benchmarks.retrieval
 
 bench: $(VENV)/base ## Time serving and training beside what else there is (half an hour)

@@ -209,7 +209,10 @@ def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) ->
     steps = graph("Unsqueeze", graph("Cast", valid, to=TensorProto.FLOAT), [1])
     total = graph("Squeeze", graph("MatMul", steps, vectors), [1])
     count = graph("Squeeze", graph("ReduceSum", steps, [2]), [1])
-    return graph("Div", total, graph("Max", count, 1.0))
+    divisor = graph("Max", count, 1.0)
+    if layer.pooling == "sqrtn":
+        divisor = graph("Sqrt", divisor)
+    return graph("Div", total, divisor)
 
 
 def _hcnn(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:

@@ -41,6 +41,7 @@ UNICODE_NORMALIZATIONS = ("none", "NFC", "NFKC", "NFD", "NFKD")
 OBJECTIVES = ("pairs", "in_batch_softmax")
 SIMILARITIES = ("cosine", "inner_product")
 DIRECTIONS = ("both", "in0_to_in1", "in1_to_in0")
+POOLINGS = ("mean", "sqrtn")
 DECAYS = ("none", "linear", "cosine")
 # What the in-batch softmax is called in metrics and log lines.
 IN_BATCH_LOSS = "in_batch_cross_entropy"
@@ -303,6 +304,11 @@ class Hyperparameters:
         Real(0.0, 1.0),
         "objects are drawn as negatives by their frequency to this power",
         default=1.0,
+    )
+    pooling: str = _field(
+        Choice(POOLINGS),
+        "pooled_embedding: the sum of n token vectors is divided by n, or by its root",
+        default="mean",
     )
     label_smoothing: float = _field(
         Real(0.0, 0.99),

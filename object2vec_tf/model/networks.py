@@ -70,7 +70,7 @@ def encoder_network(
 
 
 def _pooled(hp: Hyperparameters, encoder: int, seed: int) -> keras.layers.Layer:
-    return PooledEmbedding(hp.dropout, seed, name="pooled_embedding")
+    return PooledEmbedding(hp.dropout, seed, hp.pooling, name="pooled_embedding")
 
 
 def _hcnn(hp: Hyperparameters, encoder: int, seed: int) -> keras.layers.Layer:

@@ -1,4 +1,4 @@
-"""The pooled_embedding encoder: the mean of an object's token vectors."""
+"""The pooled_embedding encoder: the mean of an object's token vectors, or like it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,25 @@ from object2vec_tf.registration import PACKAGE
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class PooledEmbedding(keras.layers.Layer):
-    """Averages token vectors; an object without tokens is encoded as zeros.
+    """Pools token vectors; an object without tokens is encoded as zeros.
 
     Args:
         dropout: Share of the mean's components that is dropped in training.
         seed: Seed of the dropout.
+        pooling: mean, or sqrtn, which divides the sum of n vectors by the root of n, so
+            that objects of many tokens are not shorter than those of few (as
+            ``tf.nn.embedding_lookup_sparse`` has it, and SVD++ the items of a user).
     """
 
     def __init__(
-        self, dropout: float = 0.0, seed: int | None = None, **kwargs: Any
+        self,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        pooling: str = "mean",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.pooling = pooling
         self.dropout = dropout
         self.seed = seed
         self.drop = keras.layers.Dropout(dropout, seed=seed)
@@ -45,6 +53,8 @@ class PooledEmbedding(keras.layers.Layer):
         total = ragged_sum(vectors, places, training)
         lengths = places.row_splits[1:] - places.row_splits[:-1]
         count = tf.cast(lengths, total.dtype)[:, tf.newaxis]
+        if self.pooling == "sqrtn":
+            count = tf.sqrt(count)
         return self.drop(tf.math.divide_no_nan(total, count), training=training)
 
     def compute_output_spec(
@@ -57,4 +67,9 @@ class PooledEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "dropout": self.dropout,
+            "seed": self.seed,
+            "pooling": self.pooling,
+        }

@@ -48,7 +48,7 @@ def evaluate(
         pool: JSON Lines with the items, in1, to choose from. An in1 of a pair that it
             lacks comes along: the truth is always in the pool. None: the pairs' own.
         score: cosine, inner_product or euclidean of the embeddings, or model: the
-            score of a regression, the probability of class 1 of a classification.
+            score of a regression, the odds of class 1 of a classification.
         hits: The numbers k of hits@k and ndcg@k.
 
     Returns:
@@ -94,19 +94,26 @@ class PairScorer:
     """Scores embeddings by a model's comparator.
 
     Args:
-        model: The model; of a classification, the probability of class 1 is the score.
+        model: The model; of a classification, the logarithm of the odds of class 1 is
+            the score. The probabilities themselves are in the same order, but many
+            become 1 in float32 where a model is sure, and cannot be told apart.
     """
 
     def __init__(self, model: Object2Vec) -> None:
         is_softmax = model.hyperparameters.output_layer == "softmax"
+        network = model.comparator
+        if is_softmax:
+            logits = network.get_layer("output").output
+            network = keras.Model(network.inputs, logits)
 
         @tf.function(reduce_retracing=True)
         def score(queries: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
             count = tf.shape(items)[0]
             first = tf.repeat(queries, count, axis=0)
             second = tf.tile(items, [tf.shape(queries)[0], 1])
-            scores = model.comparator([first, second], training=False)
-            return tf.reshape(scores[:, 1 if is_softmax else 0], [-1, count])
+            scores = network([first, second], training=False)
+            own = scores[:, 1] - scores[:, 0] if is_softmax else scores[:, 0]
+            return tf.reshape(own, [-1, count])
 
         self._score = score
 

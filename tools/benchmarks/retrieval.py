@@ -37,10 +37,12 @@ PART = flags.DEFINE_enum("part", "test", ["validation", "test"], "what is measur
 
 _PACKAGES = {"scikit-learn": "sklearn", "fasttext-wheel": "fasttext"}
 _PROGRAM = Path(__file__).parent / "peer_programs/retrieval.py"
-# Recipe, its data, and its pool where it is not that of the pairs.
+# Of a recipe its data, its pool where that is not of the pairs, and what it ranks by.
 _DOCUMENTS = {
-    "debian_retrieval": ("debian/retrieval", ""),
-    "wikipedia_retrieval": ("wikipedia", "articles.jsonl"),
+    "debian_in_batch": ("debian/retrieval", "", ("cosine",)),
+    "debian_retrieval": ("debian/retrieval", "", (MODEL, "cosine")),
+    "wikipedia_in_batch": ("wikipedia", "articles.jsonl", ("cosine",)),
+    "wikipedia_retrieval": ("wikipedia", "articles.jsonl", (MODEL, "cosine")),
 }
 _TAGS = ("debian_tags", "debian/tags")
 
@@ -65,7 +67,8 @@ def show(task: str, model: str, told: Sequence[dict[str, float]]) -> None:
             continue
         values = [one[name] for one in told]
         spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-        print(f"| {task} | {name} | {model} | {np.mean(values):.4f}{spread} |")
+        value = f"{np.mean(values):.4f}{spread}"
+        print(f"| {task} | {name} | {model} | {value} |", flush=True)
 
 
 def micro_f1(given: Flags, true: Flags) -> float:
@@ -110,26 +113,28 @@ def main() -> None:
     """Runs the command."""
     data, runs = Path(DATA.value), Path(RUNS.value)
     print(f"| task | {PART.value} metric | model | value |\n|---|---|---|---|")
-    for recipe, (place, pool) in _DOCUMENTS.items():
+    told_of: set[str] = set()
+    for recipe, (place, pool, scores) in _DOCUMENTS.items():
         held = sorted(runs.glob(f"{recipe}/*"))
         if not held:
             continue
         items = data / place / pool if pool else None
-        for score in (MODEL, "cosine"):
+        for score in scores:
             pairs = data / place / f"{PART.value}.jsonl"
             told = [evaluate(run, pairs, items, score=score) for run in held]
             show(recipe, f"ours, {score}", told)
-        if PART.value == "test":
+        if PART.value == "test" and place not in told_of:
+            told_of.add(place)
             simple = beside("documents", str(data / place), str(items or ""))
-            for name, told_of in simple.items():
-                show(recipe, name, [told_of])
+            for name, measured in simple.items():
+                show(place, name, [measured])
     recipe, place = _TAGS
     held = sorted(runs.glob(f"{recipe}/*"))
     if held:
         show(recipe, "ours", [tag_f1(run, data / place) for run in held])
         if PART.value == "test":
-            for name, told_of in beside("tags", str(data / place)).items():
-                show(recipe, name, [told_of])
+            for name, measured in beside("tags", str(data / place)).items():
+                show(place, name, [measured])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,15 @@ def test_an_object_is_the_mean_of_its_vectors():
     np.testing.assert_allclose(encodings, [[4, 1], [0.5, 0.25]], rtol=1e-6)
 
 
+def test_sqrtn_divides_the_sum_by_the_root_of_the_length():
+    layer = PooledEmbedding(pooling="sqrtn")
+    encodings = layer(tokens([3, 0, 1]))
+    expected = [VECTORS[:3].sum(0) / np.sqrt(3), [0, 0], VECTORS[3]]
+    np.testing.assert_allclose(encodings, expected, rtol=1e-6)
+    again = PooledEmbedding.from_config(layer.get_config())
+    np.testing.assert_array_equal(again(tokens([3, 0, 1])), encodings)
+
+
 def test_an_object_without_tokens_is_zeros():
     np.testing.assert_array_equal(
         PooledEmbedding()(tokens([0, 2, 0])), [[0, 0], [2, 1], [0, 0]]
