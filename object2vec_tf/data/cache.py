@@ -37,7 +37,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.whole_files import sync, write_whole
 
 # Changes whenever what is kept, or the way it is read, changes.
-_FORMAT = 2
+_FORMAT = 3
 _COLUMNS, _REPORT, _SOURCE = "columns.arrow", "report.json", ".source"
 _UNFINISHED = ".new-"
 _CHUNK_BYTES = 1 << 20
@@ -140,6 +140,8 @@ class ColumnCache:
             return None
         try:
             report = json.loads((path / _REPORT).read_text(encoding="utf-8"))
+            if report.pop("digest") != _digest(report):
+                raise ValueError(f"{_REPORT} is damaged")
             if report["checksum"] != _checksum(path / _COLUMNS):
                 raise ValueError("it is not as it was written")
             columns = open_columns(path / _COLUMNS, self._hyperparameters)
@@ -188,7 +190,8 @@ class ColumnCache:
             with self._told_if_unwritable():
                 sync(temporary / _COLUMNS)
                 told["checksum"] = _checksum(temporary / _COLUMNS)
-                write_whole(temporary / _REPORT, json.dumps(told, indent=2) + "\n")
+                sealed = {**told, "digest": _digest(told)}
+                write_whole(temporary / _REPORT, json.dumps(sealed, indent=2) + "\n")
             with self._told_if_unwritable(), self._alone():
                 return self._put(temporary, told)
 

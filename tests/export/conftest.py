@@ -28,7 +28,7 @@ STAND_IN = Path(__file__).with_name("model_server.py")
 BINARY = os.environ.get("TENSORFLOW_MODEL_SERVER")
 NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
 OUTPUTS = ("softmax", "mean_squared_error")
-PATIENCE = 60  # seconds, then something is taken to hang
+PATIENCE = 180  # seconds, then something is taken to hang
 
 SETTINGS = {
     "enc0_max_seq_len": 6,

@@ -190,9 +190,7 @@ def test_a_damaged_byte_is_found_told_and_mended(tmp_path: Path, name: str, at: 
     whole = content(cached(path, tmp_path / "cache"))
     [entry] = entries(tmp_path / "cache")
     data = bytearray((entry / name).read_bytes())
-    if name == "report.json" and at > 0:
-        pytest.skip("a number told of reading may be another, and still a number")
-    data[at] ^= 0x55
+    data[at % len(data)] ^= 0x55
     (entry / name).write_bytes(data)
     with pytest.warns(UserWarning, match="cannot be used.*read again"):
         pairs = cached(path, tmp_path / "cache")

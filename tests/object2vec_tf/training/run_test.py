@@ -35,6 +35,8 @@ def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
         "hyperparameters.json",
         "metrics.json",
         "history.jsonl",
+        "report.html",
+        "report.md",
         "model.keras",
         "cache",
         "checkpoints",
