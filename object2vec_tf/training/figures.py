@@ -107,7 +107,8 @@ def scatter(
     margin = (high - low) / 4
     low = np.maximum(low - margin, places.min(axis=0))
     high = np.minimum(high + margin, places.max(axis=0))
-    places = np.clip((places - low) / np.where(high > low, high - low, 1), 0, 1)
+    span = np.where(high > low, high - low, 1)
+    places = np.where(high > low, np.clip((places - low) / span, 0, 1), 0.5)
     top, side = _HEAD, _MAP - 2 * _EDGE
     colors, legend = _of_classes(values) if classes else _of_values(values)
     parts = [

@@ -42,18 +42,18 @@ def nearest(sample: Sample) -> tuple[str, Table]:
             [
                 _short(sample.names[pool[place]]),
                 f"{sample.counts[pool[place]]:,}",
-                "\n".join(f"{cosine:.2f} {name}" for cosine, name in told),
+                "\n".join(f"{name} ({cosine:.2f})" for cosine, name in told),
             ]
         )
     note = f"Some of the frequent objects, and what is nearest among {len(pool):,}"
     note += f" that stand in {_ENOUGH_PAIRS} pairs or more." if enough else "."
-    head = [sample.side, "pairs", "nearest, by cosine"]
+    head = [sample.side, "pairs", "nearest (cosine)"]
     return note, Table(head, rows, words=3)
 
 
 def _asked(count: int) -> list[int]:
     """Returns places of the more frequent half, closer together at its beginning."""
-    if not count:
+    if count < 2:
         return []
     places = np.geomspace(1, (count + 1) // 2, _EXAMPLES)
     return sorted({round(place) - 1 for place in places.tolist()})

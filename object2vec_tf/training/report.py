@@ -100,12 +100,13 @@ class Report:
     def summary(self) -> str:
         """Returns the run in some sentences."""
         told, rows = self._metrics, self._metrics["rows"]
+        pairs = f"{rows['train']:,} pair" + "s" * (rows["train"] > 1)
         epochs = f"{told['epochs_run']} epoch" + "s" * (told["epochs_run"] > 1)
         return (
-            f"Object2Vec, trained on {rows['train']:,} pairs for {epochs} "
+            f"Object2Vec, trained on {pairs} for {epochs} "
             f"({told['stopped']}) in {told['seconds']:.0f} seconds; the model is that "
             f"of epoch {told['best_epoch'] + 1}, with seed {told['seed']}. "
-            + _verdict(told)
+            + _verdict(told, self._hyperparameters.loss_name)
         )
 
     def html(self) -> str:
@@ -209,7 +210,7 @@ class Report:
         if left_out:
             note = "Lines that were wrong and were left out (--max_bad_lines)."
             sections.insert(-2, _Section("Bad lines", note, left_out))
-        return sections
+        return [s for s in sections if s.table is None or s.table.rows]
 
     def _curves(self) -> list[str]:
         told = []
@@ -250,23 +251,21 @@ class Report:
         return Table(head, rows, strong=[shown.index(best)])
 
 
-def _verdict(metrics: Mapping[str, Any]) -> str:
+def _verdict(metrics: Mapping[str, Any], loss: str) -> str:
     """Returns how the model does on the channel that tells most, in a sentence."""
     channel = next(name for name in reversed(_CHANNELS) if name in metrics)
-    told = metrics[channel]
+    own = f"Its {loss} on {channel} is {_score(metrics[channel][loss])}"
     simple = {
-        (name, title): scores[channel][name]
+        title: float(scores[channel][loss])
         for title, scores in metrics.get("baselines", {}).items()
-        for name in told
-        if name in scores[channel] and name != "accuracy"
+        if loss in scores[channel]
     }
     if not simple:
-        name = next(iter(told))
-        return f"Its {name} on {channel} is {_score(told[name])}."
-    name, title = min(simple, key=lambda key: float(simple[key]))
+        return f"{own}."
+    best = min(simple, key=lambda title: simple[title])
     return (
-        f"Its {name} on {channel} is {_score(told[name])}; the best of the simple "
-        f"models, {TITLES[title]}, has {_score(simple[name, title])} (less is better)."
+        f"{own}; the best of the simple models, {TITLES[best]}, has "
+        f"{_score(simple[best])} (less is better)."
     )
 
 

@@ -32,6 +32,7 @@ def test_figures_of_little_are_whole(value):
     one = scatter("x", np.ones((1, 3), np.float32), ["a&b"], np.array([2.0]), "label")
     assert "nan" not in one
     assert "a&amp;b (2)" in one
+    assert 'cx="230.0"' in one
     assert "nan" not in bars("x", np.array([value]), "label")
 
 

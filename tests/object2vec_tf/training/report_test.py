@@ -244,7 +244,7 @@ def test_maps_and_neighbours_are_of_the_embeddings(run, page):
         assert pairs == "5"
         cosines = unit @ unit[names.index(name)]
         order = [i for i in np.argsort(-cosines) if names[i] != name][:5]
-        assert found.split("\n") == [f"{cosines[i]:.2f} {names[i]}" for i in order]
+        assert found.split("\n") == [f"{names[i]} ({cosines[i]:.2f})" for i in order]
     # Nothing is near to an empty text, whose embedding is zero.
     assert "(empty)" not in str(page.tables["Nearest neighbours, in0"])
 
