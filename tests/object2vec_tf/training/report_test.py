@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pytest
 
-from object2vec_tf.training.tables import Table, plain_markdown
 from tests.chromium import browser, chromium, spots
 from tests.object2vec_tf.training.conftest import ITEMS, NAMES, TEXTS
 
@@ -271,17 +270,6 @@ def unmarked(cell):
     """What a cell of Markdown shows."""
     cell = re.sub(r"^\*\*(.*)\*\*$", r"\1", cell).replace("<br>", "\n")
     return html.unescape(re.sub(r"\\([\\`*\[\]|~#_])", r"\1", cell))
-
-
-def test_markdown_shows_a_text_as_it_stands():
-    assert plain_markdown("<img> a|b *c* [d](e) `f` \\ &amp;") == (
-        "&lt;img&gt; a\\|b \\*c\\* \\[d\\](e) \\`f\\` \\\\ &amp;amp;"
-    )
-    assert plain_markdown("mean_squared_error _e_") == "mean_squared_error \\_e\\_"
-    table = Table(["a", "b"], [["x", "1"], ["y\nz", ""]], strong=[1])
-    assert table.markdown() == (
-        "| a | b |\n| --- | ---: |\n| x | 1 |\n| **y<br>z** |  |\n"
-    )
 
 
 @pytest.mark.parametrize("run", ["softmax"], indirect=True)
