@@ -36,6 +36,8 @@ def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
         "metrics.json",
         "history.jsonl",
         "model.keras",
+        "report.html",
+        "report.md",
         "cache",
         "checkpoints",
         "tensorboard",
