@@ -59,7 +59,8 @@ texts: $(VENV)/base data/glove/manifest.json data/snli/vocab.json data/stsb/voca
 documents: $(VENV)/base data/wikipedia/vocab.json data/debian/retrieval/vocab.json data/debian/tags/vocab.json ## Make Wikipedia's and Debian's pairs (Debian's lists: apt-get -o Acquire::Languages=en update)
 
 demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
-	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN)
+	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN) \
+		--items=$(MOVIELENS)/items.jsonl --labels=$(MOVIELENS)/titles.tsv
 	$(BIN)/python -m tools.nearest_titles --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
 
 results: data ## Train the recipes of the README's table (half an hour)

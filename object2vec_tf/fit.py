@@ -25,6 +25,8 @@ def main() -> None:
         validation=fit_flags.VALIDATION.value,
         test=fit_flags.TEST.value,
         auxiliary=fit_flags.AUXILIARY.value,
+        items=fit_flags.ITEMS.value,
+        labels=fit_flags.LABELS.value,
         model_dir=model_dir,
         seed=fit_flags.SEED.value,
         max_bad_lines=fit_flags.MAX_BAD_LINES.value,

@@ -27,6 +27,18 @@ TEST = flags.DEFINE_string("test", None, "test pairs, as for --train")
 AUXILIARY = flags.DEFINE_string(
     "auxiliary", None, "directory of vocabulary and pretrained embedding files"
 )
+ITEMS = flags.DEFINE_string(
+    "items",
+    None,
+    'JSON Lines of objects of ids, {"in0": [...]} or {"in1": [...]}, that have names '
+    "in --labels",
+)
+LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "a text file with a name for each of --items, a line each, shown by the report "
+    "and by TensorBoard",
+)
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "the run directory")
 HYPERPARAMETERS = flags.DEFINE_string(
     "hyperparameters",

@@ -19,6 +19,7 @@ from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.interruption import Interruption
 from object2vec_tf.training.loop import TrainingLoop, build_metrics
 from object2vec_tf.training.metric_lines import quality_lines
+from object2vec_tf.training.object_names import ObjectNames
 from object2vec_tf.training.report import Report
 from object2vec_tf.training.reporting import ProgressBar, Reporter
 from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
@@ -246,9 +247,11 @@ class Training:
         self.logs.results(metrics)
         return metrics
 
-    def describe(self, model: Object2Vec, metrics: dict[str, Any]) -> None:
+    def describe(
+        self, model: Object2Vec, metrics: dict[str, Any], names: ObjectNames
+    ) -> None:
         """Writes the report of a complete run, and its embeddings for TensorBoard."""
-        held = samples(model, self.channels["train"])
+        held = samples(model, self.channels["train"], names)
         self.logs.embeddings(held)
         name = self.directory.path.resolve().name
         report = Report(

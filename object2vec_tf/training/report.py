@@ -2,31 +2,71 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters, defaults
-from object2vec_tf.search.ranking import normalized
 from object2vec_tf.training.baselines import TITLES
+from object2vec_tf.training.data_tables import (
+    bad_lines,
+    label_figure,
+    labels,
+    length_figures,
+    lengths,
+)
 from object2vec_tf.training.figures import curves, scatter
+from object2vec_tf.training.nearest import nearest
 from object2vec_tf.training.run_directory import Record
-from object2vec_tf.training.samples import Sample
+from object2vec_tf.training.samples import MOST_OBJECTS, Sample
+from object2vec_tf.training.tables import Table, plain_markdown
 
 _CHANNELS = ("train", "validation", "test")
-_EXAMPLES, _NEIGHBORS = 5, 5
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;
-padding:0 1em;color:#222}h1{font-size:1.6em}h2{font-size:1.2em;margin-top:2em}
-table{border-collapse:collapse;margin:.8em 0}td,th{padding:.2em .8em .2em 0;
-text-align:left;border-bottom:1px solid #ddd;vertical-align:top}
-svg text{font-size:11px;fill:#555}svg .title{font-size:13px;fill:#222}
-svg .grid{stroke:#e4e4e4}.figures{display:flex;flex-wrap:wrap;gap:1em}"""
+# Epochs in the model card, which has no curves.
+_MOST_EPOCHS = 10
+_STYLE = """
+:root{color-scheme:light dark;--text:#222;--soft:#666;--rule:#ddd;--page:#fff}
+@media(prefers-color-scheme:dark){
+:root{--text:#ddd;--soft:#aaa;--rule:#444;--page:#181818}}
+body{font:15px/1.5 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em;
+color:var(--text);background:var(--page)}
+h1{font-size:1.6em}h2{font-size:1.2em;margin:2em 0 .3em;break-after:avoid}
+p{margin:.4em 0;max-width:46em}.note{color:var(--soft)}
+.wide{overflow-x:auto}table{border-collapse:collapse;margin:.8em 0}
+td,th{padding:.2em 1.2em .2em 0;text-align:left;vertical-align:top;
+border-bottom:1px solid var(--rule);overflow-wrap:anywhere}
+th{overflow-wrap:normal}
+.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.figures{display:flex;flex-wrap:wrap;gap:1em}
+svg{max-width:100%;height:auto;break-inside:avoid}
+svg text{font-size:11px;fill:var(--soft)}svg .title{font-size:13px;fill:var(--text)}
+svg .axis{font-size:11px;fill:var(--soft)}
+svg .grid{stroke:var(--rule)}svg .frame{fill:none;stroke:var(--rule)}
+svg .kept{stroke:var(--soft);stroke-dasharray:3 3}
+summary{cursor:pointer}"""
 
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+
+@dataclasses.dataclass(frozen=True)
+class _Section:
+    """A part of the report.
+
+    Attributes:
+        title: Its heading.
+        note: What there is to know about it.
+        table: Its table.
+        figures: Draws what the page shows beside the table.
+        folded: What is shown of it where it can be folded away; empty: all.
+    """
+
+    title: str
+    note: str
+    table: Table | None
+    figures: Callable[[], Sequence[str]] = tuple
+    folded: str = ""
 
 
 class Report:
@@ -51,170 +91,209 @@ class Report:
         samples: Sequence[Sample],
     ) -> None:
         self.name = name
+        self._hyperparameters = hyperparameters
+        self._channels = channels
         self._metrics = metrics
         self._history = history
         self._samples = samples
-        self._sections: dict[str, Table] = {
-            "Results": _results(metrics),
-            "Data": _data(channels),
-            "Labels": _labels(hyperparameters, channels),
-            "Settings": _settings(hyperparameters),
-        }
 
     def summary(self) -> str:
-        """Returns the run in a sentence."""
-        told = self._metrics
+        """Returns the run in some sentences."""
+        told, rows = self._metrics, self._metrics["rows"]
+        pairs = f"{rows['train']:,} pair" + "s" * (rows["train"] > 1)
+        epochs = f"{told['epochs_run']} epoch" + "s" * (told["epochs_run"] > 1)
         return (
-            f"Object2Vec, trained on {told['rows']['train']:,} pairs for "
-            f"{told['epochs_run']} epochs ({told['stopped']}) in "
-            f"{told['seconds']:.0f} seconds; the model is that of epoch "
-            f"{told['best_epoch'] + 1}, with seed {told['seed']}."
+            f"Object2Vec, trained on {pairs} for {epochs} "
+            f"({told['stopped']}) in {told['seconds']:.0f} seconds; the model is that "
+            f"of epoch {told['best_epoch'] + 1}, with seed {told['seed']}. "
+            + _verdict(told, self._hyperparameters.loss_name)
         )
 
     def html(self) -> str:
         """Returns the page; it loads nothing from elsewhere."""
+        name = html.escape(self.name)
         parts = [
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
-            f"{html.escape(self.name)}</title><style>{_STYLE}</style></head><body>",
-            f"<h1>{html.escape(self.name)}</h1><p>{html.escape(self.summary())}</p>",
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width">'
+            f"<title>{name} - Object2Vec</title><style>{_STYLE}</style></head><body>",
+            f"<h1>{name}</h1><p>{html.escape(self.summary())}</p>",
         ]
-        for title, table in self._sections.items():
-            parts.append(f"<h2>{title}</h2>{_html_table(table)}")
-            if title == "Results":
-                parts.append(f'<div class="figures">{"".join(self._curves())}</div>')
-        parts.append("<h2>Embeddings</h2><p>The two principal components of the ")
-        parts.append("objects that stand in most training pairs, coloured by the mean ")
-        parts.append('label of these pairs, blue the lowest.</p><div class="figures">')
-        for sample in self._samples:
-            title = f"{sample.side} ({len(sample.names):,})"
-            parts.append(scatter(title, sample.vectors, sample.names, sample.labels))
-        parts.append("</div>")
-        for sample in self._samples:
-            title = f"<h2>Nearest neighbours, {sample.side}</h2>"
-            parts.append(title + _html_table(_neighbors(sample)))
-        return "\n".join([*parts, "</body></html>\n"])
+        for section in self._sections():
+            parts.append(f"<h2>{section.title}</h2>")
+            if section.note:
+                parts.append(f'<p class="note">{html.escape(section.note)}</p>')
+            table = section.table.html() if section.table else ""
+            if section.folded:
+                title = html.escape(section.folded)
+                table = f"<details><summary>{title}</summary>{table}</details>"
+            figures = "".join(section.figures())
+            parts.append(table)
+            parts.append(f'<div class="figures">{figures}</div>' if figures else "")
+        return "\n".join([*filter(None, parts), "</body></html>\n"])
 
     def markdown(self) -> str:
         """Returns the report as a model card."""
         parts = [
             "---\nlibrary_name: keras\ntags:\n- object2vec\n- embeddings\n---\n",
-            f"# {self.name}\n\n{self.summary()}\n",
+            f"# {plain_markdown(self.name)}\n\n{plain_markdown(self.summary())}\n",
             "Two encoders make embeddings of two kinds of objects; a comparator scores "
-            "a pair of them. The model takes JSON Lines with `in0`, `in1` or both: "
-            "`python -m export.gateway --model=RUN` serves it, `python -m "
-            "object2vec_tf.transform --model=RUN --input=FILE` answers a file.\n",
+            "a pair of them. `report.html`, in the run directory, has the figures.\n",
+            "## Use\n\nThe model takes JSON Lines with `in0`, `in1` or both: the "
+            "embedding of one, or the score of a pair.\n\n"
+            "    python -m object2vec_tf.transform --model=RUN --input=FILE --output="
+            "FILE.out\n    python -m export.gateway --model=RUN --port=8080\n",
         ]
-        for title, table in self._sections.items():
-            parts.append(f"## {title}\n\n{_markdown_table(table)}")
-        for sample in self._samples:
-            title = f"## Nearest neighbours, {sample.side}\n\n"
-            parts.append(title + _markdown_table(_neighbors(sample)))
+        for section in self._sections():
+            if section.table is None:
+                continue
+            note = plain_markdown(section.note) + "\n\n" if section.note else ""
+            table = section.table.markdown()
+            parts.append(f"## {section.title}\n\n{note}{table}")
+            if section.title == "Results":
+                parts.append(f"## Epochs\n\n{self._epochs().markdown()}")
         parts.append(
             "## Limits\n\nThe model knows what its training pairs show, with their "
             "biases, and nothing of objects that they lack.\n"
         )
         return "\n".join(parts)
 
+    def _sections(self) -> list[_Section]:
+        settings, channels = self._hyperparameters, self._channels
+        chosen, rest = _settings(settings)
+        left_out = bad_lines(channels)
+        sections = [
+            _Section(
+                "Results",
+                "This model beside simple ones, which know of the training pairs what "
+                "their names say. Its scores on train are means over the epoch while "
+                "it learnt; all others are measured on finished models.",
+                _results(self._metrics),
+                self._curves,
+            ),
+            _Section(
+                "Embeddings",
+                f"The objects that stand in most training pairs, at most "
+                f"{MOST_OBJECTS:,} of a side, by two principal components. What lies "
+                "far outside stands at the edge. The mouse shows names.",
+                None,
+                self._maps,
+            ),
+            *(
+                _Section(
+                    f"Nearest neighbours, {sample.side}",
+                    *nearest(sample),
+                )
+                for sample in self._samples
+            ),
+            _Section(
+                "Data",
+                "Tokens in each input, as trained on. cut: inputs longer than "
+                "encX_max_seq_len, which lost their end; empty: inputs of no token, "
+                "encoded as zeros.",
+                lengths(channels),
+                lambda: length_figures(channels["train"]),
+            ),
+            _Section(
+                "Labels",
+                "",
+                labels(settings, channels),
+                lambda: [label_figure(settings, channels["train"])],
+            ),
+            _Section("Settings", "What is not as by default.", chosen),
+            _Section(
+                "Settings as by default",
+                "",
+                rest,
+                folded=f"{len(rest.rows)} settings",
+            ),
+        ]
+        if left_out:
+            note = "Lines that were wrong and were left out (--max_bad_lines)."
+            sections.insert(-2, _Section("Bad lines", note, left_out))
+        return [s for s in sections if s.table is None or s.table.rows]
+
     def _curves(self) -> list[str]:
         told = []
-        for name in self._history[0]["train"]:
+        first = self._history[0]
+        for name in first["train"]:
             series: dict[str, list[float]] = {
                 channel: [record[channel][name] for record in self._history]
                 for channel in ("train", "validation")
-                if channel in self._history[0]
+                if name in first.get(channel, {})
             }
             if all(math.isfinite(v) for line in series.values() for v in line):
-                told.append(curves(name, series))
+                kept = int(self._metrics["best_epoch"])
+                told.append(curves(name, series, kept))
         return told
+
+    def _maps(self) -> list[str]:
+        told = []
+        for sample in self._samples:
+            title = f"{sample.side} ({len(sample.names):,})"
+            labels = sample.labels, sample.meaning, sample.classes
+            told.append(scatter(title, sample.vectors, sample.names, *labels))
+        return told
+
+    def _epochs(self) -> Table:
+        count, best = len(self._history), self._metrics["best_epoch"]
+        step = math.ceil(count / _MOST_EPOCHS)
+        shown = sorted({*range(0, count, step), best, count - 1})
+        first = self._history[0]
+        columns = [(c, name) for c in _CHANNELS for name in first.get(c, {})]
+        rows = [
+            [
+                str(number + 1),
+                *(_score(self._history[number][c][name]) for c, name in columns),
+            ]
+            for number in shown
+        ]
+        head = ["epoch", *(f"{channel} {name}" for channel, name in columns)]
+        return Table(head, rows, strong=[shown.index(best)])
+
+
+def _verdict(metrics: Mapping[str, Any], loss: str) -> str:
+    """Returns how the model does on the channel that tells most, in a sentence."""
+    channel = next(name for name in reversed(_CHANNELS) if name in metrics)
+    own = f"Its {loss} on {channel} is {_score(metrics[channel][loss])}"
+    simple = {
+        title: float(scores[channel][loss])
+        for title, scores in metrics.get("baselines", {}).items()
+        if loss in scores[channel]
+    }
+    if not simple:
+        return f"{own}."
+    best = min(simple, key=lambda title: simple[title])
+    return (
+        f"{own}; the best of the simple models, {TITLES[best]}, has "
+        f"{_score(simple[best])} (less is better)."
+    )
 
 
 def _results(metrics: Mapping[str, Any]) -> Table:
     channels = [name for name in _CHANNELS if name in metrics]
-    rows = []
+    rows: list[list[str]] = []
+    strong = []
     for name in metrics[channels[0]]:
-        rows.append([name, *(f"{metrics[c][name]:.4f}" for c in channels)])
-        for simple, scores in metrics.get("baselines", {}).items():
-            if name in scores[channels[0]]:
-                values = [f"{scores[channel][name]:.4f}" for channel in channels]
-                rows.append([f"{name}, by {TITLES[simple]}", *values])
-    return ["metric", *channels], rows
+        strong.append(len(rows))
+        scores = [metrics[channel].get(name) for channel in channels]
+        rows.append([name, "this model", *map(_score, scores)])
+        for simple, told in metrics.get("baselines", {}).items():
+            if name in told[channels[0]]:
+                scores = [told[channel][name] for channel in channels]
+                rows.append([name, TITLES[simple], *map(_score, scores)])
+    return Table(["metric", "by", *channels], rows, words=2, strong=strong)
 
 
-def _data(channels: Mapping[str, Pairs]) -> Table:
-    head = ["channel", "pairs", "input", "tokens: median", "95 %", "most"]
-    rows = []
-    for name, pairs in channels.items():
-        report = pairs.report
-        for side, column in pairs.columns.items():
-            lengths = column.lengths
-            middle, long = np.quantile(lengths, (0.5, 0.95))
-            rows.append(
-                [
-                    *(name, f"{len(pairs):,}", side),
-                    *(f"{middle:.0f}", f"{long:.0f}", f"{int(lengths.max()):,}"),
-                    *(f"{report.truncated[side]:,}", f"{report.empty[side]:,}"),
-                    f"{report.unknown[side]:,}" if side in report.unknown else "",
-                ]
-            )
-    return [*head, "cut", "empty", "unknown tokens"], rows
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
-def _labels(hyperparameters: Hyperparameters, channels: Mapping[str, Pairs]) -> Table:
-    rows = []
-    if hyperparameters.output_layer == "softmax":
-        classes = range(hyperparameters.num_classes)
-        for name, pairs in channels.items():
-            counts = np.bincount(np.asarray(pairs.labels), minlength=len(classes))
-            rows.append([name, *(f"{count / len(pairs):.1%}" for count in counts)])
-        return ["channel", *(f"class {number}" for number in classes)], rows
-    for name, pairs in channels.items():
-        labels = np.asarray(pairs.labels, np.float64)
-        told = (labels.mean(), labels.std(), labels.min(), labels.max())
-        rows.append([name, *(f"{value:.4g}" for value in told)])
-    return ["channel", "mean", "standard deviation", "least", "most"], rows
-
-
-def _settings(hyperparameters: Hyperparameters) -> Table:
+def _settings(hyperparameters: Hyperparameters) -> tuple[Table, Table]:
+    """Returns the settings that are not as by default, and the others."""
     usual = defaults()
-    values = hyperparameters.to_dict()
-    chosen = [name for name in values if values[name] != usual.get(name)]
-    rest = [name for name in values if name not in chosen]
-    rows = [[name, str(values[name])] for name in chosen]
-    others = ", ".join(f"{name}={values[name]}" for name in rest)
-    return ["hyperparameter", "value"], [*rows, ["as by default", others]]
-
-
-def _neighbors(sample: Sample) -> Table:
-    """Returns the nearest, by cosine, of objects from the most to the least frequent.
-
-    Objects of the sample are the pool.
-    """
-    vectors = normalized(sample.vectors)
-    count = len(sample.names)
-    asked = np.unique(np.linspace(0, count - 1, _EXAMPLES).astype(int))
-    rows = []
-    for place in asked:
-        cosines = vectors @ vectors[place]
-        order = [int(i) for i in np.argsort(-cosines, kind="stable") if i != place]
-        found = "; ".join(
-            f"{sample.names[i]} ({cosines[i]:.2f})" for i in order[:_NEIGHBORS]
-        )
-        rows.append([sample.names[place], found])
-    return [sample.side, "nearest (cosine)"], rows
-
-
-def _html_table(table: Table) -> str:
-    head, rows = table
-    lines = ["".join(f"<td>{html.escape(c)}</td>" for c in row) for row in rows]
-    titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table><tr>{titles}</tr>{body}</table>"
-
-
-def _markdown_table(table: Table) -> str:
-    head, rows = table
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n"
-        for line in lines
-    )
+    told: tuple[list[list[str]], list[list[str]]] = [], []
+    for name, value in hyperparameters.to_dict().items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        told[value == usual.get(name)].append([name, text])
+    head = ["hyperparameter", "value"]
+    return Table(head, told[0], words=2), Table(head, told[1], words=2)

@@ -22,6 +22,7 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.auxiliary import with_vocab_sizes
 from object2vec_tf.training.epochs import Training
 from object2vec_tf.training.interruption import Interruption, interruption_noted
+from object2vec_tf.training.object_names import read_object_names
 from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory, run_identity
 from object2vec_tf.training.words import read_words
@@ -55,6 +56,8 @@ def fit(
     validation: Source | None = None,
     test: Source | None = None,
     auxiliary: Source | None = None,
+    items: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
     seed: int = 0,
     max_bad_lines: int = 0,
     export_dir: str | os.PathLike[str] | None = None,
@@ -80,6 +83,9 @@ def fit(
             it they go by the training loss.
         test: A channel measured once, on the model that is kept.
         auxiliary: The channel of vocabularies and pretrained embeddings.
+        items: JSON Lines of objects, in0 or in1, that have names in ``labels``.
+        labels: A text file with a name for each of the items, a line each, for the
+            report and TensorBoard.
         seed: Decides initial weights, shuffles and negatives.
         max_bad_lines: Bad lines tolerated in a channel.
         export_dir: Where the SavedModel goes; ``model_dir/export`` by default.
@@ -113,6 +119,7 @@ def fit(
     if auxiliary:
         channel_files(auxiliary, "auxiliary")
     words = read_words(hyperparameters, auxiliary, seed)
+    names = read_object_names(items, labels, hyperparameters)
     reporter = Reporter(quiet=not verbose)
     reporter.words(words)
     directory = RunDirectory(Path(model_dir))
@@ -163,7 +170,7 @@ def fit(
                     ) from None
             model = load_object2vec(directory.model)
             metrics = training.measured(model)
-            training.describe(model, metrics)
+            training.describe(model, metrics, names)
             path = export(model, destination, metrics=metrics)
             reporter.say(f"exported to {path}")
             directory.write_metrics(metrics)

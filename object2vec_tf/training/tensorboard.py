@@ -68,8 +68,8 @@ class TensorBoardLogs:
             rows = ("\t".join(f"{x:.6g}" for x in row) for row in sample.vectors)
             write_whole(directory / vectors, "\n".join(rows) + "\n")
             told = zip(sample.names, sample.counts, sample.labels, strict=True)
-            lines = [f"{name}\t{count}\t{mean:.6g}" for name, count, mean in told]
-            head = "name\tpairs\tmean label"
+            lines = [f"{name}\t{count}\t{label:.6g}" for name, count, label in told]
+            head = f"name\tpairs\t{sample.meaning}"
             write_whole(directory / metadata, "\n".join([head, *lines]) + "\n")
             config.append(
                 f'embeddings {{\n  tensor_name: "{sample.side}"\n  tensor_path: '

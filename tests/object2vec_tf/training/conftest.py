@@ -1,0 +1,107 @@
+"""A complete run that is looked at in several ways."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import types
+import urllib.request
+
+import pytest
+
+import object2vec_tf as o2v
+
+WORDS = ["<unk>", "cat", "dog", "<b>", "a|b", "</script>"]
+TEXTS = ["cat dog", "<b> a|b bird", "dog </script> cat cat", "", "a|b dog"]
+ITEMS = 40
+# Names of the first items.
+NAMES = ["<script>x</script>", "*[a](b)* | `c`", "Tom & Jerry", "", "_e_ f_g"]
+PATIENCE = 120  # seconds, then something is taken to hang
+
+
+def rows_of(count):
+    return [
+        {
+            "in0": TEXTS[i * 7 % 5],
+            "in1": [i % ITEMS],
+            "label": i % ITEMS % 2 if i % 9 else 1,
+        }
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="session", params=["softmax", "mean_squared_error"])
+def run(request, tmp_path_factory):
+    """A run of texts and ids, with a bad line, and names that are no markup.
+
+    Attributes are those of `o2v.Run`, with ``rows`` by channel.
+    """
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "words").mkdir()
+    vocabulary = {word: number for number, word in enumerate(WORDS)}
+    (folder / "words/vocab.json").write_text(json.dumps(vocabulary))
+    rows = {"train": rows_of(200), "validation": rows_of(49), "test": rows_of(25)}
+    for name, part in rows.items():
+        lines = "".join(json.dumps(row) + "\n" for row in part)
+        (folder / f"{name}.jsonl").write_text(lines)
+    with (folder / "train.jsonl").open("a") as file:
+        file.write('{"in0": "cat", "in1": [99], "label": 1}\n')
+    items = "".join(json.dumps({"in1": [i]}) + "\n" for i in range(len(NAMES)))
+    (folder / "items.jsonl").write_text(items)
+    (folder / "names.tsv").write_text("\n".join(NAMES) + "\n")
+    told = o2v.fit(
+        {
+            "enc0_network": "pooled_embedding",
+            "enc0_tokenizer": "whitespace",
+            "enc0_vocab_file": "vocab.json",
+            "enc0_max_seq_len": 3,
+            "enc1_network": "pooled_embedding",
+            "enc1_vocab_size": ITEMS,
+            "enc1_max_seq_len": 1,
+            "enc_dim": 4,
+            "epochs": 3,
+            "mini_batch_size": 32,
+            "output_layer": request.param,
+        },
+        **{name: folder / f"{name}.jsonl" for name in rows},
+        auxiliary=folder / "words",
+        items=folder / "items.jsonl",
+        labels=folder / "names.tsv",
+        max_bad_lines=1,
+        model_dir=folder / "<my> run",
+        verbose=False,
+    )
+    return types.SimpleNamespace(**vars(told), rows=rows)
+
+
+@contextlib.contextmanager
+def tensorboard(logs):
+    """Yields the address of a TensorBoard that has found what there is to project."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    line = [sys.executable, "-m", "tensorboard.main", f"--logdir={logs}"]
+    server = subprocess.Popen(
+        [*line, "--host=127.0.0.1", f"--port={address.rpartition(':')[2]}"],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.suppress(OSError):
+                if json.loads(fetch(f"{address}/data/plugin/projector/runs")):
+                    break
+            assert time.monotonic() < deadline, "tensorboard has no projector run"
+            time.sleep(0.5)
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+def fetch(address):
+    """The body that is at an address."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return answer.read()

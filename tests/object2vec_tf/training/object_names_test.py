@@ -1,0 +1,55 @@
+import gzip
+
+import pytest
+
+import object2vec_tf as o2v
+from object2vec_tf.training.object_names import read_object_names
+
+
+@pytest.fixture
+def files(tmp_path):
+    def write(items, labels):
+        (tmp_path / "items.jsonl").write_text(items, encoding="utf-8")
+        (tmp_path / "names.tsv").write_text(labels, encoding="utf-8")
+        return tmp_path / "items.jsonl", tmp_path / "names.tsv"
+
+    return write
+
+
+def test_names_are_those_of_the_lines(files, hyperparameters):
+    items, labels = files(
+        '{"in1": [3]}\n{"in0": [3], "year": 1977}\n\n{"in1": []}\n{"in1": [5, 6]}\n',
+        "Star  Wars\tIV\né\n\nbasket\n",
+    )
+    # What is longer than enc1_max_seq_len=1 is cut, as in training.
+    expected = {(1, (3,)): "Star Wars IV", (0, (3,)): "é", (1, (5,)): "basket"}
+    assert read_object_names(items, labels, hyperparameters) == expected
+    packed = items.with_name("items.jsonl.gz")
+    packed.write_bytes(gzip.compress(items.read_bytes()))
+    assert read_object_names(packed, labels, hyperparameters) == expected
+    assert read_object_names(None, None, hyperparameters) == {}
+
+
+@pytest.mark.parametrize(
+    ("items", "labels", "message"),
+    [
+        ('{"in1": [3]}\n', "a\nb\n", r"names.tsv: has 2 labels for the 1 items"),
+        ('{"in1": ["x"]}\n', "a\n", r"items.jsonl:1: Expected `int`.*token ids"),
+        ('{"in1": [1]}\n{"in0": [1], "in1": [1]}\n', "a\nb", r":2: needs in0 or in1"),
+        ("{\n", "a\n", r"items.jsonl:1: Input data was truncated"),
+    ],
+)
+def test_what_is_wrong_is_told(files, hyperparameters, items, labels, message):
+    with pytest.raises(o2v.UserError, match=message):
+        read_object_names(*files(items, labels), hyperparameters)
+
+
+def test_both_files_are_needed_before_anything_is_read(files, settings, tmp_path):
+    items, labels = files('{"in1": [3]}\n', "a\n")
+    given = {"train": "nowhere.jsonl", "model_dir": tmp_path / "run"}
+    with pytest.raises(o2v.UserError, match="items: is given without labels"):
+        o2v.fit(settings, **given, items=items)
+    with pytest.raises(o2v.UserError, match="labels: is given without items"):
+        o2v.fit(settings, **given, labels=labels)
+    with pytest.raises(o2v.UserError, match=r"gone.tsv: cannot be opened: No such"):
+        o2v.fit(settings, **given, items=items, labels=tmp_path / "gone.tsv")
