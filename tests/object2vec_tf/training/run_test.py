@@ -38,8 +38,6 @@ def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
         "report.html",
         "report.md",
         "model.keras",
-        "report.html",
-        "report.md",
         "cache",
         "checkpoints",
         "tensorboard",
