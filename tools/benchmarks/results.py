@@ -18,6 +18,7 @@ from absl import flags
 
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
+from tools.benchmarks.spread import mean_and_spread
 
 RECIPES = flags.DEFINE_list(
     "recipes",
@@ -55,12 +56,10 @@ def rows(recipe: str, metrics: list[dict[str, Any]]) -> list[str]:
     for channel in ("validation", "test"):
         for name in metrics[0].get(channel, {}):
             values = [run[channel][name] for run in metrics]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
             seconds = statistics.median(run["seconds"] for run in metrics)
             lines.append(
-                f"| {recipe} | {channel} {name} | {statistics.mean(values):.4f} "
-                f"± {spread:.4f} | {min(values):.4f} to {max(values):.4f} "
-                f"| {seconds:.0f} |"
+                f"| {recipe} | {channel} {name} | {mean_and_spread(values)} "
+                f"| {min(values):.4f} to {max(values):.4f} | {seconds:.0f} |"
             )
     return lines
 
@@ -68,8 +67,8 @@ def rows(recipe: str, metrics: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Runs the command."""
     print(
-        f"| recipe | metric | mean ± standard deviation of {SEEDS.value} seeds "
-        "| range | seconds |\n|---|---|---|---|---|"
+        "| recipe | metric | mean ± standard deviation | range | seconds |\n"
+        "|---|---|---|---|---|"
     )
     for recipe in RECIPES.value:
         metrics = [

@@ -30,6 +30,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.search.evaluation import MODEL, evaluate, pair_scorer
 from object2vec_tf.search.pools import pool_of
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
+from tools.benchmarks.spread import mean_and_spread
 
 DATA = flags.DEFINE_string("data", "data", "where tools/datasets have put the data")
 RUNS = flags.DEFINE_string("runs", "runs/results", "where tools.benchmarks.results ran")
@@ -65,9 +66,7 @@ def show(task: str, model: str, told: Sequence[dict[str, float]]) -> None:
     for name in told[0]:
         if name in ("queries", "pool", "mrr") or name.startswith("ndcg"):
             continue
-        values = [one[name] for one in told]
-        spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-        value = f"{np.mean(values):.4f}{spread}"
+        value = mean_and_spread(one[name] for one in told)
         print(f"| {task} | {name} | {model} | {value} |", flush=True)
 
 

@@ -22,6 +22,7 @@ from export.objects import Objects, limits_of
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
+from tools.benchmarks.spread import mean_and_spread
 
 DATA = flags.DEFINE_string("data", "data", "where make texts has put the data")
 RUNS = flags.DEFINE_string("runs", "runs/results", "where tools.benchmarks.results ran")
@@ -73,7 +74,7 @@ def main() -> None:
         if found:
             print(
                 f"| stsb, encoder of {recipe} | zero-shot pearson | "
-                f"{np.mean(found):.4f} ± {np.std(found, ddof=1):.4f} |"
+                f"{mean_and_spread(found)} |"
             )
 
 

@@ -10,8 +10,6 @@ Written into --output, where a pair is `{"in0": [user], "in1": [item], "label": 
 
     rating/SPLIT.jsonl          label: the rating, 1 to 5
     recommendation/SPLIT.jsonl  label: 1 where the rating is above 3, else 0
-    history/SPLIT.jsonl         label: the rating; in0 is the user and then each item
-                                that he rated in the training part, as 944 + item
     items.jsonl                 `{"in1": [item]}`, in the order of the ids
     titles.tsv                  the titles, in the order of items.jsonl
     manifest.json               the md5 of every file above
@@ -58,11 +56,9 @@ TEST_RATINGS_PER_USER: Final = 10
 HELD_OUT_FRACTION: Final = 0.05
 HELD_OUT_SEED: Final = 1
 POSITIVE_ABOVE: Final = 3
-FIRST_ITEM_TOKEN: Final = 944
-"""Of the items in in0: ids below are users."""
 
 SPLITS: Final = (*SPLIT_MD5, "ua.base.fit", "ua.base.held_out")
-TASKS: Final = ("rating", "recommendation", "history")
+TASKS: Final = ("rating", "recommendation")
 FILES: Final = (
     *(f"{task}/{split}.jsonl" for task in TASKS for split in SPLITS),
     "items.jsonl",
@@ -374,10 +370,6 @@ def render_files(
             f"recommendation/{name}.jsonl": _pairs(rows, is_positive)
             for name, rows in every.items()
         },
-        **{
-            f"history/{name}.jsonl": _with_history(rows, every[_training_part(name)])
-            for name, rows in every.items()
-        },
         "items.jsonl": "".join(f'{{"in1": [{item}]}}\n' for item in items).encode(),
         "titles.tsv": "".join(f"{titles[item]}\n" for item in items).encode(),
     }
@@ -393,27 +385,6 @@ def _pairs(rows: Iterable[Rating], label: Callable[[int], int]) -> bytes:
         f'{{"in0": [{row.user}], "in1": [{row.item}], "label": {label(row.rating)}}}\n'
         for row in rows
     ).encode()
-
-
-def _training_part(split: str) -> str:
-    if split.startswith("ua.base."):
-        return "ua.base.fit"
-    return f"{split.partition('.')[0]}.base"
-
-
-def _with_history(rows: Iterable[Rating], training: Iterable[Rating]) -> bytes:
-    items: dict[int, list[int]] = {}
-    for row in training:
-        items.setdefault(row.user, []).append(FIRST_ITEM_TOKEN + row.item)
-    lines = [
-        {
-            "in0": [row.user, *items.get(row.user, [])],
-            "in1": [row.item],
-            "label": row.rating,
-        }
-        for row in rows
-    ]
-    return "".join(map(outputs.json_line, lines)).encode()
 
 
 def write_files(output: Path, files: Mapping[str, bytes]) -> None:

@@ -97,10 +97,12 @@ def wrong_pairs(
 
 def summary(output: Path, names: Sequence[str]) -> str:
     """Makes a table of the files in a directory and their numbers of rows."""
+    from object2vec_tf.data.channels import open_file  # here, as in `writing`
+
     width = max(map(len, names))
     table = [f"  {'file':<{width}}       rows"]
     for name in names:
-        with (output / name).open("rb") as file:
+        with open_file(output / name) as file:
             table.append(f"  {name:<{width}}  {sum(1 for _ in file):>9,}")
     return "\n".join(table)
 

@@ -195,31 +195,6 @@ def test_rating_files_label_with_the_rating(prepared: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("split", "training"),
-    [
-        ("ua.test", "ua.base"),
-        ("ub.base", "ub.base"),
-        ("ua.base.held_out", "ua.base.fit"),
-    ],
-)
-def test_history_files_have_what_a_user_rated_in_the_training_part(
-    prepared: Path, split: str, training: str
-) -> None:
-    rated = [
-        (pair["in0"][0], 944 + pair["in1"][0])
-        for pair in read_rows(prepared / f"rating/{training}.jsonl")
-    ]
-    plain = read_rows(prepared / f"rating/{split}.jsonl")
-    rows = read_rows(prepared / f"history/{split}.jsonl")
-
-    assert len(rows) == len(plain)
-    for pair, bare in zip(rows, plain, strict=True):
-        user = bare["in0"][0]
-        assert pair["in0"] == [user, *(item for by, item in rated if by == user)]
-        assert (pair["in1"], pair["label"]) == (bare["in1"], bare["label"])
-
-
 def test_recommendation_files_label_ratings_above_three(prepared: Path) -> None:
     rows = read_rows(prepared / "recommendation/ua.test.jsonl")
 
