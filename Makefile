@@ -35,7 +35,7 @@ data/%/vocab.json: data/%/manifest.json
 	$(BIN)/python -m object2vec_tf.vocabulary build --input='$(dir $@)*.jsonl' --output=$@ --tokenizer=unicode_script --lowercase
 
 data/debian/retrieval/vocab.json: data/debian/manifest.json
-	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/retrieval/train.jsonl --output=$@ $(WORDS)
+	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/retrieval/train.jsonl --output=$@ --tokenizer=unicode_script --lowercase
 
 data/debian/tags/vocab.json: data/debian/manifest.json
 	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/tags/train.jsonl --fields=in0 --output=$@ $(WORDS)
