@@ -73,7 +73,7 @@ results: data/movielens_history/manifest.json ## Train the recipes of the README
 	$(BIN)/python -m tools.benchmarks.ratings
 
 results-texts: texts ## Train the recipes of sentences, beside simple baselines (half an hour)
-	$(BIN)/python -m tools.benchmarks.results --recipes=snli_bilstm,snli_hcnn,stsb_bilstm --seeds=3
+	$(BIN)/python -m tools.benchmarks.results --recipes=snli_bilstm,snli_hcnn,stsb_bilstm,stsb_pooled --seeds=3
 	$(BIN)/python -m tools.benchmarks.sentence_baselines
 
 results-documents: documents ## Train the recipes of documents and tags, beside simple models (an hour)

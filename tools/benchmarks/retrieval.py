@@ -3,8 +3,8 @@
     python -m tools.benchmarks.retrieval
 
 Documents: the place of the true one among all of the test part, by the model's score of
-a pair and by the cosine of the two embeddings; beside TF-IDF and the averages of word
-vectors that fastText learns from the same text. Tags: micro-F1 of the test part, a tag
+a pair and by the cosine of the two embeddings; beside TF-IDF, BM25, gensim's Doc2Vec and
+the averages of word vectors that fastText learns from the same text. Tags: micro-F1 of the test part, a tag
 being given where its score exceeds a threshold that is best on validation; beside one
 against the rest by logistic regression of TF-IDF, and by fastText. The runs are those
 of tools.benchmarks.results; what they stand beside runs in an environment of its own.
@@ -36,7 +36,11 @@ DATA = flags.DEFINE_string("data", "data", "where tools/datasets have put the da
 RUNS = flags.DEFINE_string("runs", "runs/results", "where tools.benchmarks.results ran")
 PART = flags.DEFINE_enum("part", "test", ["validation", "test"], "what is measured")
 
-_PACKAGES = {"scikit-learn": "sklearn", "fasttext-wheel": "fasttext"}
+_PACKAGES = {
+    "scikit-learn": "sklearn",
+    "fasttext-wheel": "fasttext",
+    "gensim": "gensim",
+}
 _PROGRAM = Path(__file__).parent / "peer_programs/retrieval.py"
 # Of a recipe its data, its pool where that is not of the pairs, and what it ranks by.
 _DOCUMENTS = {

@@ -4,7 +4,7 @@
 
 Averages of GloVe's vectors with a linear model of both sentences (SNLI, STS-B), their
 cosine without any training on STS-B, and TF-IDF (Debian's descriptions, where they are
-there). Beside the last but one stands the cosine of what a run of SNLI encodes.
+there). Beside them stand the cosine of what runs of SNLI encode, and runs of STS-B.
 scikit-learn runs in an environment of its own, which the first run makes.
 """
 
@@ -20,7 +20,9 @@ from absl import flags
 from export.models import load_model
 from export.objects import Objects, limits_of
 from object2vec_tf import command
+from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.errors import UserError
+from object2vec_tf.model.loading import load_object2vec
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
 from tools.benchmarks.spread import mean_and_spread
 
@@ -28,6 +30,7 @@ DATA = flags.DEFINE_string("data", "data", "where make texts has put the data")
 RUNS = flags.DEFINE_string("runs", "runs/results", "where tools.benchmarks.results ran")
 _PACKAGES = {"scikit-learn": "sklearn"}
 _TASKS = {"snli": "snli", "stsb": "stsb", "retrieval": "debian/retrieval"}
+_BATCH = 512
 _PROGRAM = Path(__file__).parent / "peer_programs/sentences.py"
 
 
@@ -57,6 +60,14 @@ def zero_shot(run: Path, test: Path) -> float:
     return float(np.corrcoef((u * v).sum(1) / lengths, labels)[0, 1])
 
 
+def pearson(run: Path, test: Path) -> float:
+    """Returns Pearson's correlation of a run's scores with STS-B's."""
+    model = load_object2vec(run / "model.keras")
+    pairs = read_pairs(test, model.hyperparameters, tokenizers=model.tokenizers)
+    scores = model.predict(pairs.dataset(_BATCH), verbose=0)[:, 0]
+    return float(np.corrcoef(scores, pairs.labels)[0, 1])
+
+
 def main() -> None:
     """Runs the command."""
     python = interpreter(Path(ENVIRONMENT.value), _PACKAGES)
@@ -66,17 +77,21 @@ def main() -> None:
         if (directory / "test.jsonl").exists():
             for metric, value in baselines(python, task, directory).items():
                 print(f"| {task}, simple baseline | {metric} | {value:.4f} |")
-    for recipe in ("snli_bilstm", "snli_hcnn"):
-        test = Path(DATA.value) / "stsb/test.jsonl"
-        found = [
-            zero_shot(run, test) for run in sorted(Path(RUNS.value).glob(f"{recipe}/*"))
-        ]
-        if found:
-            print(
-                f"| stsb, encoder of {recipe} | zero-shot pearson | "
-                f"{mean_and_spread(found)} |"
-            )
+    test = Path(DATA.value) / "stsb/test.jsonl"
+    for recipe, (metric, measured) in _MEASURED.items():
+        runs = sorted(Path(RUNS.value).glob(f"{recipe}/*"))
+        if runs:
+            found = mean_and_spread(measured(run, test) for run in runs)
+            print(f"| stsb, {recipe} | {metric} | {found} |", flush=True)
 
+
+# What is measured on STS-B of the runs of a recipe.
+_MEASURED = {
+    "snli_bilstm": ("zero-shot pearson", zero_shot),
+    "snli_hcnn": ("zero-shot pearson", zero_shot),
+    "stsb_bilstm": ("pearson", pearson),
+    "stsb_pooled": ("pearson", pearson),
+}
 
 if __name__ == "__main__":
     command.run(main)

@@ -1,6 +1,6 @@
 """Simple baselines of retrieval and of tags, as one line of JSON on stdout.
 
-Runs in an environment that has scikit-learn and fastText: documents or tags, the
+Runs in an environment that has scikit-learn, fastText and gensim: documents or tags, the
 directory of the task's data and, for documents, the file of the pool ("" for the pairs'
 own in1). Settings with a choice are chosen on validation.
 """
@@ -12,7 +12,8 @@ import tempfile
 
 import fasttext
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from gensim.models.doc2vec import Doc2Vec, TaggedDocument
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import MultiLabelBinarizer
@@ -40,7 +41,12 @@ def measures(scores, truths):
 
 
 def of_documents():
-    """Nearest documents by TF-IDF, and by the averages of fastText's word vectors."""
+    """Nearest documents by TF-IDF, BM25, fastText's and Doc2Vec's vectors.
+
+    fastText learns in two ways: unsupervised, and supervised as StarSpace does, to name
+    the document that a short text belongs to (where documents have one short text, none
+    of those asked for is among the names: words' vectors are compared in both ways).
+    """
     train, test = (rows(f"{directory}/{part}.jsonl") for part in ("train", "test"))
     named = rows(rest[0]) if rest[0] else []
     places = {}
@@ -49,10 +55,47 @@ def of_documents():
     truths = np.array([places[row["in1"]] for row in test])
     queries, pool = [row["in0"] for row in test], list(places)
 
+    def nearest(vector):
+        asked, held = (
+            np.stack([vector(words(text)) for text in texts])
+            for texts in (queries, pool)
+        )
+        for vectors in (asked, held):
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return measures(asked @ held.T, truths)
+
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD)
     vectorizer.fit([*dict.fromkeys(row["in1"] for row in train), *pool])
     scores = (vectorizer.transform(queries) @ vectorizer.transform(pool).T).toarray()
     found = {"TF-IDF": measures(scores, truths)}
+    found["BM25"] = measures(bm25(queries, pool), truths)
+
+    documents = list(dict.fromkeys(row["in1"] for row in train))
+    corpus = [
+        TaggedDocument(words(text).split(), [i]) for i, text in enumerate(documents)
+    ]
+    doc2vec = Doc2Vec(
+        corpus, vector_size=300, min_count=2, dm=0, dbow_words=1, epochs=10, workers=2
+    )
+    found["gensim Doc2Vec"] = nearest(lambda text: doc2vec.infer_vector(text.split()))
+
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        names = {text: i for i, text in enumerate(documents)}
+        for row in train:
+            print(f"__label__{names[row['in1']]}", words(row["in0"]), file=file)
+            print(f"__label__{names[row['in1']]}", words(row["in1"]), file=file)
+        file.flush()
+        model = fasttext.train_supervised(
+            file.name,
+            loss="ns",
+            dim=300,
+            epoch=25,
+            lr=0.2,
+            minCount=2,
+            thread=2,
+            verbose=0,
+        )
+    found["fastText, supervised"] = nearest(model.get_sentence_vector)
 
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
         for side in ("in0", "in1"):
@@ -62,14 +105,23 @@ def of_documents():
         model = fasttext.train_unsupervised(
             text.name, model="skipgram", dim=300, minCount=2, thread=2, verbose=0
         )
-    asked, held = (
-        np.stack([model.get_sentence_vector(words(text)) for text in texts])
-        for texts in (queries, pool)
-    )
-    for vectors in (asked, held):
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    found["fastText, averaged"] = measures(asked @ held.T, truths)
+    found["fastText, averaged"] = nearest(model.get_sentence_vector)
     return found
+
+
+def bm25(queries, pool, k1=1.2, b=0.75):
+    """Scores by Okapi BM25 with its usual constants."""
+    counter = CountVectorizer(token_pattern=WORD)
+    counts = counter.fit_transform(pool).tocsr().astype(np.float64)
+    held = (counts > 0).sum(0).A1
+    weight = np.log(1 + (len(pool) - held + 0.5) / (held + 0.5))
+    lengths = counts.sum(1).A1
+    row = np.repeat(np.arange(len(pool)), np.diff(counts.indptr))
+    norm = k1 * (1 - b + b * lengths / lengths.mean())
+    counts.data = (
+        counts.data * (k1 + 1) / (counts.data + norm[row]) * weight[counts.indices]
+    )
+    return (counter.transform(queries) @ counts.T).toarray()
 
 
 def micro_f1(chosen, true):
