@@ -3,11 +3,12 @@
     python -m tools.benchmarks.retrieval
 
 Documents: the place of the true one among all of the test part, by the model's score of
-a pair and by the cosine of the two embeddings; beside TF-IDF, BM25, gensim's Doc2Vec and
-the averages of word vectors that fastText learns from the same text. Tags: micro-F1 of the test part, a tag
-being given where its score exceeds a threshold that is best on validation; beside one
-against the rest by logistic regression of TF-IDF, and by fastText. The runs are those
-of tools.benchmarks.results; what they stand beside runs in an environment of its own.
+a pair and by the cosine of the two embeddings; beside TF-IDF, BM25, gensim's Doc2Vec
+and the averages of word vectors that fastText learns from the same text. Tags: micro-F1
+of the test part, a tag being given where its score exceeds a threshold that is best on
+validation; beside one against the rest by logistic regression of TF-IDF, and by
+fastText. The runs are those of tools.benchmarks.results; what they stand beside runs in
+an environment of its own.
 """
 
 from __future__ import annotations

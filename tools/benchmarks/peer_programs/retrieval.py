@@ -1,8 +1,8 @@
 """Simple baselines of retrieval and of tags, as one line of JSON on stdout.
 
-Runs in an environment that has scikit-learn, fastText and gensim: documents or tags, the
-directory of the task's data and, for documents, the file of the pool ("" for the pairs'
-own in1). Settings with a choice are chosen on validation.
+Runs in an environment that has scikit-learn, fastText and gensim: documents or tags,
+the directory of the task's data and, for documents, the file of the pool ("" for the
+pairs' own in1). Settings with a choice are chosen on validation.
 """
 
 import json
