@@ -29,7 +29,8 @@ def importances(study: optuna.Study) -> dict[str, float]:
     if len(complete) < _LEAST_TRIALS:
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # That it is an experiment, and that there are few trials.
+        warnings.simplefilter("ignore")
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 

@@ -6,6 +6,7 @@ Each trial's own logs hold its values and results; this says which the tab shows
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
@@ -20,7 +21,7 @@ def write_experiment(directory: Path, space: SearchSpace, objective: Objective) 
     if any(directory.glob("events.out.tfevents.*")):
         return
     columns = [
-        hparams.HParam(name, _domain(dimension))
+        hparams.HParam(name, _domain(dimension, getattr(space.base, name)))
         for name, dimension in space.dimensions.items()
     ]
     tag = f"{objective.channel}_{objective.metric}"
@@ -31,9 +32,14 @@ def write_experiment(directory: Path, space: SearchSpace, objective: Objective) 
     writer.close()
 
 
-def _domain(dimension: Dimension) -> hparams.Discrete | None:
-    """Returns what the tab filters by; trial 0 may lie outside of numbers' range."""
+def _domain(
+    dimension: Dimension, given: Any
+) -> hparams.Discrete | hparams.IntInterval | hparams.RealInterval:
+    """Returns all values of the trials: those drawn, and the one that was given."""
     if isinstance(dimension, Choices):
-        return hparams.Discrete(dimension.choices)
+        return hparams.Discrete({*dimension.choices, given})
     assert isinstance(dimension, Numbers)
-    return None
+    low, high = min(dimension.lowest, given), max(dimension.high, given)
+    if dimension.is_whole:
+        return hparams.IntInterval(int(low), int(high))
+    return hparams.RealInterval(float(low), float(high))
