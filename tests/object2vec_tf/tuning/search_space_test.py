@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/tuning/search_space.py: what is searched, and what is drawn."""
+"""Tests of object2vec_tf/tuning/search_space.py: what is searched and drawn."""
 
 import warnings
 
