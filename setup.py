@@ -52,6 +52,7 @@ setup(
         "datasets": ["mwparserfromhell>=0.6.6"],
         "neighbors": ["faiss-cpu>=1.8"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+        "tune": ["optuna>=4"],
         "test": [
             "boto3>=1.34",
             "build>=1.2",
@@ -60,6 +61,7 @@ setup(
             "mypy>=2.0,<3",
             "onnx>=1.16",
             "onnxruntime>=1.18",
+            "optuna>=4",
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.15",

@@ -16,6 +16,10 @@ class DataError(UserError):
     """A channel cannot be read; the message names file, line and field."""
 
 
+class DivergedError(UserError):
+    """A loss is no finite number any more."""
+
+
 class Interrupted(Exception):
     """A run was told to stop, has saved what it learnt, and can be gone on with."""
 

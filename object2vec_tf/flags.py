@@ -125,6 +125,17 @@ def hyperparameters_from_flags(
         HyperparameterError: Names every rule that is broken.
         UserError: The --hyperparameters file or a vocabulary cannot be read.
     """
+    auxiliary = values["auxiliary"].value
+    given = given_by_flags(values)
+    return Hyperparameters.from_mapping(with_vocab_sizes(given, auxiliary))
+
+
+def given_by_flags(values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
+    """Returns what flags give, over what --hyperparameters gives, as it was written.
+
+    Raises:
+        UserError: The --hyperparameters file cannot be read.
+    """
     path = values["hyperparameters"].value
     held = read_json(path) if path else {}
     given = {
@@ -132,5 +143,4 @@ def hyperparameters_from_flags(
         for name in specifications()
         if values[name].value is not None
     }
-    auxiliary = values["auxiliary"].value
-    return Hyperparameters.from_mapping(with_vocab_sizes({**held, **given}, auxiliary))
+    return {**held, **given}

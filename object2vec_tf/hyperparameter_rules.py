@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 AUTO_LAYERS: Mapping[str, int | str] = {
@@ -65,15 +66,7 @@ def check_enc_dim(effective: Mapping[str, Any], problems: list[str]) -> None:
     enc_dim = effective["enc_dim"]
     if enc_dim is None:
         return
-    for encoder in (0, 1):
-        network = effective[f"enc{encoder}_network"]
-        layers = effective[f"enc{encoder}_layers"]
-        if network == "hcnn" and isinstance(layers, int):
-            divisor, reason = layers, f"enc{encoder}_layers={layers} of hcnn"
-        elif network == "bilstm":
-            divisor, reason = 2, f"the two directions of enc{encoder}_network=bilstm"
-        else:
-            continue
+    for divisor, reason in _sharing_enc_dim(effective):
         if enc_dim % divisor:
             below, above = (
                 enc_dim // divisor * divisor,
@@ -83,6 +76,22 @@ def check_enc_dim(effective: Mapping[str, Any], problems: list[str]) -> None:
             problems.append(
                 f"enc_dim: {enc_dim} cannot be shared equally by {reason}; use {near}"
             )
+
+
+def enc_dim_divisor(effective: Mapping[str, Any]) -> int:
+    """Returns the number of which ``enc_dim`` has to be a multiple."""
+    return math.lcm(*(divisor for divisor, _ in _sharing_enc_dim(effective)))
+
+
+def _sharing_enc_dim(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """Yields how many parts share ``enc_dim``, and which, for each encoder."""
+    for encoder in (0, 1):
+        network = effective[f"enc{encoder}_network"]
+        layers = effective[f"enc{encoder}_layers"]
+        if network == "hcnn" and isinstance(layers, int):
+            yield layers, f"enc{encoder}_layers={layers} of hcnn"
+        elif network == "bilstm":
+            yield 2, f"the two directions of enc{encoder}_network=bilstm"
 
 
 def check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:

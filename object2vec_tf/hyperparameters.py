@@ -60,11 +60,14 @@ class Specification:
         help: One line for people.
         tunable: The range AWS tunes over, as ``(low, high)`` or a tuple of choices;
             None where AWS does not tune it.
+        by_factors: Whether values that differ by the same factor are equally far
+            apart, so that the tuner draws on a logarithmic scale.
     """
 
     kind: Kind
     help: str
     tunable: tuple[Any, ...] | None = None
+    by_factors: bool = False
 
 
 def _field(
@@ -73,8 +76,9 @@ def _field(
     *,
     default: Any = dataclasses.MISSING,
     tunable: tuple[Any, ...] | None = None,
+    by_factors: bool = False,
 ) -> Any:
-    metadata = {"specification": Specification(kind, help, tunable)}
+    metadata = {"specification": Specification(kind, help, tunable, by_factors)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -129,9 +133,14 @@ class Hyperparameters:
         "fall of the validation loss that counts as progress",
         default=0.01,
         tunable=(0.001, 0.1),
+        by_factors=True,
     )
     enc_dim: int = _field(
-        Integer(4, 10_000), "width of an embedding", default=4096, tunable=(4, 4096)
+        Integer(4, 10_000),
+        "width of an embedding",
+        default=4096,
+        tunable=(4, 4096),
+        by_factors=True,
     )
     enc0_network: Literal["hcnn", "bilstm", "pooled_embedding"] = _field(
         Choice(ENCODERS), "the encoder of in0", default="hcnn"
@@ -172,10 +181,18 @@ class Hyperparameters:
         FileName(), "pretrained token vectors, in the auxiliary channel", default=""
     )
     enc0_token_embedding_dim: int = _field(
-        Integer(2, 1000), "width of a token's vector", default=300, tunable=(5, 300)
+        Integer(2, 1000),
+        "width of a token's vector",
+        default=300,
+        tunable=(5, 300),
+        by_factors=True,
     )
     enc1_token_embedding_dim: int = _field(
-        Integer(2, 1000), "width of a token's vector", default=300, tunable=(5, 300)
+        Integer(2, 1000),
+        "width of a token's vector",
+        default=300,
+        tunable=(5, 300),
+        by_factors=True,
     )
     enc0_vocab_file: str = _field(
         FileName(), 'vocabulary {"word": id}, in the auxiliary channel', default=""
@@ -213,10 +230,18 @@ class Hyperparameters:
         Integer(1, 100), "passes over the training data", default=30, tunable=(4, 20)
     )
     learning_rate: float = _field(
-        Real(1e-6, 1.0), "step size of the optimizer", default=0.0004, tunable=(1e-6, 1)
+        Real(1e-6, 1.0),
+        "step size of the optimizer",
+        default=0.0004,
+        tunable=(1e-6, 1),
+        by_factors=True,
     )
     mini_batch_size: int = _field(
-        Integer(1, 10_000), "pairs in a batch", default=32, tunable=(1, 8192)
+        Integer(1, 10_000),
+        "pairs in a batch",
+        default=32,
+        tunable=(1, 8192),
+        by_factors=True,
     )
     mlp_activation: Literal["tanh", "relu", "linear"] = _field(
         Choice(("tanh", "relu", "linear")),
@@ -229,6 +254,7 @@ class Hyperparameters:
         "width of a layer behind the comparator",
         default=512,
         tunable=(16, 1024),
+        by_factors=True,
     )
     mlp_layers: int = _field(
         Integer(0, 10), "layers behind the comparator", default=2, tunable=(1, 4)
@@ -252,6 +278,7 @@ class Hyperparameters:
         Real(0.001, 1000.0),
         "initial token vectors are this many times as long as usual",
         default=1.0,
+        by_factors=True,
     )
     token_embedding_storage_type: Literal["dense", "row_sparse"] = _field(
         Choice(("dense", "row_sparse")),
@@ -263,6 +290,7 @@ class Hyperparameters:
         "L2: this times the weight is added to its gradient (not to biases)",
         default=0.0,
         tunable=(0.0, 1.0),
+        by_factors=True,
     )
     objective: str = _field(
         Choice(OBJECTIVES),
@@ -284,6 +312,7 @@ class Hyperparameters:
         Real(0.001, 100.0),
         "in_batch_softmax: similarities are divided by it",
         default=0.05,
+        by_factors=True,
     )
     learn_temperature: bool = _field(
         Boolean(),

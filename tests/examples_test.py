@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+from object2vec_tf import tune
 from object2vec_tf.flags import hyperparameters_from_flags
+
+assert tune.main  # imported for its flags, which stand in movielens_tune.flags
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.flags"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.errors import Interrupted, UserError
+from object2vec_tf.errors import DivergedError, Interrupted
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.training.baselines import baselines
@@ -152,7 +152,7 @@ class Training:
         record["records_per_second"] = len(pairs) / result.seconds
         loss = self._watched(record)
         if not math.isfinite(loss):
-            raise UserError(
+            raise DivergedError(
                 f"epoch {epoch + 1}: {self.hyperparameters.loss_name} is {loss}: "
                 "training diverged; lower learning_rate, or weight_decay if it is large"
             )

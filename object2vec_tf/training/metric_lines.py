@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS
 
 HOST = "algo-1"
-_LOSSES = ("cross_entropy", "mean_squared_error", IN_BATCH_LOSS)
+# The metrics that are the better the lower they are; of the others, the higher.
+LOSSES = ("cross_entropy", "mean_squared_error", IN_BATCH_LOSS)
 
 
 def quality_lines(
@@ -20,7 +21,7 @@ def quality_lines(
     """
     when = "" if epoch is None else f" epoch={epoch},"
     for name, value in metrics.items():
-        role = "loss" if name in _LOSSES else "score"
+        role = "loss" if name in LOSSES else "score"
         what = f"{channel} {name} <{role}>={value:.12g}"
         yield f"#quality_metric: host={HOST},{when} {what}"
 

@@ -126,7 +126,7 @@ def fit(
     directory.make()
     with interruption_noted() as interruption:
         try:
-            channels = _read_channels(
+            channels = read_channels(
                 {"train": train, "validation": validation, "test": test},
                 hyperparameters,
                 reporter,
@@ -238,13 +238,26 @@ def _exporter() -> Callable[..., Path]:
     return export_saved_model
 
 
-def _read_channels(
+def read_channels(
     sources: dict[str, Source | None],
     hyperparameters: Hyperparameters,
     reporter: Reporter,
     interruption: Interruption,
     **settings: Any,
 ) -> dict[str, Pairs]:
+    """Reads the channels of a run.
+
+    Args:
+        sources: Where each is; None where there is none.
+        hyperparameters: The settings they are checked against.
+        reporter: Is told of what is read.
+        interruption: Whether to stop.
+        settings: Those of `read_pairs` besides.
+
+    Raises:
+        DataError: A line is wrong.
+        Interrupted: The process got a SIGTERM.
+    """
     channels = {}
     for name, source in sources.items():
         if not source:

@@ -166,12 +166,7 @@ class RunDirectory:
                 if entry.exists() and not self._is_left_by_reading(entry)
             ]
             return [f"{name}: of a run that is not known here" for name in found]
-        held = _read_record(self._identity)
-        return [
-            f"{name}: {_shown(held.get(name))} there, {_shown(identity.get(name))} now"
-            for name in sorted({*held, *identity})
-            if held.get(name) != identity.get(name)
-        ]
+        return differences(_read_record(self._identity), identity)
 
     def _is_left_by_reading(self, entry: Path) -> bool:
         """Whether a run left it that was told to stop before it had the directory."""
@@ -242,6 +237,15 @@ def run_identity(
         **{f"data of {name}": value for name, value in fingerprints.items()},
         **words,
     }
+
+
+def differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns what differs between what a directory holds and what is asked for."""
+    return [
+        f"{name}: {_shown(held.get(name))} there, {_shown(now.get(name))} now"
+        for name in sorted({*held, *now})
+        if held.get(name) != now.get(name)
+    ]
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from object2vec_tf.whole_files import write_whole
 
 # A run of TensorBoard each, below the log directory.
 LOG_NAMES = ("train", "validation", "final")
+# What the Projector is shown, in the log directory.
+PROJECTOR_FILES = ("final/*.tsv", "final/projector_config.pbtxt")
 
 
 class TensorBoardLogs:

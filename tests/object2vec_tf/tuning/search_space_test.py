@@ -1,0 +1,160 @@
+"""Tests of object2vec_tf/tuning/search_space.py: what is searched and drawn."""
+
+import warnings
+
+import optuna
+import pytest
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import specifications
+from object2vec_tf.tuning.dimensions import Choices, Numbers
+from object2vec_tf.tuning.objective import Objective
+from object2vec_tf.tuning.search_space import search_space
+
+BASE = {"enc0_max_seq_len": 5, "enc0_vocab_size": 50}
+LOSS = Objective("validation", "cross_entropy")
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)
+
+
+def drawn(space, count=60):
+    """The settings of trials behind the first, drawn at random."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
+    study.tell(study.ask(), 0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return [space.settings(study.ask()) for _ in range(count)]
+
+
+def test_without_names_all_that_aws_tunes_is_searched_that_is_not_given():
+    space = search_space({**BASE, "dropout": "0.2", "enc0_layers": None}, None, LOSS)
+    tuned = {name for name, held in specifications().items() if held.tunable}
+    assert {*space.dimensions} == {
+        name for name in tuned - {"dropout"} if not name.startswith("enc1_")
+    }
+    assert space.described()["enc_dim"] == "4..4096"
+    assert space.described()["mlp_activation"] == "tanh|relu|linear"
+
+
+def test_what_has_no_effect_is_not_searched():
+    pooled = {**BASE, "enc0_network": "pooled_embedding"}
+    space = search_space({**pooled, "mlp_layers": 0}, None, LOSS)
+    assert not [name for name in space.dimensions if name.startswith("enc0_")]
+    assert not [name for name in space.dimensions if name.startswith("mlp_")]
+    own = {"enc1_network": "bilstm", "enc1_max_seq_len": 5, "enc1_vocab_size": 50}
+    searched = {*search_space({**pooled, **own}, None, LOSS).dimensions}
+    assert {"enc1_layers", "enc1_token_embedding_dim"} <= searched
+    assert "enc1_cnn_filter_width" not in searched
+    of_encoders = Objective("validation", "in_batch_cross_entropy")
+    in_batch = {**BASE, "objective": "in_batch_softmax"}
+    searched = {*search_space(in_batch, None, of_encoders).dimensions}
+    assert "dropout" in searched
+    assert not searched & {"mlp_dim", "mlp_layers", "mlp_activation"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"enc_dim": 60},
+        {"enc0_network": "bilstm"},
+        {"negative_sampling_rate": 5},
+        {"enc0_token_embedding_dim": 30, "enc1_token_embedding_dim": 30},
+        {"enc0_network": "pooled_embedding", "enc0_token_embedding_dim": 4096},
+        {
+            "enc1_network": "pooled_embedding",
+            "enc1_max_seq_len": 5,
+            "enc1_vocab_size": 50,
+            "tied_token_embedding_weight": True,
+            "enc0_token_embedding_dim": 500,
+            "enc_dim": 500,
+        },
+        {
+            "enc1_network": "bilstm",
+            "enc1_max_seq_len": 5,
+            "enc1_vocab_size": 50,
+            "tied_token_embedding_weight": True,
+        },
+    ],
+)
+def test_no_draw_breaks_a_rule(given):
+    for hyperparameters in drawn(search_space({**BASE, **given}, None, LOSS)):
+        layers = hyperparameters.enc0_layers
+        if hyperparameters.enc0_network == "hcnn":
+            assert hyperparameters.enc_dim % layers == 0
+        if given.get("negative_sampling_rate"):
+            assert hyperparameters.mini_batch_size >= 2
+
+
+def test_tied_tables_of_two_kinds_are_as_wide_as_the_pooled_one():
+    given = {
+        **BASE,
+        "enc1_network": "pooled_embedding",
+        "enc1_max_seq_len": 5,
+        "enc1_vocab_size": 50,
+        "tied_token_embedding_weight": True,
+        "enc0_token_embedding_dim": 500,
+        "enc_dim": 500,
+    }
+    widths = {
+        hyperparameters.enc0_token_embedding_dim == hyperparameters.enc_dim <= 1000
+        for hyperparameters in drawn(search_space(given, "enc_dim,enc0_layers", LOSS))
+    }
+    assert widths == {True}
+
+
+def test_ranges_are_as_written():
+    space = search_space(
+        {**BASE, "enc0_network": "pooled_embedding", "dropout": 0.9},
+        "learning_rate=1e-4..1e-2, dropout=0.1..0.3,enc_dim=32|64,temperature=1..2",
+        LOSS,
+    )
+    assert space.dimensions["learning_rate"] == Numbers(1e-4, 1e-2, False, True)
+    assert space.dimensions["enc_dim"] == Choices((32, 64))
+    settings = drawn(space)
+    assert all(0.1 <= held.dropout <= 0.3 for held in settings)
+    assert {held.enc_dim for held in settings} == {32, 64}
+    # On a logarithmic scale, half of the rates are below the geometric mean.
+    low = sum(held.learning_rate < 1e-3 for held in settings)
+    assert 15 < low < 45
+
+
+def test_the_first_trial_is_as_given_also_outside_of_the_ranges():
+    given = {**BASE, "enc_dim": 64, "dropout": 0.9}
+    space = search_space(given, "dropout=0..0.5,learning_rate", LOSS)
+    trial = optuna.create_study().ask()
+    first = space.settings(trial)
+    assert (first.dropout, first.enc_dim, first.learning_rate) == (0.9, 64, 0.0004)
+    assert space.as_given() == {"learning_rate": 0.0004}
+    assert {*trial.params} == {"learning_rate"}
+
+
+def test_what_is_given_stays_where_it_is_not_searched():
+    space = search_space({**BASE, "learning_rate": 0.3}, "dropout", LOSS)
+    assert {held.learning_rate for held in drawn(space, 5)} == {0.3}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("learning_rat", "'learning_rat' is no hyperparameter: did you mean"),
+        ("temperature", "temperature: AWS does not tune it; give a range"),
+        ("dropout=0..3", "dropout: expected a number in 0..1, got '3'"),
+        ("dropout=0.4..0.3", "dropout: expected the lower number first"),
+        ("mlp_activation=tanh", "mlp_activation: expected LOW..HIGH or ONE|ANOTHER"),
+        ("mlp_activation=a|b", "mlp_activation: expected one of tanh, relu, linear"),
+        ("dropout,dropout", "dropout is there twice"),
+        ("enc1_layers", "enc1_layers: enc1_network=enc0 takes every enc0 value"),
+        ("", "'' is no hyperparameter"),
+    ],
+)
+def test_what_cannot_be_searched_is_told(wanted, message):
+    with pytest.raises(UserError) as error:
+        search_space(BASE, wanted, LOSS)
+    assert str(error.value).startswith(f"tune: {message}")
