@@ -72,8 +72,9 @@ def answer_over_ray(
     """
     ray = _ray()
     assemblies: dict[int, Assembly] = {}
-    try:
-        with _cluster(ray, address, workers):
+    answers: Iterator[dict[str, Any]] = iter(())
+    with _cluster(ray, address, workers):
+        try:
             cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
             workers = workers or max(cores // _CORES_A_WORKER, 1)
             size = _piece_bytes(shards, workers)
@@ -84,10 +85,13 @@ def answer_over_ray(
             workers = min(workers, len(rows))
             answers = _answers(ray, rows, model, runtime, workers, cores // workers)
             yield from _assembled(answers, assemblies, len(rows), console)
-    except BaseException as error:  # workers have ended, and write no more
-        for assembly in assemblies.values():
-            assembly.give_up(error)
-        raise
+        except BaseException as error:
+            for assembly in assemblies.values():
+                assembly.give_up(error)
+            # Actors find their files gone and come to an end, before Ray does.
+            for _ in answers:
+                pass
+            raise
 
 
 def _assembled(
@@ -193,7 +197,8 @@ class Answerer:
             piece = Piece(Path(row["path"]), row["start"], stop)
             answer_file = FORMATS[row["format"]]
             for told["rows"] in write_answers(self._model, piece, own, answer_file):
-                pass
+                if not own.exists():
+                    return told | {"error": "the job was given up"}
             sync(own)
             own.replace(part)
         except UserError as error:
@@ -273,6 +278,7 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[None]:
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports nothing to anybody
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # starts no cluster unasked
     if absl_logging.get_verbosity() < absl_logging.DEBUG:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
