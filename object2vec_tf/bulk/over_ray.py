@@ -114,8 +114,9 @@ def _assembled(
 
 
 def _tell(row: dict[str, Any], shard: Shard, console: Console | None) -> None:
-    if row["error"]:
-        raise UserError(row["error"])
+    if row["error"]:  # with the file as the user wrote it
+        path = str(shard.path)
+        raise UserError(row["error"].replace(str(shard.path.absolute()), path))
     if row["deaths"] and console:
         console.print(
             f"{shard.path}: piece {row['piece'] + 1} was answered by another worker, "
