@@ -3,7 +3,8 @@
     python -m tools.benchmarks.scale_model --constants=docs/scale_constants.json
     python -m tools.benchmarks.scale_model --save=constants.json     # of this machine
 
-The first prints the tables of docs/scale.md. The second measures for some minutes.
+The first prints the tables of docs/scale.md, and with --page=docs/scale.md puts them
+there. The second measures for some minutes.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from absl import flags
 
 from object2vec_tf import command
 from tools.benchmarks.scale_formulas import read_constants
-from tools.benchmarks.scale_tables import tables
+from tools.benchmarks.scale_tables import put_into, tables
 
 CONSTANTS = flags.DEFINE_string(
     "constants", None, "a JSON file of constants; by default this machine is measured"
 )
 SAVE = flags.DEFINE_string("save", None, "where the constants go as JSON")
+PAGE = flags.DEFINE_string("page", None, "a page whose tables are to be these")
 NETWORK = flags.DEFINE_float(
     "network_gbit", 10.0, "Gbit/s between machines, which nothing here measures", 0.1
 )
@@ -38,6 +40,10 @@ def main() -> None:
     if SAVE.value:
         text = json.dumps(dataclasses.asdict(constants), indent=2) + "\n"
         Path(SAVE.value).write_text(text, encoding="utf-8")
+    if PAGE.value:
+        page = Path(PAGE.value)
+        text = put_into(page.read_text(encoding="utf-8"), constants)
+        page.write_text(text, encoding="utf-8")
     for name, table in tables(constants).items():
         print(f"\n{name}\n\n{table}", end="")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
+from object2vec_tf.errors import UserError
 from tools.benchmarks.scale_formulas import (
     ADAM_COPIES,
     ADAM_PASSES,
@@ -54,6 +56,16 @@ def tables(c: Constants) -> dict[str, str]:
         "neighbours": _neighbours(c),
         "limits": _limits(c),
     }
+
+
+def put_into(page: str, c: Constants) -> str:
+    """Returns a page with the tables in their places: behind ``<!-- name -->``."""
+    for name, table in tables(c).items():
+        place = re.compile(rf"(<!-- {name} -->\n\n)(?:\|.*\n)*")
+        page, count = place.subn(lambda found, t=table: found[1] + t, page)
+        if count != 1:
+            raise UserError(f"the page has {count} places for <!-- {name} -->, not one")
+    return page
 
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
