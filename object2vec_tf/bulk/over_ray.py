@@ -38,6 +38,7 @@ _LEAST_BYTES, _MOST_BYTES = 4 * BLOCK_BYTES, 64 * BLOCK_BYTES
 # A piece may lose its worker so often; loading the model may, in a row.
 _DEATHS = 3
 _CORES_A_WORKER = 2
+_KNOCK_SECONDS = 10
 # Nothing but names and numbers is put into Ray's store.
 _STORE_BYTES = 100 << 20
 
@@ -256,12 +257,14 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[None]:
         options |= {
             "num_cpus": max(cores, workers or 1),
             "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",  # nobody else is to reach it
             "object_store_memory": _STORE_BYTES,
         }
     try:
+        _knock(address)
         with quiet_import(not loud):
             ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"--ray_address={address}: no cluster: {error}; start one with ray start "
             "--head, or give local"
@@ -275,6 +278,13 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises an OSError where nobody listens, which Ray would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), _KNOCK_SECONDS).close()
 
 
 def _ray() -> Any:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +82,20 @@ def test_ray_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install '\.\[distributed\]'"):
         next(answer_over_ray([], "model"))
+
+
+@needs_ray
+def test_a_cluster_that_is_not_there_is_told():
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(UserError, match=rf"--ray_address={address}: no cluster: .*"):
+        next(answer_over_ray([], "model", address=address))
+
+
+def free_port():
+    """A port on which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
 
 
 def command(*flags):
