@@ -105,7 +105,8 @@ types: $(VENV)/test ## Check types
 test: lint types ## Lint, types and tests, in under ten minutes on two cores
 	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
 
-test-all: lint types ## The long tests too
+test-all: lint types ## The long tests too, those of a Ray cluster among them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[distributed]'
 	$(BIN)/python -m pytest
 
 format: $(VENV)/test ## Put the code into the house's style

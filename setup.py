@@ -50,6 +50,7 @@ setup(
     extras_require={
         # One extra for each of the tasks that the base install does not serve.
         "datasets": ["mwparserfromhell>=0.6.6"],
+        "distributed": ["ray[data]>=2.50"],
         "neighbors": ["faiss-cpu>=1.8"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "tune": ["optuna>=4"],

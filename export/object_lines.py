@@ -1,80 +1,116 @@
-"""Files of objects: JSON Lines with in0, in1 or both."""
+"""JSON Lines of objects: in0, in1 or both."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
 from export.bad_request import BadRequest
+from export.file_pieces import BLOCK_BYTES, Piece, lines_before, open_piece
 from export.models import Model
 from export.objects import MOST_ROWS, Objects, Rows, limits_of
 from export.texts import has_text
 from export.wire_format import JSON_LINES, RequestDecoder
-from object2vec_tf.data.channels import open_file
 from object2vec_tf.data.fast_lines import read_columns
 from object2vec_tf.data.json_lines import BOM, line_blocks
 from object2vec_tf.errors import DataError
 
-# Text that is read and decoded at a time.
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = BLOCK_BYTES
+# Read of a file for its first line alone.
+_FIRST_BYTES = 1 << 12
 _INPUTS = (("in0", "in1"), ("in0",), ("in1",))
 
 
-def read_objects(path: Path, model: Model) -> Iterator[Objects]:
+def read_objects(source: Path | Piece, model: Model) -> Iterator[Objects]:
     """Yields a file's objects, in parts, cut at the most tokens that they may have.
 
-    All lines have the same inputs: in0, in1 or both. Other keys, such as label, are
-    passed over, as are blank lines.
+    All lines of a file have the same inputs: in0, in1 or both. Other keys, such as
+    label, are passed over, as are blank lines.
 
     Args:
-        path: JSON Lines; ``.gz`` and ``.zst`` are unpacked.
+        source: JSON Lines, or a piece of them; ``.gz`` and ``.zst`` are unpacked.
         model: What makes token ids of text, and knows the vocabularies.
 
     Raises:
         DataError: A line is wrong: the message says file, line, field and value.
     """
-    reader = _Reader(path, model)
+    piece = source if isinstance(source, Piece) else Piece(source)
+    inputs: tuple[str, ...] = ()
+    if piece.start:
+        first = next(_blocks(Piece(piece.path), model, _FIRST_BYTES), None)
+        inputs = tuple(first.columns) if first else ()
+    for objects in _blocks(piece, model, _BLOCK_BYTES, inputs):
+        yield from in_parts(objects)
+
+
+def _blocks(
+    piece: Piece, model: Model, size: int, inputs: tuple[str, ...] = ()
+) -> Iterator[Objects]:
+    reader = ObjectReader(piece, model, inputs)
     line = 1
-    with open_file(path) as stream:
-        for number, block in enumerate(line_blocks(stream, path, _BLOCK_BYTES)):
-            text = block.removeprefix(BOM) if number == 0 else block
+    with open_piece(piece) as stream:
+        for number, block in enumerate(line_blocks(stream, piece.path, size)):
+            text = block
+            if number == 0 and not piece.start:
+                text = block.removeprefix(BOM)
             if text.strip():
-                yield from _parts(reader.read(text, line))
+                yield reader.read(text, line)
             line += block.count(b"\n")
 
 
-class _Reader:
-    """Reads blocks of one file, whose lines all have the same inputs."""
+class ObjectReader:
+    """Reads blocks of one file, whose lines all have the same inputs.
 
-    def __init__(self, path: Path, model: Model) -> None:
-        self._path = path
-        limits = limits_of(model.hyperparameters)
-        self._vocab_sizes = {name: size for name, (size, _) in limits.items()}
-        self._max_lens = {name: longest for name, (_, longest) in limits.items()}
-        self._decoder = RequestDecoder(limits, model.texts)
+    Args:
+        piece: What of the file is read.
+        model: What makes token ids of text, and knows the vocabularies.
+        inputs: The file's inputs, where they are known.
+    """
+
+    def __init__(
+        self, piece: Piece, model: Model, inputs: tuple[str, ...] = ()
+    ) -> None:
+        self._piece = piece
+        self._limits = limits_of(model.hyperparameters)
+        self._decoder = RequestDecoder(self._limits, model.texts)
         self._model = model
-        self._inputs: tuple[str, ...] = ()
+        self._inputs = inputs
 
     def read(self, text: bytes, line: int) -> Objects:
-        """Returns the objects of a block that begins with a line of this number."""
+        """Returns the objects of a block; its first line has this number in the piece.
+
+        Raises:
+            DataError: A line is wrong.
+        """
         for inputs in [self._inputs] if self._inputs else _INPUTS:
-            sizes = {name: self._vocab_sizes[name] for name in inputs}
+            sizes = {name: self._limits[name][0] for name in inputs}
             if parsed := read_columns(text, sizes):
-                objects = Objects(parsed[0]).truncate(self._max_lens)
+                objects = self.cut(Objects(parsed[0]))
                 break
         else:
-            objects = Objects.from_rows(self._decoded(text, line))
+            objects = Objects.from_rows(self.decoded(text, line))
         own = tuple(objects.columns)
         self._inputs = self._inputs or own
         if own != self._inputs:
             blank = text[: len(text) - len(text.lstrip())].count(b"\n")
             raise DataError(
-                f"{self._path}:{line + blank}: has {' and '.join(own)}, where the "
+                f"{self._place(line + blank)}: has {' and '.join(own)}, where the "
                 f"lines before have {' and '.join(self._inputs)}; split the file"
             )
         return objects
 
-    def _decoded(self, text: bytes, line: int) -> Rows:
+    def cut(self, objects: Objects) -> Objects:
+        """Cuts objects at the most tokens that they may have."""
+        longest = {name: most for name, (_, most) in self._limits.items()}
+        return objects.truncate(longest)
+
+    def decoded(self, text: bytes, line: int) -> Rows:
+        """Returns the token ids of lines as a request's are read: slowly, exactly.
+
+        Raises:
+            DataError: A line is wrong.
+        """
         lines = enumerate(text.split(b"\n"), line)
         numbers = [number for number, content in lines if content.strip()]
         try:
@@ -83,16 +119,25 @@ class _Reader:
                 rows, _ = self._model.tokenized(rows)
         except BadRequest as error:
             index, field = error.row_and_field
-            message = f"{self._path}:{numbers[index]}: {field}{error.reason}"
+            message = f"{self._place(numbers[index])}: {field}{error.reason}"
             raise DataError(message) from error
         if len(next(iter(rows.values()))) != len(numbers):
             raise DataError(
-                f"{self._path}: from line {line} on, lines and objects are not the "
-                "same in number; write one object a line"
+                f"{self._piece.path}: from line {self._before + line} on, lines and "
+                "objects are not the same in number; write one object a line"
             )
         return self._decoder.cut(rows)
 
+    @functools.cached_property
+    def _before(self) -> int:
+        # Counted when a line is told of, and not before.
+        return lines_before(self._piece)
 
-def _parts(objects: Objects) -> Iterator[Objects]:
+    def _place(self, line: int) -> str:
+        return f"{self._piece.path}:{self._before + line}"
+
+
+def in_parts(objects: Objects) -> Iterator[Objects]:
+    """Yields the objects in parts of as many as the model takes at once."""
     for start in range(0, len(objects), MOST_ROWS):
         yield objects.rows(start, start + MOST_ROWS)

@@ -1,4 +1,4 @@
-"""Silence while TensorFlow is imported, for commands that a person reads."""
+"""Silence while native libraries start, for commands that a person reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command_is_starting() -> bool:
 
 @contextmanager
 def quiet_import(quiet: bool) -> Iterator[None]:
-    """Drops what native libraries write to stderr while they are imported.
+    """Drops what native libraries write to stderr while they are imported or started.
 
     TensorFlow 2.21 writes there before ``absl::InitializeLog``, whatever
     TF_CPP_MIN_LOG_LEVEL says. An exception passes through and is shown as ever.

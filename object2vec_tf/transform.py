@@ -1,45 +1,70 @@
-"""Embeds or scores a whole file of objects.
+"""Embeds or scores whole files of objects.
 
 python -m object2vec_tf.transform --model=RUN --input=pairs.jsonl \
         --output=pairs.jsonl.out
+python -m object2vec_tf.transform --model=RUN --input='shards/*.parquet' \
+        --output=answers/ --runner=ray --workers=8
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from export.locate import ONNX, SAVED_MODEL, find_exported
 from export.models import Model, load_model
-from export.object_lines import read_objects
-from export.objects import Objects
-from export.wire_format import JSON_LINES, encode_answers
 from object2vec_tf import command
+from object2vec_tf.bulk.answer_files import FORMATS
+from object2vec_tf.bulk.job import answer_shard, record_model, split_done
+from object2vec_tf.bulk.shards import Shard, find_shards, format_of
+from object2vec_tf.data.channels import channel_files
 from object2vec_tf.errors import UserError
-from object2vec_tf.whole_files import whole_file
 
 _MODEL = flags.DEFINE_string(
     "model", None, "a run, an exported model or a directory of versions"
 )
 _INPUT = flags.DEFINE_string(
-    "input", None, "JSON Lines with in0, in1 or both; .gz and .zst are read as they are"
+    "input",
+    None,
+    "JSON Lines (.gz and .zst are read as they are) or .parquet, with in0, in1 or "
+    "both: files, directories and globs, separated by commas",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "a line of JSON for each line of the input (default: INPUT.out)"
+    "output",
+    None,
+    "an answer for each line of the input, in its order: a file (default: INPUT.out) "
+    "or, for several inputs or with a / at its end, a directory with a file for each; "
+    "there, those that are done are passed over when a job is started again",
+)
+_FORMAT = flags.DEFINE_enum(
+    "format", None, list(FORMATS), "of the answers (default: the input's)"
 )
 _RUNTIME = flags.DEFINE_enum(
     "runtime", "tensorflow", ["tensorflow", "onnx"], "what runs the model"
 )
-
-# Parts that are in the model's hands at the same time.
-_AT_ONCE = 2
+_RUNNER = flags.DEFINE_enum(
+    "runner",
+    "local",
+    ["local", "ray"],
+    "this process, or the workers of a Ray cluster, to which model, input and output "
+    "have the same names",
+)
+_RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    "local",
+    "of the cluster: local starts one of this machine, auto finds the one that this "
+    "machine belongs to, HOST:PORT another",
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    None,
+    "of the Ray cluster, each with the model in memory (default: one for two cores)",
+    lower_bound=1,
+)
 
 
 def transform(
@@ -53,11 +78,12 @@ def transform(
 
     Lines that have one input get ``{"embeddings": [...]}``, those that have both
     ``{"scores": [...]}``; all lines have the same inputs. Other keys, such as label,
-    are passed over, as are blank lines. Memory does not grow with the file.
+    are passed over, as are blank lines. Memory does not grow with the file. Of Parquet,
+    rows are answered, in a column embeddings or scores.
 
     Args:
         model: The model.
-        source: JSON Lines; ``.gz`` and ``.zst`` are unpacked.
+        source: JSON Lines, ``.gz`` and ``.zst`` unpacked, or ``.parquet``.
         destination: Appears when all of it is written, and not before.
         console: Where progress is shown; nowhere by default.
 
@@ -67,42 +93,49 @@ def transform(
     Raises:
         DataError: A line is wrong: the message says file, line, field and value.
     """
-    path, out, count = Path(source), Path(destination), 0
-    if out.exists() and out.samefile(path):
-        raise UserError(f"{out}: is the input too; give another --output")
-    progress = Progress(
-        TextColumn("{task.completed:,.0f} lines"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console is None or not console.is_terminal,
-    )
-    with whole_file(out) as temporary, temporary.open("wb") as file, progress:
-        task = progress.add_task("", total=None)
-        for lines, text in _answered(model, read_objects(path, model)):
-            file.write(text)
-            count += lines
-            progress.update(task, completed=count)
-    return count
+    path = Path(source)
+    shard = Shard(path, Path(destination), format_of(path, None))
+    return answer_shard(model, shard, console)
 
 
-def _answered(model: Model, parts: Iterable[Objects]) -> Iterator[tuple[int, bytes]]:
-    """Yields the number of lines and the lines that answer each part, in order.
+def _shards() -> tuple[list[Shard], Path | None]:
+    """Returns the shards, and the directory of their answers where it is one."""
+    given, wanted = _INPUT.value or "", _OUTPUT.value
+    source = Path(given)
+    if source.is_file() and (
+        not wanted or not (wanted.endswith("/") or Path(wanted).is_dir())
+    ):
+        answer_file = format_of(source, _FORMAT.value)
+        out = Path(wanted or f"{source}{answer_file.suffix}")
+        return [Shard(source, out, answer_file)], None
+    channel_files(given, "input")
+    if not wanted:
+        raise UserError("--output is required: a directory, for several inputs")
+    directory = Path(wanted)
+    if directory.is_file():
+        raise UserError(
+            f"{directory}: is a file; --output is a directory for several inputs"
+        )
+    return find_shards(given, directory, _FORMAT.value), directory
 
-    Two parts are answered at once, so that one runs where the other waits for a core.
-    """
 
-    def answer(objects: Objects) -> tuple[int, bytes]:
-        return len(objects), encode_answers(model(objects), objects.output, JSON_LINES)
+def _answered(shards: Sequence[Shard], console: Console) -> Iterator[tuple[Shard, int]]:
+    """Yields each shard when it is answered, and its number of lines."""
+    if _RUNNER.value == "ray":
+        from object2vec_tf.bulk.over_ray import answer_over_ray
 
-    answers: deque[Future[tuple[int, bytes]]] = deque()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for objects in parts:
-            answers.append(pool.submit(answer, objects))
-            if len(answers) > 2 * _AT_ONCE:
-                yield answers.popleft().result()
-        while answers:
-            yield answers.popleft().result()
+        yield from answer_over_ray(
+            shards,
+            _MODEL.value or "",
+            _RUNTIME.value,
+            address=_RAY_ADDRESS.value,
+            workers=_WORKERS.value,
+            console=console,
+        )
+        return
+    model = load_model(_MODEL.value or "", _RUNTIME.value)
+    for shard in shards:
+        yield shard, answer_shard(model, shard, console)
 
 
 def main() -> None:
@@ -110,14 +143,24 @@ def main() -> None:
     for flag in (_MODEL, _INPUT):
         if not flag.value:
             raise UserError(f"--{flag.name} is required; see --help")
-    source = Path(_INPUT.value or "")
-    if not source.is_file():
-        raise UserError(f"{source}: no such file; check --input")
-    destination = _OUTPUT.value or f"{source}.out"
-    model = load_model(_MODEL.value or "", _RUNTIME.value)
-    console = Console(stderr=True)
-    count = transform(model, source, destination, console=console)
-    print(f"{destination}: {count:,} lines", file=sys.stdout)
+    shards, directory = _shards()
+    exported = find_exported(
+        _MODEL.value or "", ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL
+    )
+    done: list[Shard] = []
+    if directory:
+        record_model(directory, exported)
+        shards, done = split_done(shards)
+        for shard in done:
+            print(f"{shard.out}: is done already")
+    total = 0
+    if shards:
+        for shard, count in _answered(shards, Console(stderr=True)):
+            total += count
+            print(f"{shard.out}: {count:,} lines", flush=True)
+    if directory:
+        already = f", {len(done)} done already" if done else ""
+        print(f"{directory}: {total:,} lines in {len(shards)} files{already}")
 
 
 if __name__ == "__main__":

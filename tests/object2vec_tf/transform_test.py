@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import object2vec_tf as o2v
@@ -136,3 +138,47 @@ def run(*flags):
         text=True,
         check=False,
     )
+
+
+def test_a_job_started_again_passes_over_what_is_done(held, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name in ("a", "b"):
+        (source / f"{name}.jsonl").write_text('{"in0": [1]}\n')
+    columns = {"in0": [[1], [2, 3]], "label": [0, 1]}
+    pq.write_table(pa.table(columns), source / "c.parquet")
+    job = (f"--model={held[1]}", f"--input={source}", f"--output={out}/")
+    done = run(*job)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"{out}: 4 lines in 3 files"
+    embeddings = pq.read_table(out / "c.parquet.out.parquet")["embeddings"].to_pylist()
+    expected = held[2](Objects.from_rows({"in0": columns["in0"]}))
+    np.testing.assert_array_equal(np.array(embeddings, np.float32), expected)
+    (out / "b.jsonl.out").unlink()
+    done = run(*job)
+    assert done.stdout.splitlines() == [
+        f"{out}/a.jsonl.out: is done already",
+        f"{out}/c.parquet.out.parquet: is done already",
+        f"{out}/b.jsonl.out: 1 lines",
+        f"{out}: 1 lines in 1 files, 2 done already",
+    ]
+
+
+def test_parquet_of_json_lines(held, tmp_path):
+    source = tmp_path / "pairs.jsonl"
+    source.write_text('{"in0": [1], "in1": [2]}\n' * 3)
+    done = run(f"--model={held[1]}", f"--input={source}", "--format=parquet")
+    assert done.stdout == f"{source}.out.parquet: 3 lines\n"
+    scores = pq.read_table(f"{source}.out.parquet")["scores"].to_pylist()
+    expected = held[2](Objects.from_rows({"in0": [[1]] * 3, "in1": [[2]] * 3}))
+    np.testing.assert_array_equal(np.array(scores, np.float32), expected)
+
+
+def test_several_inputs_ask_for_a_directory(held, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text('{"in0": [1]}\n')
+    job = (f"--model={held[1]}", f"--input={tmp_path}/*")
+    assert "--output is required: a directory" in run(*job).stderr
+    done = run(*job, f"--output={tmp_path}/a")
+    assert done.returncode == 2
+    assert "a: is a file; --output is a directory" in done.stderr

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +24,7 @@ from object2vec_tf import command
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
 from tools.benchmarks import http_load
+from tools.benchmarks.gateway_process import gateway
 
 NETWORKS = flags.DEFINE_list("networks", ["pooled_embedding", "hcnn"], "encoders")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
@@ -37,19 +35,6 @@ _VOCABULARY = 20_000
 _CONNECTIONS = 64
 _MANY = 1000
 _REPEATS = 200
-
-
-@contextmanager
-def gateway(directory: Path) -> Iterator[int]:
-    """Yields the port of a gateway that serves a model from its own process."""
-    line = [sys.executable, "-m", "export.gateway", f"--model={directory}", "--port=0"]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        yield int(process.stdout.readline().rsplit(":", 1)[1])
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def latencies(ask: Callable[[int], object], count: int) -> list[float]:

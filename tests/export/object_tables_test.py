@@ -1,0 +1,132 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import object2vec_tf as o2v
+from export.file_pieces import Piece
+from export.object_tables import read_piece
+from object2vec_tf.errors import DataError
+
+
+class Lengths:
+    """A model of text in in0, whose token ids are the lengths of words; of ids in in1.
+
+    A list of strings is a list of tokens.
+    """
+
+    hyperparameters = o2v.Hyperparameters(
+        enc0_network="pooled_embedding",
+        enc0_max_seq_len=3,
+        enc0_vocab_size=9,
+        enc1_network="pooled_embedding",
+        enc1_max_seq_len=4,
+        enc1_vocab_size=20,
+        enc_dim=4,
+    )
+    texts = ("in0",)
+
+    def tokenized(self, rows):
+        def ids(row):
+            words = row.split() if isinstance(row, str) else row
+            return [len(w) if isinstance(w, str) else w for w in words]
+
+        return {name: [ids(row) for row in side] for name, side in rows.items()}, 0
+
+
+def written(path, columns, **options):
+    pq.write_table(pa.table(columns), path, **options)
+    return path
+
+
+def read(source):
+    piece = source if isinstance(source, Piece) else Piece(source)
+    return list(read_piece(piece, Lengths()))
+
+
+def rows_of(parts, name):
+    return [
+        part.columns[name].values[start:stop].tolist()
+        for part in parts
+        for start, stop in zip(
+            part.columns[name].row_splits[:-1],
+            part.columns[name].row_splits[1:],
+            strict=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.int64()),
+        pa.list_(pa.uint8()),
+        pa.large_list(pa.int32()),
+        pa.list_(pa.uint64()),
+    ],
+    ids=str,
+)
+def test_lists_of_ids(kind, tmp_path):
+    generator = np.random.default_rng(0)
+    rows = [generator.integers(0, 20, n % 6).tolist() for n in range(5000)]
+    path = written(
+        tmp_path / "a.parquet",
+        {"label": np.zeros(5000), "in1": pa.array(rows, kind)},
+        row_group_size=700,
+    )
+    whole = read(path)
+    assert {tuple(part.columns) for part in whole} == {("in1",)}
+    assert rows_of(whole, "in1") == [row[:4] for row in rows]
+    assert rows_of(read(Piece(path, 2, 5)), "in1") == [r[:4] for r in rows[1400:3500]]
+
+
+def test_lists_of_one_length(tmp_path):
+    kind = pa.list_(pa.int64(), 2)
+    path = written(tmp_path / "a.parquet", {"in1": pa.array([[1, 2], [3, 19]], kind)})
+    assert rows_of(read(path), "in1") == [[1, 2], [3, 19]]
+
+
+def test_texts_are_tokenized(tmp_path):
+    texts = pa.array(["a bb ccc dddd", "", "eeee"]).dictionary_encode()
+    path = written(tmp_path / "a.parquet", {"in0": texts, "in1": [[1], [], [5]]})
+    parts = read(path)
+    assert rows_of(parts, "in0") == [[1, 2, 3], [], [4]]
+    assert rows_of(parts, "in1") == [[1], [], [5]]
+    path = written(tmp_path / "b.parquet", {"in0": [["a b", "cc"], ["d"]]})
+    assert rows_of(read(path), "in0") == [[3, 2], [1]]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([[1]] * 3000 + [[1, 20]], r"row 3001: in1\[1\]: expected a token id below"),
+        ([[1], [-1]], r"row 2: in1\[0\]: expected a token id of 0 or more, got -1"),
+        ([[1], None], r"row 2: in1: expected a list of token ids, got null"),
+        ([[1], [2, None]], r"row 2: in1\[1\]: expected an integer, got null"),
+        (["text"], r"row 1: in1: expected a list of token ids, got \"text\""),
+        ([[0.5]], r"column in1 holds list<.*double>; expected lists of integers"),
+        ([1, 2], r"column in1 holds int64; expected lists"),
+        ([b"a"], r"column in1 holds binary; expected lists"),
+    ],
+)
+def test_a_wrong_row_is_told(column, message, tmp_path):
+    path = written(tmp_path / "a.parquet", {"in1": column}, row_group_size=1000)
+    with pytest.raises(DataError, match=rf"a\.parquet: {message}"):
+        read(path)
+
+
+def test_the_number_of_a_row_is_that_of_the_file(tmp_path):
+    path = written(
+        tmp_path / "a.parquet", {"in1": [[1]] * 25 + [[99]]}, row_group_size=10
+    )
+    with pytest.raises(DataError, match=r"row 26: in1\[0\]"):
+        read(Piece(path, 2))
+
+
+def test_a_file_without_inputs_is_told(tmp_path):
+    path = written(tmp_path / "a.parquet", {"user": [1], "item": [2]})
+    with pytest.raises(DataError, match="no column in0 or in1; its columns are user"):
+        read(path)
+    path.write_bytes(b"no such thing")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        read(path)

@@ -1,0 +1,102 @@
+"""The arithmetic of tools/benchmarks/scale_formulas.py, by hand, on round constants."""
+
+import dataclasses
+import math
+
+import pytest
+
+from object2vec_tf.errors import UserError
+from tools.benchmarks import scale_formulas as scale
+
+# 100 rows of 250 floats are 100,000 bytes; a network of 8 Gbit/s moves 1 MB in 1 ms.
+ROUND = scale.Constants(
+    date="2026-01-01",
+    cores=1,
+    memory_gb=12,
+    network_gbit=8,
+    copy_gb_s=10,
+    rows_gb_s=1,
+    batch=1000,
+    pooled_step_ms=10,
+    pooled_rows=100,
+    pooled_dim=250,
+    pooled_dense_mb=2,
+    hcnn_pairs_s=100,
+    text_bytes=200,
+    cache_bytes=100,
+    order_bytes=4,
+    read_mb_s=100,
+    shuffled_pairs_s=1000,
+    checkpoint_gb_s=1,
+    export_gb_s=1,
+    load_gb_s=1,
+    pooled_requests_s=1000,
+    pooled_p99_ms=10,
+    hcnn_requests_s=100,
+    hcnn_p99_ms=100,
+    request_bytes=1000,
+    enc_dim=250,
+    exact_gb_s=10,
+    graph_items=1000,
+    graph_query_ms=1,
+    graph_build_ms=3.6,
+    graph_bytes=200,
+)
+
+
+def test_tables():
+    assert scale.table_gb(3_000_000, 300) == pytest.approx(3.6)
+    # 12 GB hold 12e9 / (3 * 300 * 4) rows with two slots.
+    assert scale.largest_vocabulary(12, 300) == 3_333_333
+    assert scale.largest_vocabulary(12, 300, 1) == 10_000_000
+    # 7 * 4 bytes * 1,000 * 250
+    assert scale.step_mb(1000, 250) == pytest.approx(7)
+
+
+def test_one_worker_exchanges_nothing():
+    assert scale.exchange_mb(ROUND, 1) == 0
+    assert scale.replicated_step_ms(ROUND, 1) == 10
+    assert scale.sharded_step_ms(ROUND, 1) == 10
+
+
+def test_workers():
+    # From 3 others 100 rows of 1,008 bytes each: 0.3024 MB; round the ring 2 * 2 * 3/4.
+    assert scale.exchange_mb(ROUND, 4) == pytest.approx(0.3024 + 3)
+    # At 1 MB a ms; and 3 * 100 rows updated: 3 * 6 * 100,000 bytes at 1 GB/s: 1.8 ms.
+    assert scale.replicated_step_ms(ROUND, 4) == pytest.approx(10 + 3.3024 + 1.8)
+    # 3/4 of 100 rows there and back: 0.1512 MB.
+    assert scale.sharded_step_ms(ROUND, 4) == pytest.approx(10 + 3 + 0.1512)
+    # Ten workers add 9 * 0.7008 + 4 * 9/10 = 9.9072 ms, eleven 7.008 + 3.6364.
+    assert scale.busiest_workers(ROUND) == 11
+    assert scale.replicated_step_ms(ROUND, 10) == pytest.approx(19.9072)
+    assert scale.replicated_step_ms(ROUND, 11) == pytest.approx(10 + 7.008 + 40 / 11)
+
+
+def test_an_epoch():
+    # 10**9 / 2,000 steps of 7.2 ms are 3,600 s.
+    assert scale.epoch_hours(ROUND, 2, 7.2) == pytest.approx(1)
+
+
+def test_serving():
+    assert scale.replicas(700, 1000) == 1
+    assert scale.replicas(701, 1000) == 2
+    assert scale.replicas(100_000, 1000) == 143
+    # The rest of the capacity is 500 a second: on average 2 ms, and ln 100 times that.
+    assert scale.queue_p99_ms(1000, 0.5) == pytest.approx(2 * math.log(100))
+
+
+def test_search():
+    assert scale.exact_ms(ROUND, 10**6) == pytest.approx(100)
+    assert scale.graph_gb(ROUND, 10**6) == pytest.approx(1.2)
+    # A million items are twice as many by the logarithm as a thousand.
+    assert scale.graph_ms(ROUND, 10**6) == pytest.approx(2)
+    assert scale.graph_ms(ROUND, 10) == 1
+    assert scale.graph_hours(ROUND, 10**6) == pytest.approx(2)
+
+
+def test_constants_of_a_file(tmp_path):
+    path = tmp_path / "constants.json"
+    path.write_text('{"cores": 2}')
+    with pytest.raises(UserError, match=r"constants.json: no constants: .*missing"):
+        scale.read_constants(path)
+    assert dataclasses.asdict(ROUND)["cores"] == 1

@@ -1,0 +1,52 @@
+"""Works out memory, network and time of large models from measured constants.
+
+    python -m tools.benchmarks.scale_model --constants=docs/scale_constants.json
+    python -m tools.benchmarks.scale_model --save=constants.json     # of this machine
+
+The first prints the tables of docs/scale.md, and with --page=docs/scale.md puts them
+there. The second measures for some minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from object2vec_tf import command
+from tools.benchmarks.scale_formulas import read_constants
+from tools.benchmarks.scale_tables import put_into, tables
+
+CONSTANTS = flags.DEFINE_string(
+    "constants", None, "a JSON file of constants; by default this machine is measured"
+)
+SAVE = flags.DEFINE_string("save", None, "where the constants go as JSON")
+PAGE = flags.DEFINE_string("page", None, "a page whose tables are to be these")
+NETWORK = flags.DEFINE_float(
+    "network_gbit", 10.0, "Gbit/s between machines, which nothing here measures", 0.1
+)
+
+
+def main() -> None:
+    """Runs the command."""
+    if CONSTANTS.value:
+        constants = read_constants(Path(CONSTANTS.value))
+    else:
+        from tools.benchmarks.scale_probes import measure
+
+        constants = measure(NETWORK.value)
+    if SAVE.value:
+        text = json.dumps(dataclasses.asdict(constants), indent=2) + "\n"
+        Path(SAVE.value).write_text(text, encoding="utf-8")
+    if PAGE.value:
+        page = Path(PAGE.value)
+        text = put_into(page.read_text(encoding="utf-8"), constants)
+        page.write_text(text, encoding="utf-8")
+    for name, table in tables(constants).items():
+        print(f"\n{name}\n\n{table}", end="")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,246 @@
+"""Measures the constants of scale_formulas, each in some seconds, on this machine."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from export import export_saved_model
+from export.models import load_model
+from object2vec_tf.data.batches import epoch_order
+from object2vec_tf.data.pairs import read_pairs
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.search.index import NeighborIndex, build_index
+from object2vec_tf.training.checkpoints import Checkpoints
+from tools.benchmarks import encoders, http_load, large_data, row_sparse
+from tools.benchmarks.gateway_process import gateway
+from tools.benchmarks.scale_formulas import Constants
+from tools.benchmarks.training import compiled
+
+_ROUNDS = 5
+_ROW_FLOATS, _TABLE_ROWS, _ROWS_TAKEN = 300, 1 << 20, 1 << 15
+_PAIRS = 1_000_000
+_TABLE = (300_000, 300)
+_ENC_DIM, _TOKENS, _CONNECTIONS = 300, 50, 64
+_EXACT_ITEMS, _GRAPH_ITEMS, _QUERIES = 200_000, 50_000, 200
+
+
+def measure(network_gbit: float) -> Constants:
+    """Returns the constants of this machine; the network's speed is given."""
+    found: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
+        "network_gbit": network_gbit,
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        for probe in (_memory, _steps, _reading, _files, _requests, _neighbors):
+            found |= probe(Path(directory))
+    rounded: dict[str, Any] = {
+        name: float(f"{value:.3g}") if isinstance(value, float) else value
+        for name, value in found.items()
+    }
+    return Constants(**rounded)
+
+
+def _seconds(ask: Callable[[], object], rounds: int = _ROUNDS) -> float:
+    """Returns the least seconds of some calls, after one that warms up.
+
+    Others may use the machine too; it is the machine that is asked about.
+    """
+    ask()
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        ask()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def _memory(directory: Path) -> dict[str, Any]:
+    table = np.ones((_TABLE_ROWS, _ROW_FLOATS), np.float32)
+    rows = np.random.default_rng(0).integers(0, len(table), _ROWS_TAKEN)
+    half = len(table) // 2
+    out = np.empty((_ROWS_TAKEN, _ROW_FLOATS), np.float32)
+
+    def copy() -> None:
+        table[:half] = table[half:]
+
+    return {
+        "copy_gb_s": table.nbytes / _seconds(copy) / 1e9,  # half read, half written
+        "rows_gb_s": 2
+        * out.nbytes
+        / _seconds(lambda: np.take(table, rows, 0, out, mode="clip"))
+        / 1e9,
+    }
+
+
+def _steps(directory: Path) -> dict[str, Any]:
+    setting = row_sparse.SIZES["S"]
+    steps = row_sparse.ours(setting, "adam")
+    steps(4)
+    pooled = _seconds(lambda: steps(8)) / 8
+    distinct = [
+        len(np.unique(np.concatenate([in0.ravel(), in1.ravel()])))
+        for in0, in1, _ in setting.batches()
+    ]
+    settings = encoders.hyperparameters_of("hcnn")
+    pairs = 8 * settings.mini_batch_size
+    epoch = encoders.ours(encoders.make_pairs(settings, pairs))
+    epoch()
+    return {
+        "batch": row_sparse.BATCH,
+        "pooled_step_ms": 1e3 * pooled,
+        "pooled_rows": round(statistics.mean(distinct)),
+        "pooled_dim": setting.dim,
+        "pooled_dense_mb": 4
+        * (setting.dim * row_sparse.MLP_DIM + row_sparse.MLP_DIM**2)
+        / 1e6,
+        "hcnn_pairs_s": pairs / _seconds(epoch),
+    }
+
+
+def _reading(directory: Path) -> dict[str, Any]:
+    path = directory / "pairs.jsonl"
+    large_data.write(path, _PAIRS)
+    settings = Hyperparameters(
+        enc0_network="pooled_embedding",
+        enc0_vocab_size=50_000,
+        enc0_max_seq_len=50,
+        enc_dim=64,
+    )
+    start = time.perf_counter()
+    pairs = read_pairs(path, settings, cache_dir=directory / "cache")
+    read = time.perf_counter() - start
+    start, rows = time.perf_counter(), 0
+    for number, _ in enumerate(pairs.dataset(512, shuffle=True, seed=1)):
+        rows = 512 * (number + 1)
+        if time.perf_counter() - start > 4:
+            break
+    shuffled = rows / (time.perf_counter() - start)
+    size = path.stat().st_size
+    cache = sum(f.stat().st_size for f in (directory / "cache").rglob("*.arrow"))
+    return {
+        "text_bytes": size / _PAIRS,
+        "cache_bytes": cache / _PAIRS,
+        "order_bytes": epoch_order(_PAIRS, 1, 0).nbytes / _PAIRS,
+        "read_mb_s": size / read / 1e6,
+        "shuffled_pairs_s": shuffled,
+    }
+
+
+def _files(directory: Path) -> dict[str, Any]:
+    rows, dim = _TABLE
+    model = compiled(
+        Hyperparameters(
+            enc0_network="pooled_embedding",
+            enc0_vocab_size=rows,
+            enc0_max_seq_len=50,
+            enc_dim=dim,
+            tied_token_embedding_weight=True,
+            token_embedding_storage_type="row_sparse",
+            comparator_list="hadamard",
+        )
+    )
+    weights = 4 * rows * dim / 1e9
+    checkpoints = Checkpoints(directory / "checkpoints", model)
+    checkpoints.directory.mkdir()
+    saved = _seconds(lambda: checkpoints.save(1, {}), 1)
+    start = time.perf_counter()
+    exported = export_saved_model(model, directory / "model")
+    export = time.perf_counter() - start
+    loaded = _seconds(lambda: load_model(exported), 1)
+    return {
+        "checkpoint_gb_s": 3 * weights / saved,
+        "export_gb_s": weights / export,
+        "load_gb_s": weights / loaded,
+    }
+
+
+def _requests(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    generator = np.random.default_rng(0)
+    for network in ("pooled_embedding", "hcnn"):
+        model = Object2Vec(
+            Hyperparameters(
+                enc0_network=network,
+                enc0_max_seq_len=_TOKENS,
+                enc0_vocab_size=20_000,
+                enc_dim=_ENC_DIM,
+                enc0_token_embedding_dim=300,
+            )
+        )
+        path = directory / network
+        export_saved_model(model, path)
+        bodies = [
+            json.dumps(
+                {
+                    "instances": [
+                        {
+                            name: generator.integers(0, 20_000, _TOKENS).tolist()
+                            for name in ("in0", "in1")
+                        }
+                    ]
+                }
+            ).encode()
+            for _ in range(200)
+        ]
+        requests = [http_load.request(body) for body in bodies]
+        with gateway(path) as port:
+            http_load.run("127.0.0.1", port, requests, _CONNECTIONS, 1)
+            loads = [
+                http_load.run("127.0.0.1", port, requests, _CONNECTIONS, 2)
+                for _ in range(_ROUNDS)
+            ]
+        load = max(loads, key=lambda load: load.requests_per_second)
+        short = network.split("_")[0]
+        found[f"{short}_requests_s"] = load.requests_per_second
+        found[f"{short}_p99_ms"] = 1e3 * float(np.percentile(load.latencies, 99))
+        found["request_bytes"] = round(statistics.mean(map(len, requests)))
+    return found | {"enc_dim": _ENC_DIM}
+
+
+def _neighbors(directory: Path) -> dict[str, Any]:
+    generator = np.random.default_rng(0)
+    queries = generator.normal(size=(_QUERIES, _ENC_DIM)).astype(np.float32)
+    exact = faiss.IndexFlatIP(_ENC_DIM)
+    exact.add(generator.normal(size=(_EXACT_ITEMS, _ENC_DIM)).astype(np.float32))
+
+    def ask_exact() -> None:
+        for query in queries[:20]:
+            exact.search(query[None], 10)
+
+    scanned = 4 * _EXACT_ITEMS * _ENC_DIM * 20 / 1e9
+    items = generator.normal(size=(_GRAPH_ITEMS, _ENC_DIM)).astype(np.float32)
+    source = directory / "items.jsonl"
+    with source.open("w") as file:
+        for row in items.round(3).tolist():
+            file.write(json.dumps({"embeddings": row}) + "\n")
+    start = time.perf_counter()
+    build_index(source, directory / "index", search="approximate")
+    build = time.perf_counter() - start
+    index = NeighborIndex(directory / "index")
+
+    def ask_graph() -> None:
+        for query in queries:
+            index.nearest(query[None], 10)
+
+    size = (directory / "index" / "index.faiss").stat().st_size
+    return {
+        "exact_gb_s": scanned / _seconds(ask_exact),
+        "graph_items": _GRAPH_ITEMS,
+        "graph_query_ms": 1e3 * _seconds(ask_graph) / _QUERIES,
+        "graph_build_ms": 1e3 * build / _GRAPH_ITEMS,
+        "graph_bytes": size / _GRAPH_ITEMS - 4 * _ENC_DIM,
+    }
