@@ -10,7 +10,9 @@ import tensorflow as tf
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
-def summed(gradient: Gradient, as_rows: bool, distinct: bool = False) -> Gradient:
+def summed(
+    gradient: Gradient | None, as_rows: bool, distinct: bool = False
+) -> Gradient | None:
     """Sums the rows of a gradient that belong to the same token.
 
     A token that stands twice in a batch has two rows in an IndexedSlices gradient.
@@ -19,7 +21,8 @@ def summed(gradient: Gradient, as_rows: bool, distinct: bool = False) -> Gradien
     is right.
 
     Args:
-        gradient: A dense gradient, which is returned as it is, or IndexedSlices.
+        gradient: A dense gradient or None, which are returned as they are, or
+            IndexedSlices.
         as_rows: Whether IndexedSlices stay rows, each index once, or become a dense
             gradient of the whole table.
         distinct: Whether IndexedSlices are known to have each index once.
