@@ -403,9 +403,7 @@ def _known(share: Whole, inputs: Mapping[str, Any], labels: Any) -> tf.Tensor:
     return known_partners(*ids, share.gathered(labels))
 
 
-def _log_shares(
-    share: Whole, inputs: Mapping[str, Any]
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _log_shares(share: Whole, inputs: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns those of in0 and of in1, of the batch's pairs.
 
     Raises:

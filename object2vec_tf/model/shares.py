@@ -13,7 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from object2vec_tf.optimizers.gradients import Gradient, summed
+from object2vec_tf.model.exchange import current
+from object2vec_tf.optimizers.gradients import Gradient, summed, summed_of_several
 
 # Of a dataset's inputs: int32 [3], the number of the replica's first row, of its rows,
 # and of the batch's.
@@ -55,11 +56,11 @@ class Whole:
         return partners
 
     def part(self, mean: tf.Tensor) -> tf.Tensor:
-        """Returns what a mean over this replica's rows adds to that over the batch."""
+        """Returns what a Keras loss, a mean over own rows, adds to that of the batch."""
         return mean
 
     def mean(self, part: tf.Tensor) -> tf.Tensor:
-        """Returns the mean of which `part` is what it adds."""
+        """Returns the mean over own rows that adds so much to that over the batch."""
         return part
 
     def total(self, value: tf.Tensor) -> tf.Tensor:
@@ -102,18 +103,16 @@ class Share(Whole):
 
     def gathered(self, rows: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
-        behind = self.batch - self.start - self.count
-        sides = [[self.start, behind], *([[0, 0]] * (rows.shape.rank - 1))]
-        return _total(tf.pad(rows[: self.count], sides))
+        return current().gathered(rows[: self.count], self.start, self.batch)
 
     def gathered_ids(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
         """See `Whole`."""
         ids = ids[: self.count]
         splits = tf.pad(tf.cumsum(self.gathered(ids.row_lengths())), [[1, 0]])
-        behind = splits[-1] - splits[self.start + self.count]
-        # One more, since there may be no token at all.
-        sides = [[splits[self.start], behind + 1]]
-        values = _total(tf.pad(ids.values, sides))[:-1]
+        before, count = splits[self.start], splits[-1]
+        values = current().gathered(
+            ids.values, tf.cast(before, tf.int32), tf.cast(count, tf.int32)
+        )
         return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
     def own(self, rows: tf.Tensor) -> tf.Tensor:
@@ -127,7 +126,9 @@ class Share(Whole):
 
     def part(self, mean: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
-        return mean * tf.cast(self.count / self.batch, mean.dtype)
+        # Keras 3.15 divides losses by the number of replicas (keras/src/losses/loss.py).
+        share = current().replicas * self.count / self.batch
+        return mean * tf.cast(share, mean.dtype)
 
     def mean(self, part: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
@@ -136,7 +137,7 @@ class Share(Whole):
 
     def total(self, value: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
-        return _total(value)
+        return current().total(value)
 
     def weighted(self, weight: tf.Tensor | None, scores: tf.Tensor) -> Any:
         """See `Whole`."""
@@ -149,14 +150,19 @@ class Share(Whole):
     ) -> list[Gradient | None]:
         """See `Whole`; rows travel as rows, a token's from each replica that has it."""
         own = [summed(gradient, True, distinct) for gradient in gradients]
-        given = [gradient for gradient in own if gradient is not None]
-        totals = iter(_replica().all_reduce(tf.distribute.ReduceOp.SUM, given))
-        return [
-            None
-            if gradient is None
-            else summed(_shaped_like(gradient, next(totals)), as_rows)
-            for gradient in own
-        ]
+        rows = [each for each in own if isinstance(each, tf.IndexedSlices)]
+        dense = [each for each in own if isinstance(each, tf.Tensor)]
+        all_rows, totals = (
+            iter(current().rows(rows)),
+            iter(current().totals(dense)),
+        )
+        told: list[Gradient | None] = []
+        for each in own:
+            if isinstance(each, tf.IndexedSlices):
+                told.append(summed_of_several(next(all_rows), as_rows))
+            else:
+                told.append(None if each is None else next(totals))
+        return told
 
 
 def share_of(inputs: Mapping[str, Any]) -> Whole:
@@ -165,22 +171,3 @@ def share_of(inputs: Mapping[str, Any]) -> Whole:
         return Whole()
     start, count, batch = tf.unstack(tf.ensure_shape(inputs[SHARE], [3]))
     return Share(start, count, batch)
-
-
-def _replica() -> Any:
-    return tf.distribute.get_replica_context()
-
-
-def _total(value: tf.Tensor) -> tf.Tensor:
-    return _replica().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
-
-
-def _shaped_like(gradient: Gradient, total: Gradient) -> Gradient:
-    """Returns the total with the static shape that it loses on its way."""
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(
-            tf.ensure_shape(total.values, gradient.values.shape),
-            total.indices,
-            gradient.dense_shape,
-        )
-    return tf.ensure_shape(total, gradient.shape)

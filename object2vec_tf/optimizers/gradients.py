@@ -38,6 +38,23 @@ def summed(
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
+def summed_of_several(gradient: tf.IndexedSlices, as_rows: bool) -> Gradient:
+    """Does what `summed` does with rows of which some, of index -1, are to be left out.
+
+    Args:
+        gradient: The rows of several replicas.
+        as_rows: As for `summed`.
+    """
+    if not as_rows:
+        return summed(gradient, as_rows)
+    # Segments below 0 are left out, too.
+    rows, place = tf.unique(tf.concat([[-1], gradient.indices], axis=0))
+    values = tf.math.unsorted_segment_sum(
+        gradient.values, place[1:] - 1, tf.size(rows) - 1
+    )
+    return tf.IndexedSlices(values, rows[1:], gradient.dense_shape)
+
+
 def decayed(gradient: Gradient, variable: keras.Variable, decay: float) -> Gradient:
     """Adds the gradient of ``decay / 2 * sum(variable ** 2)``.
 
