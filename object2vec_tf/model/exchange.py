@@ -156,6 +156,11 @@ class Exchange:
         }
 
 
+def filled_size(rows: int) -> int:
+    """Returns the rows of the message that carries so many."""
+    return int(_SIZES[np.searchsorted(_SIZES, rows)])
+
+
 def current() -> Exchange:
     """Returns the exchange in use.
 

@@ -328,9 +328,11 @@ class Object2Vec(keras.Model):
             _known(share, inputs, labels),
             _log_shares(share, inputs) if corrected and training else None,
         )
-        costs, hits = share.own(costs), share.own(hits)
+        costs, hits, labels, weight = (
+            share.counted(each)
+            for each in (share.own(costs), share.own(hits), labels, weight)
+        )
         looking = tf.cast(labels > 0, costs.dtype)
-        weight = share.weighted(weight, costs)
         if weight is not None:
             looking *= tf.cast(weight, costs.dtype)
         for metric, values in zip(self.in_batch_metrics, (costs, hits), strict=True):
@@ -364,13 +366,15 @@ class Object2Vec(keras.Model):
         self, share: Whole, loss: Any, labels: Any, scores: Any, weight: Any
     ) -> None:
         own = {id(metric) for metric in self.in_batch_metrics}  # have been told
+        labels, scores, weight = (
+            share.counted(each) for each in (labels, scores, weight)
+        )
         for metric in self.metrics:
             if metric.name == "loss":
                 pairs = tf.shape(scores)[0]
                 metric.update_state(share.mean(loss), sample_weight=pairs)
             elif id(metric) not in own:
-                weights = share.weighted(weight, scores)
-                metric.update_state(labels, scores, sample_weight=weights)
+                metric.update_state(labels, scores, sample_weight=weight)
 
     def _summed(self, share: Whole, gradients: list[Any]) -> list[Any]:
         """Returns the batch's gradients, repeated tokens summed."""

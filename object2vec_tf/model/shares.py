@@ -56,7 +56,7 @@ class Whole:
         return partners
 
     def part(self, mean: tf.Tensor) -> tf.Tensor:
-        """Returns what a Keras loss, a mean over own rows, adds to that of the batch."""
+        """Returns what a Keras loss, of own rows, adds to that of the batch."""
         return mean
 
     def mean(self, part: tf.Tensor) -> tf.Tensor:
@@ -67,9 +67,9 @@ class Whole:
         """Returns the sum of what all replicas have."""
         return value
 
-    def weighted(self, weight: tf.Tensor | None, scores: tf.Tensor) -> Any:
-        """Returns the weights of scored pairs in metrics; None: one each."""
-        return weight
+    def counted(self, rows: tf.Tensor | None) -> tf.Tensor | None:
+        """Returns those of this replica's rows that metrics are told of."""
+        return rows
 
     def summed(
         self, gradients: Sequence[Gradient | None], as_rows: bool, distinct: bool
@@ -126,7 +126,7 @@ class Share(Whole):
 
     def part(self, mean: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
-        # Keras 3.15 divides losses by the number of replicas (keras/src/losses/loss.py).
+        # Keras 3.15 divides losses by this number (keras/src/losses/loss.py).
         share = current().replicas * self.count / self.batch
         return mean * tf.cast(share, mean.dtype)
 
@@ -139,11 +139,11 @@ class Share(Whole):
         """See `Whole`."""
         return current().total(value)
 
-    def weighted(self, weight: tf.Tensor | None, scores: tf.Tensor) -> Any:
+    def counted(self, rows: tf.Tensor | None) -> tf.Tensor | None:
         """See `Whole`."""
-        if weight is None:
-            weight = tf.ones(tf.shape(scores)[0])
-        return weight * tf.cast(self.count > 0, weight.dtype)
+        if rows is None:
+            return None
+        return rows[: tf.where(self.count > 0, tf.shape(rows)[0], 0)]
 
     def summed(
         self, gradients: Sequence[Gradient | None], as_rows: bool, distinct: bool
