@@ -403,8 +403,8 @@ class Object2Vec(keras.Model):
 
 def _known(share: Whole, inputs: Mapping[str, Any], labels: Any) -> tf.Tensor:
     """Returns which in0 and in1 of the batch are partners, bool ``[batch, batch]``."""
-    ids = (share.gathered_ids(as_ragged(inputs[name])) for name in ("in0", "in1"))
-    return known_partners(*ids, share.gathered(labels))
+    in0, in1 = (share.gathered_ids(as_ragged(inputs[name])) for name in ("in0", "in1"))
+    return known_partners(in0, in1, share.gathered(labels))
 
 
 def _log_shares(share: Whole, inputs: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:

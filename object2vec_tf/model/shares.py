@@ -67,7 +67,7 @@ class Whole:
         """Returns the sum of what all replicas have."""
         return value
 
-    def counted(self, rows: tf.Tensor | None) -> tf.Tensor | None:
+    def counted(self, rows: Any) -> Any:
         """Returns those of this replica's rows that metrics are told of."""
         return rows
 
@@ -139,7 +139,7 @@ class Share(Whole):
         """See `Whole`."""
         return current().total(value)
 
-    def counted(self, rows: tf.Tensor | None) -> tf.Tensor | None:
+    def counted(self, rows: Any) -> Any:
         """See `Whole`."""
         if rows is None:
             return None

@@ -6,8 +6,10 @@ import dataclasses
 import json
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import closing
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from object2vec_tf.errors import UserError
@@ -19,7 +21,10 @@ _EXAMPLE = (
     '"task": {"type": "worker", "index": 0}}'
 )
 _LAST_PORT = 65535
-_ANSWER_SECONDS = 1.0
+# How long a worker waits for the others to come up, and when it says so.
+START_SECONDS = 600.0
+_TOLD_SECONDS = 10.0
+_ANSWER_SECONDS, _PAUSE_SECONDS = 1.0, 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +49,50 @@ class Cluster:
         """Returns the number of a task of a job."""
         return self.jobs.index(job) + index
 
-    def silent(self) -> list[str]:
-        """Returns the names of the workers that nobody answers for."""
-        return [
-            self.name(worker)
-            for worker, address in enumerate(self.addresses)
-            if not _answers(address)
-        ]
+    def wait(self, seconds: float = START_SECONDS) -> None:
+        """Waits until all workers are there, and says whom it waits for.
+
+        TensorFlow would wait for an hour, without a word and deaf to signals.
+
+        Args:
+            seconds: How long.
+
+        Raises:
+            UserError: They are not, or this one's address cannot be used.
+        """
+        told, start = False, time.monotonic()
+        missing = [i for i in range(len(self.addresses)) if i != self.worker]
+        with self._listening():
+            while missing:
+                missing = [i for i in missing if not _answers(self.addresses[i])]
+                waited, names = time.monotonic() - start, self._names(missing)
+                if missing and waited > seconds:
+                    raise UserError(
+                        f"{names}: not there after {waited:.0f} seconds; start all "
+                        f"workers that {TF_CONFIG} tells of, each with its own task"
+                    )
+                if missing and waited > _TOLD_SECONDS and not told:
+                    told = True
+                    print(f"waiting for {names}", file=sys.stderr, flush=True)
+                if missing:
+                    time.sleep(_PAUSE_SECONDS)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Answers the others, until TensorFlow does."""
+        _, port = _host_and_port(self.addresses[self.worker])
+        try:
+            listener = socket.create_server(("", port), backlog=128)
+        except OSError as error:
+            raise UserError(
+                f"{TF_CONFIG}: {self.name(self.worker)}: the port cannot be used: "
+                f"{error.strerror}; give the worker another one"
+            ) from error
+        with listener:
+            yield
+
+    def _names(self, workers: Sequence[int]) -> str:
+        return ", ".join(self.name(worker) for worker in workers)
 
 
 def cluster_of(environment: Mapping[str, str] = os.environ) -> Cluster | None:
@@ -105,7 +147,7 @@ def _worker(task: Any, jobs: Mapping[str, list[str]]) -> int:
     if not isinstance(task, dict):
         raise _problem("there is no task: which worker this process is")
     job, index = task.get("type"), task.get("index")
-    if job not in jobs:
+    if not isinstance(job, str) or job not in jobs:
         raise _problem(f"task.type is {job!r}, and cluster has {', '.join(jobs)}")
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
@@ -119,12 +161,14 @@ def _problem(what: str) -> UserError:
     return UserError(f"{TF_CONFIG}: {what}; expected such as {_EXAMPLE}")
 
 
-def _answers(address: str) -> bool:
+def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _answers(address: str) -> bool:
     try:
-        with closing(
-            socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS)
-        ):
+        with socket.create_connection(_host_and_port(address), _ANSWER_SECONDS):
             return True
     except OSError:
         return False

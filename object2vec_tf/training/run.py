@@ -188,7 +188,8 @@ def fit(
     with directory.claimed(identity, overwrite), places.watched():
         places.agree(identity)
         metrics = directory.results()
-        if not places.from_chief(metrics is not None):
+        places.from_chief(metrics is not None)
+        if metrics is None:
             directory.write_hyperparameters(hyperparameters)
             _warn_of_dropping_all(hyperparameters)
             training = trained()

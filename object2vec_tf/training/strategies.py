@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,9 +28,8 @@ from object2vec_tf.training.cluster import TF_CONFIG, Cluster, cluster_of
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 
-# How long a worker waits for the others to come up, and when it says so.
-START_SECONDS = 600
-_TOLD_SECONDS = 10
+# How long workers that are all there may take to start together.
+_TOGETHER_SECONDS = 300
 # What the operations that workers meet in raise when one of them is not there.
 _LOST = (
     tf.errors.UnavailableError,
@@ -323,7 +323,8 @@ def _mirrored() -> Several:
 
 
 def _workers(cluster: Cluster) -> Workers:
-    with _waiting(cluster):
+    cluster.wait()
+    with _bounded(cluster):
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
@@ -334,38 +335,35 @@ def _workers(cluster: Cluster) -> Workers:
         except tf.errors.OpError as error:
             what = str(error).splitlines()[0]
             raise UserError(
-                f"{TF_CONFIG}: {cluster.name(cluster.worker)} cannot start: {what}; is "
-                "the address this machine's, and the port free?"
+                f"{TF_CONFIG}: {cluster.name(cluster.worker)} cannot start: {what}"
             ) from error
         workers = Workers(strategy, cluster)
         with workers.watched():
             workers.summed(np.zeros(1, np.int32))
+    if threading.current_thread() is threading.main_thread():
+        # TensorFlow has put a handler in front, which keeps the signal to itself.
+        handler = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
     return workers
 
 
 @contextmanager
-def _waiting(cluster: Cluster) -> Iterator[None]:
-    """Says whom this process waits for, and ends it when that takes too long.
+def _bounded(cluster: Cluster) -> Iterator[None]:
+    """Ends the process when workers that were there do not start together.
 
-    TensorFlow would wait for hours without a word, and cannot be interrupted.
+    In TensorFlow's constructor this process would wait for an hour, deaf to signals.
     """
     done = threading.Event()
 
     def watch() -> None:
-        waited = 0
-        while not done.wait(_TOLD_SECONDS):
-            waited += _TOLD_SECONDS
-            names = ", ".join(cluster.silent()) or "the other workers"
-            if waited >= START_SECONDS:
-                print(
-                    f"error: {names}: not there after {waited} seconds; start all "
-                    f"workers that {TF_CONFIG} tells of, each with its own task",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                os._exit(2)
-            if waited in (_TOLD_SECONDS, 6 * _TOLD_SECONDS):
-                print(f"waiting for {names}", file=sys.stderr, flush=True)
+        if not done.wait(_TOGETHER_SECONDS):
+            print(
+                f"error: {cluster.name(cluster.worker)}: the others were there, and "
+                "did not start; see their own output, and start all workers again",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(2)
 
     threading.Thread(target=watch, daemon=True).start()
     try:
