@@ -118,7 +118,6 @@ def main(strategy, output, *cases):
     places = choose(strategy)
     told = {}
     for case in cases or CASES:
-        keras.utils.clear_session(free_memory=False)  # names count from the start
         for name, value in trained(case, places).items():
             told[f"{case}: {name}"] = value
     if places.is_chief:
