@@ -146,7 +146,7 @@ def test_a_job_of_which_a_worker_ends_goes_on_to_the_same_end(
     processes[lost].send_signal(sent)
     told = ended(processes)
 
-    code, out, err = told[1 - lost]
+    code, _, err = told[1 - lost]
     assert code == status, err
     if sent == signal.SIGKILL:
         assert f"error: worker {lost} (127.0.0.1:" in err
