@@ -5,7 +5,7 @@
 The processes wait for one another between rounds, in which both sides train in turn, so
 that ratios hold although the machine's clock drifts. Where other programs are at work,
 the seconds of a worker's core tell more than those of the clock: how much less each of
-two has to do than one alone. Below the table stands what a
+two has to do than one alone, waiting for the other included. Below the table stands what a
 worker sends in a step: rows of token tables, and what whole tables would be.
 """
 
@@ -30,9 +30,13 @@ from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
 
-SETTINGS = flags.DEFINE_list("settings", ["pooled", "hcnn"], "which settings are run")
+SETTINGS = flags.DEFINE_list(
+    "settings",
+    ["pooled", "pooled_without_negatives", "hcnn"],
+    "which settings are run",
+)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
-STEPS = flags.DEFINE_integer("steps", 12, "steps in a round", 1)
+STEPS = flags.DEFINE_integer("steps", 6, "steps in a round", 1)
 WORKERS = flags.DEFINE_integer("workers", 2, "workers of the larger side", 2)
 _CHILD = flags.DEFINE_string("child", None, "the setting that this process trains")
 _CORE = flags.DEFINE_integer("core", 0, "the core that this process stays on")
@@ -92,10 +96,10 @@ _POOLED = {
     "tied_token_embedding_weight": True,
 }
 SIZES = {
-    "pooled": Setting(2048, (20, 50), _POOLED),
-    "pooled_512": Setting(512, (20, 50), _POOLED),
+    "pooled": Setting(2048, (20, 50), _POOLED | {"negative_sampling_rate": 5}),
+    "pooled_without_negatives": Setting(2048, (20, 50), _POOLED),
     "hcnn": Setting(
-        256,
+        512,
         (15, 15),
         {"enc0_network": "hcnn", "enc0_vocab_size": 10_000, "enc_dim": 512},
     ),
