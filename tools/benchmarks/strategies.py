@@ -5,8 +5,8 @@
 The processes wait for one another between rounds, in which both sides train in turn, so
 that ratios hold although the machine's clock drifts. Where other programs are at work,
 the seconds of a worker's core tell more than those of the clock: how much less each of
-two has to do than one alone, waiting for the other included. Below the table stands what a
-worker sends in a step: rows of token tables, and what whole tables would be.
+two has to do than one alone, waiting for the other included. Below the table stands
+what a worker sends in a step: rows of token tables, and what whole tables would be.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ _POOLED = {
     "tied_token_embedding_weight": True,
 }
 SIZES = {
-    "pooled": Setting(2048, (20, 50), _POOLED | {"negative_sampling_rate": 5}),
+    "pooled": Setting(4096, (20, 50), _POOLED | {"negative_sampling_rate": 5}),
     "pooled_without_negatives": Setting(2048, (20, 50), _POOLED),
     "hcnn": Setting(
         512,
