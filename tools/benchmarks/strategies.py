@@ -35,7 +35,9 @@ SETTINGS = flags.DEFINE_list(
     ["pooled", "pooled_without_negatives", "hcnn"],
     "which settings are run",
 )
-ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
+ROUNDS = flags.DEFINE_integer(
+    "rounds", 5, "rounds of each measurement; 0: only tell what is sent", 0
+)
 STEPS = flags.DEFINE_integer("steps", 6, "steps in a round", 1)
 WORKERS = flags.DEFINE_integer("workers", 2, "workers of the larger side", 2)
 _CHILD = flags.DEFINE_string("child", None, "the setting that this process trains")
@@ -281,14 +283,15 @@ def main() -> None:
     if _CHILD.value:
         child(_CHILD.value)
         return
-    rows = [measure(name) for name in SETTINGS.value]
-    print(
-        f"\n| setting | batch | 1 worker, pairs/s | {WORKERS.value} workers, pairs/s "
-        "| times | times by the cores' seconds "
-        "| bytes a worker and step on the wire |\n|---|---|---|---|---|---|---|"
-    )
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
+    if ROUNDS.value:
+        rows = [measure(name) for name in SETTINGS.value]
+        print(
+            "\n| setting | batch | 1 worker, pairs/s "
+            f"| {WORKERS.value} workers, pairs/s | times | times by the cores' seconds "
+            "| bytes a worker and step on the wire |\n|---|---|---|---|---|---|---|"
+        )
+        for row in rows:
+            print(f"| {' | '.join(row)} |")
     print(
         "\n| setting | distinct tokens of a share | bytes as rows | as dense tables "
         "| times | other weights |\n|---|---|---|---|---|---|"
