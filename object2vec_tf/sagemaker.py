@@ -21,7 +21,7 @@ from export.server import local_backend, serve
 from object2vec_tf import command
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import read_json
-from object2vec_tf.training.cluster import TF_CONFIG
+from object2vec_tf.training.cluster import TF_CONFIG, config_of_hosts
 from object2vec_tf.training.run import fit
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "the container's root")
@@ -31,8 +31,6 @@ _CHANNELS = ("train", "validation", "test", "auxiliary")
 _FAILURE_CHARACTERS = 1024
 _PORT = 8080
 _LAST_PORT = 65535
-# On which the workers of a job with several hosts talk to one another.
-_WORKER_PORT = 2222
 
 
 def train(prefix: Path) -> None:
@@ -102,11 +100,7 @@ def _tell_of_workers(path: Path) -> None:
         return
     if own not in hosts:
         raise UserError(f"{path}: current_host is {own!r}, none of hosts: {hosts}")
-    config = {
-        "cluster": {"worker": [f"{host}:{_WORKER_PORT}" for host in hosts]},
-        "task": {"type": "worker", "index": hosts.index(own)},
-    }
-    os.environ[TF_CONFIG] = json.dumps(config)
+    os.environ[TF_CONFIG] = config_of_hosts(hosts, own)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -21,6 +21,8 @@ _EXAMPLE = (
     '"task": {"type": "worker", "index": 0}}'
 )
 _LAST_PORT = 65535
+# On which workers talk to one another where nothing tells of ports.
+_HOST_PORT = 2222
 # How long a worker waits for the others to come up, and when it says so.
 START_SECONDS = 600.0
 _TOLD_SECONDS = 10.0
@@ -130,6 +132,20 @@ def cluster_of(environment: Mapping[str, str] = os.environ) -> Cluster | None:
         _worker(held.get("task"), jobs),
         tuple(job for job, held in jobs.items() for _ in held),
     )
+
+
+def config_of_hosts(hosts: Sequence[str], own: str) -> str:
+    """Returns what TF_CONFIG is where each of several hosts has a worker.
+
+    Args:
+        hosts: Their names, in the same order on all of them; the chief's is first.
+        own: That of this one.
+    """
+    config = {
+        "cluster": {"worker": [f"{host}:{_HOST_PORT}" for host in hosts]},
+        "task": {"type": "worker", "index": list(hosts).index(own)},
+    }
+    return json.dumps(config)
 
 
 def _addresses(cluster: Mapping[str, Any], job: str) -> list[str]:

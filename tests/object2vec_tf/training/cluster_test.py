@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.training.cluster import Cluster, cluster_of
+from object2vec_tf.training.cluster import Cluster, cluster_of, config_of_hosts
 
 
 def read(config):
@@ -56,6 +56,11 @@ def test_workers_are_numbered_behind_the_chief():
 def test_a_malformed_tf_config_is_told(config, message):
     with pytest.raises(UserError, match=f"TF_CONFIG: .*{message}"):
         read(config)
+
+
+def test_hosts_have_a_worker_each():
+    cluster = read(config_of_hosts(["algo-1", "algo-2"], "algo-2"))
+    assert cluster == Cluster(("algo-1:2222", "algo-2:2222"), 1, ("worker", "worker"))
 
 
 def free_ports(count):
