@@ -95,7 +95,8 @@ def _refuse_unsupported(config: Path) -> None:
 def _tell_of_workers(path: Path) -> None:
     """Sets TF_CONFIG, where there are several hosts and it is not set."""
     resources = _read(path)
-    hosts, own = sorted(resources.get("hosts", [])), resources.get("current_host")
+    hosts = sorted(resources.get("hosts", []))
+    own = str(resources.get("current_host"))
     if len(hosts) < 2 or TF_CONFIG in os.environ:
         return
     if own not in hosts:
