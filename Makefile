@@ -90,6 +90,7 @@ bench: $(VENV)/base ## Time serving and training beside what else there is (half
 	$(BIN)/python -m tools.benchmarks.row_sparse --memory
 	$(BIN)/python -m tools.benchmarks.encoders
 	$(BIN)/python -m tools.benchmarks.negatives
+	$(BIN)/python -m tools.benchmarks.strategies
 
 bench-peers: data ## Time training beside torch and others; show that results stay (an hour)
 	$(BIN)/python -m tools.benchmarks.peers

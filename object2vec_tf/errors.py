@@ -26,3 +26,10 @@ class Interrupted(Exception):
 
 class RunDirectoryError(UserError):
     """The run directory holds something that this run must not overwrite."""
+
+
+class WorkerLost(UserError):
+    """A worker of several has ended, and the others end too; they can be gone on with.
+
+    It is for the user to mend: the same command starts all of them again.
+    """

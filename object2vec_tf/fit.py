@@ -7,7 +7,7 @@ from absl import flags
 from object2vec_tf import command
 from object2vec_tf import flags as fit_flags
 from object2vec_tf.errors import UserError
-from object2vec_tf.flags import hyperparameters_from_flags
+from object2vec_tf.flags import hyperparameters_from_flags, num_gpus_from_flags
 from object2vec_tf.training.run import fit
 
 __all__ = ["fit", "main"]
@@ -35,6 +35,8 @@ def main() -> None:
         checkpoint_seconds=fit_flags.CHECKPOINT_SECONDS.value,
         cache_dir=fit_flags.CACHE_DIR.value,
         cache_limit=fit_flags.CACHE_LIMIT.value,
+        strategy=fit_flags.STRATEGY.value,
+        num_gpus=num_gpus_from_flags(),
     )
 
 

@@ -11,10 +11,12 @@ from object2vec_tf.hyperparameters import (
     Hyperparameters,
     Specification,
     defaults,
+    most_gpus,
     read_json,
     specifications,
 )
 from object2vec_tf.text.auxiliary import with_vocab_sizes
+from object2vec_tf.training.strategies import STRATEGIES
 
 TRAIN = flags.DEFINE_string(
     "train",
@@ -86,6 +88,16 @@ CACHE_LIMIT = flags.DEFINE_float(
     "gigabytes (10**9 bytes) that --cache_dir may hold; channels not used for the "
     "longest time give way (default: no limit)",
 )
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    STRATEGIES,
+    "where steps are done: one, a device; mirrored, all GPUs of this machine; "
+    "multi_worker, the processes that the environment's TF_CONFIG tells of, each of "
+    "which is this command; auto, multi_worker where it tells of several, mirrored "
+    "where there are several GPUs (_num_gpus in --hyperparameters bounds them), "
+    "else one",
+)
 
 
 class _AsGiven(flags.ArgumentParser[str]):
@@ -114,6 +126,12 @@ def _define(name: str, specification: Specification) -> None:
 
 for _name, _specification in specifications().items():
     _define(_name, _specification)
+
+
+def num_gpus_from_flags(values: flags.FlagValues = flags.FLAGS) -> int | None:
+    """Returns how many GPUs --hyperparameters allows; None for all there are."""
+    path = values["hyperparameters"].value
+    return most_gpus(read_json(path)) if path else None
 
 
 def hyperparameters_from_flags(

@@ -49,6 +49,7 @@ OPTIMIZERS = ("adadelta", "adagrad", "adam", "sgd", "rmsprop")
 
 # What SageMaker adds to hyperparameters.json for its own ends starts like this.
 _PLATFORM_PREFIX = "_"
+_NUM_GPUS = "_num_gpus"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -478,6 +479,25 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"got {type(values).__name__}"
         )
     return values
+
+
+def most_gpus(values: Mapping[str, Any]) -> int | None:
+    """Returns how many GPUs SageMaker's ``_num_gpus`` allows; None for all there are.
+
+    Args:
+        values: What a hyperparameters file holds.
+
+    Raises:
+        HyperparameterError: It is neither ``auto`` nor a number.
+    """
+    given = str(values.get(_NUM_GPUS, "auto")).strip()
+    if given == "auto":
+        return None
+    if not given.isdecimal():
+        raise HyperparameterError(
+            f"{_NUM_GPUS}: expected auto or an integer of 0 or more, got {given!r}"
+        )
+    return int(given)
 
 
 def _message(problems: list[str]) -> str:

@@ -21,6 +21,7 @@ from export.server import local_backend, serve
 from object2vec_tf import command
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import read_json
+from object2vec_tf.training.cluster import TF_CONFIG, config_of_hosts
 from object2vec_tf.training.run import fit
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "the container's root")
@@ -46,6 +47,7 @@ def train(prefix: Path) -> None:
     """
     try:
         _refuse_unsupported(prefix / "input/config")
+        _tell_of_workers(prefix / "input/config/resourceconfig.json")
         data = prefix / "input/data"
         channels = {name: data / name for name in _CHANNELS if (data / name).exists()}
         if "train" not in channels:
@@ -88,9 +90,18 @@ def _refuse_unsupported(config: Path) -> None:
                 f"channel {name}: content type {kind} is not read; give JSON Lines, "
                 "application/jsonlines"
             )
-    hosts = _read(config / "resourceconfig.json").get("hosts", [])
-    if len(hosts) > 1:
-        raise UserError(f"{len(hosts)} hosts: this version trains on one; ask for one")
+
+
+def _tell_of_workers(path: Path) -> None:
+    """Sets TF_CONFIG, where there are several hosts and it is not set."""
+    resources = _read(path)
+    hosts = sorted(resources.get("hosts", []))
+    own = str(resources.get("current_host"))
+    if len(hosts) < 2 or TF_CONFIG in os.environ:
+        return
+    if own not in hosts:
+        raise UserError(f"{path}: current_host is {own!r}, none of hosts: {hosts}")
+    os.environ[TF_CONFIG] = config_of_hosts(hosts, own)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -109,6 +109,28 @@ def plan_batches(
     return Batches(order, first, stops, sequence)
 
 
+def shared_rows(
+    rows: Counts, replica: int, replicas: int
+) -> tuple[Counts, npt.NDArray[np.int32]]:
+    """Returns the rows of a batch that one of its replicas takes.
+
+    Shares are neighbouring rows, in the order of the replicas, and differ by one row at
+    the most. Where a replica has none, the batch's first row stands in.
+
+    Args:
+        rows: The batch's, ``[batch]``.
+        replica: The number of the replica.
+        replicas: How many there are.
+
+    Returns:
+        The rows, and int32 ``[3]``: how many of the batch's are in front of them, how
+        many there are (0 where one stands in), and how many the batch has.
+    """
+    start, stop = (len(rows) * i // replicas for i in (replica, replica + 1))
+    share = np.array([start, stop - start, len(rows)], np.int32)
+    return rows[start:stop] if start < stop else rows[:1], share
+
+
 @dataclasses.dataclass(frozen=True)
 class _Stops(Sequence[int]):
     """Where batches end that follow one another in equal steps."""

@@ -17,7 +17,12 @@ import tensorflow as tf
 import xxhash
 
 from object2vec_tf.arguments import as_hyperparameters, as_integer
-from object2vec_tf.data.batches import Batches, count_batches, plan_batches
+from object2vec_tf.data.batches import (
+    Batches,
+    count_batches,
+    plan_batches,
+    shared_rows,
+)
 from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
 from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.column_files import MappedLabels, concatenated
@@ -100,6 +105,7 @@ class Pairs:
         epoch: int | None = None,
         bucket_width: int | None = None,
         first_batch: int = 0,
+        share: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
         """Returns batches for ``fit``, ``evaluate`` and ``predict``.
 
@@ -116,6 +122,8 @@ class Pairs:
                 by default the hyperparameter when shuffling and 0 (any lengths, the
                 order of the file) when not.
             first_batch: How many of an epoch's batches are left out at its start.
+            share: ``(i, n)`` leaves replica i of n its rows of each batch alone, of
+                which the inputs then tell: see `object2vec_tf.model.shares`.
 
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor
@@ -137,7 +145,7 @@ class Pairs:
         first = as_integer("first_batch", first_batch)
         lengths = (self.in0.lengths, self.in1.lengths) if width else None
         counted = self.hyperparameters.needs_frequencies and shuffle
-        shares = self._log_shares if counted else np.zeros((0, 2), np.float32)
+        log_shares = self._log_shares if counted else np.zeros((0, 2), np.float32)
         passes = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def plan(number: int) -> Batches:
@@ -147,7 +155,11 @@ class Pairs:
         def batches() -> Iterator[tuple[Any, ...]]:
             batches = plan(next(passes))
             for number in range(first, len(batches)):
-                rows = batches[number]
+                rows, told = batches[number], {}
+                if share is not None:
+                    rows, told["share"] = shared_rows(rows, *share)
+                if counted:
+                    told["log_shares"] = log_shares[rows]
                 in0, in1 = self.in0.take(rows), self.in1.take(rows)
                 yield (
                     in0.values,
@@ -155,15 +167,20 @@ class Pairs:
                     in1.values,
                     in1.row_splits,
                     self.labels.take(rows),
-                    *([shares[rows]] if counted else ()),
+                    *([told] if told else ()),
                 )
 
         # The number of batches is the same in every epoch.
         cardinality = max(count_batches(lengths, len(self), size, width) - first, 0)
         types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
-        signature = [tf.TensorSpec([None], dtype) for dtype in types]
+        signature: list[Any] = [tf.TensorSpec([None], dtype) for dtype in types]
+        more = {}
+        if share is not None:
+            more["share"] = tf.TensorSpec([3], tf.int32)
         if counted:
-            signature.append(tf.TensorSpec([None, 2], tf.float32))
+            more["log_shares"] = tf.TensorSpec([None, 2], tf.float32)
+        if more:
+            signature.append(more)
         return (
             tf.data.Dataset.from_generator(
                 batches,
@@ -192,15 +209,14 @@ def _ragged(
     values1: tf.Tensor,
     splits1: tf.Tensor,
     labels: tf.Tensor,
-    log_shares: tf.Tensor | None = None,
+    more: Mapping[str, tf.Tensor] | None = None,
 ) -> tuple[dict[str, Any], tf.Tensor]:
     ragged = tf.RaggedTensor.from_row_splits
     inputs: dict[str, Any] = {
         "in0": ragged(values0, splits0, validate=False),
         "in1": ragged(values1, splits1, validate=False),
+        **(more or {}),
     }
-    if log_shares is not None:
-        inputs["log_shares"] = log_shares
     return inputs, labels
 
 

@@ -99,6 +99,7 @@ def add_negatives(
     second: tf.Tensor,
     labels: tf.Tensor,
     partners: tf.Tensor,
+    pool: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Appends negatives for every pair, labelled 0.
 
@@ -108,14 +109,17 @@ def add_negatives(
         labels: ``[batch]``.
         partners: For place n the partner of pair ``n % batch``, int32
             ``[rate * batch]``.
+        pool: Encodings that partners are numbers of, float ``[pool, enc_dim]``; by
+            default ``second``.
 
     Returns:
         The three with ``batch * (1 + rate)`` rows, the given pairs first.
     """
     batch = tf.shape(first)[0]
     copies = tf.size(partners) // tf.maximum(batch, 1)
+    pool = second if pool is None else pool
     return (
         tf.tile(first, [1 + copies, 1]),
-        tf.concat([second, tf.gather(second, partners)], axis=0),
+        tf.concat([second, tf.gather(pool, partners)], axis=0),
         tf.concat([labels, tf.zeros_like(partners, labels.dtype)], axis=0),
     )

@@ -29,10 +29,11 @@ from object2vec_tf.model.networks import (
     layer_seeds,
     token_embedding,
 )
+from object2vec_tf.model.shares import Whole, share_of
 from object2vec_tf.model.smoothing import SmoothedCrossEntropy
 from object2vec_tf.model.token_embedding import TokenEmbedding, as_ragged, stacked
 from object2vec_tf.optimizers import optimizer_for
-from object2vec_tf.optimizers.gradients import decayed, summed
+from object2vec_tf.optimizers.gradients import decayed
 from object2vec_tf.registration import PACKAGE
 from object2vec_tf.text.auxiliary import Tokenizers, make_tokenizer, shared
 from object2vec_tf.text.tokenizer import Tokenizer
@@ -246,7 +247,9 @@ class Object2Vec(keras.Model):
         """Learns from one batch; ``fit`` and our own loop both come here.
 
         Args:
-            data: ``(inputs, labels)`` or ``(inputs, labels, sample_weight)``.
+            data: ``(inputs, labels)`` or ``(inputs, labels, sample_weight)``. Inputs
+                that tell which share of a batch they are (`object2vec_tf.model.shares`)
+                are learnt from together with the other replicas'.
 
         Returns:
             The metrics so far, by name.
@@ -257,31 +260,34 @@ class Object2Vec(keras.Model):
             raise ValueError(
                 "sample_weight does not go with negative_sampling_rate > 0"
             )
-        seen = labels
+        share, seen = share_of(inputs), labels
         with tf.GradientTape() as tape:
             encodings = self._encode(inputs, training=True)
-            loss, found = self._in_batch_loss(inputs, encodings, labels, weight)
+            loss, found = self._in_batch_loss(share, inputs, encodings, labels, weight)
             if found:  # the comparator learns from encodings as they come
                 encodings = [tf.stop_gradient(encoding) for encoding in encodings]
             if rate:
-                partners = self._negatives(inputs, encodings, labels)
+                pool = share.gathered(encodings[1])
+                partners = self._negatives(share, inputs, encodings, pool, labels)
                 first, second, seen = add_negatives(
-                    encodings[0], encodings[1], labels, partners
+                    encodings[0], encodings[1], labels, partners, pool
                 )
                 encodings = [first, second]
             scores = self.comparator(encodings, training=True)
-            loss += self.compute_loss(inputs, seen, scores, weight, training=True)
+            mean = self.compute_loss(inputs, seen, scores, weight, training=True)
+            loss += share.part(mean)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
+        gradients = self._summed(share, gradients)
         self.optimizer.apply_gradients(
             [
-                (self._prepared(gradient, variable), variable)
+                (self._decayed(gradient, variable), variable)
                 for gradient, variable in zip(gradients, variables, strict=True)
                 if gradient is not None  # at dropout=1, of which `fit` warns
             ]
         )
-        self._update_metrics(loss, seen, scores, weight)
+        self._update_metrics(share, loss, seen, scores, weight)
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -294,15 +300,19 @@ class Object2Vec(keras.Model):
             The metrics so far, by name.
         """
         inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
+        share = share_of(inputs)
         encodings = self._encode(inputs, training=False)
         scores = self.comparator(encodings, training=False)
-        loss, _ = self._in_batch_loss(inputs, encodings, labels, weight, training=False)
-        loss += self.compute_loss(inputs, labels, scores, weight, training=False)
-        self._update_metrics(loss, labels, scores, weight)
+        loss, _ = self._in_batch_loss(
+            share, inputs, encodings, labels, weight, training=False
+        )
+        mean = self.compute_loss(inputs, labels, scores, weight, training=False)
+        self._update_metrics(share, loss + share.part(mean), labels, scores, weight)
         return self.get_metrics_result()
 
     def _in_batch_loss(
         self,
+        share: Whole,
         inputs: Mapping[str, Any],
         encodings: Any,
         labels: Any,
@@ -314,46 +324,69 @@ class Object2Vec(keras.Model):
             return tf.constant(0.0), False
         corrected = self.hyperparameters.popularity_correction
         costs, hits = self.in_batch_softmax(
-            *encodings,
-            known_partners(inputs["in0"], inputs["in1"], labels),
-            _log_shares(inputs) if corrected and training else None,
+            *(share.gathered(encoding) for encoding in encodings),
+            _known(share, inputs, labels),
+            _log_shares(share, inputs) if corrected and training else None,
+        )
+        costs, hits, labels, weight = (
+            share.counted(each)
+            for each in (share.own(costs), share.own(hits), labels, weight)
         )
         looking = tf.cast(labels > 0, costs.dtype)
         if weight is not None:
             looking *= tf.cast(weight, costs.dtype)
         for metric, values in zip(self.in_batch_metrics, (costs, hits), strict=True):
             metric.update_state(values, sample_weight=looking)
-        total = tf.reduce_sum(looking * costs)
-        return tf.math.divide_no_nan(total, tf.reduce_sum(looking)), True
+        cost, pairs = tf.reduce_sum(looking * costs), tf.reduce_sum(looking)
+        return tf.math.divide_no_nan(cost, share.total(pairs)), True
 
-    def _negatives(self, inputs: Mapping[str, Any], encodings: Any, labels: Any) -> Any:
-        """Returns the partners with which each pair makes negatives."""
+    def _negatives(
+        self,
+        share: Whole,
+        inputs: Mapping[str, Any],
+        encodings: Any,
+        pool: tf.Tensor,
+        labels: Any,
+    ) -> Any:
+        """Returns the partners, of the batch's in1, with which pairs make negatives."""
         settings = self.hyperparameters
         rate, seeds = settings.negative_sampling_rate, self.negative_seeds
         if settings.negative_mining == "hard":
-            known = known_partners(inputs["in0"], inputs["in1"], labels)
-            return hard_partners(encodings[0], encodings[1], known, rate)
-        if settings.negative_frequency_power < 1:
+            known = _known(share, inputs, labels)
+            partners = hard_partners(share.gathered(encodings[0]), pool, known, rate)
+        elif settings.negative_frequency_power < 1:
             power = settings.negative_frequency_power
-            return frequent_partners(_log_shares(inputs)[1], power, rate, seeds)
-        return negative_partners(tf.shape(encodings[0])[0], rate, seeds)
+            log_shares = _log_shares(share, inputs)[1]
+            partners = frequent_partners(log_shares, power, rate, seeds)
+        else:
+            partners = negative_partners(tf.shape(pool)[0], rate, seeds)
+        return share.own_partners(partners)
 
-    def _update_metrics(self, loss: Any, labels: Any, scores: Any, weight: Any) -> None:
+    def _update_metrics(
+        self, share: Whole, loss: Any, labels: Any, scores: Any, weight: Any
+    ) -> None:
         own = {id(metric) for metric in self.in_batch_metrics}  # have been told
+        labels, scores, weight = (
+            share.counted(each) for each in (labels, scores, weight)
+        )
         for metric in self.metrics:
             if metric.name == "loss":
-                metric.update_state(loss, sample_weight=tf.shape(scores)[0])
+                pairs = tf.shape(scores)[0]
+                metric.update_state(share.mean(loss), sample_weight=pairs)
             elif id(metric) not in own:
                 metric.update_state(labels, scores, sample_weight=weight)
 
-    def _prepared(self, gradient: Any, variable: keras.Variable) -> Any:
-        """Returns the gradient with repeated tokens summed and weights decayed."""
+    def _summed(self, share: Whole, gradients: list[Any]) -> list[Any]:
+        """Returns the batch's gradients, repeated tokens summed."""
         takes_rows = getattr(self.optimizer, "takes_rows", False)
         # Each lookup's rows are distinct; two of one table may share some.
         once = self._encoders_are_one or (
             not self.hyperparameters.tied_token_embedding_weight
         )
-        gradient = summed(gradient, takes_rows, distinct=once)
+        return share.summed(gradients, takes_rows, distinct=once)
+
+    def _decayed(self, gradient: Any, variable: keras.Variable) -> Any:
+        """Returns the gradient with the weight's decay, where it has any."""
         decay = self.hyperparameters.weight_decay
         if decay and not variable.path.endswith(_NOT_DECAYED):
             return decayed(gradient, variable, decay)
@@ -368,8 +401,14 @@ class Object2Vec(keras.Model):
         }
 
 
-def _log_shares(inputs: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns those of in0 and of in1.
+def _known(share: Whole, inputs: Mapping[str, Any], labels: Any) -> tf.Tensor:
+    """Returns which in0 and in1 of the batch are partners, bool ``[batch, batch]``."""
+    in0, in1 = (share.gathered_ids(as_ragged(inputs[name])) for name in ("in0", "in1"))
+    return known_partners(in0, in1, share.gathered(labels))
+
+
+def _log_shares(share: Whole, inputs: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns those of in0 and of in1, of the batch's pairs.
 
     Raises:
         ValueError: The dataset does not tell them.
@@ -380,4 +419,4 @@ def _log_shares(inputs: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
             "popularity_correction and negative_frequency_power need; Pairs.dataset "
             "gives them"
         )
-    return tuple(tf.unstack(inputs[LOG_SHARES], axis=1))
+    return tuple(tf.unstack(share.gathered(inputs[LOG_SHARES]), axis=1))

@@ -10,7 +10,9 @@ import tensorflow as tf
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
-def summed(gradient: Gradient, as_rows: bool, distinct: bool = False) -> Gradient:
+def summed(
+    gradient: Gradient | None, as_rows: bool, distinct: bool = False
+) -> Gradient | None:
     """Sums the rows of a gradient that belong to the same token.
 
     A token that stands twice in a batch has two rows in an IndexedSlices gradient.
@@ -19,7 +21,8 @@ def summed(gradient: Gradient, as_rows: bool, distinct: bool = False) -> Gradien
     is right.
 
     Args:
-        gradient: A dense gradient, which is returned as it is, or IndexedSlices.
+        gradient: A dense gradient or None, which are returned as they are, or
+            IndexedSlices.
         as_rows: Whether IndexedSlices stay rows, each index once, or become a dense
             gradient of the whole table.
         distinct: Whether IndexedSlices are known to have each index once.
@@ -33,6 +36,23 @@ def summed(gradient: Gradient, as_rows: bool, distinct: bool = False) -> Gradien
     rows, place = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+def summed_of_several(gradient: tf.IndexedSlices, as_rows: bool) -> Gradient:
+    """Does what `summed` does with rows of which some, of index -1, are to be left out.
+
+    Args:
+        gradient: The rows of several replicas.
+        as_rows: As for `summed`.
+    """
+    if not as_rows:
+        return summed(gradient, as_rows)
+    # Segments below 0 are left out, too.
+    rows, place = tf.unique(tf.concat([[-1], gradient.indices], axis=0))
+    values = tf.math.unsorted_segment_sum(
+        gradient.values, place[1:] - 1, tf.size(rows) - 1
+    )
+    return tf.IndexedSlices(values, rows[1:], gradient.dense_shape)
 
 
 def decayed(gradient: Gradient, variable: keras.Variable, decay: float) -> Gradient:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import DivergedError, Interrupted
@@ -17,13 +18,15 @@ from object2vec_tf.training.baselines import baselines
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.interruption import Interruption
-from object2vec_tf.training.loop import TrainingLoop, build_metrics
+from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.metric_lines import quality_lines
 from object2vec_tf.training.object_names import ObjectNames
+from object2vec_tf.training.replicas import Replicas
 from object2vec_tf.training.report import Report
 from object2vec_tf.training.reporting import ProgressBar, Reporter
 from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.training.samples import samples
+from object2vec_tf.training.strategies import One
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.training.words import Words
 from object2vec_tf.whole_files import whole_file, write_whole
@@ -45,6 +48,7 @@ class Training:
         interruption: Whether the run is to stop.
         checkpoint_seconds: From one checkpoint to the next; 0 for epochs' ends alone.
         start: ``time.perf_counter()`` as the run, or what resumes it, began.
+        strategy: Where steps are done; the chief alone writes to the directory.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Training:
         interruption: Interruption,
         checkpoint_seconds: int,
         start: float,
+        strategy: One,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.channels = channels
@@ -72,14 +77,9 @@ class Training:
         self.seconds = 0.0
         # Of the epoch that a checkpoint was taken in: batches done, and their seconds.
         self.batches, self.epoch_seconds = 0, 0.0
-        self.model = Object2Vec(hyperparameters, seed=seed, tokenizers=words.tokenizers)
-        for encoder, vectors in words.vectors.items():
-            self.model.set_token_vectors(encoder, vectors.rows)
-        if hyperparameters.output_layer == "mean_squared_error":
-            self.model.set_output_bias(float(channels["train"].labels.mean()))
-        steps = len(channels["train"].dataset(shuffle=True))
-        self.model.compile(steps_per_epoch=steps)
-        self.model.optimizer.build(self.model.trainable_variables)
+        self.strategy = strategy
+        self.replicas = Replicas(strategy, self._built)
+        self.model = self.replicas.model
         self.checkpoints = Checkpoints(directory.checkpoints, self.model)
         self.logs = TensorBoardLogs(directory.tensorboard, hyperparameters)
         self.stopping = EarlyStopping(
@@ -87,6 +87,20 @@ class Training:
             hyperparameters.early_stopping_tolerance,
         )
         self.stopped = False
+
+    def _built(self) -> Object2Vec:
+        """Returns a model as training starts from it."""
+        hyperparameters, pairs = self.hyperparameters, self.channels["train"]
+        model = Object2Vec(
+            hyperparameters, seed=self.seed, tokenizers=self.words.tokenizers
+        )
+        for encoder, vectors in self.words.vectors.items():
+            model.set_token_vectors(encoder, vectors.rows)
+        if hyperparameters.output_layer == "mean_squared_error":
+            model.set_output_bias(float(pairs.labels.mean()))
+        model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))
+        model.optimizer.build(model.trainable_variables)
+        return model
 
     def run(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Trains from the newest checkpoint on, to the last epoch."""
@@ -99,7 +113,7 @@ class Training:
             steps=len(pairs.dataset(shuffle=True)),
             verbose=0,
         )
-        loop = TrainingLoop(self.model, told)
+        loop = TrainingLoop(self.replicas, told)
         self.model.stop_training = False
         told.on_train_begin()
         try:
@@ -109,15 +123,17 @@ class Training:
                 told.on_epoch_begin(epoch)
                 record = self._epoch(epoch, loop)
                 told.on_epoch_end(epoch, _flat(record))
-                self.stopped |= self.model.stop_training
+                self.stopped |= self._anywhere(self.model.stop_training)
                 self._keep(record)
         finally:
             told.on_train_end()
 
     def _resume(self) -> None:
-        state = self.checkpoints.restore()
+        chief = self.strategy.is_chief
+        state = self.strategy.from_chief(self.checkpoints.restore() if chief else None)
         if state is None:
             return
+        self.replicas.follow_chief()
         self.history, self.seconds = state["history"], state["seconds"]
         self.start -= state["elapsed"]
         for record in self.history:
@@ -127,16 +143,17 @@ class Training:
         where = f"behind epoch {len(self.history)}"
         if self.batches:
             where = f"behind batch {self.batches:,} of epoch {len(self.history) + 1}"
-            build_metrics(self.model)
-            held = zip(self.model.metrics_variables, state["metrics"], strict=True)
-            for variable, value in held:
-                variable.assign(value)
+            self.replicas.set_metric_states(np.array(state["metrics"]))
         self.reporter.say(f"resumed {where}")
 
     def _epoch(self, epoch: int, loop: TrainingLoop) -> Record:
         pairs = self.channels["train"]
-        left = pairs.dataset(
-            shuffle=True, seed=self.seed, epoch=epoch, first_batch=self.batches
+        left = self.strategy.dataset(
+            pairs,
+            shuffle=True,
+            seed=self.seed,
+            epoch=epoch,
+            first_batch=self.batches,
         )
         result = loop.train(
             left,
@@ -159,15 +176,21 @@ class Training:
         return record
 
     def _after_call(self, batches: int, seconds: float) -> None:
-        asked = self.interruption.asked
-        if asked or self.clock.is_due():
-            metrics = [v.numpy().tolist() for v in self.model.metrics_variables]
+        asked = self._anywhere(self.interruption.asked)
+        if asked or self.strategy.from_chief(self.clock.is_due()):
+            metrics = self.replicas.metric_states().tolist()
             self._save(batches=batches, epoch_seconds=seconds, metrics=metrics)
         if asked:
             epoch = len(self.history) + 1
             raise Interrupted(f"stopped behind batch {batches:,} of epoch {epoch}")
 
+    def _anywhere(self, asked: bool) -> bool:
+        """Returns whether any worker is asked for something; all must come here."""
+        return bool(self.strategy.summed(np.array([asked], np.int32)).any())
+
     def _save(self, batches: int = 0, **position: Any) -> None:
+        if not self.strategy.is_chief:
+            return
         state = {
             "history": self.history,
             "seconds": self.seconds,
@@ -180,7 +203,8 @@ class Training:
 
     def _measure(self, loop: TrainingLoop, channel: str) -> dict[str, float]:
         size = max(EVALUATION_BATCH, self.hyperparameters.mini_batch_size)
-        return loop.evaluate(self.channels[channel].dataset(size))
+        strategy = loop.replicas.strategy
+        return loop.evaluate(strategy.dataset(self.channels[channel], size))
 
     def _watched(self, record: Record) -> float:
         """Returns the loss that early stopping and the best epoch go by."""
@@ -197,13 +221,14 @@ class Training:
         self.reporter.epoch(
             record, self.hyperparameters.epochs, 0 if self.stopped else left * mean
         )
-        self.logs.epoch(record)
-        if self.stopping.best_epoch == record["epoch"]:
-            with whole_file(self.directory.model) as path:
-                self.model.save(path)
-        self.directory.write_history(self.history)
+        if self.strategy.is_chief:
+            self.logs.epoch(record)
+            if self.stopping.best_epoch == record["epoch"]:
+                with whole_file(self.directory.model) as path:
+                    self.model.save(path)
+            self.directory.write_history(self.history)
         self._save()
-        if self.interruption.asked and left and not self.stopped:
+        if self._anywhere(self.interruption.asked) and left and not self.stopped:
             raise Interrupted(f"stopped behind epoch {len(self.history)}")
 
     def unfinished(self) -> dict[str, Any]:

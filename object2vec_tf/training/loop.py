@@ -10,6 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.training.replicas import Replicas
+from object2vec_tf.training.strategies import One
+
 # A call of the training function lasts about this long, in seconds: long enough for
 # its overhead not to count, short enough for progress to move.
 CALL_SECONDS = 0.5
@@ -33,26 +36,25 @@ class TrainingLoop:
     """Runs a compiled model's own ``train_step`` and ``test_step``.
 
     Keras 3.15's ``fit`` cannot run on several workers, cannot resume within an epoch
-    and fails at several steps a call under MirroredStrategy; this loop goes around
-    ``strategy.run`` and can be given each of these.
+    and fails at several steps a call under MirroredStrategy.
 
     Args:
-        model: The compiled model.
+        model: The compiled model, or the copies of one that learn together.
         callbacks: Told of epochs, and of batches once a call.
-        strategy: Where the steps run.
     """
 
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | Replicas,
         callbacks: keras.callbacks.CallbackList,
-        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
-        self.model = model
+        if not isinstance(model, Replicas):
+            held = model
+            model = Replicas(One(), lambda: held)
+        self.replicas = model
         self.callbacks = callbacks
-        self.strategy = strategy or tf.distribute.get_strategy()
-        self._train = self._steps(model.train_step)
-        self._test = self._steps(model.test_step)
+        self._train = self._steps(model.stepped("train_step"))
+        self._test = self._steps(model.stepped("test_step"))
 
     def _steps(self, step: Callable[[Any], Any]) -> Callable[..., None]:
         # A while_loop by hand: under Python 3.13, AutoGraph sometimes leaves a `for`
@@ -60,7 +62,7 @@ class TrainingLoop:
         @tf.function(reduce_retracing=True, autograph=False)
         def run(iterator: Any, count: tf.Tensor) -> None:
             def once(done: tf.Tensor) -> list[tf.Tensor]:
-                self.strategy.run(step, args=(iterator.get_next(),))
+                step(iterator.get_next())
                 return [done + 1]
 
             tf.while_loop(lambda done: done < count, once, [tf.constant(0)])
@@ -86,7 +88,7 @@ class TrainingLoop:
                 are done and how long they took.
         """
         if not done:
-            self.model.reset_metrics()
+            self.replicas.reset_metrics()
         start = time.perf_counter() - seconds
         steps, count, calls = done + len(dataset), 1, 0
         iterator = iter(dataset)
@@ -98,28 +100,17 @@ class TrainingLoop:
             spent = time.perf_counter() - called
             done += count
             calls += 1
-            self.callbacks.on_train_batch_end(done - 1, self._metrics())
+            self.callbacks.on_train_batch_end(done - 1, self.replicas.metrics())
             after_call(done, time.perf_counter() - start)
             if calls > 1:  # the first call includes tracing
                 count = int(count * CALL_SECONDS / max(spent, 1e-6))
                 count = min(max(count, 1), MAX_STEPS_A_CALL)
-        return EpochResult(self._metrics(), time.perf_counter() - start)
+                # All workers must do as many; how long they take differs.
+                count = self.replicas.strategy.from_chief(count)
+        return EpochResult(self.replicas.metrics(), time.perf_counter() - start)
 
     def evaluate(self, dataset: tf.data.Dataset) -> dict[str, float]:
         """Returns the metrics over a dataset, every pair counted once."""
-        self.model.reset_metrics()
+        self.replicas.reset_metrics()
         self._test(iter(dataset), tf.constant(len(dataset)))
-        return self._metrics()
-
-    def _metrics(self) -> dict[str, float]:
-        results = self.model.get_metrics_result()
-        return {k: float(v) for k, v in results.items() if k != "loss"}
-
-
-def build_metrics(model: keras.Model) -> None:
-    """Creates a compiled model's metrics, which Keras does when it first needs them."""
-    scores = tf.zeros([1, model.hyperparameters.output_dim])
-    for metric in model.metrics:
-        if not isinstance(metric, keras.metrics.Mean):  # which exists from the start
-            metric.update_state(tf.zeros([1]), scores)
-    model.reset_metrics()
+        return self.replicas.metrics()

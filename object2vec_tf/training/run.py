@@ -16,16 +16,18 @@ from object2vec_tf.arguments import as_hyperparameters, as_integer
 from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.errors import Interrupted, UserError
-from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters import Hyperparameters, most_gpus
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.auxiliary import with_vocab_sizes
 from object2vec_tf.training.epochs import Training
 from object2vec_tf.training.interruption import Interruption, interruption_noted
 from object2vec_tf.training.object_names import read_object_names
+from object2vec_tf.training.replicas import from_chief
 from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory, run_identity
-from object2vec_tf.training.words import read_words
+from object2vec_tf.training.strategies import One, choose
+from object2vec_tf.training.words import Words, read_words
 
 # A training step of more pairs than this, negatives included, is a slip of the pen.
 MOST_PAIRS_A_STEP = 1_000_000
@@ -65,6 +67,8 @@ def fit(
     checkpoint_seconds: int = 60,
     cache_dir: str | os.PathLike[str] | None = None,
     cache_limit: float | None = None,
+    strategy: str = "auto",
+    num_gpus: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: bool = True,
 ) -> Run:
@@ -95,6 +99,12 @@ def fit(
         cache_dir: Where what was read of the channels is kept between epochs and
             runs, which several runs may share; ``model_dir/cache`` by default.
         cache_limit: Gigabytes (10**9 bytes) that it may hold.
+        strategy: Where the run's steps are done: one, a device; mirrored, the GPUs of
+            this process; multi_worker, the processes that TF_CONFIG tells of, each of
+            which calls this function; auto, what there is. Their number changes the
+            results by rounding, and dropout's random numbers. The chief alone writes
+            ``model_dir``; all return the same run.
+        num_gpus: The most GPUs that are used; a mapping's ``_num_gpus`` by default.
         callbacks: Keras callbacks, told of epochs and (once for several steps) batches.
         verbose: Whether to show progress and results on stdout.
 
@@ -102,9 +112,12 @@ def fit(
         UserError: Settings, data or the run directory need mending; an earlier run's
             files are as they were.
         Interrupted: The process got a SIGTERM; the run can be gone on with.
+        WorkerLost: Another worker has ended; the run can be gone on with.
     """
     start = time.perf_counter()
     if isinstance(hyperparameters, Mapping):
+        if num_gpus is None:
+            num_gpus = most_gpus(hyperparameters)
         hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
     seed = as_integer("seed", seed)
@@ -118,9 +131,10 @@ def fit(
         raise UserError("train: no file given; give a file, directory or glob")
     if auxiliary:
         channel_files(auxiliary, "auxiliary")
+    places = choose(strategy, num_gpus)
     words = read_words(hyperparameters, auxiliary, seed)
     names = read_object_names(items, labels, hyperparameters)
-    reporter = Reporter(quiet=not verbose)
+    reporter = Reporter(quiet=not (verbose and places.is_chief))
     reporter.words(words)
     directory = RunDirectory(Path(model_dir))
     directory.make()
@@ -137,37 +151,55 @@ def fit(
                 cache_limit=cache_limit,
             )
         except Interrupted as error:
-            directory.write_unread(time.perf_counter() - start)
+            if places.is_chief:
+                directory.write_unread(time.perf_counter() - start)
             raise Interrupted(f"{directory.path}: {error}") from None
     destination = Path(export_dir) if export_dir else directory.export
-    if export_dir or destination.exists():
+    if places.is_chief and (export_dir or destination.exists()):
         _check_writable(destination)
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     identity = run_identity(hyperparameters, seed, fingerprints, words.fingerprints)
-    with directory.claimed(identity, overwrite):
+
+    def trained() -> Training:
+        """Trains on all workers, or goes on, to the last epoch."""
+        with interruption_noted() as interruption:
+            training = Training(
+                hyperparameters,
+                channels,
+                words,
+                directory,
+                seed,
+                reporter,
+                interruption,
+                checkpoint_seconds,
+                start,
+                places,
+            )
+            try:
+                training.run(callbacks)
+            except Interrupted as error:
+                if places.is_chief:
+                    directory.write_metrics(training.unfinished())
+                places.part()
+                raise Interrupted(
+                    f"{directory.path}: {error}; the same command goes on there"
+                ) from None
+        return training
+
+    if not places.is_chief:
+        with places.watched():
+            places.agree(identity)
+            if not places.from_chief(None):
+                trained()
+            return _chiefs_run(places, hyperparameters, words, directory)
+    with directory.claimed(identity, overwrite), places.watched():
+        places.agree(identity)
         metrics = directory.results()
+        places.from_chief(metrics is not None)
         if metrics is None:
             directory.write_hyperparameters(hyperparameters)
             _warn_of_dropping_all(hyperparameters)
-            with interruption_noted() as interruption:
-                training = Training(
-                    hyperparameters,
-                    channels,
-                    words,
-                    directory,
-                    seed,
-                    reporter,
-                    interruption,
-                    checkpoint_seconds,
-                    start,
-                )
-                try:
-                    training.run(callbacks)
-                except Interrupted as error:
-                    directory.write_metrics(training.unfinished())
-                    raise Interrupted(
-                        f"{directory.path}: {error}; the same command goes on there"
-                    ) from None
+            training = trained()
             model = load_object2vec(directory.model)
             metrics = training.measured(model)
             training.describe(model, metrics, names)
@@ -184,7 +216,28 @@ def fit(
                 path = export(model, destination, metrics=metrics)
                 reporter.say(f"exported to {path}")
         reporter.results(metrics)
-        return Run(model, metrics, directory.read_history(), directory.path)
+        run = Run(model, metrics, directory.read_history(), directory.path)
+        _tell_run(places, run)
+        return run
+
+
+def _tell_run(places: One, run: Run) -> None:
+    """Gives the other workers the chief's run."""
+    if places.workers > 1:
+        places.from_chief([run.metrics, run.history])
+        from_chief(places, run.model)
+        places.part()
+
+
+def _chiefs_run(
+    places: One, hyperparameters: Hyperparameters, words: Words, directory: RunDirectory
+) -> Run:
+    """Returns the chief's run on another worker."""
+    metrics, history = places.from_chief(None)
+    model = Object2Vec(hyperparameters, tokenizers=words.tokenizers)
+    from_chief(places, model)
+    places.part()
+    return Run(model, metrics, history, directory.path)
 
 
 def _refuse_countless_negatives(hyperparameters: Hyperparameters) -> None:

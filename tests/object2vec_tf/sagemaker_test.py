@@ -118,7 +118,11 @@ def test_a_port_that_is_none_is_told(prefix):
             "Pipe mode is not read",
         ),
         ("input/config/inputdataconfig.json", '{"dev": {}}', "channel dev: not one of"),
-        ("input/config/resourceconfig.json", '{"hosts": ["a", "b"]}', "2 hosts"),
+        (
+            "input/config/resourceconfig.json",
+            '{"hosts": ["a", "b"], "current_host": "c"}',
+            "current_host is 'c', none of hosts",
+        ),
     ],
 )
 def test_a_failure_is_written_where_sagemaker_looks(prefix, path, text, message):

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from object2vec_tf.data.batches import count_batches, epoch_order, plan_batches
+from object2vec_tf.data.batches import (
+    count_batches,
+    epoch_order,
+    plan_batches,
+    shared_rows,
+)
 
 # Row: 0  1  2  3  4  5  6  7
 IN0 = [1, 9, 2, 1, 9, 3, 2, 4]
@@ -114,3 +119,19 @@ def test_bucketed_batches_are_shuffled_by_seed_and_epoch():
         assert sorted(batches) == [[row] for row in range(8)]
         assert batches == plan(1, 3, numbers)
     assert len({str(batches) for batches in (plan(1, 3), *shuffled.values())}) == 4
+
+
+@pytest.mark.parametrize(("rows", "replicas"), [(16, 2), (17, 3), (2, 3), (1, 2)])
+def test_shares_follow_one_another_and_one_without_rows_has_the_first(rows, replicas):
+    batch = np.arange(100, 100 + rows)
+    shares = [shared_rows(batch, i, replicas) for i in range(replicas)]
+    held = [taken[: share[1]] for taken, share in shares]
+    np.testing.assert_array_equal(np.concatenate(held), batch)
+    sizes = [len(each) for each in held]
+    assert max(sizes) - min(sizes) <= 1
+    for (taken, (start, count, all_rows)), before in zip(
+        shares, np.cumsum([0, *sizes]), strict=False
+    ):
+        assert (start, count, all_rows) == (before, len(taken) * (count > 0), rows)
+        if not count:
+            assert taken.tolist() == [100]

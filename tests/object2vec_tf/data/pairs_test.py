@@ -106,6 +106,25 @@ def test_labels_of_a_regression_are_the_files(tmp_path: Path):
     assert batches(read_pairs(path, REGRESSION).dataset()) == [rows]
 
 
+def test_the_shares_of_a_batch_make_it_up(pairs: Pairs):
+    how: dict[str, Any] = {"shuffle": True, "seed": 3, "epoch": 1}
+    whole = list(pairs.dataset(4, **how))
+    shares = [list(pairs.dataset(4, **how, share=(i, 3))) for i in range(3)]
+    assert [len(each) for each in shares] == [len(whole)] * 3
+    for (inputs, labels), *parts in zip(whole, *shares, strict=True):
+        counts = [int(part["share"][1]) for part, _ in parts]
+        assert [int(part["share"][2]) for part, _ in parts] == [len(labels)] * 3
+        joined = tf.concat([p[1][:n] for p, n in zip(parts, counts, strict=True)], 0)
+        np.testing.assert_array_equal(joined, labels)
+        for side in ("in0", "in1"):
+            rows = [
+                row
+                for (part, _), count in zip(parts, counts, strict=True)
+                for row in part[side].to_list()[:count]
+            ]
+            assert rows == inputs[side].to_list()
+
+
 def test_shuffled_rows_are_the_files_rows_each_once(pairs: Pairs):
     got = list(itertools.chain(*batches(pairs.dataset(shuffle=True, seed=1))))
     assert got != ROWS

@@ -1,0 +1,129 @@
+"""Trains small models under a strategy, for tests that start it several times.
+
+    python -m tests.object2vec_tf.training.replicas_program STRATEGY OUTPUT [CASE ...]
+
+STRATEGY is one; mirrored:N, on N logical CPUs; or multi_worker, by TF_CONFIG. OUTPUT is
+an .npz of what each case's metrics and weights are after two epochs.
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import object2vec_tf as o2v
+from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.training.loop import TrainingLoop
+from object2vec_tf.training.replicas import Replicas
+from object2vec_tf.training.strategies import choose
+
+VOCABULARY = 40
+# 67 rows in batches of 16 leave 3, of which one of several replicas may get none.
+ROWS, BATCH, EPOCHS = 67, 16, 2
+ROW_SPARSE = {"token_embedding_storage_type": "row_sparse"}
+IN_BATCH = {"objective": "in_batch_softmax", "learn_temperature": True}
+CASES = {
+    "pooled": ROW_SPARSE | {"weight_decay": 0.01},
+    "dense": {"optimizer": "adagrad"},
+    "tied": ROW_SPARSE | {"tied_token_embedding_weight": True, "optimizer": "adagrad"},
+    "negatives": ROW_SPARSE | {"negative_sampling_rate": 2},
+    "hard": ROW_SPARSE | {"negative_sampling_rate": 2, "negative_mining": "hard"},
+    "frequent": {"negative_sampling_rate": 3, "negative_frequency_power": 0.5},
+    "in_batch": ROW_SPARSE
+    | IN_BATCH
+    | {"popularity_correction": True, "negative_sampling_rate": 1},
+    "values": {"output_layer": "mean_squared_error", "optimizer": "rmsprop"},
+    "hcnn": {"enc0_network": "hcnn", "bucket_width": 2},
+    "bilstm": ROW_SPARSE | {"enc0_network": "bilstm", "bucket_width": 3},
+    "hcnn_tied": ROW_SPARSE
+    | {"enc0_network": "hcnn", "tied_token_embedding_weight": True},
+    "dropout": ROW_SPARSE | {"dropout": 0.3},
+}
+
+
+def hyperparameters(case):
+    return o2v.Hyperparameters(
+        **{
+            "enc0_network": "pooled_embedding",
+            "enc0_max_seq_len": 5,
+            "enc0_vocab_size": VOCABULARY,
+            "enc0_token_embedding_dim": 8,
+            "enc_dim": 8,
+            "mlp_dim": 6,
+            "mlp_activation": "tanh",
+            "num_classes": 3,
+            "mini_batch_size": BATCH,
+            # Adam divides by the root of a square: what is nearly 0 in the gradient
+            # counts as much as any other, rounding included. SGD shows what is wrong.
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            **CASES[case],
+        }
+    )
+
+
+def pairs_of(settings):
+    generator = np.random.default_rng(3)
+    columns = [
+        RaggedColumn.from_rows(
+            [
+                generator.integers(0, VOCABULARY, length).tolist()
+                for length in generator.integers(0, 5, ROWS)
+            ]
+        )
+        for _ in range(2)
+    ]
+    labels = generator.integers(0, 3, ROWS)
+    if settings.output_layer == "mean_squared_error":
+        labels = labels.astype(np.float32)
+    return Pairs(*columns, labels, settings, Report((), {}, {}, (), {}, ""))
+
+
+def trained(case, strategy):
+    """What a case's metrics and weights are, by name."""
+    settings = hyperparameters(case)
+    pairs = pairs_of(settings)
+
+    def build():
+        model = o2v.Object2Vec(settings, seed=5)
+        model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    replicas = Replicas(strategy, build)
+    loop = TrainingLoop(replicas, keras.callbacks.CallbackList([], model=None))
+    told = {}
+    for epoch in range(EPOCHS):
+        shuffled = strategy.dataset(pairs, shuffle=True, seed=2, epoch=epoch)
+        result = loop.train(shuffled)
+        for name, value in result.metrics.items():
+            told[f"train {epoch} {name}"] = value
+    for name, value in loop.evaluate(strategy.dataset(pairs, 10)).items():
+        told[f"validation {name}"] = value
+    for place, model in enumerate(replicas.models):
+        for variable in model.trainable_variables:
+            told[f"replica {place} {variable.path}"] = variable.numpy()
+    return told
+
+
+def main(strategy, output, *cases):
+    if strategy.startswith("mirrored:"):
+        strategy, count = strategy.split(":")
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * int(count),
+        )
+    places = choose(strategy)
+    told = {}
+    for case in cases or CASES:
+        for name, value in trained(case, places).items():
+            told[f"{case}: {name}"] = value
+    if places.is_chief:
+        np.savez(output, **told)
+    places.part()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
