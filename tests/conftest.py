@@ -59,3 +59,8 @@ def settings():
 @pytest.fixture
 def hyperparameters(settings):
     return Hyperparameters(**settings)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Names bytes by their number: gzip writes the time, and workers must agree."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
