@@ -264,10 +264,13 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[None]:
         _knock(address)
         with quiet_import(not loud):
             ray.init(**options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises a bare one where a node starts too slowly
+        ray.shutdown()
+        advice = "start one with ray start --head, or give local"
+        if address == "local":
+            advice = "look into Ray's logs; on a machine that is busy, try again"
         raise UserError(
-            f"--ray_address={address}: no cluster: {error}; start one with ray start "
-            "--head, or give local"
+            f"--ray_address={address}: no cluster: {error}; {advice}"
         ) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = loud
