@@ -18,7 +18,7 @@ from object2vec_tf.errors import UserError
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="pip install '.[distributed]'"
 )
-_PATIENCE = 120
+_PATIENCE = 300
 
 
 def task(tmp_path, text='{"in0": [1]}\n{"in0": [2]}\n', **changes):
