@@ -6,6 +6,7 @@ from typing import Any
 
 from absl import flags
 
+from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameter_kinds import Boolean
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
@@ -126,6 +127,22 @@ def _define(name: str, specification: Specification) -> None:
 
 for _name, _specification in specifications().items():
     _define(_name, _specification)
+
+
+def run_arguments() -> dict[str, Any]:
+    """Returns what `fit` and a study both take, of the command line's flags.
+
+    Raises:
+        UserError: --train or --model_dir is not given.
+    """
+    for required in (TRAIN, MODEL_DIR):
+        if not required.value:
+            raise UserError(f"--{required.name} is required; see --help")
+    shared = (
+        *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
+        *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),
+    )
+    return {flag.name: flag.value for flag in shared}
 
 
 def num_gpus_from_flags(values: flags.FlagValues = flags.FLAGS) -> int | None:

@@ -94,10 +94,13 @@ def _define_objective() -> None:
 
 def main() -> None:
     """Runs the command."""
-    train, model_dir = fit_flags.TRAIN.value, fit_flags.MODEL_DIR.value
-    if not train or not model_dir:
-        missing = "--model_dir" if train else "--train"
-        raise UserError(f"{missing} is required; see --help")
+    arguments = fit_flags.run_arguments()
+    for flag in (fit_flags.ITEMS, fit_flags.LABELS, fit_flags.STRATEGY):
+        if flag.value != flag.default:
+            raise UserError(
+                f"--{flag.name}={flag.value} is for fit alone; leave it out, and give "
+                "it to fit with the study's best/hyperparameters.json"
+            )
     try:
         import optuna  # noqa: F401
     except ImportError as error:
@@ -110,23 +113,12 @@ def main() -> None:
     asked: Any = flags.FLAGS["objective"]
     tune(
         given_by_flags(),
-        train=train,
-        validation=fit_flags.VALIDATION.value,
-        test=fit_flags.TEST.value,
-        auxiliary=fit_flags.AUXILIARY.value,
-        model_dir=model_dir,
         objective=asked.measured,
         search=_TUNE.value,
         trials=_TRIALS.value,
         pruner=_PRUNER.value,
         jobs=_JOBS.value,
-        seed=fit_flags.SEED.value,
-        max_bad_lines=fit_flags.MAX_BAD_LINES.value,
-        export_dir=fit_flags.EXPORT_DIR.value,
-        overwrite=fit_flags.OVERWRITE.value,
-        checkpoint_seconds=fit_flags.CHECKPOINT_SECONDS.value,
-        cache_dir=fit_flags.CACHE_DIR.value,
-        cache_limit=fit_flags.CACHE_LIMIT.value,
+        **arguments,
     )
 
 

@@ -61,6 +61,14 @@ def test_an_unknown_objective_is_told_with_those_there_are(settings, ratings, tm
     assert not (tmp_path / "study").exists()
 
 
+def test_a_flag_that_a_study_has_no_use_for_is_told(settings, ratings, tmp_path):
+    line = command(settings, ratings, tmp_path / "study", "--strategy=one")
+    status, _, told = ended(line)
+    assert status == 2
+    assert told.startswith("error: --strategy=one is for fit alone; leave it out")
+    assert told.count("\n") == 1
+
+
 def test_without_optuna_the_way_to_it_is_told(settings, ratings, tmp_path):
     (tmp_path / "optuna.py").write_text("raise ImportError")
     line = command(settings, ratings, tmp_path / "study")
