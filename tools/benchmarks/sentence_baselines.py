@@ -2,10 +2,10 @@
 
     python -m tools.benchmarks.sentence_baselines
 
-Averages of GloVe's vectors with a linear model of both sentences (SNLI, STS-B), their
-cosine without any training on STS-B, and TF-IDF (Debian's descriptions, where they are
-there). Beside them stand the cosine of what runs of SNLI encode, and runs of STS-B.
-scikit-learn runs in an environment of its own, which the first run makes.
+Averages of GloVe's vectors with a linear model of both sentences (SNLI, STS-B), and
+their cosine without any training on STS-B. Beside them stand the cosine of what runs of
+SNLI encode, and runs of STS-B. scikit-learn runs in an environment of its own, which
+the first run makes.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ from tools.benchmarks.spread import mean_and_spread
 DATA = flags.DEFINE_string("data", "data", "where make texts has put the data")
 RUNS = flags.DEFINE_string("runs", "runs/results", "where tools.benchmarks.results ran")
 _PACKAGES = {"scikit-learn": "sklearn"}
-_TASKS = {"snli": "snli", "stsb": "stsb", "retrieval": "debian/retrieval"}
+_TASKS = ("snli", "stsb")
 _BATCH = 512
 _PROGRAM = Path(__file__).parent / "peer_programs/sentences.py"
 
 
 def baselines(python: Path, task: str, directory: Path) -> dict[str, float]:
     """Returns what the simple model scores on the test part, by metric."""
-    line = [str(python), str(_PROGRAM), task, str(directory)]
-    if task != "retrieval":
-        line.append(str(Path(DATA.value) / "glove/glove.6B.50d.txt"))
+    vectors = Path(DATA.value) / "glove/glove.6B.50d.txt"
+    line = [str(python), str(_PROGRAM), task, str(directory), str(vectors)]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise UserError(f"{task}: the baseline failed (see above)")
@@ -72,8 +71,8 @@ def main() -> None:
     """Runs the command."""
     python = interpreter(Path(ENVIRONMENT.value), _PACKAGES)
     print("| task | test metric | value |\n|---|---|---|")
-    for task, place in _TASKS.items():
-        directory = Path(DATA.value) / place
+    for task in _TASKS:
+        directory = Path(DATA.value) / task
         if (directory / "test.jsonl").exists():
             for metric, value in baselines(python, task, directory).items():
                 print(f"| {task}, simple baseline | {metric} | {value:.4f} |")

@@ -1,7 +1,7 @@
 """What scikit-surprise's models score on MovieLens, as one line of JSON on stdout.
 
 Runs in an environment that has scikit-surprise: the files of pairs to learn from and to
-be measured by, and a seed. SVD's tuned settings are those of a search on the first.
+be measured by, and a seed. All but the tuned SVD have their default settings.
 """
 
 import json
