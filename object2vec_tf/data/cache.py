@@ -28,7 +28,7 @@ import xxhash
 from object2vec_tf.data.column_files import (
     ColumnWriter,
     MappedColumn,
-    MappedLabels,
+    MappedNumbers,
     open_columns,
 )
 from object2vec_tf.data.json_lines import Block, signature
@@ -37,7 +37,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.whole_files import sync, write_whole
 
 # Changes whenever what is kept, or the way it is read, changes.
-_FORMAT = 3
+_FORMAT = 4
 _COLUMNS, _REPORT, _SOURCE = "columns.arrow", "report.json", ".source"
 _UNFINISHED = ".new-"
 _CHUNK_BYTES = 1 << 20
@@ -51,11 +51,11 @@ class Kept:
     """What the cache holds of a channel.
 
     Attributes:
-        columns: in0, in1 and labels.
+        columns: in0, in1, labels and weights.
         report: What was told of reading them.
     """
 
-    columns: tuple[MappedColumn, MappedColumn, MappedLabels]
+    columns: tuple[MappedColumn, MappedColumn, MappedNumbers, MappedNumbers]
     report: dict[str, Any]
 
 

@@ -1,8 +1,8 @@
 """Pairs in an Arrow file, and any rows of it by memory-mapped access.
 
 The file is Arrow's IPC format with a record batch for each part that was written: two
-lists of ids in the narrowest type that the vocabulary fits, and a label. Every program
-that knows Arrow can read it.
+lists of ids in the narrowest type that the vocabulary fits, a label and a weight. Every
+program that knows Arrow can read it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def schema(hyperparameters: Hyperparameters) -> pa.Schema:
             ("in0", pa.list_(_narrowest(hyperparameters.enc0_vocab_size))),
             ("in1", pa.list_(_narrowest(hyperparameters.enc1_vocab_size))),
             ("label", label),
+            ("weight", pa.float32()),
         ]
     )
 
@@ -105,6 +106,7 @@ class ColumnWriter:
         ]
         kind = self._schema.field("label").type
         arrays.append(pa.array(block.labels.astype(kind.to_pandas_dtype())))
+        arrays.append(pa.array(block.given_weights))
         self._writer.write_batch(
             pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         )
@@ -113,10 +115,12 @@ class ColumnWriter:
 
 def concatenated(blocks: list[Block]) -> Block:
     """Returns the pairs of all blocks, one after the other."""
+    weighted = any(block.weights is not None for block in blocks)
     return Block(
         RaggedColumn.concatenate([block.in0 for block in blocks]),
         RaggedColumn.concatenate([block.in1 for block in blocks]),
         np.concatenate([block.labels for block in blocks]),
+        np.concatenate([block.given_weights for block in blocks]) if weighted else None,
     )
 
 
@@ -225,11 +229,11 @@ class MappedColumn:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MappedLabels:
-    """Labels in a file; ``np.asarray`` reads them all.
+class MappedNumbers:
+    """Labels or weights in a file; ``np.asarray`` reads them all.
 
     Attributes:
-        dtype: int64 or float32, of the labels that are given out.
+        dtype: int64 or float32, of the numbers that are given out.
     """
 
     dtype: np.dtype[Any]
@@ -238,16 +242,16 @@ class MappedLabels:
     _shifts: Splits
 
     def __len__(self) -> int:
-        """Returns the number of labels."""
+        """Returns how many there are."""
         return self._parts.rows
 
     def take(self, rows: Counts) -> Labels:
-        """Returns the labels of the given rows."""
+        """Returns those of the given rows."""
         at = rows + self._shifts[self._parts.of(rows)]
         return self._values[at].astype(self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        """Returns all labels."""
+        """Returns all."""
         return np.asarray(self.take(np.arange(len(self))), dtype)
 
     def mean(self) -> float:
@@ -264,7 +268,7 @@ class MappedLabels:
 
 def open_columns(
     path: Path, hyperparameters: Hyperparameters
-) -> tuple[MappedColumn, MappedColumn, MappedLabels]:
+) -> tuple[MappedColumn, MappedColumn, MappedNumbers, MappedNumbers]:
     """Returns the columns of a file that `ColumnWriter` wrote.
 
     Raises:
@@ -305,12 +309,12 @@ def open_columns(
             starts([array.values for array in arrays], kind),
         )
 
-    kind = reader.schema.field("label").type.to_pandas_dtype()
+    def numbers(name: str, dtype: npt.DTypeLike) -> MappedNumbers:
+        kind = reader.schema.field(name).type.to_pandas_dtype()
+        places = starts([batch.column(name) for batch in batches], kind)
+        shifts = places - parts.first_rows
+        return MappedNumbers(np.dtype(dtype), parts, held.view(kind), shifts)
+
     softmax = hyperparameters.output_layer == "softmax"
-    labels = MappedLabels(
-        np.dtype(np.int64 if softmax else np.float32),
-        parts,
-        held.view(kind),
-        starts([batch.column("label") for batch in batches], kind) - parts.first_rows,
-    )
-    return column("in0"), column("in1"), labels
+    labels = numbers("label", np.int64 if softmax else np.float32)
+    return column("in0"), column("in1"), labels, numbers("weight", np.float32)

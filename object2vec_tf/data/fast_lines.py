@@ -7,6 +7,7 @@ fails the vectorised checks behind it, is for the caller to read line by line.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -26,17 +27,22 @@ def _spellings(name: str) -> str:
     return "".join(rf"(?:{char}|\\u(?i:{ord(char):04x}))" for char in name)
 
 
+@functools.cache
 def _starts(*fields: str) -> re.Pattern[bytes]:
     return re.compile(f'"(?:{"|".join(map(_spellings, fields))})("?)'.encode())
 
 
 _INPUTS = ("in0", "in1")
-_INPUT_STARTS = _starts(*_INPUTS)
-_FIELD_STARTS = _starts(*_INPUTS, "label")
+_OF_PAIRS = ("label", "weight")
+_IDS = {"type": "array", "items": {"type": "integer"}}
 
 
-# Token ids by field, and labels; None when in doubt.
-Parsed = tuple[dict[str, RaggedColumn], npt.NDArray[Any]] | None
+# A schema of each field that an object may have.
+_Form = Mapping[str, Any]
+
+Numbers = npt.NDArray[Any]
+# Token ids by field, labels, and weights where lines have them; None when in doubt.
+Parsed = tuple[dict[str, RaggedColumn], Numbers, Numbers | None] | None
 
 
 def read_columns(
@@ -44,34 +50,33 @@ def read_columns(
     vocab_sizes: Mapping[str, int],
     label: Literal["integer", "number"] | None = None,
 ) -> Parsed:
-    """Returns a block's token ids by field, and its labels; None when in doubt.
+    """Returns a block's token ids by field, labels and weights; None when in doubt.
+
+    Weights are None where no line has one; where some have, it is in doubt.
 
     Args:
         text: Whole lines, with an object in each that is not blank.
         vocab_sizes: The fields to read, in0, in1 or both, with their number of ids.
             An object that lacks one of them, or has the other, is in doubt.
-        label: What the label is; without it labels are not looked at, and none given.
+        label: What the label is; without it labels and weights are not looked at, and
+            none given.
     """
     if b"\0" in text:  # awkward 2.14 stops there, silently
         return None
-    names = [*vocab_sizes, "label"] if label else list(vocab_sizes)
-    count = _plain_objects(text, names)
-    plain = count is not None
-    if not plain:
-        count = _objects(text)
-    if count is None:
+    fields: dict[str, Any] = dict.fromkeys(vocab_sizes, _IDS)
+    if label:
+        fields["label"] = {"type": label}
+    forms = [fields]
+    if label:
+        forms.append(fields | {"weight": {"type": "number"}})
+    count, form = _plain_objects(text, forms) or _other_objects(text, forms)
+    if form is None:
         return None
     try:
-        array = ak.from_json(
-            text, line_delimited=True, schema=_schema(vocab_sizes, label)
-        )
+        array = ak.from_json(text, line_delimited=True, schema=_schema(form))
     except ValueError:
         return None
     if len(array) != count:
-        return None
-    if not plain and not _has_fields_once(
-        text, count, list(vocab_sizes), with_label=label is not None
-    ):
         return None
     record: Any = array.layout
     columns = {}
@@ -81,27 +86,21 @@ def read_columns(
             return None
         columns[field] = column
     labels = np.asarray(record.content("label").data) if label else np.zeros(0)
-    return columns, labels
+    weights = np.asarray(record.content("weight").data) if "weight" in form else None
+    return columns, labels, weights
 
 
-def _schema(vocab_sizes: Mapping[str, int], label: str | None) -> dict[str, Any]:
-    ids = {"type": "array", "items": {"type": "integer"}}
-    properties: dict[str, Any] = dict.fromkeys(vocab_sizes, ids)
-    if label:
-        properties["label"] = {"type": label}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-    }
+def _schema(form: _Form) -> dict[str, Any]:
+    return {"type": "object", "properties": form, "required": list(form)}
 
 
-def _plain_objects(text: bytes, names: Sequence[str]) -> int | None:
-    """Returns the number of objects where all are plain, the usual case; else None.
+def _plain_objects(text: bytes, forms: Sequence[_Form]) -> tuple[int, _Form] | None:
+    """Returns the number of objects and their form where all are plain; else None.
 
-    Plain is a line that is not long, starts with a brace and holds, of strings, the
-    names alone; over all lines, each name as often as there are lines. Takes a tenth of
-    awkward's time, where splitting lines and counting names takes as long as that.
+    Plain, the usual case, is a line that is not long, starts with a brace and holds, of
+    strings, a form's names alone; over all lines, each name as often as there are
+    lines. Takes a tenth of awkward's time, where splitting lines and counting names
+    takes as long as that.
     """
     data = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
@@ -112,16 +111,25 @@ def _plain_objects(text: bytes, names: Sequence[str]) -> int | None:
     if not text or long or np.any(data[starts] != ord("{")):
         return None
     quotes = np.flatnonzero(data == ord('"'))
-    if len(quotes) != 2 * len(names) * len(starts):
+    form = next((f for f in forms if len(quotes) == 2 * len(f) * len(starts)), None)
+    if form is None:
         return None
     opening, widths = quotes[::2], np.diff(quotes)[::2] - 1
-    for name in names:
+    for name in form:
         found = widths == len(name)
         for i, char in enumerate(name, start=1):
             found &= data.take(opening + i, mode="clip") == ord(char)
         if np.count_nonzero(found) != len(starts):
             return None
-    return len(starts)
+    return len(starts), form
+
+
+def _other_objects(text: bytes, forms: Sequence[_Form]) -> tuple[int, _Form | None]:
+    """Returns the number of objects and their form, None when in doubt."""
+    count = _objects(text)
+    if count is None:
+        return 0, None
+    return count, next((form for form in forms if _has_once(text, count, form)), None)
 
 
 def _objects(text: bytes) -> int | None:
@@ -142,23 +150,21 @@ def _may_be_deep(lines: list[bytes]) -> bool:
     return any(line.count(b"[") + line.count(b"{") > _MOST_BRACKETS for line in lines)
 
 
-def _has_fields_once(
-    text: bytes, objects: int, inputs: list[str], *, with_label: bool
-) -> bool:
-    """Whether each of the objects, which have all fields, has no other of ours.
+def _has_once(text: bytes, objects: int, form: _Form) -> bool:
+    """Whether each of the objects, where it has all of a form, has no other of ours.
 
     Of several awkward 2.14 takes the first, and takes a key that only starts with a
     field's name for the field. Counting is the fast answer.
     """
+    names = _INPUTS + (_OF_PAIRS if "label" in form else ())
     if b"\\u00" in text:
-        ends = (_FIELD_STARTS if with_label else _INPUT_STARTS).findall(text)
-        return len(ends) == (len(inputs) + with_label) * objects and all(ends)
-    counts = {name: objects if name in inputs else 0 for name in _INPUTS}
-    if with_label:
-        counts["label"] = objects
+        ends = _starts(*names).findall(text)
+        return len(ends) == len(form) * objects and all(ends)
     return all(
-        text.count(f'"{name}'.encode()) == text.count(f'"{name}"'.encode()) == count
-        for name, count in counts.items()
+        text.count(f'"{name}'.encode())
+        == text.count(f'"{name}"'.encode())
+        == (objects if name in form else 0)
+        for name in names
     )
 
 

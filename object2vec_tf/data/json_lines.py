@@ -100,11 +100,20 @@ class Block:
         in0: The rows of in0.
         in1: The rows of in1.
         labels: int64 or float32 ``[rows]``.
+        weights: float32 ``[rows]``; None where no line has one.
     """
 
     in0: RaggedColumn
     in1: RaggedColumn
     labels: Labels
+    weights: npt.NDArray[np.float32] | None = None
+
+    @property
+    def given_weights(self) -> npt.NDArray[np.float32]:
+        """The weights; 1 where none is given."""
+        if self.weights is None:
+            return np.ones(len(self.labels), np.float32)
+        return self.weights
 
 
 def read_file(
@@ -249,20 +258,32 @@ def line_blocks(
 def _checked(
     columns: dict[str, RaggedColumn],
     labels: npt.NDArray[Any],
+    weights: npt.NDArray[Any] | None,
     hyperparameters: Hyperparameters,
 ) -> Block | None:
-    """Returns a block's pairs, or None when a label is out of its range."""
+    """Returns a block's pairs, or None when a label or weight is out of its range."""
+    if weights is not None:
+        weights = _finite(weights)
+        if weights is None or np.any(weights < 0):
+            return None
     if hyperparameters.output_layer == "softmax":
         if len(labels) and not 0 <= labels.min() <= labels.max() < (
             hyperparameters.num_classes
         ):
             return None
-        return Block(columns["in0"], columns["in1"], labels.astype(np.int64))
-    with np.errstate(over="ignore"):
-        reals = labels.astype(np.float32)
-    if not np.isfinite(reals).all():
+        labels = labels.astype(np.int64)
+    elif (reals := _finite(labels)) is not None:
+        labels = reals
+    else:
         return None
-    return Block(columns["in0"], columns["in1"], reals)
+    return Block(columns["in0"], columns["in1"], labels, weights)
+
+
+def _finite(numbers: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
+    """Returns numbers as float32, None when one is too large for it."""
+    with np.errstate(over="ignore"):
+        reals = numbers.astype(np.float32)
+    return reals if np.isfinite(reals).all() else None
 
 
 def _parse_lines(
@@ -283,9 +304,13 @@ def _parse_lines(
         else:
             bad_lines.add(f"{where.path}:{number}: {problem}")
     labels = [pair["label"] for pair in good]
+    weights = None
+    if any("weight" in pair for pair in good):
+        weights = np.array([pair.get("weight", 1) for pair in good], np.float32)
     softmax = hyperparameters.output_layer == "softmax"
     return Block(
         reader.column("in0", [pair["in0"] for pair in good]),
         reader.column("in1", [pair["in1"] for pair in good]),
         np.array(labels, np.int64) if softmax else np.array(labels, np.float32),
+        weights,
     )

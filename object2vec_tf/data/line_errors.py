@@ -54,6 +54,7 @@ def _problem(line: bytes, hyperparameters: Hyperparameters) -> str | None:
 def _pair_problem(pair: dict[str, Any], hyperparameters: Hyperparameters) -> str | None:
     return (
         _label_problem(pair, hyperparameters)
+        or _weight_problem(pair)
         or _side_problem(pair, 0, hyperparameters)
         or _side_problem(pair, 1, hyperparameters)
     )
@@ -133,9 +134,18 @@ def _label_problem(pair: dict[str, Any], hp: Hyperparameters) -> str | None:
     if softmax:
         valid = _is_integer(label) and 0 <= label < hp.num_classes
     else:
-        is_number = _is_integer(label) or isinstance(label, float)
-        valid = is_number and abs(label) < _INFINITE
+        valid = _is_finite(label)
     return None if valid else f"label is {_shown(label)}, expected {wanted}"
+
+
+def _weight_problem(pair: dict[str, Any]) -> str | None:
+    weight = pair.get("weight", 1)
+    if _is_finite(weight) and weight >= 0:
+        return None
+    return (
+        f"weight is {_shown(weight)}, expected a finite number of 0 or more: a pair "
+        "counts so many times; rename the field if it is something else"
+    )
 
 
 def _ids_problem(pair: dict[str, Any], field: str, limit: str, size: int) -> str | None:
@@ -161,6 +171,12 @@ def _ids_problem(pair: dict[str, Any], field: str, limit: str, size: int) -> str
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number, and finite as float32."""
+    is_number = _is_integer(value) or isinstance(value, float)
+    return is_number and bool(abs(value) < _INFINITE)
 
 
 def _kind(value: object) -> str:

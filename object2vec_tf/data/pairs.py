@@ -25,7 +25,7 @@ from object2vec_tf.data.batches import (
 )
 from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
 from object2vec_tf.data.channels import Source, channel_files
-from object2vec_tf.data.column_files import MappedLabels, concatenated
+from object2vec_tf.data.column_files import MappedNumbers, concatenated
 from object2vec_tf.data.columns import Column
 from object2vec_tf.data.json_lines import (
     BadLines,
@@ -39,6 +39,8 @@ from object2vec_tf.data.object_keys import log_shares
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.auxiliary import Tokenizers
+
+Weights = npt.NDArray[np.float32] | MappedNumbers | None
 
 # Batches made ahead: as many as this, where so many bytes hold them.
 _PREFETCHED_BATCHES = 64
@@ -79,13 +81,16 @@ class Pairs:
             ``np.asarray`` makes one of.
         hyperparameters: Those the pairs were checked against.
         report: What was seen while reading.
+        weights: float32 ``[rows]``, how many times each pair counts; None where no
+            line has a weight, and all count once.
     """
 
     in0: Column
     in1: Column
-    labels: Labels | MappedLabels
+    labels: Labels | MappedNumbers
     hyperparameters: Hyperparameters
     report: Report
+    weights: Weights = None
 
     def __len__(self) -> int:
         """Returns the number of pairs."""
@@ -95,6 +100,13 @@ class Pairs:
     def columns(self) -> dict[str, Column]:
         """The token ids by input name."""
         return {"in0": self.in0, "in1": self.in1}
+
+    def mean_label(self) -> float:
+        """Returns the mean of the labels, each as often as its pair counts."""
+        if self.weights is None:
+            return float(self.labels.mean())
+        labels = np.asarray(self.labels, np.float64)
+        return float(np.average(labels, weights=np.asarray(self.weights, np.float64)))
 
     def dataset(
         self,
@@ -127,9 +139,10 @@ class Pairs:
 
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor
-            int32 ``[batch, (time)]`` and label int64 or float32 ``[batch]``; shuffled,
-            with ``"log_shares"``, float32 ``[batch, 2]``, where the hyperparameters ask
-            how often an object stands in the channel.
+            int32 ``[batch, (time)]`` and label int64 or float32 ``[batch]``; of
+            ``(inputs, label, weight)``, float32 ``[batch]``, where lines have weights.
+            Shuffled, with ``"log_shares"``, float32 ``[batch, 2]``, where the
+            hyperparameters ask how often an object stands in the channel.
 
         Raises:
             UserError: A number is none or out of its range.
@@ -155,11 +168,14 @@ class Pairs:
         def batches() -> Iterator[tuple[Any, ...]]:
             batches = plan(next(passes))
             for number in range(first, len(batches)):
-                rows, told = batches[number], {}
+                rows = batches[number]
+                told: dict[str, Any] = {}
                 if share is not None:
                     rows, told["share"] = shared_rows(rows, *share)
                 if counted:
                     told["log_shares"] = log_shares[rows]
+                if self.weights is not None:
+                    told["weight"] = self.weights.take(rows)
                 in0, in1 = self.in0.take(rows), self.in1.take(rows)
                 yield (
                     in0.values,
@@ -179,6 +195,8 @@ class Pairs:
             more["share"] = tf.TensorSpec([3], tf.int32)
         if counted:
             more["log_shares"] = tf.TensorSpec([None, 2], tf.float32)
+        if self.weights is not None:
+            more["weight"] = tf.TensorSpec([None], tf.float32)
         if more:
             signature.append(more)
         return (
@@ -210,14 +228,15 @@ def _ragged(
     splits1: tf.Tensor,
     labels: tf.Tensor,
     more: Mapping[str, tf.Tensor] | None = None,
-) -> tuple[dict[str, Any], tf.Tensor]:
+) -> tuple[Any, ...]:
     ragged = tf.RaggedTensor.from_row_splits
     inputs: dict[str, Any] = {
         "in0": ragged(values0, splits0, validate=False),
         "in1": ragged(values1, splits1, validate=False),
         **(more or {}),
     }
-    return inputs, labels
+    weights = inputs.pop("weight", None)
+    return (inputs, labels) if weights is None else (inputs, labels, weights)
 
 
 def read_pairs(
@@ -263,8 +282,10 @@ def read_pairs(
         if not blocks:
             raise _without_pairs(channel, files)
         block = concatenated(blocks)
+        given = _weighing(channel, files, block.weights)
         report = _report(files, reading.told())
-        return Pairs(block.in0, block.in1, block.labels, hyperparameters, report)
+        columns = (block.in0, block.in1, block.labels)
+        return Pairs(*columns, hyperparameters, report, given)
     if cache_limit is not None and not cache_limit > 0:
         raise UserError(f"cache_limit: {cache_limit}: expected a number above 0")
     vocabularies = [held.fingerprint for held in tokenizers if held]
@@ -277,7 +298,9 @@ def read_pairs(
         raise _without_pairs(channel, files)
     report = _report(files, kept.report, cached)
     cache.remember(sighting, report.fingerprint)
-    return Pairs(*kept.columns, hyperparameters=hyperparameters, report=report)
+    in0, in1, labels, weights = kept.columns
+    held = _weighing(channel, files, weights if kept.report["weighted"] else None)
+    return Pairs(in0, in1, labels, hyperparameters, report, held)
 
 
 def _report(
@@ -336,6 +359,7 @@ class _Reading:
         self._digest = _Digest(after_block)
         self._truncated = {"in0": 0, "in1": 0}
         self._empty = {"in0": 0, "in1": 0}
+        self._weighted = False
 
     def blocks(self) -> Iterator[Block]:
         """Yields the pairs, long sequences cut."""
@@ -360,7 +384,8 @@ class _Reading:
                     columns[side] = column
                     self._truncated[side] += cut
                     self._empty[side] += int(np.count_nonzero(column.lengths == 0))
-                yield Block(**columns, labels=block.labels)
+                self._weighted |= block.weights is not None
+                yield dataclasses.replace(block, **columns)
 
     def told(self) -> dict[str, Any]:
         """Returns what was seen, when all is read."""
@@ -371,6 +396,7 @@ class _Reading:
             "unknown": self._reader.unknown,
             "fingerprint": self._digest.value,
             "files": [str(path) for path in self._files],
+            "weighted": self._weighted,
         }
 
 
@@ -391,9 +417,26 @@ class _Digest:
         return self._state.hexdigest()
 
 
+def _weighing(channel: str, files: Sequence[Path], weights: Weights) -> Weights:
+    """Returns the weights.
+
+    Raises:
+        DataError: No pair weighs anything.
+    """
+    if weights is not None and not weights.mean() > 0:
+        raise DataError(
+            f"{channel}: {_named(files)}: every weight is 0, so that no pair counts; "
+            "give some a weight above 0, or leave weights out"
+        )
+    return weights
+
+
 def _without_pairs(channel: str, files: Sequence[Path]) -> DataError:
-    names = ", ".join(map(str, files[:3])) + (", ..." if files[3:] else "")
     return DataError(
-        f"{channel}: {names}: holds no pairs; expected lines such as "
+        f"{channel}: {_named(files)}: holds no pairs; expected lines such as "
         '{"in0": [1], "in1": [2], "label": 1}'
     )
+
+
+def _named(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files[:3])) + (", ..." if files[3:] else "")

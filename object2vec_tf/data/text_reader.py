@@ -47,6 +47,8 @@ class TextReader:
         self._softmax = hyperparameters.output_layer == "softmax"
         classes = msgspec.Meta(ge=0, lt=hyperparameters.num_classes)
         fields.append(("label", Annotated[int, classes] if self._softmax else float))
+        weight = Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType
+        fields.append(("weight", weight, msgspec.UNSET))
         line: Any = msgspec.defstruct("Line", fields, gc=False)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line)
 
@@ -62,8 +64,12 @@ class TextReader:
                 name: self.column(name, [getattr(line, name) for line in lines])
                 for name in self._tokenizers
             }
+            given = [line.weight for line in lines]
+            weights = None
+            if any(weight is not msgspec.UNSET for weight in given):
+                weights = np.array([1.0 if w is msgspec.UNSET else w for w in given])
             kind = np.int64 if self._softmax else np.float64
-            yield columns, np.array([line.label for line in lines], kind)
+            yield columns, np.array([line.label for line in lines], kind), weights
 
     def column(self, name: str, rows: Sequence[Any]) -> RaggedColumn:
         """Returns the token ids of one side's rows."""

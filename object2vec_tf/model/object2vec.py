@@ -256,11 +256,7 @@ class Object2Vec(keras.Model):
         """
         inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
         rate = self.hyperparameters.negative_sampling_rate
-        if rate and weight is not None:
-            raise ValueError(
-                "sample_weight does not go with negative_sampling_rate > 0"
-            )
-        share, seen = share_of(inputs), labels
+        share, seen, weights = share_of(inputs), labels, weight
         with tf.GradientTape() as tape:
             encodings = self._encode(inputs, training=True)
             loss, found = self._in_batch_loss(share, inputs, encodings, labels, weight)
@@ -272,9 +268,12 @@ class Object2Vec(keras.Model):
                 first, second, seen = add_negatives(
                     encodings[0], encodings[1], labels, partners, pool
                 )
+                if weight is not None:  # negatives weigh what their pair does
+                    copies = tf.size(seen) // tf.maximum(tf.size(labels), 1)
+                    weights = tf.tile(weight, [copies])
                 encodings = [first, second]
             scores = self.comparator(encodings, training=True)
-            mean = self.compute_loss(inputs, seen, scores, weight, training=True)
+            mean = self.compute_loss(inputs, seen, scores, weights, training=True)
             loss += share.part(mean)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
@@ -287,7 +286,7 @@ class Object2Vec(keras.Model):
                 if gradient is not None  # at dropout=1, of which `fit` warns
             ]
         )
-        self._update_metrics(share, loss, seen, scores, weight)
+        self._update_metrics(share, loss, seen, scores, weights)
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ either side. For classes: the shares of the classes among the training pairs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,11 +45,12 @@ def baselines(
         channels: The pairs by channel, ``train`` among them.
     """
     if hyperparameters.output_layer == "softmax":
-        share = _shares(hyperparameters, np.asarray(channels["train"].labels))
+        share = _shares(hyperparameters, channels["train"])
         return {
             PRIOR: {name: _of_classes(p, share) for name, p in channels.items()},
         }
-    mean = float(np.mean(np.asarray(channels["train"].labels), dtype=np.float64))
+    labels = np.asarray(channels["train"].labels, np.float64)
+    mean = float(np.average(labels, weights=_weights(channels["train"])))
     told = {
         CONSTANT: {name: _of_values(p, lambda _: mean) for name, p in channels.items()}
     }
@@ -60,19 +60,25 @@ def baselines(
     return told
 
 
-def _shares(hyperparameters: Hyperparameters, labels: Any) -> Reals:
+def _weights(pairs: Pairs) -> Reals | None:
+    return None if pairs.weights is None else np.asarray(pairs.weights, np.float64)
+
+
+def _shares(hyperparameters: Hyperparameters, train: Pairs) -> Reals:
     """Returns the share of each class, negatives counted."""
-    counts = np.bincount(labels, minlength=hyperparameters.num_classes).astype(float)
-    counts[0] += hyperparameters.negative_sampling_rate * len(labels)
+    labels, classes = np.asarray(train.labels), hyperparameters.num_classes
+    counts = np.bincount(labels, _weights(train), classes).astype(float)
+    counts[0] += hyperparameters.negative_sampling_rate * counts.sum()
     shares = np.maximum(counts / counts.sum(), _LEAST_SHARE)
     return np.asarray(shares / shares.sum())
 
 
 def _of_classes(pairs: Pairs, shares: Reals) -> dict[str, float]:
-    labels = np.asarray(pairs.labels)
+    labels, weights = np.asarray(pairs.labels), _weights(pairs)
+    costs, hits = -np.log(shares[labels]), labels == shares.argmax()
     return {
-        "cross_entropy": float(-np.log(shares[labels]).mean()),
-        "accuracy": float(np.mean(labels == shares.argmax())),
+        "cross_entropy": float(np.average(costs, weights=weights)),
+        "accuracy": float(np.average(hits, weights=weights)),
     }
 
 
@@ -80,7 +86,8 @@ def _of_values(
     pairs: Pairs, predict: Callable[[Pairs], float | Reals]
 ) -> dict[str, float]:
     errors = np.asarray(pairs.labels, np.float64) - predict(pairs)
-    return {"mean_squared_error": float(np.mean(errors**2))}
+    mean = np.average(errors**2, weights=_weights(pairs))
+    return {"mean_squared_error": float(mean)}
 
 
 class _Biases:
@@ -92,6 +99,9 @@ class _Biases:
     def __init__(self, train: Pairs, mean: float) -> None:
         self._mean = mean
         rest = np.asarray(train.labels, np.float64) - mean
+        weights = _weights(train)
+        if weights is None:
+            weights = np.ones(len(rest))
         sides = [
             np.unique(object_keys(column), return_inverse=True)
             for column in (train.in0, train.in1)
@@ -103,8 +113,8 @@ class _Biases:
             for side, regularisation in ((1, _REG1), (0, _REG0)):
                 left = rest - self._biases[1 - side][places[1 - side]]
                 size = len(self._keys[side])
-                total = np.bincount(places[side], left, size)
-                count = np.bincount(places[side], minlength=size)
+                total = np.bincount(places[side], weights * left, size)
+                count = np.bincount(places[side], weights, size)
                 self._biases[side] = total / (count + regularisation)
 
     def __call__(self, pairs: Pairs) -> Reals:

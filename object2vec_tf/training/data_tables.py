@@ -70,6 +70,18 @@ def labels(hyperparameters: Hyperparameters, channels: Mapping[str, Pairs]) -> T
     return Table([*head, "75 %", "most"], rows)
 
 
+def weights(channels: Mapping[str, Pairs]) -> Table | None:
+    """Returns where the pairs' weights lie; None where no line has one."""
+    rows = []
+    for name, pairs in channels.items():
+        if pairs.weights is not None:
+            values = np.asarray(pairs.weights, np.float64)
+            figures = (values.mean(), values.min(), np.median(values), values.max())
+            rows.append([name, *(f"{value:.4g}" for value in figures)])
+    head = ["channel", "mean", "least", "median", "most"]
+    return Table(head, rows) if rows else None
+
+
 def label_figure(hyperparameters: Hyperparameters, train: Pairs) -> str:
     """Returns a chart of the training labels."""
     values = np.asarray(train.labels)

@@ -97,7 +97,7 @@ class Training:
         for encoder, vectors in self.words.vectors.items():
             model.set_token_vectors(encoder, vectors.rows)
         if hyperparameters.output_layer == "mean_squared_error":
-            model.set_output_bias(float(pairs.labels.mean()))
+            model.set_output_bias(pairs.mean_label())
         model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))
         model.optimizer.build(model.trainable_variables)
         return model

@@ -18,6 +18,7 @@ from object2vec_tf.training.data_tables import (
     labels,
     length_figures,
     lengths,
+    weights,
 )
 from object2vec_tf.training.figures import curves, scatter
 from object2vec_tf.training.nearest import nearest
@@ -207,6 +208,9 @@ class Report:
                 folded=f"{len(rest.rows)} settings",
             ),
         ]
+        if weighed := weights(channels):
+            note = "How many times pairs count, in training and in the metrics."
+            sections.insert(-2, _Section("Weights", note, weighed))
         if left_out:
             note = "Lines that were wrong and were left out (--max_bad_lines)."
             sections.insert(-2, _Section("Bad lines", note, left_out))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.progress import (
@@ -93,6 +94,9 @@ class Reporter:
         files = f"{len(report.files)} file" + "s" * (len(report.files) > 1)
         cached = ", read before" if report.cached else ""
         self.say(f"{name}: {len(pairs):,} pairs from {files}{cached}")
+        if pairs.weights is not None:
+            held = np.asarray(pairs.weights)
+            self.say(f"{name}: weights from {held.min():g} to {held.max():g}")
         for side in ("in0", "in1"):
             if report.truncated[side]:
                 limit = getattr(pairs.hyperparameters, f"enc{side[-1]}_max_seq_len")

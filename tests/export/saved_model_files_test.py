@@ -148,6 +148,7 @@ def test_exports_at_the_same_time_are_all_kept(tmp_path):
         np.testing.assert_array_equal(answer["embeddings"], expected)
 
 
+@pytest.mark.long
 def test_two_processes_export_into_one_directory(exported, tmp_path):
     exported("pooled_embedding").model.save(tmp_path / "model.keras")
     (tmp_path / "export").mkdir()

@@ -286,6 +286,7 @@ def test_a_model_of_ids_says_that_it_takes_no_text(exported):
     assert "takes no text" in told
 
 
+@pytest.mark.long
 def test_transform_takes_text(text_models, tmp_path):
     model, directory = text_models("unicode_script")
     source = tmp_path / "pairs.jsonl"

@@ -39,6 +39,7 @@ def test_the_package_attribute_fit_stays_the_function():
     assert o2v.fit is module.fit
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
     settings, ratings, tmp_path
 ):
@@ -138,6 +139,7 @@ def test_bad_data_exits_2_with_one_message_and_leaves_the_earlier_run_alone(
         assert files(tmp_path / "run") == before
 
 
+@pytest.mark.long
 def test_runs_share_a_cache_and_its_limit_is_told(settings, ratings, tmp_path):
     shared = f"--cache_dir={tmp_path}/shared"
     outputs = []

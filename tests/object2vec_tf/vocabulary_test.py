@@ -226,6 +226,7 @@ def run(*arguments):
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_command_from_text_to_ids(corpus, tmp_path):
     path, words = corpus
     vocabulary, out = tmp_path / "vocab.json", tmp_path / "ids.jsonl"

@@ -30,7 +30,7 @@ def assert_read(parsed, number):
     if number % 7 == 6:
         assert parsed is None
         return
-    columns, labels = parsed
+    columns, labels, _ = parsed
     assert len(labels) == LINES
     np.testing.assert_array_equal(labels, number)
     np.testing.assert_array_equal(columns["in0"].values[::4], number)
@@ -135,8 +135,8 @@ def test_the_program_answers_as_the_function_does():
     with closing(block_reader._SecondReader((SIZES, "number"))) as second:
         assert second._connection.recv() == "ready"
         second._connection.send((text, SIZES, "number"))
-        columns, labels = second._connection.recv()
-    expected, reals = read_columns(text, SIZES, "number")
+        columns, labels, _ = second._connection.recv()
+    expected, reals, _ = read_columns(text, SIZES, "number")
     assert labels.tolist() == reals.tolist() == [0.5]
     for name, column in expected.items():
         np.testing.assert_array_equal(columns[name].values, column.values)

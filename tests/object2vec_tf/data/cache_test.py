@@ -75,6 +75,7 @@ def content(pairs: Pairs) -> list[Any]:
         *(pairs.columns[side].take(rows).values.tolist() for side in ("in0", "in1")),
         *(pairs.columns[side].lengths.tolist() for side in ("in0", "in1")),
         np.asarray(pairs.labels).tolist(),
+        None if pairs.weights is None else np.asarray(pairs.weights).tolist(),
     ]
 
 
@@ -105,6 +106,18 @@ def test_pairs_from_the_cache_are_those_in_memory(tmp_path: Path):
             assert one["in0"].to_list() == two["in0"].to_list()
             assert one["in1"].to_list() == two["in1"].to_list()
             assert one_label.numpy().tolist() == two_label.numpy().tolist()
+
+
+@pytest.mark.parametrize("weighted", ["all", "second"])
+def test_weights_are_kept_too(tmp_path: Path, weighted: str):
+    source = tmp_path / "x.jsonl"
+    first = '{"in0": [1], "in1": [2], "label": 0}\n'
+    second = first.replace("}", ', "weight": 2.5}')
+    source.write_text((second if weighted == "all" else first) * 3 + second)
+    cold, warm = (cached(source, tmp_path / "cache") for _ in range(2))
+    assert warm.report.cached
+    told = [2.5 if weighted == "all" else 1.0] * 3 + [2.5]
+    assert content(cold)[-1] == content(warm)[-1] == told
 
 
 def test_files_seen_before_are_not_read_at_all(

@@ -1,5 +1,6 @@
 """Tests of object2vec_tf/data/column_files.py against the same columns in memory."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,11 @@ def test_any_rows_are_those_that_were_written(
     hyperparameters = settings(output_layer=output)
     blocks = [block(n, n, reals=reals) for n in (7, 1, 30, 12)]
     blocks.insert(2, block(5, 5, longest=0, reals=reals))
+    given = np.random.default_rng(1).uniform(size=30).astype(np.float32)
+    blocks[3] = dataclasses.replace(blocks[3], weights=given)
     whole = concatenated(blocks)
     path = written(tmp_path / "c.arrow", hyperparameters, blocks)
-    in0, in1, labels = open_columns(path, hyperparameters)
+    in0, in1, labels, weights = open_columns(path, hyperparameters)
     assert len(in0) == len(in1) == len(labels) == 55
     for kind in (np.int64, np.uint32):
         for rows in ([], [54], [0, 0, 54, 3], range(55), range(54, -1, -1)):
@@ -76,6 +79,8 @@ def test_any_rows_are_those_that_were_written(
                 np.testing.assert_array_equal(taken.values, expected.values)
                 np.testing.assert_array_equal(taken.row_splits, expected.row_splits)
             np.testing.assert_array_equal(labels.take(wanted), whole.labels[wanted])
+            expected = np.concatenate([np.ones(13), given, np.ones(12)])[wanted]
+            np.testing.assert_array_equal(weights.take(wanted), expected)
     for mapped, held in ((in0, whole.in0), (in1, whole.in1)):
         assert mapped.tokens == held.tokens
         np.testing.assert_array_equal(mapped.lengths, held.lengths)
@@ -111,8 +116,8 @@ def test_ids_take_the_narrowest_type_and_the_largest_one_fits(
     table = pa.ipc.open_file(path).read_all()
     assert table.schema.field("in0").type == pa.list_(kind)
     assert table.to_pylist() == [
-        {"in0": ids[0], "in1": [1], "label": 0},
-        {"in0": ids[1], "in1": [2], "label": 1},
+        {"in0": ids[0], "in1": [1], "label": 0, "weight": 1},
+        {"in0": ids[1], "in1": [2], "label": 1, "weight": 1},
     ]
 
 

@@ -10,7 +10,7 @@ SIZES = {"in0": 10, "in1": 20}
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n", " \n"])
-@pytest.mark.parametrize("more", [{}, {"weight": 2, "note": "a"}])
+@pytest.mark.parametrize("more", [{}, {"weight": 2, "note": "a"}, {"weight": 2}])
 def test_right_lines_are_taken(end, more):
     pairs = [
         {"in0": [1, 2], "in1": [], "label": 1},
@@ -18,13 +18,17 @@ def test_right_lines_are_taken(end, more):
     ]
     text = "\n".join(json.dumps(pair | more) for pair in pairs) + end
 
-    columns, labels = read_columns(text.encode(), SIZES, "integer")
+    columns, labels, weights = read_columns(text.encode(), SIZES, "integer")
 
     assert columns["in0"].values.tolist() == [1, 2]
     assert columns["in0"].row_splits.tolist() == [0, 2, 2]
     assert columns["in1"].values.tolist() == [3]
     assert columns["in1"].row_splits.tolist() == [0, 0, 1]
     assert labels.tolist() == [1, 0]
+    if "weight" in more:
+        assert weights.tolist() == [2, 2]
+    else:
+        assert weights is None
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,12 @@ def test_right_lines_are_taken(end, more):
         '{"in0x":[1],"in1":[1],"label":1}',
         '{"in0":[1],"in1":[1],"labels":1}',
         '{"in0":[1],"in1":[1],"labe":1}',
+        # A weight on some lines, twice on one, or one that only starts alike.
+        '{"in0":[1],"in1":[1],"label":1,"weight":1}\n{"in0":[1],"in1":[1],"label":1}',
+        '{"in0":[1],"in1":[1],"label":1,"weight":1,"weight":2}',
+        '{"in0":[1],"in1":[1],"label":1,"weighted":1}',
+        '{"in0":[1],"in1":[1],"label":1,"weight":"1"}',
+        '{"in0":[1],"in1":[1],"label":1,"weight":null}',
         '{"in0":[1],"in1":["label"],"label":1}',
         '{"in0":[1],"in1":[1],"label":1} {"in0":[1],"in1":[1],"label":1}',
         '{"in0":[1],"in1":[1],\n"label":1}',
@@ -54,5 +64,5 @@ def test_what_is_not_right_is_in_doubt(text):
 
 
 def test_no_lines_are_no_pairs():
-    columns, labels = read_columns(b"", SIZES, "integer")
+    columns, labels, _ = read_columns(b"", SIZES, "integer")
     assert len(columns["in0"]) == len(labels) == 0

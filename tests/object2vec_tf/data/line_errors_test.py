@@ -54,6 +54,16 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
             )
             for label in ("3", "-1", "1.0", "0.5", "true", '"1"', "null", "[1]", "NaN")
         ),
+        *(
+            (
+                line()[:-1] + f', "weight": {weight}}}'.encode(),
+                f"weight is {shown}, expected a finite number of 0 or more: a pair",
+            )
+            for weight, shown in (
+                *(("-1", "-1"), ("-0.5", "-0.5"), ("NaN", "NaN"), ("null", "null")),
+                *(("1e39", "1e+39"), ("true", "true"), ('"2"', '"2"'), ("[1]", "[1]")),
+            )
+        ),
         (line(label=str(2**64)), f"label is {2**64}, expected an integer class"),
         (b'{"label": 1, "in0": [1], "in', "ends in the middle of an object"),
         (b"{", "ends in the middle of an object (...{); write each object on one line"),

@@ -259,3 +259,56 @@ def test_labels_keep_their_dtype_in_memory(tmp_path: Path):
     path = write(tmp_path / "x.jsonl", ROWS)
     assert read_pairs(path, SOFTMAX).labels.dtype == np.int64
     assert read_pairs(path, REGRESSION).labels.dtype == np.float32
+
+
+def weighted(path: Path, *weights: Any, **more: Any) -> Pairs:
+    """Pairs of which the i-th has the i-th weight; None leaves it out."""
+    lines = [
+        {"label": i % 2, "in0": [i], "in1": [i]}
+        | ({} if weight is None else {"weight": weight})
+        for i, weight in enumerate(weights)
+    ]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return read_pairs(path, SOFTMAX, **more)
+
+
+@pytest.mark.parametrize("weights", [(2, 0, 0.5), (2, None, 0.5), (None, None, 3)])
+def test_a_line_may_have_a_weight(tmp_path: Path, weights: tuple[float | None, ...]):
+    pairs = weighted(tmp_path / "x.jsonl", *weights)
+    expected = [1.0 if weight is None else weight for weight in weights]
+    [(features, labels, told)] = pairs.dataset()
+    assert labels.numpy().tolist() == [0, 1, 0]
+    assert told.dtype == tf.float32
+    assert told.numpy().tolist() == expected
+    assert set(features) == {"in0", "in1"}
+
+
+def test_weights_go_with_their_rows(tmp_path: Path):
+    pairs = weighted(tmp_path / "x.jsonl", *range(1, 12))
+    told = [
+        (in0[0], weight)
+        for features, _, weights in pairs.dataset(4, shuffle=True, seed=3)
+        for in0, weight in zip(features["in0"].to_list(), weights.numpy(), strict=True)
+    ]
+    assert sorted(told) == [(i, i + 1) for i in range(11)]
+    [(_, _, shared)] = pairs.dataset(11, share=(1, 2))
+    assert shared.numpy().tolist() == [6, 7, 8, 9, 10, 11]
+
+
+def test_weights_of_one_file_of_several(tmp_path: Path):
+    write(tmp_path / "a.jsonl", ROWS[:2])
+    weighted(tmp_path / "b.jsonl", 3, 4)
+    pairs = read_pairs(tmp_path, SOFTMAX)
+    assert np.asarray(pairs.weights).tolist() == [1, 1, 3, 4]
+
+
+def test_a_wrong_weight_is_told_by_its_line(tmp_path: Path):
+    with pytest.raises(DataError, match=r"x\.jsonl:2: weight is -1, expected a finite"):
+        weighted(tmp_path / "x.jsonl", 1, -1, 1)
+    assert len(weighted(tmp_path / "x.jsonl", 1, -1, 1, max_bad_lines=1)) == 2
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_weights_that_are_all_0_are_an_error(tmp_path: Path, cache: bool):
+    with pytest.raises(DataError, match=r"train: .*x\.jsonl: every weight is 0"):
+        weighted(tmp_path / "x.jsonl", 0, 0, cache_dir=tmp_path if cache else None)

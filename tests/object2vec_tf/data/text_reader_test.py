@@ -136,3 +136,11 @@ def test_text_without_tokenizers_is_told(tmp_path):
     path.write_text(line("a"))
     with pytest.raises(o2v.UserError, match="give tokenizers=read_tokenizers"):
         o2v.read_pairs(path, hyperparameters)
+
+
+def test_weights_stand_beside_text_too(read):
+    assert read([line("a"), line("b")]).weights is None
+    weighted = read([line("a"), line("b", weight=0), line("c", weight=1.5)])
+    assert weighted.weights.tolist() == [1, 0, 1.5]
+    with pytest.raises(o2v.DataError, match=r"train\.jsonl:1: weight is -1, expected"):
+        read([line("a", weight=-1)])

@@ -253,11 +253,19 @@ def test_a_pair_of_weight_zero_teaches_nothing():
         np.testing.assert_array_equal(weight, old)
 
 
-def test_sample_weights_do_not_go_with_negatives():
-    pairs = model(POOLED, negative_sampling_rate=1)
+@pytest.mark.parametrize("mining", [{}, {"negative_mining": "hard"}])
+def test_negatives_weigh_what_their_pair_does(mining):
+    pairs = model(POOLED, mining, optimizer="sgd", negative_sampling_rate=2)
+    features = inputs([[1], [2], [3], [4]], [[5], [6], [0], [1]])
+    weights = tf.constant([1.0, 0.0, 1.0, 1.0])
+    before = pairs.trainable_variables[0].numpy()
 
-    with pytest.raises(ValueError, match=r"sample_weight.*negative_sampling_rate"):
-        pairs.train_step((inputs(), tf.constant(LABELS), tf.ones(4)))
+    pairs.train_step((features, tf.constant(LABELS), weights))
+
+    # Token 2 is in0 of the pair that weighs nothing, and of its negatives, alone.
+    after = pairs.trainable_variables[0].numpy()
+    changed = np.flatnonzero(np.any(after != before, axis=1))
+    assert changed.tolist() == [1, 3, 4]
 
 
 def test_users_may_compile_with_what_they_like():

@@ -105,3 +105,25 @@ def test_a_run_tells_them_beside_its_own(tmp_path, capsys):
     row = next(line for line in shown.splitlines() if "by biases of objects" in line)
     assert row.split()[-1] == f"{value:.4f}"
     assert "by the mean label" in shown
+
+
+@pytest.mark.parametrize("layer", ["softmax", "mean_squared_error"])
+def test_a_weight_counts_as_so_many_pairs(tmp_path, layer):
+    settings = o2v.Hyperparameters(**SETTINGS, output_layer=layer, num_classes=3)
+    rows = [(a, b, int(c) % 3, 1 + i % 3) for i, (a, b, c) in enumerate(TRAIN)]
+
+    def told(name, repeat):
+        lines = [
+            json.dumps({"in0": a, "in1": b, "label": c} | weight)
+            for a, b, c, n in rows
+            for weight in ([{}] * n if repeat else [{"weight": n}])
+        ]
+        (tmp_path / name).write_text("\n".join(lines))
+        pairs = o2v.read_pairs(tmp_path / name, settings)
+        return pairs, baselines(settings, {"train": pairs})
+
+    (weighted, once), (repeated, often) = told("once", False), told("often", True)
+
+    assert weighted.mean_label() == pytest.approx(repeated.mean_label())
+    for model, by_channel in often.items():
+        assert once[model]["train"] == pytest.approx(by_channel["train"]), model

@@ -40,6 +40,7 @@ CASES = {
     "hcnn_tied": ROW_SPARSE
     | {"enc0_network": "hcnn", "tied_token_embedding_weight": True},
     "dropout": ROW_SPARSE | {"dropout": 0.3},
+    "weighted": ROW_SPARSE | IN_BATCH | {"negative_sampling_rate": 2},
 }
 
 
@@ -64,7 +65,7 @@ def hyperparameters(case):
     )
 
 
-def pairs_of(settings):
+def pairs_of(settings, weighted):
     generator = np.random.default_rng(3)
     columns = [
         RaggedColumn.from_rows(
@@ -78,13 +79,15 @@ def pairs_of(settings):
     labels = generator.integers(0, 3, ROWS)
     if settings.output_layer == "mean_squared_error":
         labels = labels.astype(np.float32)
-    return Pairs(*columns, labels, settings, Report((), {}, {}, (), {}, ""))
+    weights = generator.uniform(0, 2, ROWS).astype(np.float32) if weighted else None
+    report = Report((), {}, {}, (), {}, "")
+    return Pairs(*columns, labels, settings, report, weights)
 
 
 def trained(case, strategy):
     """What a case's metrics and weights are, by name."""
     settings = hyperparameters(case)
-    pairs = pairs_of(settings)
+    pairs = pairs_of(settings, case == "weighted")
 
     def build():
         model = o2v.Object2Vec(settings, seed=5)
