@@ -12,6 +12,8 @@ AUTO_LAYERS: Mapping[str, int | str] = {
     "bilstm": 1,
     "pooled_embedding": "auto",
 }
+# Tokenizers that part text into words, which have ids by a table.
+WORDS = ("whitespace", "unicode_script")
 
 
 def settle_encoder(
@@ -97,6 +99,12 @@ def _sharing_enc_dim(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 def check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:
     """Tells of words without a vocabulary."""
     for encoder in (0, 1):
+        buckets = f"enc{encoder}_num_oov_buckets"
+        if effective[buckets] and effective[f"enc{encoder}_tokenizer"] not in WORDS:
+            problems.append(
+                f"{buckets}: only words have a hash; leave it out, or set "
+                f"enc{encoder}_tokenizer to {' or '.join(WORDS)}"
+            )
         if effective[f"enc{encoder}_vocab_file"]:
             continue
         for name, needs_none in (

@@ -36,6 +36,7 @@ from object2vec_tf.hyperparameter_rules import (
 
 ENCODERS = ("hcnn", "bilstm", "pooled_embedding")
 OPERATORS = ("hadamard", "concat", "abs_diff")
+MOST_OOV_BUCKETS = 1_000_000
 TOKENIZERS = ("none", "whitespace", "unicode_script", "wordpiece", "sentencepiece")
 UNICODE_NORMALIZATIONS = ("none", "NFC", "NFKC", "NFD", "NFKD")
 OBJECTIVES = ("pairs", "in_batch_softmax")
@@ -226,6 +227,16 @@ class Hyperparameters:
         Choice(UNICODE_NORMALIZATIONS),
         "Unicode form that text is brought to",
         default="none",
+    )
+    enc0_num_oov_buckets: int = _field(
+        Integer(0, MOST_OOV_BUCKETS),
+        "words that the vocabulary lacks share so many ids of their own, by their hash",
+        default=0,
+    )
+    enc1_num_oov_buckets: int = _field(
+        Integer(0, MOST_OOV_BUCKETS),
+        "words that the vocabulary lacks share so many ids of their own, by their hash",
+        default=0,
     )
     epochs: int = _field(
         Integer(1, 100), "passes over the training data", default=30, tunable=(4, 20)

@@ -322,7 +322,7 @@ def _settings(hyperparameters: Hyperparameters, vocabularies: Sequence[str]) -> 
     if hyperparameters.output_layer == "softmax":
         names.append("num_classes")
     for side in hyperparameters.texts:
-        of_text = ("tokenizer", "lowercase", "unicode_normalization")
+        of_text = ("tokenizer", "lowercase", "unicode_normalization", "num_oov_buckets")
         names += [f"enc{side[-1]}_{name}" for name in of_text]
     values = [getattr(hyperparameters, name) for name in names]
     return _digest([_FORMAT, *values, *vocabularies])

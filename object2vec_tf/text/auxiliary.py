@@ -92,12 +92,15 @@ def make_tokenizer(
         of_encoder(encoder, "tokenizer"),
         of_encoder(encoder, "lowercase"),
         of_encoder(encoder, "unicode_normalization"),
+        of_encoder(encoder, "num_oov_buckets"),
     )
     tokenizer = Tokenizer(tokenization, data, file)
     limit = of_encoder(encoder, "vocab_size")
     if tokenizer.vocab_size > limit:
+        buckets = tokenization.num_oov_buckets
+        more = f" with {buckets} buckets" if buckets else ""
         raise UserError(
-            f"enc{encoder}_vocab_size: is {limit}, and {file} has ids up to "
+            f"enc{encoder}_vocab_size: is {limit}, and {file}{more} has ids up to "
             f"{tokenizer.vocab_size - 1}; set it to {tokenizer.vocab_size}, or leave "
             "it out"
         )
@@ -137,8 +140,17 @@ def with_vocab_sizes(
         kind = values.get(f"enc{encoder}_tokenizer") or defaults()["enc0_tokenizer"]
         path = auxiliary_file(auxiliary, str(name), file)
         tokenization = Tokenization("whitespace" if kind == "none" else str(kind))
-        complete[size] = Tokenizer(tokenization, _read(path), str(path)).vocab_size
+        held = Tokenizer(tokenization, _read(path), str(path)).vocab_size
+        complete[size] = held + _buckets(values, encoder)
     return complete
+
+
+def _buckets(values: Mapping[str, Any], encoder: int) -> int:
+    """Returns how many a side has; a value that is no number is told later."""
+    given = values.get(f"enc{encoder}_num_oov_buckets")
+    if given is None and values.get("enc1_network") in (None, "enc0"):
+        given = values.get("enc0_num_oov_buckets")
+    return int(str(given)) if str(given).isdigit() else 0
 
 
 def _read(path: Path) -> bytes:

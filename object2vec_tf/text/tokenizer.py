@@ -33,11 +33,14 @@ class Tokenization:
         tokenizer: whitespace, unicode_script, wordpiece or sentencepiece.
         lowercase: Whether letters are made small ones first.
         unicode_normalization: none, NFC, NFKC, NFD or NFKD, applied before that.
+        num_oov_buckets: whitespace, unicode_script: words that the vocabulary lacks
+            share so many ids behind its own, by their hash (FarmHash's Fingerprint64).
     """
 
     tokenizer: str
     lowercase: bool = False
     unicode_normalization: str = "none"
+    num_oov_buckets: int = 0
 
     def normalized(self, texts: tf.Tensor) -> tf.Tensor:
         """Returns strings in one form.
@@ -85,7 +88,7 @@ class Tokenizer(tf.Module):
         file: The file's name, for messages.
 
     Attributes:
-        vocab_size: All ids are below it.
+        vocab_size: All ids are below it, those of buckets among them.
         unknown_id: The id of words that the vocabulary lacks; None where they are
             dropped, because the vocabulary has no ``[UNK]`` or ``<unk>``.
         examples: Some texts, to try what is made of them.
@@ -110,7 +113,8 @@ class Tokenizer(tf.Module):
             self.unknown_id = int(self._pieces.string_to_id("<unk>"))
             return
         words = parse_vocabulary(data, file)
-        self.vocab_size = max(words.values()) + 1
+        self._first_bucket = max(words.values()) + 1
+        self.vocab_size = self._first_bucket + tokenization.num_oov_buckets
         self.unknown_id = unknown_id(words)
         some = list(words)[:5]
         self.examples = [some[-1], " ".join(some), ""]
@@ -169,6 +173,10 @@ class Tokenizer(tf.Module):
         ids = words.with_values(self._table.lookup(words.values))
         unknown = ids.values < 0
         count = tf.reduce_sum(ids.with_values(tf.cast(unknown, tf.int64)), axis=1)
+        if buckets := self.tokenization.num_oov_buckets:
+            hashed = tf.strings.to_hash_bucket_fast(words.values, buckets)
+            values = tf.where(unknown, self._first_bucket + hashed, ids.values)
+            return ids.with_values(values), count
         if self.unknown_id is None:
             return tf.ragged.boolean_mask(ids, ids.with_values(~unknown)), count
         known = tf.where(unknown, tf.constant(self.unknown_id, tf.int64), ids.values)

@@ -74,6 +74,8 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "enc1_lowercase": (*BOOLEANS, False),
     "enc0_unicode_normalization": (FORMS, ["nfc"], "none"),
     "enc1_unicode_normalization": (FORMS, ["nfc"], "none"),
+    "enc0_num_oov_buckets": ([0, 1_000_000], [-1, 1_000_001, 0.5], 0),
+    "enc1_num_oov_buckets": ([0, 1_000_000], [-1, 1_000_001, 0.5], 0),
     "enc0_vocab_file": (*FILE_NAMES, ""),
     "enc1_vocab_file": (*FILE_NAMES, ""),
     "epochs": ([1, 100], [0, 101], 30),
@@ -112,6 +114,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "learn_temperature": {"objective": "in_batch_softmax"},
     "popularity_correction": {"objective": "in_batch_softmax"},
     "negative_mining": {"negative_sampling_rate": 1},
+    "enc0_num_oov_buckets": {"enc0_tokenizer": "whitespace"},
+    "enc1_num_oov_buckets": {"enc1_tokenizer": "unicode_script"},
 }
 TUNABLE: dict[str, tuple[Any, ...]] = {
     "dropout": (0.0, 1.0),

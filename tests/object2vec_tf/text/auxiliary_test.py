@@ -51,6 +51,7 @@ def test_a_side_of_ids_has_none(auxiliary):
         ),
         ({"enc0_vocab_file": "x.json"}, "", "enc0_vocab_file: 'x.json' is not in the "),
         ({"enc0_vocab_size": 6}, "", "enc0_vocab_size: is 6, and "),
+        ({"enc0_num_oov_buckets": 4}, "", "enc0_vocab_size: is 10, and "),
     ],
 )
 def test_what_does_not_fit_is_told(auxiliary, settings, channel, message):
@@ -74,6 +75,27 @@ def test_vocabulary_sizes_are_those_of_the_files(auxiliary):
     packed = {"enc0_vocab_file": "w.json.gz"}
     assert with_vocab_sizes(packed, auxiliary) == packed | {"enc0_vocab_size": 3}
     assert with_vocab_sizes({"epochs": 3}, None) == {"epochs": 3}
+
+
+def test_buckets_count_among_the_ids(auxiliary):
+    both = {"enc0_vocab_file": "v.json", "enc1_vocab_file": "w.json.gz"}
+    alike = both | {"enc0_num_oov_buckets": "5"}
+    sizes = {"enc0_vocab_size": 12, "enc1_vocab_size": 8}
+    assert with_vocab_sizes(alike, auxiliary) == alike | sizes
+    other = both | {"enc1_network": "hcnn", "enc1_num_oov_buckets": 2}
+    sizes = {"enc0_vocab_size": 7, "enc1_vocab_size": 5}
+    assert with_vocab_sizes(other, auxiliary) == other | sizes
+    settings = SETTINGS | {"enc0_num_oov_buckets": 3}
+    first, second = o2v.read_tokenizers(o2v.Hyperparameters(**settings), auxiliary)
+    assert first is second
+    assert first.vocab_size == 10
+
+
+@pytest.mark.parametrize("kind", ["none", "wordpiece", "sentencepiece"])
+def test_only_words_have_buckets(kind):
+    settings = SETTINGS | {"enc0_tokenizer": kind, "enc0_num_oov_buckets": 3}
+    with pytest.raises(ValueError, match="enc0_num_oov_buckets: only words have a"):
+        o2v.Hyperparameters(**settings)
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "pretrained_embedding_file"])

@@ -102,6 +102,26 @@ def test_an_item_of_a_list_is_one_token(kind):
     )
 
 
+def test_words_that_the_vocabulary_lacks_share_ids_of_their_own():
+    held = tokenizer("whitespace", {"[UNK]": 0, "a": 4}, num_oov_buckets=3)
+    assert held.vocab_size == 8
+    words = ["b", "c", "é", "🎉"]
+    # Fingerprint64 modulo 3, by TensorFlow's own table of words with such buckets.
+    table = tf.lookup.StaticVocabularyTable(
+        tf.lookup.KeyValueTensorInitializer(
+            ["0", "1", "2", "3", "a"], list(range(5)), tf.string, tf.int64
+        ),
+        3,
+    )
+    expected = table.lookup(tf.constant(words)).numpy().tolist()
+    assert of_texts(held, f"a {' '.join(words)}", "a") == (
+        [[4, *expected], [4]],
+        [4, 0],
+    )
+    assert of_lists(held, [*words, "a"], []) == ([[*expected, 4], []], [4, 0])
+    assert len(set(expected)) > 1
+
+
 PIECES = "[UNK]\nun\n##break\n##able\n,\nworld\n##s"
 
 
