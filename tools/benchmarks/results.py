@@ -34,8 +34,15 @@ SEEDS = flags.DEFINE_integer("seeds", 5, "runs of each recipe", lower_bound=1)
 RUNS = flags.DEFINE_string("runs", "runs/results", "where the runs are kept")
 
 
-def train(recipe: str, seed: int, model_dir: Path) -> dict[str, Any]:
-    """Trains a recipe by the command a user would type, and returns its metrics."""
+def train(recipe: str, seed: int, model_dir: Path, *more: str) -> dict[str, Any]:
+    """Trains a recipe by the command a user would type, and returns its metrics.
+
+    Args:
+        recipe: Its name in examples/.
+        seed: The run's seed.
+        model_dir: Where the run is kept; a complete one is not repeated.
+        *more: Flags in place of the recipe's.
+    """
     line = [
         sys.executable,
         "-m",
@@ -43,6 +50,7 @@ def train(recipe: str, seed: int, model_dir: Path) -> dict[str, Any]:
         f"--flagfile=examples/{recipe}.flags",
         f"--model_dir={model_dir}",
         f"--seed={seed}",
+        *more,
     ]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
