@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -53,7 +54,9 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
         except OSError as error:  # the disk is full, a file may not be read, ...
             if logging.get_verbosity() >= logging.DEBUG:
                 traceback.print_exc()
-            _fail(f"{error.filename or 'file system'}: {error.strerror or error}")
+            advice = "; make room, and start again" * (error.errno == errno.ENOSPC)
+            where = error.filename or "file system"
+            _fail(f"{where}: {error.strerror or error}{advice}")
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)

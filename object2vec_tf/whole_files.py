@@ -21,6 +21,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yields a name to write to; what is written there becomes ``path`` at the end.
 
     The temporary name has the same suffix and stands in the same directory.
+
+    Raises:
+        OSError: It cannot be written; tells of a file, ``path`` where nothing else.
     """
     handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}.", path.parent)
     os.close(handle)
@@ -31,6 +34,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -35,6 +35,19 @@ def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
+def test_a_full_disk_is_told_of_by_the_files_name(tmp_path):
+    path = tmp_path / "a.json"
+    write_whole(path, "old")
+    with (
+        pytest.raises(OSError, match="No space left") as told,
+        whole_file(path),
+        open("/dev/full", "wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+    assert told.value.filename == str(path)
+    assert path.read_text() == "old"
+
+
 def test_the_temporary_file_keeps_the_suffix(tmp_path):
     with whole_file(tmp_path / "model.keras") as temporary:
         assert temporary.suffix == ".keras"
