@@ -61,6 +61,7 @@ def _held_out(directory: str, end: str) -> tuple[str, ...]:
     )
 
 
+_SHORT = ("--test=", "--epochs=5")
 _ARTICLES = ("data/wikipedia/validation.jsonl", "data/wikipedia/articles.jsonl")
 TASKS = {
     "ratings": Task(
@@ -78,9 +79,9 @@ TASKS = {
         _held_out("data/movielens/recommendation", ""),
         "accuracy",
     ),
-    "articles": Task("wikipedia_in_batch", ("--test=",), "hits@1", *_ARTICLES),
+    "articles": Task("wikipedia_in_batch", _SHORT, "hits@1", *_ARTICLES),
     "articles, pairs": Task(
-        "wikipedia_retrieval", ("--test=",), "hits@1", *_ARTICLES, score="model"
+        "wikipedia_retrieval", _SHORT, "hits@1", *_ARTICLES, score="model"
     ),
     "packages": Task(
         "debian_in_batch",
