@@ -75,8 +75,10 @@ def assert_as_one(told, cases):
     for case in cases:
         for name, expected in trained(case, One()).items():
             place = f"{case}: {name}"
+            # RMSprop divides by the root of a mean square, which makes rounding larger.
+            atol = 2e-5 if CASES[case].get("optimizer") == "rmsprop" else 1e-6
             np.testing.assert_allclose(
-                told[place], expected, rtol=2e-5, atol=1e-6, err_msg=place
+                told[place], expected, rtol=2e-5, atol=atol, err_msg=place
             )
             other = place.replace("replica 0", "replica 1")
             if other in told.files:
