@@ -204,7 +204,9 @@ class Object2Vec(keras.Model):
             optimizer: By default the hyperparameters' optimizer. One of
                 ``object2vec_tf.optimizers`` updates token tables by row.
             loss: By default the output layer's: cross-entropy or squared error.
-            metrics: By default cross_entropy and accuracy, or mean_squared_error.
+            metrics: By default cross_entropy and accuracy, or mean_squared_error, in
+                which pairs count as often as they weigh. (In Keras ``metrics`` know no
+                sample weights, and ``weighted_metrics`` do.)
             steps_per_epoch: Steps in an epoch, by which the hyperparameters' learning
                 rate warms up and decays, where it does.
             jit_compile: XLA cannot compile ragged inputs, hence False.
@@ -217,8 +219,8 @@ class Object2Vec(keras.Model):
                 if softmax
                 else keras.losses.MeanSquaredError(name="mean_squared_error")
             )
-        if metrics is None:
-            metrics = (
+        if metrics is None and "weighted_metrics" not in kwargs:
+            kwargs["weighted_metrics"] = (
                 [
                     keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
                     keras.metrics.SparseCategoricalAccuracy(name="accuracy"),

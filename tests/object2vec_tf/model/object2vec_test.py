@@ -240,6 +240,8 @@ def test_sample_weights_weigh_the_loss():
     trained = pairs.fit(data, verbose=0).history
 
     assert evaluated["loss"] == pytest.approx((each * weights).mean(), rel=1e-5)
+    weighed = np.average(each, weights=weights)
+    assert evaluated["cross_entropy"] == pytest.approx(weighed, rel=1e-5)
     assert trained["loss"] == pytest.approx([(each * weights).mean()], rel=1e-5)
 
 

@@ -68,6 +68,28 @@ def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
     assert "\x1b" not in out  # no colours or bars where stdout is no terminal
 
 
+def test_weights_count_in_what_is_measured_and_are_told_of(
+    settings, ratings, tmp_path, capsys
+):
+    files = {}
+    for name in ("train", "validation"):
+        lines = ratings[name].read_text().splitlines()
+        rows = [json.loads(line) | {"weight": i % 4} for i, line in enumerate(lines)]
+        files[name] = tmp_path / f"{name}.jsonl"
+        files[name].write_text("\n".join(map(json.dumps, rows)))
+    run = fit(settings | {"epochs": 1}, ratings, tmp_path / "run", **files)
+
+    pairs = o2v.read_pairs(files["validation"], run.model.hyperparameters)
+    errors = run.model.predict(pairs.dataset(), verbose=0)[:, 0] - pairs.labels
+    expected = np.average(errors.astype(np.float64) ** 2, weights=pairs.weights)
+    told = run.metrics["validation"]["mean_squared_error"]
+    assert told == pytest.approx(expected, rel=1e-5)
+    assert "validation: weights from 0 to 3\n" in capsys.readouterr().out
+    assert "| validation | 1.471 | 0 | 1 | 3 |" in (
+        (tmp_path / "run/report.md").read_text()
+    )
+
+
 def test_metrics_are_those_of_the_best_epochs_model_over_every_pair_once(
     settings, ratings, tmp_path
 ):
