@@ -266,7 +266,10 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[None]:
             ray.init(**options)
     except Exception as error:  # Ray raises a bare one where a node starts too slowly
         ray.shutdown()
-        advice = "start one with ray start --head, or give local"
+        advice = (
+            "start one with ray start --head, or give local; where it wants a token, "
+            "as ray start does by default, set RAY_AUTH_MODE=token"
+        )
         if address == "local":
             advice = "look into Ray's logs; on a machine that is busy, try again"
         raise UserError(

@@ -159,6 +159,38 @@ def test_two_workers_of_which_one_is_killed(exported, tmp_path):
 
 @needs_ray
 @pytest.mark.long
+def test_a_cluster_that_runs_is_joined(exported, tmp_path):
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"in0": [1]}\n{"in0": [2, 3]}\n' * 50)
+    flags = (f"--model={exported}", f"--input={source}")
+    subprocess.run(command(*flags, f"--output={tmp_path}/local"), check=True)
+    ours = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    host, port = socket.gethostbyname(socket.gethostname()), free_port()
+    head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    head += [f"--node-ip-address={host}", f"--port={port}", "--num-cpus=1"]
+    with subprocess.Popen(
+        [*head, "--include-dashboard=false"], stdout=subprocess.DEVNULL, env=ours
+    ) as cluster:
+        try:
+            job = command(
+                *flags,
+                f"--output={tmp_path}/joined",
+                "--runner=ray",
+                f"--ray_address={host}:{port}",
+            )
+            until = time.monotonic() + _PATIENCE
+            while subprocess.run(job, env=ours, check=False).returncode:
+                assert time.monotonic() < until
+                time.sleep(1)
+            assert cluster.poll() is None  # it is left as it was
+        finally:
+            cluster.terminate()
+    local, joined = (tmp_path / name for name in ("local", "joined"))
+    assert joined.read_bytes() == local.read_bytes()
+
+
+@needs_ray
+@pytest.mark.long
 def test_a_bad_line_ends_the_job_and_what_is_done_stays(exported, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     write_shards(source)
