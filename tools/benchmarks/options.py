@@ -79,6 +79,7 @@ TASKS = {
         _held_out("data/movielens/recommendation", ""),
         "accuracy",
     ),
+    "sentences": Task("snli_hcnn", ("--test=",), "accuracy"),
     "articles": Task("wikipedia_in_batch", _SHORT, "hits@1", *_ARTICLES),
     "articles, pairs": Task(
         "wikipedia_retrieval", _SHORT, "hits@1", *_ARTICLES, score="model"
@@ -96,11 +97,12 @@ OPTIONS: dict[str, list[tuple[str, str, str]]] = {
     "learning_rate_decay": [
         ("ratings", "", "--learning_rate_decay=linear"),
         ("ratings, histories", "--learning_rate_decay=none", ""),
+        ("sentences", "", "--learning_rate_decay=linear"),
         ("articles", "", "--learning_rate_decay=linear"),
-        ("articles", "", "--learning_rate_decay=cosine"),
     ],
     "learning_rate_warmup_epochs": [
         ("ratings", "", "--learning_rate_warmup_epochs=1"),
+        ("sentences", "", "--learning_rate_warmup_epochs=1"),
         ("articles", "", "--learning_rate_warmup_epochs=1"),
     ],
     "label_smoothing": [
