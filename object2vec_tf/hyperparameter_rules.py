@@ -166,8 +166,8 @@ def check_in_batch(effective: Mapping[str, Any], problems: list[str]) -> None:
             )
         if effective["negative_frequency_power"] not in (1.0, None):
             problems.append(
-                "negative_frequency_power: hard negatives are not drawn; leave it out, "
-                "or set negative_mining=random"
+                "negative_frequency_power: hard negatives are drawn by likeness; leave "
+                "it out, or set negative_mining=random"
             )
     if effective["label_smoothing"] and effective["output_layer"] != "softmax":
         problems.append(

@@ -338,7 +338,7 @@ class Hyperparameters:
     )
     negative_mining: str = _field(
         Choice(("random", "hard")),
-        "negatives of a pair: random ones, or the batch's most like by the encoders",
+        "a pair's negatives: any of the batch, or rather those that encoders find like",
         default="random",
     )
     negative_frequency_power: float = _field(

@@ -8,6 +8,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+# A negative that is more alike by a cosine of 1 is drawn so often: e to this power.
+_HARDNESS = 5.0
+# More than what any scores differ by.
+_NEVER = 1e3
+
 
 def negative_partners(
     batch: tf.Tensor, rate: int, seeds: keras.random.SeedGenerator
@@ -60,15 +65,25 @@ def frequent_partners(
         As `negative_partners`; ``batch - 1`` for a pair at the most.
     """
     batch = tf.shape(log_shares)[0]
-    even = keras.random.uniform((batch, batch), minval=1e-7, seed=seeds)
-    noise = -tf.math.log(-tf.math.log(even))
+    noise = _gumbel(tf.stack([batch, batch]), seeds)
     return _highest(noise + (power - 1) * log_shares, rate)
 
 
 def hard_partners(
-    first: tf.Tensor, second: tf.Tensor, known: tf.Tensor, rate: int
+    first: tf.Tensor,
+    second: tf.Tensor,
+    known: tf.Tensor,
+    rate: int,
+    seeds: keras.random.SeedGenerator,
 ) -> tf.Tensor:
-    """Finds the in1 of the batch that the encoders take for partners, and are none.
+    """Draws in1 of the batch that the encoders rather take for partners, and are none.
+
+    Without repeats for a pair, with weights of e to the power of `_HARDNESS` times the
+    cosine. Of the most alike alone, a comparator would not learn to refuse the others:
+    hits@1 among Wikipedia's articles was .04 where random ones gave .67.
+
+    Source: Robinson and others, "Contrastive Learning with Hard Negative Samples"
+    (2021), whose weights these are.
 
     Args:
         first: Encodings of in0, float ``[batch, enc_dim]``.
@@ -76,14 +91,20 @@ def hard_partners(
         known: Whether a pair's in0 (row) and another's in1 (column) are partners, bool
             ``[batch, batch]``; they come last.
         rate: Negatives for each pair.
+        seeds: Source of randomness.
 
     Returns:
-        As `negative_partners`, those of highest cosine; ``batch - 1`` for a pair at the
-        most.
+        As `negative_partners`; ``batch - 1`` for a pair at the most.
     """
     first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
     cosines = tf.matmul(first, second, transpose_b=True)
-    return _highest(cosines - 4.0 * tf.cast(known, cosines.dtype), rate)
+    scores = _HARDNESS * cosines + _gumbel(tf.shape(cosines), seeds)
+    return _highest(scores - _NEVER * tf.cast(known, scores.dtype), rate)
+
+
+def _gumbel(shape: tf.Tensor, seeds: keras.random.SeedGenerator) -> tf.Tensor:
+    even = keras.random.uniform(tuple(tf.unstack(shape)), minval=1e-7, seed=seeds)
+    return -tf.math.log(-tf.math.log(even))
 
 
 def _highest(scores: tf.Tensor, rate: int) -> tf.Tensor:

@@ -354,7 +354,8 @@ class Object2Vec(keras.Model):
         rate, seeds = settings.negative_sampling_rate, self.negative_seeds
         if settings.negative_mining == "hard":
             known = _known(share, inputs, labels)
-            partners = hard_partners(share.gathered(encodings[0]), pool, known, rate)
+            first = share.gathered(encodings[0])
+            partners = hard_partners(first, pool, known, rate, seeds)
         elif settings.negative_frequency_power < 1:
             power = settings.negative_frequency_power
             log_shares = _log_shares(share, inputs)[1]

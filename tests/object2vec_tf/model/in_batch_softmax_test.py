@@ -182,7 +182,7 @@ def test_pairs_labelled_zero_look_for_no_partner():
                 "negative_sampling_rate": 1,
                 "negative_frequency_power": 0.5,
             },
-            "hard negatives are not drawn",
+            "hard negatives are drawn by likeness",
         ),
         (
             {"output_layer": "mean_squared_error", "label_smoothing": 0.1},

@@ -136,26 +136,36 @@ def test_gradients_reach_every_use_of_an_encoding():
         np.testing.assert_array_equal(gradient, np.full((3, 2), expected))
 
 
-def test_hard_partners_are_those_of_highest_cosine_that_are_no_partners():
+def test_hard_partners_are_drawn_by_their_cosine_and_are_no_partners():
     random = np.random.default_rng(0)
     first, second = random.normal(size=(2, 6, 4)).astype(np.float32)
     known = random.random((6, 6)) < 0.2
-    partners = hard_partners(tf.constant(first), tf.constant(second), known, 2)
+    seeds = keras.random.SeedGenerator(3)
+    weights = np.zeros((6, 6))
+    for i in range(6):
+        for j in set(range(6)) - {i}:
+            lengths = np.linalg.norm(first[i]) * np.linalg.norm(second[j])
+            weights[i, j] = (
+                0 if known[i, j] else np.exp(5 * first[i] @ second[j] / lengths)
+            )
+    draw = tf.function(lambda: hard_partners(first, second, known, 1, seeds))
+    counts = np.zeros((6, 6))
+    for _ in range(1000):
+        counts[np.arange(6), draw()] += 1
 
-    for i, pair in enumerate(partners.numpy().reshape(2, 6).T):
-        cosines = [
-            f @ s / np.linalg.norm(f) / np.linalg.norm(s)
-            for f, s in zip([first[i]] * 6, second, strict=True)
-        ]
-        may = [j for j in range(6) if j != i and not known[i, j]]
-        assert list(pair) == sorted(may, key=lambda j: -cosines[j])[:2]
+    assert np.all(counts[weights == 0] == 0)
+    expected = weights / weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(counts / 1000, expected, atol=0.06)
+    two = hard_partners(first, second, known, 2, seeds).numpy().reshape(2, 6)
+    assert np.all(two[0] != two[1])
 
 
 def test_a_small_batch_gives_as_many_hard_partners_as_it_has():
-    encodings = tf.constant(FIRST[:2])
+    encodings, seeds = tf.constant(FIRST[:2]), keras.random.SeedGenerator(3)
     known = tf.eye(2, dtype=tf.bool)
-    np.testing.assert_array_equal(hard_partners(encodings, encodings, known, 5), [1, 0])
-    one = hard_partners(encodings[:1], encodings[:1], known[:1, :1], 5)
+    two = hard_partners(encodings, encodings, known, 5, seeds)
+    np.testing.assert_array_equal(two, [1, 0])
+    one = hard_partners(encodings[:1], encodings[:1], known[:1, :1], 5, seeds)
     assert one.shape == (0,)
 
 
