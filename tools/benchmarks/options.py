@@ -113,7 +113,10 @@ OPTIONS: dict[str, list[tuple[str, str, str]]] = {
     "negative_frequency_power": [
         ("articles, pairs", "", "--negative_frequency_power=0.5"),
     ],
-    "learn_temperature": [("articles", "", "--learn_temperature=true")],
+    "learn_temperature": [
+        ("articles", "", "--learn_temperature=true"),
+        ("articles", "--temperature=0.5", "--temperature=0.5 --learn_temperature=true"),
+    ],
     "popularity_correction": [("articles", "", "--popularity_correction=true")],
     "in_batch_direction": [("articles", "--in_batch_direction=in0_to_in1", "")],
     "in_batch_similarity": [
