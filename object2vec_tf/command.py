@@ -16,6 +16,8 @@ from absl import app, flags, logging
 from object2vec_tf.errors import Interrupted, UserError
 
 USER_CAN_MEND = 2
+# What TensorFlow says of a full disk, behind the file's name.
+_FULL = "No space left on device"
 INTERRUPTED = 130
 
 
@@ -57,6 +59,11 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
             advice = "; make room, and start again" * (error.errno == errno.ENOSPC)
             where = error.filename or "file system"
             _fail(f"{where}: {error.strerror or error}{advice}")
+        except tf.errors.ResourceExhaustedError as error:
+            if _FULL not in error.message:  # memory
+                raise
+            told = error.message.partition(_FULL)[0] + _FULL
+            _fail(f"{told}; make room, and start again")
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)

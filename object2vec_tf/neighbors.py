@@ -19,7 +19,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.search.evaluation import SCORES, evaluate
 from object2vec_tf.search.index import SEARCHES, NeighborIndex, build_index
 from object2vec_tf.search.ranking import METRICS
-from object2vec_tf.whole_files import whole_file
+from object2vec_tf.whole_files import refuse_inputs, whole_file
 
 _VERBS = ("build", "query", "evaluate")
 
@@ -79,6 +79,7 @@ def _build() -> None:
 
 def _query() -> None:
     source = _required(_INPUT, file=True)
+    refuse_inputs(Path(_OUTPUT.value or ""), [Path(source)])
     index = NeighborIndex(_required(_INDEX), _MODEL.value)
     answers = (json.dumps(told) + "\n" for told in index.query(source, _K.value))
     if not _OUTPUT.value:

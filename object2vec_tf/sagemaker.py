@@ -95,7 +95,10 @@ def _refuse_unsupported(config: Path) -> None:
 def _tell_of_workers(path: Path) -> None:
     """Sets TF_CONFIG, where there are several hosts and it is not set."""
     resources = _read(path)
-    hosts = sorted(resources.get("hosts", []))
+    hosts = resources.get("hosts", [])
+    if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts):
+        raise UserError(f"{path}: hosts is {hosts!r}, expected a list of names")
+    hosts = sorted(hosts)
     own = str(resources.get("current_host"))
     if len(hosts) < 2 or TF_CONFIG in os.environ:
         return
@@ -108,9 +111,12 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        held = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not a JSON object: {error}") from error
+    if not isinstance(held, dict):
+        raise UserError(f"{path}: not a JSON object; SageMaker writes it")
+    return held
 
 
 def main(verb: str) -> None:

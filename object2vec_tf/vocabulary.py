@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.data.channels import open_file
+from object2vec_tf.data.channels import channel_files, open_file
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import TOKENIZERS, UNICODE_NORMALIZATIONS
 from object2vec_tf.text.conversion import decode, encode
@@ -24,7 +24,7 @@ from object2vec_tf.text.counting import MOST_WORDS, build_vocabulary
 from object2vec_tf.text.shuffling import shuffle_lines
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 from object2vec_tf.text.vocabularies import parse_vocabulary, vocabulary_json
-from object2vec_tf.whole_files import write_whole
+from object2vec_tf.whole_files import refuse_inputs, write_whole
 
 _VERBS = ("build", "encode", "decode", "shuffle")
 _COUNTED = ("whitespace", "unicode_script", "wordpiece")
@@ -81,6 +81,7 @@ def main(verb: str) -> None:
         raise UserError(
             f"{output.parent}: no such directory; make it, or mend --output"
         )
+    refuse_inputs(output, channel_files(source, "input"))
     {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}[verb](
         source, output
     )

@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from object2vec_tf.errors import UserError
 
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file so that a reader, or a crash, sees the old one or the new."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
+    """Tells of an output that is one of the inputs.
+
+    Raises:
+        UserError: It is.
+    """
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise UserError(f"{output}: is the input too; give another --output")
 
 
 @contextmanager

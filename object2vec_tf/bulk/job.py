@@ -17,7 +17,7 @@ from object2vec_tf.bulk.answering import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.data.json_lines import signature
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.whole_files import whole_file, write_whole
+from object2vec_tf.whole_files import refuse_inputs, whole_file, write_whole
 
 # Hidden, so that whoever reads the answers passes it over.
 _RECORD = ".transform.json"
@@ -38,10 +38,17 @@ def record_model(directory: Path, model: Path) -> None:
     record = directory / _RECORD
     own = {"model": str(model.resolve()), "digest": _digest(model)}
     if record.exists():
-        earlier = json.loads(record.read_text(encoding="utf-8"))
-        if earlier["digest"] != own["digest"]:
+        try:
+            earlier = json.loads(record.read_text(encoding="utf-8"))
+            is_another, name = earlier["digest"] != own["digest"], earlier["model"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{directory}: holds answers of another model, {earlier['model']}; "
+                f"{record}: does not tell which model has answered here: {error!r}; "
+                "give another --output, or remove what is there"
+            ) from error
+        if is_another:
+            raise UserError(
+                f"{directory}: holds answers of another model, {name}; "
                 "give another --output, or remove it"
             )
         return
@@ -78,8 +85,7 @@ def whole_answers(shard: Shard, before: list[int] | None = None) -> Iterator[Pat
         UserError: The shard would be written over.
         DataError: The shard changed meanwhile.
     """
-    if shard.out.exists() and shard.out.samefile(shard.path):
-        raise UserError(f"{shard.out}: is the input too; give another --output")
+    refuse_inputs(shard.out, [shard.path])
     shard.out.parent.mkdir(parents=True, exist_ok=True)
     before = before or signature(shard.path)
     with whole_file(shard.out) as temporary:

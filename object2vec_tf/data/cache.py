@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -39,7 +40,8 @@ from object2vec_tf.whole_files import sync, write_whole
 # Changes whenever what is kept, or the way it is read, changes.
 _FORMAT = 4
 _COLUMNS, _REPORT, _SOURCE = "columns.arrow", "report.json", ".source"
-_UNFINISHED = ".new-"
+_UNFINISHED = ".object2vec-new-"
+_NAME = re.compile("[0-9a-f]{16}-[0-9a-f]{32}")
 _CHUNK_BYTES = 1 << 20
 # Two changes of a file within this time may leave it the same time stamp.
 _STAMP_SECONDS = 2
@@ -281,8 +283,8 @@ class ColumnCache:
             return
         kept = {
             report.parent: report.stat().st_mtime_ns
-            for report in self._directory.glob(f"[!.]*-*/{_REPORT}")
-            if report.parent != path
+            for report in self._directory.glob(f"*/{_REPORT}")
+            if report.parent != path and _NAME.fullmatch(report.parent.name)
         }
         total = needed + sum(map(_size, kept))
         for other in sorted(kept, key=kept.__getitem__):

@@ -23,7 +23,7 @@ from object2vec_tf.data.block_reader import BlockReader
 from object2vec_tf.data.channels import open_file
 from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.fast_lines import Parsed
-from object2vec_tf.data.line_errors import explain
+from object2vec_tf.data.line_errors import MOST_WEIGHT, explain
 from object2vec_tf.data.text_reader import TextReader
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -264,7 +264,7 @@ def _checked(
     """Returns a block's pairs, or None when a label or weight is out of its range."""
     if weights is not None:
         weights = _finite(weights)
-        if weights is None or np.any(weights < 0):
+        if weights is None or np.any((weights < 0) | (weights > MOST_WEIGHT)):
             return None
     if hyperparameters.output_layer == "softmax":
         if len(labels) and not 0 <= labels.min() <= labels.max() < (

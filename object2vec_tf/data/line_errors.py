@@ -14,6 +14,8 @@ import msgspec
 from object2vec_tf.hyperparameters import Hyperparameters
 
 _SHOWN = 60
+# Sums of such weights over all pairs are exact enough, and finite, as float32.
+MOST_WEIGHT = 1_000_000
 # From here on float32 rounds to infinity.
 _INFINITE = 2**128 - 2**103
 
@@ -140,10 +142,10 @@ def _label_problem(pair: dict[str, Any], hp: Hyperparameters) -> str | None:
 
 def _weight_problem(pair: dict[str, Any]) -> str | None:
     weight = pair.get("weight", 1)
-    if _is_finite(weight) and weight >= 0:
+    if _is_finite(weight) and 0 <= weight <= MOST_WEIGHT:
         return None
     return (
-        f"weight is {_shown(weight)}, expected a finite number of 0 or more: a pair "
+        f"weight is {_shown(weight)}, expected a number in 0..{MOST_WEIGHT:g}: a pair "
         "counts so many times; rename the field if it is something else"
     )
 

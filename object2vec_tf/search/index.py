@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.models import load_model
+from object2vec_tf.data.channels import open_file
 from object2vec_tf.errors import UserError
 from object2vec_tf.search.lines import (
     as_it_stands,
@@ -300,10 +301,10 @@ def _write_texts(path: Path, lines: Iterable[bytes]) -> int:
 
 def _write_labels(path: Path, source: Path, items: int) -> None:
     try:
-        with source.open("rb") as file:
+        with open_file(source) as file:
             written = _write_texts(path, (line.rstrip(b"\r\n") for line in file))
         path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: labels cannot be read: {error}") from error
     if written != items:
         raise UserError(
@@ -330,12 +331,11 @@ def _prepared(vectors: Vectors, metric: str) -> Vectors:
 @contextmanager
 def _replacing(directory: Path) -> Iterator[Path]:
     """Yields a directory to write to, which takes the other's place at the end."""
-    if directory.exists():
-        is_index = (directory / _MANIFEST).is_file()
-        if not directory.is_dir() or (any(directory.iterdir()) and not is_index):
-            raise UserError(
-                f"{directory}: holds something that is no index; give another --index"
-            )
+    if directory.exists() and (other := _of_others(directory)):
+        raise UserError(
+            f"{directory}: holds something that is no index: {other}; give another "
+            "--index"
+        )
     directory.parent.mkdir(parents=True, exist_ok=True)
     made = tempfile.mkdtemp("", f".{directory.name}.new-", directory.parent)
     temporary = Path(made)
@@ -353,6 +353,16 @@ def _replacing(directory: Path) -> Iterator[Path]:
             temporary.rename(directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _of_others(directory: Path) -> str | None:
+    """Returns the name of what `build_index` did not write, None where it wrote all."""
+    if not directory.is_dir():
+        return directory.name
+    held = {entry.name for entry in directory.iterdir()}
+    texts = [Path(name) for name in (_ITEMS, _LABELS)]
+    own = {_MANIFEST, _VECTORS, *map(str, texts), *(str(_starts_of(t)) for t in texts)}
+    return min(held - own, default=None)
 
 
 def _faiss() -> Any:

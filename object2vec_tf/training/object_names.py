@@ -49,7 +49,8 @@ def read_object_names(
             "name for each of them, a line each"
         )
     objects = list(_objects(Path(items), hyperparameters))
-    found = [" ".join(line.split()) for line in _text(Path(labels)).splitlines()]
+    lines = _text(Path(labels)).removesuffix("\n").split("\n")
+    found = [" ".join(line.split()) for line in lines]
     if len(found) != len(objects):
         raise UserError(
             f"{labels}: has {len(found):,} labels for the {len(objects):,} items of "

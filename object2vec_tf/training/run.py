@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -192,8 +193,9 @@ def fit(
             if not places.from_chief(None):
                 trained()
             return _chiefs_run(places, hyperparameters, words, directory)
-    with directory.claimed(identity, overwrite), places.watched():
+    with places.watched():  # before an earlier run is cleared
         places.agree(identity)
+    with directory.claimed(identity, overwrite), places.watched():
         metrics = directory.results()
         places.from_chief(metrics is not None)
         if metrics is None:
@@ -268,10 +270,12 @@ def _check_writable(export_dir: Path) -> None:
     """Makes the directory now, before an earlier run is cleared and hours are spent."""
     try:
         export_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=export_dir):
+            pass
     except OSError as error:
         raise UserError(
-            f"{export_dir}: export_dir cannot be made: {error.strerror}; give another "
-            "--export_dir"
+            f"{export_dir}: export_dir cannot be written: {error.strerror}; give "
+            "another --export_dir"
         ) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import sqlalchemy
 
+from object2vec_tf.errors import UserError
 from object2vec_tf.whole_files import whole_file
 
 PRUNERS = ("median", "none")
@@ -52,11 +53,23 @@ def opened_study(path: Path, pruner: str) -> Iterator[optuna.Study]:
     Args:
         path: The storage.
         pruner: One of `PRUNERS`.
+
+    Raises:
+        UserError: It cannot be read.
     """
-    with _opened(path) as storage:
-        yield optuna.load_study(
-            storage=storage, study_name=_NAME, pruner=_pruner(pruner)
-        )
+    with ExitStack() as opened:
+        try:
+            storage = opened.enter_context(_opened(path))
+            study = optuna.load_study(
+                storage=storage, study_name=_NAME, pruner=_pruner(pruner)
+            )
+        except (KeyError, sqlalchemy.exc.DatabaseError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{path}: the study's storage cannot be read: {reason}; put it back, "
+                "or give --overwrite to start afresh"
+            ) from error
+        yield study
 
 
 def seed_sampler(study: optuna.Study, seed: int, number: int) -> None:

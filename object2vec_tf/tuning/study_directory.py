@@ -125,14 +125,15 @@ class StudyDirectory:
         Raises:
             RunDirectoryError: It holds another study, or a run.
         """
-        if overwrite:
+        if overwrite and self._identity.exists():
             self._clear()
         found = self._found(identity)
         if found:
             raise RunDirectoryError(
                 f"{self.path}: holds another study, which differs in:\n  "
                 + "\n  ".join(found)
-                + "\ngive another --model_dir, or --overwrite to start afresh"
+                + "\ngive another --model_dir"
+                + ("" if overwrite else ", or --overwrite to start afresh")
             )
         write_whole(self._identity, json.dumps(identity, indent=2) + "\n")
 

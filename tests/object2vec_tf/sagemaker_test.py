@@ -123,6 +123,8 @@ def test_a_port_that_is_none_is_told(prefix):
             '{"hosts": ["a", "b"], "current_host": "c"}',
             "current_host is 'c', none of hosts",
         ),
+        ("input/config/resourceconfig.json", "[1]", "not a JSON object; SageMaker"),
+        ("input/config/resourceconfig.json", '{"hosts": 5}', "hosts is 5, expected a"),
     ],
 )
 def test_a_failure_is_written_where_sagemaker_looks(prefix, path, text, message):

@@ -2,7 +2,13 @@ import stat
 
 import pytest
 
-from object2vec_tf.whole_files import whole_directory, whole_file, write_whole
+from object2vec_tf.errors import UserError
+from object2vec_tf.whole_files import (
+    refuse_inputs,
+    whole_directory,
+    whole_file,
+    write_whole,
+)
 
 
 class Broken(Exception):
@@ -74,3 +80,13 @@ def test_a_directory_that_is_there_is_not_replaced(tmp_path):
         (temporary / "a").write_text("a")
     assert (path / "held").read_text() == "held"
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path):
+    path, link = tmp_path / "a.jsonl", tmp_path / "link.jsonl"
+    path.write_text("x")
+    link.symlink_to(path)
+    refuse_inputs(tmp_path / "b.jsonl", [path, tmp_path / "none.jsonl"])
+    for output in (path, link, tmp_path / "." / "a.jsonl"):
+        with pytest.raises(UserError, match="is the input too; give another --output"):
+            refuse_inputs(output, [tmp_path / "none.jsonl", path])

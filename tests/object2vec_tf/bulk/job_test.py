@@ -29,6 +29,10 @@ def test_a_directory_belongs_to_one_model(exported, tmp_path):
     weights.write_bytes(content)
     with pytest.raises(UserError, match=r"out: holds answers of another model, .*/1;"):
         record_model(out, other)
+    for damaged in ("", "[]", '{"digest": 3}'):
+        (out / ".transform.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"json: does not tell which model has"):
+            record_model(out, other)
 
 
 def test_done_shards_are_told_from_others(loaded, tmp_path):

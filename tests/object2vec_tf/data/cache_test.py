@@ -259,8 +259,8 @@ def test_a_failed_reading_leaves_nothing(tmp_path: Path):
 
 
 def test_what_a_killed_run_left_unfinished_is_removed(tmp_path: Path):
-    (tmp_path / "cache/.new-abc").mkdir(parents=True)
-    (tmp_path / "cache/.new-abc/columns.arrow").write_bytes(b"half")
+    (tmp_path / "cache/.object2vec-new-abc").mkdir(parents=True)
+    (tmp_path / "cache/.object2vec-new-abc/columns.arrow").write_bytes(b"half")
     cached(write(tmp_path / "x.jsonl", 50), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob(".*"))
 
@@ -384,7 +384,7 @@ def test_a_full_disk_is_told_and_loses_nothing(small_disk: Path, tmp_path: Path)
     large = write(tmp_path / "b.jsonl", 20_000, 1)
     with pytest.raises(UserError, match=r"cannot be kept there: No space left"):
         cached(large, small_disk / "cache")
-    assert not list(small_disk.rglob(".new*"))
+    assert not list(small_disk.rglob(".object2vec-new*"))
     assert cached(small, small_disk / "cache").report.cached
     (small_disk / "full").unlink()
     subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
@@ -438,3 +438,15 @@ def test_a_read_only_cache_serves_what_it_holds_and_no_more(tmp_path: Path):
     finally:
         for entry in [cache, *cache.rglob("*")]:
             entry.chmod(0o755)
+
+
+def test_what_others_keep_beside_it_stays(tmp_path: Path):
+    cache = tmp_path / "cache"
+    others = [cache / name for name in (".new-mine", "my-project", "0" * 16 + "-mine")]
+    for other in others:
+        other.mkdir(parents=True)
+        (other / "report.json").write_text("{}")
+    for number in range(3):
+        source = write(tmp_path / f"{number}.jsonl", 2_000, seed=number)
+        cached(source, cache, cache_limit=0.0001)
+    assert all((other / "report.json").read_text() == "{}" for other in others)

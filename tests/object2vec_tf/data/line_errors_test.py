@@ -57,11 +57,17 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
         *(
             (
                 line()[:-1] + f', "weight": {weight}}}'.encode(),
-                f"weight is {shown}, expected a finite number of 0 or more: a pair",
+                f"weight is {shown}, expected a number in 0..1e+06: a pair",
             )
             for weight, shown in (
                 *(("-1", "-1"), ("-0.5", "-0.5"), ("NaN", "NaN"), ("null", "null")),
-                *(("1e39", "1e+39"), ("true", "true"), ('"2"', '"2"'), ("[1]", "[1]")),
+                *(
+                    ("1000001", "1000001"),
+                    ("1e39", "1e+39"),
+                    ("true", "true"),
+                    ('"2"', '"2"'),
+                    ("[1]", "[1]"),
+                ),
             )
         ),
         (line(label=str(2**64)), f"label is {2**64}, expected an integer class"),

@@ -303,7 +303,7 @@ def test_weights_of_one_file_of_several(tmp_path: Path):
 
 
 def test_a_wrong_weight_is_told_by_its_line(tmp_path: Path):
-    with pytest.raises(DataError, match=r"x\.jsonl:2: weight is -1, expected a finite"):
+    with pytest.raises(DataError, match=r"x\.jsonl:2: weight is -1, expected a number"):
         weighted(tmp_path / "x.jsonl", 1, -1, 1)
     assert len(weighted(tmp_path / "x.jsonl", 1, -1, 1, max_bad_lines=1)) == 2
 

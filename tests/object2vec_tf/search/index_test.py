@@ -166,8 +166,12 @@ def test_an_index_is_replaced_whole_or_not_at_all(tmp_path):
     assert names == {"a.jsonl", "b.jsonl", "index", "labels"}
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").write_text("mine")
-    with pytest.raises(UserError, match="no index; give another"):
-        build_index(second, tmp_path / "other")
+    for name in ("other", "index"):  # beside an index's own files, too
+        (tmp_path / name / "manifest.json").touch()
+        (tmp_path / name / "file").write_text("mine")
+        with pytest.raises(UserError, match="no index: file; give another"):
+            build_index(second, tmp_path / name)
+        assert (tmp_path / name / "file").read_text() == "mine"
 
 
 def test_pairs_and_other_widths_are_told(run, tmp_path):

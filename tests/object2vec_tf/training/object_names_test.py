@@ -19,7 +19,7 @@ def files(tmp_path):
 def test_names_are_those_of_the_lines(files, hyperparameters):
     items, labels = files(
         '{"in1": [3]}\n{"in0": [3], "year": 1977}\n\n{"in1": []}\n{"in1": [5, 6]}\n',
-        "Star  Wars\tIV\né\n\nbasket\n",
+        "Star  Wars\u2028IV\né\n\nbasket\n",
     )
     # What is longer than enc1_max_seq_len=1 is cut, as in training.
     expected = {(1, (3,)): "Star Wars IV", (0, (3,)): "é", (1, (5,)): "basket"}

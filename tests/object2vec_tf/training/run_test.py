@@ -251,7 +251,7 @@ def test_an_export_dir_that_cannot_be_made_costs_no_earlier_run(
     fit(settings | {"epochs": 1}, ratings, tmp_path / "run")
     held = (tmp_path / "run/metrics.json").read_bytes()
     (tmp_path / "file").write_text("")
-    with pytest.raises(o2v.UserError, match="export_dir cannot be made"):
+    with pytest.raises(o2v.UserError, match="export_dir cannot be written"):
         fit(
             settings,
             ratings,

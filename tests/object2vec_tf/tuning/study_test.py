@@ -8,6 +8,7 @@ from tensorboard.plugins.hparams import metadata
 
 import object2vec_tf as o2v
 from export.models import load_model
+from object2vec_tf.tuning.optuna_study import make_storage, opened_study
 from object2vec_tf.tuning.study import tune
 
 SEARCH = "learning_rate=0.03..0.1,dropout=0.6..0.9"
@@ -87,6 +88,36 @@ def test_a_study_ends_with_the_whole_run_of_its_best_trial(
     with pytest.raises(o2v.RunDirectoryError) as error:
         tune(settings, **arguments | {"search": "dropout"}, trials=3)
     assert "range of learning_rate: '0.03..0.1' there, nothing now" in str(error.value)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_study_is_left_as_it_is(settings, ratings, tmp_path, overwrite):
+    kept = [tmp_path / "mine" / name for name in ("best/thesis", "trials/0001/notes")]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+    with pytest.raises(o2v.RunDirectoryError, match="best: of a study that is not kno"):
+        tune(
+            settings,
+            train=ratings["train"],
+            validation=ratings["validation"],
+            model_dir=tmp_path / "mine",
+            trials=1,
+            overwrite=overwrite,
+        )
+    assert all(path.read_text() == "mine" for path in kept)
+
+
+@pytest.mark.parametrize("damage", [b"", b"SQLite format 3\0"])
+def test_a_damaged_storage_is_told(tmp_path, damage):
+    path = tmp_path / "study.db"
+    make_storage(path, "minimize", {})
+    path.write_bytes(damage + path.read_bytes()[len(damage) : 3000] * bool(damage))
+    with (
+        pytest.raises(o2v.UserError, match=r"study.db: the study's storage cannot be"),
+        opened_study(path, "none"),
+    ):
+        pass
 
 
 @pytest.mark.long
