@@ -50,9 +50,8 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
             _fail(str(error))
         except Interrupted as error:
             print(error, flush=True)
-        except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        except BrokenPipeError:
+            _end_unread()
         except OSError as error:  # the disk is full, a file may not be read, ...
             if logging.get_verbosity() >= logging.DEBUG:
                 traceback.print_exc()
@@ -71,9 +70,17 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
     app.run(guarded, flags_parser=_parse)
 
 
+def _end_unread() -> NoReturn:
+    """Ends where the reader of our output has gone, as with ``| head``."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
+
+
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
         return list(flags.FLAGS(argv))
+    except BrokenPipeError:  # of --help
+        _end_unread()
     except flags.CantOpenFlagFileError as error:
         _fail(f"--flagfile: {_flagfile_problem(error.__context__)}")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Finds the objects whose embeddings are nearest, and measures what is found.
+r"""Finds the objects whose embeddings are nearest, and measures what is found.
 
 python -m object2vec_tf.neighbors build --model=RUN --input=items.jsonl --index=DIR \
         --labels=names.tsv

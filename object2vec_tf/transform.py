@@ -1,4 +1,4 @@
-"""Embeds or scores whole files of objects.
+r"""Embeds or scores whole files of objects.
 
 python -m object2vec_tf.transform --model=RUN --input=pairs.jsonl \
         --output=pairs.jsonl.out

@@ -1,4 +1,4 @@
-"""Searches hyperparameters, and ends with the run of the best ones.
+r"""Searches hyperparameters, and ends with the run of the best ones.
 
 python -m object2vec_tf.tune --flagfile=examples/FILE.flags --model_dir=study \
         --objective=validation:mean_squared_error --trials=20

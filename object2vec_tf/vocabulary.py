@@ -1,4 +1,4 @@
-"""Makes vocabularies, and what text needs before it is trained on.
+r"""Makes vocabularies, and what text needs before it is trained on.
 
 python -m object2vec_tf.vocabulary build --input=train.jsonl --output=vocab.json
 python -m object2vec_tf.vocabulary encode --input=text.jsonl --output=ids.jsonl \
@@ -77,10 +77,7 @@ def main(verb: str) -> None:
         if not flag.value:
             raise UserError(f"--{flag.name} is required; see --help")
     source, output = _INPUT.value or "", Path(_OUTPUT.value or "")
-    if not output.parent.is_dir():
-        raise UserError(
-            f"{output.parent}: no such directory; make it, or mend --output"
-        )
+    output.parent.mkdir(parents=True, exist_ok=True)
     refuse_inputs(output, channel_files(source, "input"))
     {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}[verb](
         source, output

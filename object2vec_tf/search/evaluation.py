@@ -44,7 +44,7 @@ def evaluate(
 
     Args:
         model: A run or an exported model; with ``score="model"``, a run.
-        pairs: JSON Lines of true pairs; labels are passed over.
+        pairs: JSON Lines of true pairs; labels are passed over: leave others out.
         pool: JSON Lines with the items, in1, to choose from. An in1 of a pair that it
             lacks comes along: the truth is always in the pool. None: the pairs' own.
         score: cosine, inner_product or euclidean of the embeddings, or model: the
