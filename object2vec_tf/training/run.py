@@ -111,7 +111,8 @@ def fit(
 
     Raises:
         UserError: Settings, data or the run directory need mending; an earlier run's
-            files are as they were.
+            files are as they were. DivergedError is one, told while training; what
+            ``overwrite`` replaces has gone then.
         Interrupted: The process got a SIGTERM; the run can be gone on with.
         WorkerLost: Another worker has ended; the run can be gone on with.
     """
