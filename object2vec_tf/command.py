@@ -61,6 +61,8 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
         except tf.errors.ResourceExhaustedError as error:
             if _FULL not in error.message:  # memory
                 raise
+            if logging.get_verbosity() >= logging.DEBUG:
+                traceback.print_exc()
             told = error.message.partition(_FULL)[0] + _FULL
             _fail(f"{told}; make room, and start again")
         except KeyboardInterrupt:

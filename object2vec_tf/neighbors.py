@@ -79,7 +79,8 @@ def _build() -> None:
 
 def _query() -> None:
     source = _required(_INPUT, file=True)
-    refuse_inputs(Path(_OUTPUT.value or ""), [Path(source)])
+    if _OUTPUT.value:
+        refuse_inputs(Path(_OUTPUT.value), [Path(source)])
     index = NeighborIndex(_required(_INDEX), _MODEL.value)
     answers = (json.dumps(told) + "\n" for told in index.query(source, _K.value))
     if not _OUTPUT.value:

@@ -362,6 +362,8 @@ def _of_others(directory: Path) -> str | None:
     held = {entry.name for entry in directory.iterdir()}
     texts = [Path(name) for name in (_ITEMS, _LABELS)]
     own = {_MANIFEST, _VECTORS, *map(str, texts), *(str(_starts_of(t)) for t in texts)}
+    if held and not held >= {_MANIFEST, _VECTORS}:  # a manifest of something else
+        return min(held)
     return min(held - own, default=None)
 
 

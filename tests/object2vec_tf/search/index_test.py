@@ -166,6 +166,11 @@ def test_an_index_is_replaced_whole_or_not_at_all(tmp_path):
     assert names == {"a.jsonl", "b.jsonl", "index", "labels"}
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").write_text("mine")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/manifest.json").write_text("mine")
+    with pytest.raises(UserError, match=r"no index: manifest\.json; give another"):
+        build_index(second, tmp_path / "web")
+    assert (tmp_path / "web/manifest.json").read_text() == "mine"
     for name in ("other", "index"):  # beside an index's own files, too
         (tmp_path / name / "manifest.json").touch()
         (tmp_path / name / "file").write_text("mine")
