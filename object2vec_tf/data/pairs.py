@@ -207,6 +207,7 @@ class Pairs:
             .map(_ragged)
             .apply(tf.data.experimental.assert_cardinality(cardinality))
             .prefetch(self._prefetched(size))
+            .with_options(_options())
         )
 
     @functools.cached_property
@@ -219,6 +220,15 @@ class Pairs:
         bytes_a_pair = 4 * (self.in0.tokens + self.in1.tokens) / len(self) + 24
         fitting = int(_PREFETCHED_BYTES / (batch_size * bytes_a_pair))
         return min(max(fitting, 2), _PREFETCHED_BATCHES)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # There is nothing to tune, and an epoch would end with a wait for the thread that
+    # tunes: it looks 10 ms after the start, then after twice as long, and so on up to a
+    # minute (TensorFlow 2.21, Model::OptimizeLoop), and often sleeps through its end.
+    options.autotune.enabled = False
+    return options
 
 
 def _ragged(

@@ -145,6 +145,11 @@ def test_a_fixed_epoch_comes_the_same_each_time(pairs: Pairs):
     assert ids(dataset) != ids(pairs.dataset(shuffle=True, seed=2, epoch=7))
 
 
+def test_nothing_tunes_a_dataset_whose_end_would_wait_for_it(pairs: Pairs):
+    """TensorFlow's thread sleeps for longer and longer, also through the end."""
+    assert pairs.dataset(shuffle=True).options().autotune.enabled is False
+
+
 def test_repeat_reshuffles(pairs: Pairs):
     twice = ids(pairs.dataset(shuffle=True, seed=1).repeat(2))
     assert twice[:3] == ids(pairs.dataset(shuffle=True, seed=1, epoch=0))
