@@ -83,7 +83,7 @@ class Exchange:
     def gathered(
         self, rows: tf.Tensor, before: tf.Tensor, count: tf.Tensor
     ) -> tf.Tensor:
-        """Returns the rows of all replicas.
+        """Returns the rows of all replicas, of which each may have any number.
 
         Args:
             rows: This replica's, ``[own, ...]``.
@@ -91,21 +91,40 @@ class Exchange:
             count: How many all replicas have.
 
         Returns:
-            ``[count, ...]``; the gradients of all replicas come back, summed.
+            ``[count, ...]``; without a gradient.
         """
         size, number = _size(count)
+        return self._reduced(_filled(rows, before, size), number)[:count]
 
-        @tf.custom_gradient
-        def summed(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-            own = tf.shape(rows)[0]
+    def shares(self, rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        """Returns the rows of a batch, of which each replica has its share.
 
-            def gradient(upstream: tf.Tensor) -> tf.Tensor:
-                total = self._reduced(_filled(upstream, 0, size), number)
-                return total[before : before + own]
+        Args:
+            rows: This replica's, ``[own, ...]``: what `shared_rows` gives it.
+            batch: How many all replicas have.
 
-            return self._reduced(_filled(rows, before, size), number)[:count], gradient
+        Returns:
+            ``[batch, ...]``; without a gradient.
+        """
+        edges = batch * tf.range(self.replicas + 1) // self.replicas
+        size, number = _size(tf.reduce_max(edges[1:] - edges[:-1]))
+        place = tf.range(batch)
+        replica = tf.searchsorted(edges[1:], place, side="right")
+        filled = replica * size + place - tf.gather(edges, replica)
+        return tf.gather(self._joined(_filled(rows, 0, size), number), filled)
 
-        return summed(rows)
+    def sums(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the sum of all replicas' rows, of which all have as many.
+
+        Args:
+            rows: ``[any, ...]``.
+
+        Returns:
+            The same shape; without a gradient.
+        """
+        count = tf.shape(rows)[0]
+        size, number = _size(count)
+        return self._reduced(_filled(rows, 0, size), number)[:count]
 
     def rows(self, slices: Sequence[tf.IndexedSlices]) -> list[tf.IndexedSlices]:
         """Returns the rows of all replicas' slices, each of a table.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from object2vec_tf.arguments import as_hyperparameters
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.distinct_rows import distinct_rows
+from object2vec_tf.model.encodings import Encodings
 from object2vec_tf.model.in_batch_softmax import (
     in_batch_metrics,
     in_batch_softmax,
@@ -125,6 +126,46 @@ class Object2Vec(keras.Model):
             self._encode_once(encoder, ids, training)
             for encoder, ids in enumerate((in0, in1))
         ]
+
+    def _encodings(self, share: Whole, inputs: Mapping[str, Any]) -> Encodings:
+        """Returns the encodings that a training step learns from.
+
+        Of several replicas, each makes a pooled encoder's of the whole batch: what they
+        exchange are then gradients of encodings, one a side and pair, where gradients
+        of token vectors are about as many as a pair has tokens.
+        """
+        if not share.of_several:
+            own = self._encode(inputs, training=True)
+            return Encodings(share, (own[0], own[1]))
+        whole = self.encoders_of_whole_batches
+        sides = [as_ragged(inputs[name]) for name in ("in0", "in1")]
+        for i in whole:
+            sides[i] = share.gathered_ids(sides[i])
+        made = self._encode({"in0": sides[0], "in1": sides[1]}, training=True)
+        own, every = list(made), [None, None]
+        for i in whole:
+            if self._looks_around[i]:
+                every[i] = share.learnt(made[i])
+                own[i] = share.own(every[i])
+            else:
+                own[i] = share.learnt_own(made[i])
+        return Encodings(share, (own[0], own[1]), (every[0], every[1]))
+
+    @property
+    def _looks_around(self) -> tuple[bool, bool]:
+        """Whether a pair's step takes other pairs' in0, and in1."""
+        settings = self.hyperparameters
+        softmax, negatives = self.in_batch_softmax, settings.negative_sampling_rate > 0
+        hard = negatives and settings.negative_mining == "hard"
+        return softmax is not None or hard, softmax is not None or negatives
+
+    @property
+    def encoders_of_whole_batches(self) -> tuple[int, ...]:
+        """Which encoders each of several replicas applies to the whole batch."""
+        if self.hyperparameters.tied_token_embedding_weight:
+            return (0, 1) if self._encoders_are_one else ()
+        networks = [self.hyperparameters.network(encoder) for encoder in (0, 1)]
+        return tuple(i for i in (0, 1) if networks[i] == "pooled_embedding")
 
     def _encode_once(self, encoder: int, ids: Any, training: bool | None) -> Any:
         """Encodes each distinct object once, where an encoding is worth more.
@@ -260,27 +301,27 @@ class Object2Vec(keras.Model):
         rate = self.hyperparameters.negative_sampling_rate
         share, seen, weights = share_of(inputs), labels, weight
         with tf.GradientTape() as tape:
-            encodings = self._encode(inputs, training=True)
-            loss, found = self._in_batch_loss(share, inputs, encodings, labels, weight)
+            encodings = self._encodings(share, inputs)
+            loss, found = self._in_batch_loss(encodings, inputs, labels, weight)
             if found:  # the comparator learns from encodings as they come
-                encodings = [tf.stop_gradient(encoding) for encoding in encodings]
+                encodings = encodings.constant()
+            first, second = encodings.own
             if rate:
-                pool = share.gathered(encodings[1])
-                partners = self._negatives(share, inputs, encodings, pool, labels)
+                pool = encodings.of_batch(1)
+                partners = self._negatives(encodings, inputs, pool, labels)
                 first, second, seen = add_negatives(
-                    encodings[0], encodings[1], labels, partners, pool
+                    first, second, labels, partners, pool
                 )
                 if weight is not None:  # negatives weigh what their pair does
                     copies = tf.size(seen) // tf.maximum(tf.size(labels), 1)
                     weights = tf.tile(weight, [copies])
-                encodings = [first, second]
-            scores = self.comparator(encodings, training=True)
+            scores = self.comparator([first, second], training=True)
             mean = self.compute_loss(inputs, seen, scores, weights, training=True)
             loss += share.part(mean)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, [variable.value for variable in variables])
-        gradients = self._summed(share, gradients)
+        gradients = self._summed(share, variables, gradients)
         self.optimizer.apply_gradients(
             [
                 (self._decayed(gradient, variable), variable)
@@ -302,20 +343,18 @@ class Object2Vec(keras.Model):
         """
         inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
         share = share_of(inputs)
-        encodings = self._encode(inputs, training=False)
-        scores = self.comparator(encodings, training=False)
-        loss, _ = self._in_batch_loss(
-            share, inputs, encodings, labels, weight, training=False
-        )
+        own = self._encode(inputs, training=False)
+        encodings = Encodings(share, (own[0], own[1]))
+        scores = self.comparator(own, training=False)
+        loss, _ = self._in_batch_loss(encodings, inputs, labels, weight, training=False)
         mean = self.compute_loss(inputs, labels, scores, weight, training=False)
         self._update_metrics(share, loss + share.part(mean), labels, scores, weight)
         return self.get_metrics_result()
 
     def _in_batch_loss(
         self,
-        share: Whole,
+        encodings: Encodings,
         inputs: Mapping[str, Any],
-        encodings: Any,
         labels: Any,
         weight: Any,
         training: bool = True,
@@ -323,9 +362,10 @@ class Object2Vec(keras.Model):
         """Returns what the in-batch softmax costs, and whether it is the objective."""
         if self.in_batch_softmax is None:
             return tf.constant(0.0), False
+        share = encodings.share
         corrected = self.hyperparameters.popularity_correction
         costs, hits = self.in_batch_softmax(
-            *(share.gathered(encoding) for encoding in encodings),
+            *(encodings.of_batch(side) for side in (0, 1)),
             _known(share, inputs, labels),
             _log_shares(share, inputs) if corrected and training else None,
         )
@@ -343,19 +383,17 @@ class Object2Vec(keras.Model):
 
     def _negatives(
         self,
-        share: Whole,
+        encodings: Encodings,
         inputs: Mapping[str, Any],
-        encodings: Any,
         pool: tf.Tensor,
         labels: Any,
     ) -> Any:
         """Returns the partners, of the batch's in1, with which pairs make negatives."""
-        settings = self.hyperparameters
+        settings, share = self.hyperparameters, encodings.share
         rate, seeds = settings.negative_sampling_rate, self.negative_seeds
         if settings.negative_mining == "hard":
             known = _known(share, inputs, labels)
-            first = share.gathered(encodings[0])
-            partners = hard_partners(first, pool, known, rate, seeds)
+            partners = hard_partners(encodings.of_batch(0), pool, known, rate, seeds)
         elif settings.negative_frequency_power < 1:
             power = settings.negative_frequency_power
             log_shares = _log_shares(share, inputs)[1]
@@ -378,14 +416,23 @@ class Object2Vec(keras.Model):
             elif id(metric) not in own:
                 metric.update_state(labels, scores, sample_weight=weight)
 
-    def _summed(self, share: Whole, gradients: list[Any]) -> list[Any]:
+    def _summed(
+        self, share: Whole, variables: Sequence[Any], gradients: list[Any]
+    ) -> list[Any]:
         """Returns the batch's gradients, repeated tokens summed."""
         takes_rows = getattr(self.optimizer, "takes_rows", False)
         # Each lookup's rows are distinct; two of one table may share some.
         once = self._encoders_are_one or (
             not self.hyperparameters.tied_token_embedding_weight
         )
-        return share.summed(gradients, takes_rows, distinct=once)
+        whole = {
+            id(variable)
+            for encoder in self.encoders_of_whole_batches
+            for variable in (self.enc0, self.enc1)[encoder].variables
+        }
+        return share.summed(
+            gradients, takes_rows, once, [id(each) in whole for each in variables]
+        )
 
     def _decayed(self, gradient: Any, variable: keras.Variable) -> Any:
         """Returns the gradient with the weight's decay, where it has any."""

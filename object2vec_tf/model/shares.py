@@ -8,7 +8,7 @@ number of replicas beyond rounding.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -44,6 +44,17 @@ class Whole:
         """Returns this replica's rows out of the batch's."""
         return rows
 
+    def learnt(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the batch's rows, which every replica has made from the same.
+
+        Their gradient is, on every replica, the sum of all replicas'.
+        """
+        return rows
+
+    def learnt_own(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns ``own(learnt(rows))``, where other rows are of no use."""
+        return rows
+
     def own_partners(self, partners: tf.Tensor) -> tf.Tensor:
         """Returns the partners of this replica's pairs.
 
@@ -72,7 +83,11 @@ class Whole:
         return rows
 
     def summed(
-        self, gradients: Sequence[Gradient | None], as_rows: bool, distinct: bool
+        self,
+        gradients: Sequence[Gradient | None],
+        as_rows: bool,
+        distinct: bool,
+        whole: Sequence[bool],
     ) -> list[Gradient | None]:
         """Returns the sums of all replicas' gradients, repeated tokens summed.
 
@@ -80,8 +95,14 @@ class Whole:
             gradients: This replica's; None for a variable that has none.
             as_rows: Whether rows stay rows (see `summed`).
             distinct: Whether rows are known to have each index once.
+            whole: Which gradients are the whole batch's on every replica.
         """
         return [summed(gradient, as_rows, distinct) for gradient in gradients]
+
+    @property
+    def of_several(self) -> bool:
+        """Whether other replicas have rows of the batch."""
+        return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +124,16 @@ class Share(Whole):
 
     def gathered(self, rows: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
-        return current().gathered(rows[: self.count], self.start, self.batch)
+
+        @tf.custom_gradient
+        def joined(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+            def gradient(upstream: tf.Tensor) -> tf.Tensor:
+                behind = self.start + self.count
+                return current().sums(upstream)[self.start : behind]
+
+            return current().shares(rows, self.batch), gradient
+
+        return joined(rows[: self.count])
 
     def gathered_ids(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
         """See `Whole`."""
@@ -118,6 +148,27 @@ class Share(Whole):
     def own(self, rows: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
         return rows[self.start : self.start + tf.maximum(self.count, 1)]
+
+    def learnt(self, rows: tf.Tensor) -> tf.Tensor:
+        """See `Whole`."""
+
+        @tf.custom_gradient
+        def same(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+            return tf.identity(rows), lambda upstream: current().sums(upstream)
+
+        return same(rows)
+
+    def learnt_own(self, rows: tf.Tensor) -> tf.Tensor:
+        """See `Whole`; each replica has but its own gradient to tell."""
+
+        @tf.custom_gradient
+        def cut(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+            def gradient(upstream: tf.Tensor) -> tf.Tensor:
+                return current().shares(upstream[: self.count], self.batch)
+
+            return self.own(rows), gradient
+
+        return cut(rows)
 
     def own_partners(self, partners: tf.Tensor) -> tf.Tensor:
         """See `Whole`."""
@@ -146,23 +197,39 @@ class Share(Whole):
         return rows[: tf.where(self.count > 0, tf.shape(rows)[0], 0)]
 
     def summed(
-        self, gradients: Sequence[Gradient | None], as_rows: bool, distinct: bool
+        self,
+        gradients: Sequence[Gradient | None],
+        as_rows: bool,
+        distinct: bool,
+        whole: Sequence[bool],
     ) -> list[Gradient | None]:
         """See `Whole`; rows travel as rows, a token's from each replica that has it."""
-        own = [summed(gradient, True, distinct) for gradient in gradients]
-        rows = [each for each in own if isinstance(each, tf.IndexedSlices)]
-        dense = [each for each in own if isinstance(each, tf.Tensor)]
-        all_rows, totals = (
-            iter(current().rows(rows)),
-            iter(current().totals(dense)),
+        told = [
+            summed(gradient, as_rows if done else True, distinct)
+            for gradient, done in zip(gradients, whole, strict=True)
+        ]
+        rows, dense = (
+            [
+                i
+                for i, gradient in enumerate(told)
+                if isinstance(gradient, kind) and not whole[i]
+            ]
+            for kind in (tf.IndexedSlices, tf.Tensor)
         )
-        told: list[Gradient | None] = []
-        for each in own:
-            if isinstance(each, tf.IndexedSlices):
-                told.append(summed_of_several(next(all_rows), as_rows))
-            else:
-                told.append(None if each is None else next(totals))
+        for i, gradient in zip(
+            rows, current().rows([told[i] for i in rows]), strict=True
+        ):
+            told[i] = summed_of_several(gradient, as_rows)
+        for i, gradient in zip(
+            dense, current().totals([told[i] for i in dense]), strict=True
+        ):
+            told[i] = gradient
         return told
+
+    @property
+    def of_several(self) -> bool:
+        """See `Whole`."""
+        return True
 
 
 def share_of(inputs: Mapping[str, Any]) -> Whole:

@@ -156,12 +156,16 @@ def _chiefs_values(
 
 
 def _part_dropout(model: Object2Vec, replica: int) -> None:
-    """Sets apart the random numbers of a replica's dropout from the chief's."""
-    negatives = model.negative_seeds.state
+    """Sets apart the random numbers of a replica's dropout from the chief's.
+
+    What all replicas do alike with the whole batch draws the same on all.
+    """
+    alike = {id(model.negative_seeds.state)}
+    for encoder in model.encoders_of_whole_batches:
+        network = (model.enc0, model.enc1)[encoder]
+        alike |= {id(variable) for variable in network.variables}
     for variable in model.non_trainable_variables:
-        if variable.path.endswith("seed_generator_state") and (
-            variable is not negatives
-        ):
+        if variable.path.endswith("seed_generator_state") and id(variable) not in alike:
             seed, count = variable.numpy()
             seed = (int(seed) + replica * _SEED_STRIDE) % _SEEDS
             variable.assign(np.array([seed, count], variable.dtype))

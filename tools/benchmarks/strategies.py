@@ -6,7 +6,8 @@ The processes wait for one another between rounds, in which both sides train in 
 that ratios hold although the machine's clock drifts. Where other programs are at work,
 the seconds of a worker's core tell more than those of the clock: how much less each of
 two has to do than one alone, waiting for the other included. Below the table stands
-what a worker sends in a step: rows of token tables, and what whole tables would be.
+what a worker sends in a step for token tables (of a pooled encoder, the encodings'
+gradients and the token ids; else rows of the tables), and what whole tables would be.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 
 SETTINGS = flags.DEFINE_list(
     "settings",
-    ["pooled", "pooled_without_negatives", "hcnn"],
+    ["pooled", "pooled_without_negatives", "hcnn", "hcnn_small_batch"],
     "which settings are run",
 )
 ROUNDS = flags.DEFINE_integer(
@@ -97,14 +98,12 @@ _POOLED = {
     "enc_dim": 300,
     "tied_token_embedding_weight": True,
 }
+_HCNN = {"enc0_network": "hcnn", "enc0_vocab_size": 10_000, "enc_dim": 512}
 SIZES = {
     "pooled": Setting(4096, (20, 50), _POOLED | {"negative_sampling_rate": 5}),
     "pooled_without_negatives": Setting(2048, (20, 50), _POOLED),
-    "hcnn": Setting(
-        512,
-        (15, 15),
-        {"enc0_network": "hcnn", "enc0_vocab_size": 10_000, "enc_dim": 512},
-    ),
+    "hcnn": Setting(1024, (15, 15), _HCNN),
+    "hcnn_small_batch": Setting(512, (15, 15), _HCNN),
 }
 
 
@@ -248,6 +247,7 @@ def traffic(name: str) -> list[str]:
 
     setting, workers = SIZES[name], WORKERS.value
     hyperparameters, pairs = setting.hyperparameters, setting.pairs(1)
+    model = Object2Vec(hyperparameters)
     tied = hyperparameters.tied_token_embedding_weight
     dim = hyperparameters.enc0_token_embedding_dim
     columns = [pairs.in0, pairs.in1]
@@ -259,10 +259,16 @@ def traffic(name: str) -> list[str]:
         counts = [len(np.unique(table)) for table in tables]
         most = [max(pair) for pair in zip(most, counts, strict=True)]
     # A ring: rows go to each other worker, sums take two rounds of a share.
-    rows_sent = sum(filled_size(m) * (dim + 1) * 4 for m in most) * (workers - 1)
     ring = 2 * (workers - 1) / workers
+    rows_sent = sum(filled_size(m) * (dim + 1) * 4 for m in most) * (workers - 1)
     table = len(most) * hyperparameters.enc0_vocab_size * dim * 4 * ring
-    model = Object2Vec(hyperparameters)
+    sent = float(rows_sent)
+    if model.encoders_of_whole_batches:
+        share = filled_size(-(-setting.batch // workers)) * (workers - 1)
+        partners = filled_size(setting.batch) * ring
+        negatives = hyperparameters.negative_sampling_rate > 0
+        sent = (share + (partners if negatives else share)) * dim * 4
+        sent += sum(filled_size(column.tokens) * 4 * ring for column in columns)
     weights = sum(
         int(np.prod(variable.shape))
         for variable in model.trainable_variables
@@ -271,9 +277,10 @@ def traffic(name: str) -> list[str]:
     return [
         name,
         f"{' + '.join(f'{m:,}' for m in most)}",
+        f"{sent:,.0f}",
         f"{rows_sent:,}",
         f"{table:,.0f}",
-        f"{table / rows_sent:.1f}",
+        f"{table / sent:.1f}",
         f"{weights * 4 * ring:,.0f}",
     ]
 
@@ -293,8 +300,9 @@ def main() -> None:
         for row in rows:
             print(f"| {' | '.join(row)} |")
     print(
-        "\n| setting | distinct tokens of a share | bytes as rows | as dense tables "
-        "| times | other weights |\n|---|---|---|---|---|---|"
+        "\n| setting | distinct tokens of a share | bytes sent for token tables "
+        "| as their rows | as dense tables | times | other weights |"
+        "\n|---|---|---|---|---|---|---|"
     )
     for name in SETTINGS.value:
         print(f"| {' | '.join(traffic(name))} |")

@@ -39,6 +39,22 @@ CASES = {
     "bilstm": ROW_SPARSE | {"enc0_network": "bilstm", "bucket_width": 3},
     "hcnn_tied": ROW_SPARSE
     | {"enc0_network": "hcnn", "tied_token_embedding_weight": True},
+    "mixed": ROW_SPARSE
+    | {
+        "enc0_network": "hcnn",
+        "enc1_network": "pooled_embedding",
+        "enc1_vocab_size": 40,
+    }
+    | {"enc1_max_seq_len": 5, "negative_sampling_rate": 2, "negative_mining": "hard"},
+    "in_batch_tied": IN_BATCH | {"tied_token_embedding_weight": True},
+    "frozen": {
+        "enc0_pretrained_embedding_file": "any",  # neither is read here
+        "enc0_vocab_file": "any",
+        "enc1_vocab_file": "any",
+        "enc0_freeze_pretrained_embedding": True,
+        "negative_sampling_rate": 1,
+    },
+    "pooled_dropout": ROW_SPARSE | {"dropout": 0.3, "mlp_layers": 0},
     "dropout": ROW_SPARSE | {"dropout": 0.3},
     "weighted": ROW_SPARSE | IN_BATCH | {"negative_sampling_rate": 2},
 }
