@@ -88,7 +88,24 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
     """Returns what runs some steps of Object2Vec with row_sparse."""
     import tensorflow as tf
 
-    model = compiled(
+    return trained(
+        model_of(setting, optimizer, negatives),
+        [
+            (
+                {
+                    name: tf.RaggedTensor.from_tensor(ids)
+                    for name, ids in (("in0", in0), ("in1", in1))
+                },
+                labels,
+            )
+            for in0, in1, labels in setting.batches()
+        ],
+    )
+
+
+def model_of(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
+    """Returns the compiled Object2Vec of a setting."""
+    return compiled(
         Hyperparameters(
             enc0_network="pooled_embedding",
             enc0_vocab_size=setting.vocab_size,
@@ -101,19 +118,6 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
             optimizer=optimizer,
             negative_sampling_rate=negatives,
         )
-    )
-    return trained(
-        model,
-        [
-            (
-                {
-                    name: tf.RaggedTensor.from_tensor(ids)
-                    for name, ids in (("in0", in0), ("in1", in1))
-                },
-                labels,
-            )
-            for in0, in1, labels in setting.batches()
-        ],
     )
 
 

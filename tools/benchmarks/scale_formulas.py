@@ -36,9 +36,12 @@ class Constants:
         rows_gb_s: The same for random rows of 1,200 bytes.
         batch: Pairs in a training step of pooled_embedding.
         pooled_step_ms: Such a step: adam, row_sparse, 20 + 50 tokens.
+        pooled_tokens: Tokens in it.
         pooled_rows: Distinct token rows in it.
         pooled_dim: Their width.
         pooled_dense_mb: Weights of the MLP.
+        pooled_sums_ms: The encodings of such a step alone, and from their gradients
+            those of the rows.
         hcnn_pairs_s: Pairs that hcnn trains a second, 512 wide, 15 tokens a side.
         text_bytes: Of a pair as JSON Lines: 10 + 27 ids.
         cache_bytes: Of the same pair in the cache.
@@ -70,9 +73,11 @@ class Constants:
     rows_gb_s: float
     batch: int
     pooled_step_ms: float
+    pooled_tokens: int
     pooled_rows: int
     pooled_dim: int
     pooled_dense_mb: float
+    pooled_sums_ms: float
     hcnn_pairs_s: float
     text_bytes: float
     cache_bytes: float
@@ -113,23 +118,26 @@ def step_mb(rows: int, dim: int) -> float:
 def exchange_mb(c: Constants, workers: int) -> float:
     """Returns the megabytes that a worker receives in a step.
 
-    Every worker holds the whole table, and gets the rows of all others, with their
-    numbers (8 bytes); the MLP's gradient goes round a ring, twice.
+    Every worker holds the whole table, and gets of all others the gradients of two
+    encodings a pair; token ids and the MLP's gradient go round a ring, twice.
     """
-    rows = c.pooled_rows * (c.pooled_dim * FLOAT + 8) / 1e6
-    ring = 2 * c.pooled_dense_mb * (workers - 1) / workers
-    return rows * (workers - 1) + ring
+    encodings = 2 * c.batch * c.pooled_dim * FLOAT / 1e6
+    ids = workers * c.pooled_tokens * FLOAT / 1e6
+    ring = 2 * (ids + c.pooled_dense_mb) * (workers - 1) / workers
+    return encodings * (workers - 1) + ring
 
 
 def replicated_step_ms(c: Constants, workers: int) -> float:
     """Returns a step's milliseconds when every worker holds the whole table.
 
-    Beside the step itself it waits for the exchange, and updates the rows of all
-    others, as if no two had rows in common. Nothing overlaps: it is an upper bound.
+    Beside the step itself it waits for the exchange, makes the gradients of all others'
+    tokens, and updates their rows, as if no two had rows in common. Nothing overlaps:
+    it is an upper bound.
     """
     network = exchange_mb(c, workers) / (c.network_gbit / 8)  # MB by GB/s: ms
-    updates = (workers - 1) * (ADAM_PASSES - 1) * FLOAT * c.pooled_rows * c.pooled_dim
-    return c.pooled_step_ms + network + updates / c.rows_gb_s / 1e6
+    update = (ADAM_PASSES - 1) * FLOAT * c.pooled_rows * c.pooled_dim
+    others = c.pooled_sums_ms + update / c.rows_gb_s / 1e6
+    return c.pooled_step_ms + network + (workers - 1) * others
 
 
 def sharded_step_ms(c: Constants, workers: int) -> float:

@@ -21,6 +21,7 @@ from object2vec_tf.data.batches import epoch_order
 from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.model.token_embedding import stacked
 from object2vec_tf.search.index import NeighborIndex, build_index
 from object2vec_tf.training.checkpoints import Checkpoints
 from tools.benchmarks import encoders, http_load, large_data, row_sparse
@@ -102,6 +103,8 @@ def _steps(directory: Path) -> dict[str, Any]:
     return {
         "batch": row_sparse.BATCH,
         "pooled_step_ms": 1e3 * pooled,
+        "pooled_tokens": row_sparse.BATCH * sum(setting.tokens),
+        "pooled_sums_ms": 1e3 * _seconds(_sums(setting), 20),
         "pooled_rows": round(statistics.mean(distinct)),
         "pooled_dim": setting.dim,
         "pooled_dense_mb": 4
@@ -109,6 +112,24 @@ def _steps(directory: Path) -> dict[str, Any]:
         / 1e6,
         "hcnn_pairs_s": pairs / _seconds(epoch),
     }
+
+
+def _sums(setting: row_sparse.Setting) -> Callable[[], object]:
+    """Returns what encodes a batch, and makes the gradients of its token rows."""
+    import tensorflow as tf
+
+    model = row_sparse.model_of(setting, "adam")
+    in0, in1, _ = setting.batches()[0]
+    ids = stacked(*(tf.RaggedTensor.from_tensor(side) for side in (in0, in1)))
+    table = model.trainable_variables[0].value
+
+    @tf.function
+    def sums() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            encodings = model.enc0(ids, training=True)
+        return tape.gradient(encodings, table).values
+
+    return sums
 
 
 def _reading(directory: Path) -> dict[str, Any]:

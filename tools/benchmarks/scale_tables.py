@@ -98,6 +98,7 @@ def _constants(c: Constants) -> str:
             f"pooled step: {c.batch} pairs, {c.pooled_rows:,} rows x {c.pooled_dim}",
             f"{c.pooled_step_ms} ms",
         ),
+        ("its encodings, and gradients of rows, alone", f"{c.pooled_sums_ms} ms"),
         ("hcnn", f"{c.hcnn_pairs_s:,.0f} pairs/s"),
         ("a pair: text; cache", f"{c.text_bytes}; {c.cache_bytes} bytes"),
         ("first reading", f"{c.read_mb_s} MB/s"),
