@@ -17,6 +17,7 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.search.pools import Places, Pool, pool_of
 from object2vec_tf.search.ranking import (
     METRICS,
+    Ranks,
     Scorer,
     Vectors,
     measures,
@@ -59,6 +60,34 @@ def evaluate(
         UserError: There is no such model, or one of more than two classes has no one
             score of a pair.
     """
+    found, items = true_ranks(model, pairs, pool, score=score)
+    told: dict[str, float] = measures(found, hits)
+    return {**told, "queries": len(found), "pool": items}
+
+
+def true_ranks(
+    model: str | os.PathLike[str],
+    pairs: str | os.PathLike[str],
+    pool: str | os.PathLike[str] | None = None,
+    *,
+    score: str = "cosine",
+) -> tuple[Ranks, int]:
+    """Returns what `evaluate` measures: the rank of each pair's in1, for its in0.
+
+    Args:
+        model: As for `evaluate`, like all that follows.
+        pairs: The true pairs.
+        pool: The items to choose from.
+        score: What they are ranked by.
+
+    Returns:
+        The ranks in the order of the pairs, float ``[pairs]``, 1 for the first; and the
+        number of items.
+
+    Raises:
+        DataError: A line is wrong.
+        UserError: As for `evaluate`.
+    """
     if score not in SCORES:
         raise UserError(f"score: {score!r}: expected one of {', '.join(SCORES)}")
     comparing = pair_scorer(model) if score == MODEL else None
@@ -70,9 +99,7 @@ def evaluate(
     queries, truths = _queries(Path(pairs), encoders, items)
     vectors = encoders(items.objects())
     scored = comparing(vectors) if comparing else scorer(vectors, score)
-    found = ranks(queries, truths, len(items), scored)
-    told: dict[str, float] = measures(found, hits)
-    return {**told, "queries": len(queries), "pool": len(items)}
+    return ranks(queries, truths, len(items), scored), len(items)
 
 
 def _queries(path: Path, model: Model, items: Pool) -> tuple[Vectors, Places]:

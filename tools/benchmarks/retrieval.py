@@ -56,8 +56,8 @@ Scores = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 
-def beside(task: str, *arguments: str) -> dict[str, dict[str, float]]:
-    """Returns what the simple models score on the test part."""
+def beside(task: str, *arguments: str) -> dict[str, Any]:
+    """Returns what the simple models tell of the test part."""
     python = interpreter(Path(ENVIRONMENT.value), _PACKAGES)
     line = [str(python), str(_PROGRAM), task, *arguments]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)

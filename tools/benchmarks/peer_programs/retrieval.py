@@ -1,14 +1,17 @@
 """Simple baselines of retrieval and of tags, as one line of JSON on stdout.
 
-Runs in an environment that has scikit-learn, fastText and gensim: documents or tags,
-the directory of the task's data and, for documents, the file of the pool ("" for the
-pairs' own in1). Settings with a choice are chosen on validation.
+Runs in an environment that has scikit-learn, fastText and gensim: documents, ranks or
+tags, the directory of the task's data and, for the first two, the file of the pool (""
+for the pairs' own in1). Settings with a choice are chosen on validation. Of ranks it
+tells each query's, by TF-IDF and BM25, and the times that train's documents have the
+rarest word that it shares with its document (-1: they share none).
 """
 
 import json
 import re
 import sys
 import tempfile
+from collections import Counter
 
 import fasttext
 import numpy as np
@@ -31,12 +34,51 @@ def words(text):
     return " ".join(re.findall(WORD, text.lower()))
 
 
-def measures(scores, truths):
+def ranks(scores, truths):
     own = scores[np.arange(len(scores)), truths][:, None]
-    ranks = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+    return 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
+
+
+def measures(scores, truths):
+    found = ranks(scores, truths)
     return {
-        **{f"hits@{k}": float(np.mean(ranks <= k)) for k in (1, 10, 20)},
-        "mean_rank": float(ranks.mean()),
+        **{f"hits@{k}": float(np.mean(found <= k)) for k in (1, 10, 20)},
+        "mean_rank": float(found.mean()),
+    }
+
+
+def asked():
+    """Returns the rows of train, the queries, the pool, and where the truths are."""
+    train, test = (rows(f"{directory}/{part}.jsonl") for part in ("train", "test"))
+    named = rows(rest[0]) if rest[0] else []
+    places = {}
+    for row in [*named, *test]:
+        places.setdefault(row["in1"], len(places))
+    truths = np.array([places[row["in1"]] for row in test])
+    return train, [row["in0"] for row in test], list(places), truths
+
+
+def tf_idf(train, queries, pool):
+    """Scores by the cosine of TF-IDF."""
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD)
+    vectorizer.fit([*dict.fromkeys(row["in1"] for row in train), *pool])
+    return (vectorizer.transform(queries) @ vectorizer.transform(pool).T).toarray()
+
+
+def of_ranks():
+    """The rank of each query's document, and how rare what they share is."""
+    train, queries, pool, truths = asked()
+    held = Counter()
+    for text in dict.fromkeys(row["in1"] for row in train):
+        held.update(set(words(text).split()))
+    shared = [
+        set(words(query).split()) & set(words(pool[truth]).split())
+        for query, truth in zip(queries, truths, strict=True)
+    ]
+    return {
+        "TF-IDF": ranks(tf_idf(train, queries, pool), truths).tolist(),
+        "BM25": ranks(bm25(queries, pool), truths).tolist(),
+        "rarest": [min((held[word] for word in both), default=-1) for both in shared],
     }
 
 
@@ -44,16 +86,10 @@ def of_documents():
     """Nearest documents by TF-IDF, BM25, fastText's and Doc2Vec's vectors.
 
     fastText learns in two ways: unsupervised, and supervised as StarSpace does, to name
-    the document that a short text belongs to (where documents have one short text, none
-    of those asked for is among the names: words' vectors are compared in both ways).
+    the document that a short text belongs to. It ranks by the cosine of words' averaged
+    vectors, and by its own labels, if the pool's documents are among those of train.
     """
-    train, test = (rows(f"{directory}/{part}.jsonl") for part in ("train", "test"))
-    named = rows(rest[0]) if rest[0] else []
-    places = {}
-    for row in [*named, *test]:
-        places.setdefault(row["in1"], len(places))
-    truths = np.array([places[row["in1"]] for row in test])
-    queries, pool = [row["in0"] for row in test], list(places)
+    train, queries, pool, truths = asked()
 
     def nearest(vector):
         asked, held = (
@@ -64,10 +100,7 @@ def of_documents():
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         return measures(asked @ held.T, truths)
 
-    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD)
-    vectorizer.fit([*dict.fromkeys(row["in1"] for row in train), *pool])
-    scores = (vectorizer.transform(queries) @ vectorizer.transform(pool).T).toarray()
-    found = {"TF-IDF": measures(scores, truths)}
+    found = {"TF-IDF": measures(tf_idf(train, queries, pool), truths)}
     found["BM25"] = measures(bm25(queries, pool), truths)
 
     documents = list(dict.fromkeys(row["in1"] for row in train))
@@ -96,6 +129,13 @@ def of_documents():
             verbose=0,
         )
     found["fastText, supervised"] = nearest(model.get_sentence_vector)
+    if any(text in names for text in pool):
+        column = {f"__label__{i}": i for i in names.values()}
+        scores = by_labels(model, queries, column)
+        # What train lacks has no label, and comes last.
+        scores = np.column_stack([scores, np.full(len(scores), -1.0)])
+        held = [names.get(text, -1) for text in pool]
+        found["fastText, supervised, by labels"] = measures(scores[:, held], truths)
 
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
         for side in ("in0", "in1"):
@@ -107,6 +147,16 @@ def of_documents():
         )
     found["fastText, averaged"] = nearest(model.get_sentence_vector)
     return found
+
+
+def by_labels(model, texts, column):
+    """Returns what fastText gives each text's labels, [texts, labels]."""
+    scores = np.zeros((len(texts), len(column)))
+    for i, text in enumerate(texts):
+        # Not model.predict: it asks numpy 2 for what that does not do.
+        for chance, label in model.f.predict(words(text), len(column), 0.0, ""):
+            scores[i, column[label]] = chance
+    return scores
 
 
 def bm25(queries, pool, k1=1.2, b=0.75):
@@ -173,40 +223,31 @@ def of_tags():
 
     column = {f"__label__{tag}": i for i, tag in enumerate(tags)}
 
-    def by(model):
-        def score(some):
-            scores = np.zeros((len(some), len(tags)))
-            for i, text in enumerate(some):
-                # Not model.predict: it asks numpy 2 for what that does not do.
-                for chance, label in model.f.predict(words(text), len(tags), 0.0, ""):
-                    scores[i, column[label]] = chance
-            return scores
-
-        return score
-
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         for text, own in train.items():
             print(*(f"__label__{tag}" for tag in own), words(text), file=file)
         file.flush()
-        tries = [
-            judged(
-                by(
-                    fasttext.train_supervised(
-                        file.name,
-                        loss="ova",
-                        dim=100,
-                        epoch=epoch,
-                        lr=rate,
-                        minCount=2,
-                        thread=2,
-                        verbose=0,
-                    )
-                )
+        models = [
+            fasttext.train_supervised(
+                file.name,
+                loss="ova",
+                dim=100,
+                epoch=epoch,
+                lr=rate,
+                minCount=2,
+                thread=2,
+                verbose=0,
             )
             for epoch, rate in ((25, 0.1), (25, 0.5), (50, 0.2))
+        ]
+        tries = [
+            judged(lambda some, model=model: by_labels(model, some, column))
+            for model in models
         ]
     found["fastText, one against the rest"] = {"micro_f1": max(tries)[1]}
     return found
 
 
-print(json.dumps(of_tags() if task == "tags" else of_documents()))
+print(
+    json.dumps({"tags": of_tags, "documents": of_documents, "ranks": of_ranks}[task]())
+)
