@@ -135,8 +135,8 @@ class Object2Vec(keras.Model):
         of token vectors are about as many as a pair has tokens.
         """
         if not share.of_several:
-            own = self._encode(inputs, training=True)
-            return Encodings(share, (own[0], own[1]))
+            made = self._encode(inputs, training=True)
+            return Encodings(share, (made[0], made[1]))
         whole = self.encoders_of_whole_batches
         sides = [as_ragged(inputs[name]) for name in ("in0", "in1")]
         for i in whole:
@@ -161,7 +161,11 @@ class Object2Vec(keras.Model):
 
     @property
     def encoders_of_whole_batches(self) -> tuple[int, ...]:
-        """Which encoders each of several replicas applies to the whole batch."""
+        """Which encoders each of several replicas applies to the whole batch.
+
+        None that shares its table with hcnn or bilstm: of the gradient of one table, a
+        replica would have a part that is the batch's and one that is its own share's.
+        """
         if self.hyperparameters.tied_token_embedding_weight:
             return (0, 1) if self._encoders_are_one else ()
         networks = [self.hyperparameters.network(encoder) for encoder in (0, 1)]
