@@ -79,6 +79,7 @@ results-texts: texts ## Train the recipes of sentences, beside simple baselines 
 results-documents: documents ## Train the recipes of documents and tags, beside simple models (an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=wikipedia_retrieval,wikipedia_in_batch,debian_retrieval,debian_in_batch,debian_tags --seeds=3
 	$(BIN)/python -m tools.benchmarks.retrieval
+	$(BIN)/python -m tools.benchmarks.shared_words
 
 bench: $(VENV)/base ## Time serving and training beside what else there is (half an hour)
 	$(BIN)/python -m tools.benchmarks.serving --rounds=3

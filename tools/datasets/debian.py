@@ -23,9 +23,9 @@ the rest train. Written into --output:
     tags/tags.jsonl           {"in1": [tag]} for each such tag
 
 PART is train, validation or test; text is "short. long". For retrieval all pairs of
-train are positive: train with negative_sampling_rate. Tags are too unlike in frequency
-for partners from a batch, hence their wrong pairs. The counts follow Debian's archive
-and move a little.
+train are positive: train with negative_sampling_rate. Tags are very unlike in
+frequency: draw partners from the batch with negative_frequency_power=0, or train with
+the wrong pairs. The counts follow Debian's archive and move a little.
 """
 
 from __future__ import annotations
