@@ -122,9 +122,7 @@ class Exchange:
         Returns:
             The same shape; without a gradient.
         """
-        count = tf.shape(rows)[0]
-        size, number = _size(count)
-        return self._reduced(_filled(rows, 0, size), number)[:count]
+        return self.gathered(rows, 0, tf.shape(rows)[0])
 
     def rows(self, slices: Sequence[tf.IndexedSlices]) -> list[tf.IndexedSlices]:
         """Returns the rows of all replicas' slices, each of a table.
