@@ -12,8 +12,8 @@ from export.file_pieces import Piece, is_parquet, open_parquet
 from export.models import Model
 from export.object_lines import ObjectReader, in_parts, read_objects
 from export.objects import MOST_ROWS, Objects, limits_of
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.errors import DataError
+from object2vec_tf.ragged.column import RaggedColumn
 
 _INPUTS = ("in0", "in1")
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from export.signatures import PADDING
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import RaggedColumn
 
 Ids = npt.NDArray[np.int64]
 Answers = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.data.columns import Counts
+from object2vec_tf.ragged.column import Counts
 
 # Sets the stream that orders batches apart from the one that orders rows.
 _OF_BATCHES = 1

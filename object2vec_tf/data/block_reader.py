@@ -17,8 +17,8 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Literal
 
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.fast_lines import Parsed, read_columns
+from object2vec_tf.ragged.column import RaggedColumn
 
 # So many bytes are read before a second process is started: it takes a second to.
 _MUCH = 1 << 26

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from object2vec_tf.data.columns import Counts, RaggedColumn, Splits, gathered
 from object2vec_tf.data.json_lines import Block, Labels
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import Counts, RaggedColumn, Splits, gathered
 
 # Blocks of few rows share a part until they have this many rows or tokens.
 _PART_ROWS = 1 << 16

@@ -16,7 +16,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.ragged.column import RaggedColumn
 
 # awkward 2.14 overflows the stack at some ten times as many.
 _MOST_BRACKETS = 10_000

@@ -26,7 +26,6 @@ from object2vec_tf.data.batches import (
 from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
 from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.column_files import MappedNumbers, concatenated
-from object2vec_tf.data.columns import Column
 from object2vec_tf.data.json_lines import (
     BadLines,
     Block,
@@ -35,9 +34,10 @@ from object2vec_tf.data.json_lines import (
     line_reader,
     read_file,
 )
-from object2vec_tf.data.object_keys import log_shares
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import Column
+from object2vec_tf.ragged.row_hashes import log_shares
 from object2vec_tf.text.auxiliary import Tokenizers
 
 Weights = npt.NDArray[np.float32] | MappedNumbers | None

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.fast_lines import Parsed
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.auxiliary import Tokenizers
 from object2vec_tf.text.tokenizer import Tokenizer
 

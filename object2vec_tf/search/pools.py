@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from export.objects import Objects
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.errors import UserError
+from object2vec_tf.ragged.column import RaggedColumn
 
 Places = npt.NDArray[np.int64]
 

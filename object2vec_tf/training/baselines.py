@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.data.object_keys import Keys, object_keys
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.row_hashes import Keys, object_keys
 
 CONSTANT, BIASES, PRIOR = "constant", "biases", "prior"
 # Names in metrics.json, and what tables for people call them.

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import RaggedColumn
 from tools.benchmarks.row_sparse import ROUNDS
 from tools.benchmarks.training import compiled, loop_of
 

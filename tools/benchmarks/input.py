@@ -25,9 +25,9 @@ import orjson
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import RaggedColumn
 from tools.benchmarks import row_sparse
 from tools.benchmarks.row_sparse import ROUNDS
 from tools.benchmarks.training import compiled

@@ -19,9 +19,9 @@ import numpy as np
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.data.columns import Ids, RaggedColumn, Splits
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import Ids, RaggedColumn, Splits
 from tools.benchmarks.training import compiled, loop_of
 
 DATA = flags.DEFINE_string("data", "data/movielens", "what `make data` wrote")

@@ -27,9 +27,9 @@ import numpy as np
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import RaggedColumn
 
 SETTINGS = flags.DEFINE_list(
     "settings",

@@ -22,9 +22,9 @@ from export import export_saved_model
 from export.models import TensorFlowModel
 from export.objects import MOST_ROWS, Objects
 from object2vec_tf import command
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.transform import transform
 
 PAIRS = flags.DEFINE_integer("pairs", 1_000_000, "pairs in the file", 1)

@@ -10,9 +10,9 @@ import pytest
 
 from object2vec_tf.data import column_files
 from object2vec_tf.data.column_files import ColumnWriter, concatenated, open_columns
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.json_lines import Block
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import RaggedColumn
 
 
 def settings(**changed: Any) -> Hyperparameters:

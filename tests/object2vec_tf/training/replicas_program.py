@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 import object2vec_tf as o2v
-from object2vec_tf.data.columns import RaggedColumn
 from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.replicas import Replicas
 from object2vec_tf.training.strategies import choose

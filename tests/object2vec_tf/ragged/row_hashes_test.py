@@ -3,19 +3,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from object2vec_tf.data import object_keys
-from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.ragged import row_hashes
+from object2vec_tf.ragged.column import RaggedColumn
 
 
 @pytest.mark.parametrize("rows_at_a_time", [7, 1 << 16])
 def test_shares_are_those_counted(monkeypatch, rows_at_a_time):
-    monkeypatch.setattr(object_keys, "_ROWS", rows_at_a_time)
+    monkeypatch.setattr(row_hashes, "_ROWS", rows_at_a_time)
     random = np.random.default_rng(0)
     rows = [[], [1, 2], [2, 1], [1], [0, 1], [1, 0], [0], [0, 0], [3_000_000]]
     drawn = [rows[i] for i in random.integers(0, len(rows), 500)]
     counts = Counter(map(tuple, drawn))
 
-    told = object_keys.log_shares(RaggedColumn.from_rows(drawn))
+    told = row_hashes.log_shares(RaggedColumn.from_rows(drawn))
 
     expected = [np.log(counts[tuple(row)] / 500) for row in drawn]
     np.testing.assert_allclose(told, expected, rtol=1e-6)

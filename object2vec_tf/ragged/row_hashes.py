@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.data.columns import Column
+from object2vec_tf.ragged.column import Column
 
 Keys = npt.NDArray[np.uint64]
 _ROWS = 1 << 16

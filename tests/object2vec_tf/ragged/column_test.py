@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from object2vec_tf.data.columns import RaggedColumn
+from object2vec_tf.ragged.column import RaggedColumn
 
 ROWS = [[1, 2, 3], [], [4], [5, 6, 7, 8], [0]]
 

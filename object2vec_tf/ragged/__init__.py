@@ -1,0 +1,1 @@
+"""Ragged columns of token ids, and hashes of their rows."""
