@@ -13,9 +13,7 @@ import tensorflow as tf
 from export.models import Model, load_model
 from export.object_lines import read_objects
 from object2vec_tf.errors import UserError
-from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.search.pools import Places, Pool, pool_of
-from object2vec_tf.search.ranking import (
+from object2vec_tf.metrics.ranking import (
     METRICS,
     Ranks,
     Scorer,
@@ -24,6 +22,8 @@ from object2vec_tf.search.ranking import (
     ranks,
     scorer,
 )
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.search.pools import Places, Pool, pool_of
 from object2vec_tf.training.run_directory import RunDirectory
 
 # By the model's own scores of pairs, as predict_pair gives them.

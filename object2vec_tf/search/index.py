@@ -24,6 +24,7 @@ import numpy.typing as npt
 from export.models import load_model
 from object2vec_tf.data.channels import open_file
 from object2vec_tf.errors import UserError
+from object2vec_tf.metrics.ranking import METRICS, Vectors, normalized
 from object2vec_tf.search.lines import (
     as_it_stands,
     embedded,
@@ -31,7 +32,6 @@ from object2vec_tf.search.lines import (
     read_embeddings,
     read_lines,
 )
-from object2vec_tf.search.ranking import METRICS, Vectors, normalized
 
 SEARCHES: Final = ("exact", "approximate")
 _FORMAT: Final = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from object2vec_tf.search.ranking import normalized
+from object2vec_tf.metrics.ranking import normalized
 from object2vec_tf.training.samples import Sample
 from object2vec_tf.training.tables import Table
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.metrics.ranking import Vectors
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import Column
 from object2vec_tf.ragged.row_hashes import object_keys
-from object2vec_tf.search.ranking import Vectors
 from object2vec_tf.text.vocabularies import parse_vocabulary
 from object2vec_tf.training.object_names import ObjectNames
 

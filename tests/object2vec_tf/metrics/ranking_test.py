@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from object2vec_tf.search import ranking
+from object2vec_tf.metrics import ranking
 
 
 def slow_ranks(scores, truths):
