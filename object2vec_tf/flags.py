@@ -7,7 +7,6 @@ from typing import Any
 from absl import flags
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.hyperparameter_kinds import Boolean
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     Specification,
@@ -16,6 +15,7 @@ from object2vec_tf.hyperparameters import (
     read_json,
     specifications,
 )
+from object2vec_tf.hyperparameters.kinds import Boolean
 from object2vec_tf.text.auxiliary import with_vocab_sizes
 from object2vec_tf.training.strategies import STRATEGIES
 

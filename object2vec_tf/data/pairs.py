@@ -16,7 +16,6 @@ import numpy.typing as npt
 import tensorflow as tf
 import xxhash
 
-from object2vec_tf.arguments import as_hyperparameters, as_integer
 from object2vec_tf.data.batches import (
     Batches,
     count_batches,
@@ -36,6 +35,7 @@ from object2vec_tf.data.json_lines import (
 )
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.ragged.column import Column
 from object2vec_tf.ragged.row_hashes import log_shares
 from object2vec_tf.text.auxiliary import Tokenizers

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.arguments import as_hyperparameters
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.model.distinct_rows import distinct_rows
 from object2vec_tf.model.encodings import Encodings
 from object2vec_tf.model.in_batch_softmax import (

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import optuna
 
-from object2vec_tf.hyperparameter_kinds import Integer, LayerCount, Real
 from object2vec_tf.hyperparameters import Specification
+from object2vec_tf.hyperparameters.kinds import Integer, LayerCount, Real
 
 # A logarithmic scale has no 0: it begins at this share of its upper end.
 _LEAST_SHARE = 1e-6

@@ -16,8 +16,8 @@ from typing import Any
 import optuna
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.hyperparameter_rules import enc_dim_divisor
 from object2vec_tf.hyperparameters import Hyperparameters, specifications
+from object2vec_tf.hyperparameters.rules import enc_dim_divisor
 from object2vec_tf.training.run import MOST_PAIRS_A_STEP
 from object2vec_tf.tuning.dimensions import (
     Choices,

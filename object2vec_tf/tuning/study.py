@@ -12,10 +12,10 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from object2vec_tf.arguments import as_integer
 from object2vec_tf.data.channels import Source
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.text.auxiliary import with_vocab_sizes
 from object2vec_tf.training.interruption import interruption_noted
 from object2vec_tf.training.reporting import Reporter

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from object2vec_tf.hyperparameter_kinds import (
+from object2vec_tf.hyperparameters.kinds import (
     Boolean,
     Choice,
     FileName,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.hyperparameter_kinds import Integer
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters.kinds import Integer
 
 
 def as_hyperparameters(value: Hyperparameters | Mapping[str, Any]) -> Hyperparameters:

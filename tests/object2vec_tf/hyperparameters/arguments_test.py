@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.arguments import as_hyperparameters, as_integer
+from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), 3.0])

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from object2vec_tf.errors import HyperparameterError, UserError
-from object2vec_tf.hyperparameter_kinds import (
+from object2vec_tf.hyperparameters.kinds import (
     Boolean,
     Choice,
     FileName,
@@ -25,7 +25,7 @@ from object2vec_tf.hyperparameter_kinds import (
     OrderedSubset,
     Real,
 )
-from object2vec_tf.hyperparameter_rules import (
+from object2vec_tf.hyperparameters.rules import (
     check_enc_dim,
     check_in_batch,
     check_texts,
