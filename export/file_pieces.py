@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from object2vec_tf.data.channels import open_file
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.channels import open_file
 
 # Text that is read and decoded at a time.
 BLOCK_BYTES = 1 << 20

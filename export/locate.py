@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.whole_files import whole_directory
+from object2vec_tf.files.atomic import whole_directory
 
 SAVED_MODEL = "saved_model.pb"
 ONNX = "predict_pair.onnx"

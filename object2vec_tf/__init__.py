@@ -8,7 +8,7 @@ import os
 import sys
 import types
 
-from object2vec_tf.quiet import command_is_starting, quiet_import
+from object2vec_tf.native_logging import command_is_starting, quiet_import
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 with quiet_import(command_is_starting()):

@@ -16,10 +16,10 @@ from absl import flags
 
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.atomic import refuse_inputs, whole_file
 from object2vec_tf.metrics.ranking import METRICS
 from object2vec_tf.search.evaluation import SCORES, evaluate
 from object2vec_tf.search.index import SEARCHES, NeighborIndex, build_index
-from object2vec_tf.whole_files import refuse_inputs, whole_file
 
 _VERBS = ("build", "query", "evaluate")
 

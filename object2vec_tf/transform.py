@@ -21,8 +21,8 @@ from object2vec_tf import command
 from object2vec_tf.bulk.answer_files import FORMATS
 from object2vec_tf.bulk.job import answer_shard, record_model, split_done
 from object2vec_tf.bulk.shards import Shard, find_shards, format_of
-from object2vec_tf.data.channels import channel_files
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.channels import channel_files
 
 _MODEL = flags.DEFINE_string(
     "model", None, "a run, an exported model or a directory of versions"

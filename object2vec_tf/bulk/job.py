@@ -17,7 +17,7 @@ from object2vec_tf.bulk.answering import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.data.json_lines import signature
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.whole_files import refuse_inputs, whole_file, write_whole
+from object2vec_tf.files.atomic import refuse_inputs, whole_file, write_whole
 
 # Hidden, so that whoever reads the answers passes it over.
 _RECORD = ".transform.json"

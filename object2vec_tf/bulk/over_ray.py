@@ -29,8 +29,8 @@ from object2vec_tf.bulk.assembly import Assembly
 from object2vec_tf.bulk.job import progress
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import UserError
-from object2vec_tf.quiet import quiet_import
-from object2vec_tf.whole_files import sync
+from object2vec_tf.files.atomic import sync
+from object2vec_tf.native_logging import quiet_import
 
 # Pieces are so small that each worker gets several, but within these bounds.
 _PIECES_A_WORKER = 8

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from export.file_pieces import is_parquet
 from object2vec_tf.bulk.answer_files import FORMATS, AnswerFile
-from object2vec_tf.data.channels import channel_files
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.channels import channel_files
 
 
 @dataclasses.dataclass(frozen=True)

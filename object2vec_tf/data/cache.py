@@ -34,8 +34,8 @@ from object2vec_tf.data.column_files import (
 )
 from object2vec_tf.data.json_lines import Block, signature
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.atomic import sync, write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.whole_files import sync, write_whole
 
 # Changes whenever what is kept, or the way it is read, changes.
 _FORMAT = 4

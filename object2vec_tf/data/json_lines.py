@@ -20,11 +20,11 @@ import numpy.typing as npt
 import zstandard
 
 from object2vec_tf.data.block_reader import BlockReader
-from object2vec_tf.data.channels import open_file
 from object2vec_tf.data.fast_lines import Parsed
 from object2vec_tf.data.line_errors import MOST_WEIGHT, explain
 from object2vec_tf.data.text_reader import TextReader
 from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.channels import open_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.auxiliary import Tokenizers

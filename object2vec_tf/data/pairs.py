@@ -23,7 +23,6 @@ from object2vec_tf.data.batches import (
     shared_rows,
 )
 from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
-from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.column_files import MappedNumbers, concatenated
 from object2vec_tf.data.json_lines import (
     BadLines,
@@ -34,6 +33,7 @@ from object2vec_tf.data.json_lines import (
     read_file,
 )
 from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.ragged.column import Column

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from object2vec_tf.data.channels import Source, channel_files, open_file
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.channels import Source, channel_files, open_file
 from object2vec_tf.hyperparameters import Hyperparameters, defaults
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from object2vec_tf.data.channels import Source
 from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.channels import Source
 from object2vec_tf.text.json_objects import flat, read_objects
 from object2vec_tf.text.tokenizer import Tokenization, load_text_ops
 

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.whole_files import whole_directory
+from object2vec_tf.files.atomic import whole_directory
 
 _EPOCH = "epoch-" + 4 * "[0-9]"
 CHECKPOINT_NAMES = (_EPOCH, f"{_EPOCH}-batch-" + 9 * "[0-9]")

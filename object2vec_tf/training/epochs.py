@@ -12,6 +12,7 @@ import numpy as np
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import DivergedError, Interrupted
+from object2vec_tf.files.atomic import whole_file, write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.training.baselines import baselines
@@ -29,7 +30,6 @@ from object2vec_tf.training.samples import samples
 from object2vec_tf.training.strategies import One
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.training.words import Words
-from object2vec_tf.whole_files import whole_file, write_whole
 
 # Evaluation has no gradient to keep, so its batches can be larger than training's.
 EVALUATION_BATCH = 1024

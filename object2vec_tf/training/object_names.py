@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from object2vec_tf.data.channels import open_file
 from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.channels import open_file
 from object2vec_tf.hyperparameters import Hyperparameters
 
 # By encoder (0 or 1) and token ids.

@@ -13,9 +13,9 @@ from typing import Any
 
 import keras
 
-from object2vec_tf.data.channels import Source, channel_files
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.errors import Interrupted, UserError
+from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.hyperparameters import Hyperparameters, most_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.model.loading import load_object2vec

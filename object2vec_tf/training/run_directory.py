@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
+from object2vec_tf.files.atomic import write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.training.checkpoints import CHECKPOINT_NAMES
 from object2vec_tf.training.tensorboard import LOG_NAMES
-from object2vec_tf.whole_files import write_whole
 
 Record = dict[str, Any]
 

@@ -14,7 +14,7 @@ import optuna
 import sqlalchemy
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.whole_files import whole_file
+from object2vec_tf.files.atomic import whole_file
 
 PRUNERS = ("median", "none")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from object2vec_tf.data.channels import Source
 from object2vec_tf.errors import Interrupted, UserError
+from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.text.auxiliary import with_vocab_sizes

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
+from object2vec_tf.files.atomic import whole_directory, write_whole
 from object2vec_tf.training.checkpoints import CHECKPOINT_NAMES
 from object2vec_tf.training.run_directory import Record, RunDirectory, differences
 from object2vec_tf.training.tensorboard import PROJECTOR_FILES
-from object2vec_tf.whole_files import whole_directory, write_whole
 
 _TRIAL_NAMES = 4 * "[0-9]"
 # A process that was killed leaves its lock when its children are gone, which see to it.

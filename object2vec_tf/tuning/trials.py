@@ -15,13 +15,13 @@ import optuna
 import tensorflow as tf
 from optuna.trial import FrozenTrial, TrialState
 
-from object2vec_tf.data.channels import Source
 from object2vec_tf.errors import (
     DivergedError,
     HyperparameterError,
     Interrupted,
     UserError,
 )
+from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.training.interruption import Interruption, interruption_noted
 from object2vec_tf.training.reporting import Reporter

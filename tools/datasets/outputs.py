@@ -45,7 +45,7 @@ def writing(output: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
         DatasetError: Something cannot be written.
     """
     # Here, because it brings TensorFlow along: what fails before need not wait for it.
-    from object2vec_tf.whole_files import whole_file, write_whole
+    from object2vec_tf.files.atomic import whole_file, write_whole
 
     try:
         with ExitStack() as stack:
@@ -97,7 +97,7 @@ def wrong_pairs(
 
 def summary(output: Path, names: Sequence[str]) -> str:
     """Makes a table of the files in a directory and their numbers of rows."""
-    from object2vec_tf.data.channels import open_file  # here, as in `writing`
+    from object2vec_tf.files.channels import open_file  # here, as in `writing`
 
     width = max(map(len, names))
     table = [f"  {'file':<{width}}       rows"]

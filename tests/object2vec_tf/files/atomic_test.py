@@ -3,7 +3,7 @@ import stat
 import pytest
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.whole_files import (
+from object2vec_tf.files.atomic import (
     refuse_inputs,
     whole_directory,
     whole_file,

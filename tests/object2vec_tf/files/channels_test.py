@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from object2vec_tf.data.channels import channel_files, open_file
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.channels import channel_files, open_file
 
 
 @pytest.fixture
