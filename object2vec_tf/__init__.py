@@ -31,8 +31,8 @@ from object2vec_tf.errors import (
 )
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.text.auxiliary import read_tokenizers
 from object2vec_tf.text.tokenizer import Tokenizer
+from object2vec_tf.text.tokenizer_loading import read_tokenizers
 from object2vec_tf.training.run import Run, fit
 
 __all__ = [

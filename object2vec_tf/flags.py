@@ -16,7 +16,7 @@ from object2vec_tf.hyperparameters import (
     specifications,
 )
 from object2vec_tf.hyperparameters.kinds import Boolean
-from object2vec_tf.text.auxiliary import with_vocab_sizes
+from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.strategies import STRATEGIES
 
 TRAIN = flags.DEFINE_string(

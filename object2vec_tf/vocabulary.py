@@ -21,10 +21,10 @@ from object2vec_tf.files.atomic import refuse_inputs, write_whole
 from object2vec_tf.files.channels import channel_files, open_file
 from object2vec_tf.hyperparameters import TOKENIZERS, UNICODE_NORMALIZATIONS
 from object2vec_tf.text.conversion import decode, encode
-from object2vec_tf.text.counting import MOST_WORDS, build_vocabulary
 from object2vec_tf.text.shuffling import shuffle_lines
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 from object2vec_tf.text.vocabularies import parse_vocabulary, vocabulary_json
+from object2vec_tf.text.vocabulary_builder import MOST_WORDS, build_vocabulary
 
 _VERBS = ("build", "encode", "decode", "shuffle")
 _COUNTED = ("whitespace", "unicode_script", "wordpiece")

@@ -27,7 +27,7 @@ from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
-from object2vec_tf.text.auxiliary import Tokenizers
+from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 BLOCK_BYTES = 16 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"

@@ -38,7 +38,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.ragged.column import Column
 from object2vec_tf.ragged.row_hashes import log_shares
-from object2vec_tf.text.auxiliary import Tokenizers
+from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 Weights = npt.NDArray[np.float32] | MappedNumbers | None
 

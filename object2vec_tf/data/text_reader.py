@@ -14,8 +14,8 @@ import tensorflow as tf
 from object2vec_tf.data.fast_lines import Parsed
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
-from object2vec_tf.text.auxiliary import Tokenizers
 from object2vec_tf.text.tokenizer import Tokenizer
+from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 Text = str | Sequence[str]
 

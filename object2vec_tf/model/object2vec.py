@@ -36,8 +36,8 @@ from object2vec_tf.model.token_embedding import TokenEmbedding, as_ragged, stack
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.gradients import decayed
 from object2vec_tf.registration import PACKAGE
-from object2vec_tf.text.auxiliary import Tokenizers, make_tokenizer, shared
 from object2vec_tf.text.tokenizer import Tokenizer
+from object2vec_tf.text.tokenizer_loading import Tokenizers, make_tokenizer, shared
 
 # Of a dataset's inputs: the logarithms of the shares of pairs that have the same in0,
 # and the same in1, float [batch, 2].

@@ -15,6 +15,7 @@ from object2vec_tf.errors import DivergedError, Interrupted
 from object2vec_tf.files.atomic import whole_file, write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.text.text_assets import Words
 from object2vec_tf.training.baselines import baselines
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.early_stopping import EarlyStopping
@@ -29,7 +30,6 @@ from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.training.samples import samples
 from object2vec_tf.training.strategies import One
 from object2vec_tf.training.tensorboard import TensorBoardLogs
-from object2vec_tf.training.words import Words
 
 # Evaluation has no gradient to keep, so its batches can be larger than training's.
 EVALUATION_BATCH = 1024

@@ -25,13 +25,13 @@ from rich.progress import (
 from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.text.text_assets import Words
 from object2vec_tf.training.baselines import TITLES
 from object2vec_tf.training.metric_lines import (
     progress_line,
     quality_lines,
     throughput_line,
 )
-from object2vec_tf.training.words import Words
 
 CHANNELS = ("train", "validation", "test")
 Metrics = Mapping[str, float]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.text import counting, shuffling
+from object2vec_tf.text import shuffling, vocabulary_builder
 from object2vec_tf.text.conversion import decode, encode
-from object2vec_tf.text.counting import build_vocabulary
 from object2vec_tf.text.shuffling import shuffle_lines
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
+from object2vec_tf.text.vocabulary_builder import build_vocabulary
 
 WHITESPACE = Tokenization("whitespace")
 LETTERS = ["a", "b", "cc", "é", "日本", "🎉", "d.", '"', "\\"]
@@ -50,7 +50,7 @@ def by_count(words):
 def test_words_stand_by_falling_count_whether_or_not_they_fit_in_memory(
     corpus, tmp_path, monkeypatch, held
 ):
-    monkeypatch.setattr(counting, "_HELD", held)
+    monkeypatch.setattr(vocabulary_builder, "_HELD", held)
     path, words = corpus
     ordered, counts = by_count(words)
     scratch = tmp_path / "scratch"

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from absl import flags
 
 from object2vec_tf import command
-from object2vec_tf.text.vector_files import read_vectors
+from object2vec_tf.text.pretrained_vectors import read_vectors
 from tools.benchmarks.large_data import memory, reset_peak
 
 WORDS = flags.DEFINE_integer("words", 400_000, "words in the file", 1)

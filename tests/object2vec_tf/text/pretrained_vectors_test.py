@@ -9,8 +9,8 @@ import pytest
 import zstandard
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.text import vector_files
-from object2vec_tf.text.vector_files import read_vectors
+from object2vec_tf.text import pretrained_vectors
+from object2vec_tf.text.pretrained_vectors import read_vectors
 
 WORDS = ["the", ",", "naïve", "日本", "x" * 300, "unused"]
 ROWS = np.float32(np.random.default_rng(0).normal(size=(len(WORDS), 4)).round(4))
@@ -63,7 +63,7 @@ def test_every_form_gives_the_rows_of_the_vocabulary(
     tmp_path, monkeypatch, name, packed, block
 ):
     if block:
-        monkeypatch.setattr(vector_files, "_BLOCK_BYTES", block)
+        monkeypatch.setattr(pretrained_vectors, "_BLOCK_BYTES", block)
     path = written(tmp_path, name + packed, PACKERS[packed](FORMS[name]))
     held = read_vectors(path, VOCABULARY, 5, 4)
     np.testing.assert_array_equal(held.rows, EXPECTED)

@@ -10,8 +10,12 @@ import xxhash
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, open_file
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.text.auxiliary import Tokenizers, auxiliary_file, read_tokenizers
-from object2vec_tf.text.vector_files import PretrainedVectors, read_vectors
+from object2vec_tf.text.pretrained_vectors import PretrainedVectors, read_vectors
+from object2vec_tf.text.tokenizer_loading import (
+    Tokenizers,
+    auxiliary_file,
+    read_tokenizers,
+)
 from object2vec_tf.text.vocabularies import parse_vocabulary
 
 

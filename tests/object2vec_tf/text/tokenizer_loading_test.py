@@ -6,7 +6,7 @@ import json
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.text.auxiliary import with_vocab_sizes
+from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 
 SETTINGS = {
     "enc0_network": "pooled_embedding",
