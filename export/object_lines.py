@@ -12,7 +12,7 @@ from export.models import Model
 from export.objects import MOST_ROWS, Objects, Rows, limits_of
 from export.texts import has_text
 from export.wire_format import JSON_LINES, RequestDecoder
-from object2vec_tf.data.fast_lines import read_columns
+from object2vec_tf.data.block_parser import read_columns
 from object2vec_tf.data.json_lines import BOM, line_blocks
 from object2vec_tf.errors import DataError
 

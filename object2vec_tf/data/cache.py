@@ -26,7 +26,7 @@ from typing import Any
 import pyarrow as pa
 import xxhash
 
-from object2vec_tf.data.column_files import (
+from object2vec_tf.data.arrow_store import (
     ColumnWriter,
     MappedColumn,
     MappedNumbers,

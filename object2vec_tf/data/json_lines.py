@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from object2vec_tf.data.block_reader import BlockReader
-from object2vec_tf.data.fast_lines import Parsed
-from object2vec_tf.data.line_errors import MOST_WEIGHT, explain
+from object2vec_tf.data.block_parser import Parsed
+from object2vec_tf.data.line_diagnosis import MOST_WEIGHT, explain
+from object2vec_tf.data.parallel_parser import BlockReader
 from object2vec_tf.data.text_reader import TextReader
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file

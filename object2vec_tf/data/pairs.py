@@ -16,14 +16,14 @@ import numpy.typing as npt
 import tensorflow as tf
 import xxhash
 
-from object2vec_tf.data.batches import (
+from object2vec_tf.data.arrow_store import MappedNumbers, concatenated
+from object2vec_tf.data.batch_plan import (
     Batches,
     count_batches,
     plan_batches,
     shared_rows,
 )
 from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
-from object2vec_tf.data.column_files import MappedNumbers, concatenated
 from object2vec_tf.data.json_lines import (
     BadLines,
     Block,

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from object2vec_tf.data.fast_lines import Parsed
+from object2vec_tf.data.block_parser import Parsed
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer import Tokenizer

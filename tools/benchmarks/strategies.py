@@ -241,7 +241,7 @@ def _loopback_bytes() -> int:
 
 def traffic(name: str) -> list[str]:
     """Returns what a worker sends in a step, by what there is to send."""
-    from object2vec_tf.data.batches import shared_rows
+    from object2vec_tf.data.batch_plan import shared_rows
     from object2vec_tf.model.exchange import filled_size
     from object2vec_tf.model.object2vec import Object2Vec
 

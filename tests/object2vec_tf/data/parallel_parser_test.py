@@ -10,9 +10,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from object2vec_tf.data import block_reader
-from object2vec_tf.data.block_reader import BlockReader
-from object2vec_tf.data.fast_lines import read_columns
+from object2vec_tf.data import parallel_parser
+from object2vec_tf.data.block_parser import read_columns
+from object2vec_tf.data.parallel_parser import BlockReader
 
 SIZES = {"in0": 1000, "in1": 1000}
 LINES = 20_000
@@ -40,7 +40,7 @@ def assert_read(parsed, number):
 @pytest.fixture
 def early(monkeypatch):
     """Has the second process start behind the first block."""
-    monkeypatch.setattr(block_reader, "_MUCH", 1)
+    monkeypatch.setattr(parallel_parser, "_MUCH", 1)
 
 
 def started(reader):
@@ -132,7 +132,7 @@ def is_running(process):
 
 def test_the_program_answers_as_the_function_does():
     text = b'{"in0":[1,2],"in1":[],"label":0.5}\n'
-    with closing(block_reader._SecondReader((SIZES, "number"))) as second:
+    with closing(parallel_parser._SecondReader((SIZES, "number"))) as second:
         assert second._connection.recv() == "ready"
         second._connection.send((text, SIZES, "number"))
         columns, labels, _ = second._connection.recv()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from object2vec_tf.data.line_errors import explain
+from object2vec_tf.data.line_diagnosis import explain
 from object2vec_tf.hyperparameters import Hyperparameters
 
 SOFTMAX = Hyperparameters(

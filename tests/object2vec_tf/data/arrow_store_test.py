@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from object2vec_tf.data import column_files
-from object2vec_tf.data.column_files import ColumnWriter, concatenated, open_columns
+from object2vec_tf.data import arrow_store
+from object2vec_tf.data.arrow_store import ColumnWriter, concatenated, open_columns
 from object2vec_tf.data.json_lines import Block
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
@@ -58,7 +58,7 @@ def written(path: Path, hyperparameters: Hyperparameters, blocks: list[Block]) -
 def test_any_rows_are_those_that_were_written(
     tmp_path: Path, part_rows: int, reals: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(column_files, "_PART_ROWS", part_rows)
+    monkeypatch.setattr(arrow_store, "_PART_ROWS", part_rows)
     output = "mean_squared_error" if reals else "softmax"
     hyperparameters = settings(output_layer=output)
     blocks = [block(n, n, reals=reals) for n in (7, 1, 30, 12)]
@@ -130,23 +130,23 @@ def test_other_columns_are_refused(tmp_path: Path):
 def test_memory_is_let_go_of_and_rows_stay_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(column_files, "_RESIDENT_BYTES", 1 << 20)
+    monkeypatch.setattr(arrow_store, "_RESIDENT_BYTES", 1 << 20)
     hyperparameters = settings()
     blocks = [block(20_000, i) for i in range(10)]
     path = written(tmp_path / "c.arrow", hyperparameters, blocks)
     in0 = open_columns(path, hyperparameters)[0]
     whole = concatenated(blocks).in0
     generator = np.random.default_rng(0)
-    before = column_files._mapped_bytes()
+    before = arrow_store._mapped_bytes()
     most = 0
     for _ in range(200):
         rows = generator.integers(0, len(whole), 500)
         np.testing.assert_array_equal(in0.take(rows).values, whole.take(rows).values)
-        most = max(most, column_files._mapped_bytes() - before)
+        most = max(most, arrow_store._mapped_bytes() - before)
     assert path.stat().st_size > 2e6
-    assert column_files._mapped_bytes() > 0
+    assert arrow_store._mapped_bytes() > 0
     # Between two looks 16 batches may touch all of it; without them it stays.
     in0.take(np.arange(len(whole)))
     for _ in range(16):
         in0.take(rows[:1])
-    assert column_files._mapped_bytes() - before < 1.2e6
+    assert arrow_store._mapped_bytes() - before < 1.2e6

@@ -12,7 +12,7 @@ def main(handle: int) -> None:
     package = types.ModuleType("object2vec_tf")
     package.__path__ = [str(Path(__file__).parents[1])]
     sys.modules["object2vec_tf"] = package
-    from object2vec_tf.data.fast_lines import read_columns
+    from object2vec_tf.data.block_parser import read_columns
 
     with Connection(handle) as connection:
         connection.send("ready")

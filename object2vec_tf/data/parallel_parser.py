@@ -17,14 +17,14 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Literal
 
-from object2vec_tf.data.fast_lines import Parsed, read_columns
+from object2vec_tf.data.block_parser import Parsed, read_columns
 from object2vec_tf.ragged.column import RaggedColumn
 
 # So many bytes are read before a second process is started: it takes a second to.
 _MUCH = 1 << 26
 # Blocks held at a time, so that neither process waits for the other.
 _HELD = 4
-_PROGRAM = Path(__file__).with_name("second_reader.py")
+_PROGRAM = Path(__file__).with_name("_parser_process.py")
 
 
 @dataclasses.dataclass(eq=False)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from object2vec_tf.data.fast_lines import read_columns
+from object2vec_tf.data.block_parser import read_columns
 
 SIZES = {"in0": 10, "in1": 20}
 

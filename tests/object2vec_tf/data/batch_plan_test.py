@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from object2vec_tf.data.batches import (
+from object2vec_tf.data.batch_plan import (
     count_batches,
     epoch_order,
     plan_batches,
@@ -91,7 +91,7 @@ def test_each_row_comes_once_and_widths_are_respected(
     longest: int,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("object2vec_tf.data.batches._SORTED_ROWS", 64)
+    monkeypatch.setattr("object2vec_tf.data.batch_plan._SORTED_ROWS", 64)
     generator = np.random.default_rng(bucket_width * 100 + batch_size)
     lengths = (
         generator.integers(0, longest, 200),
