@@ -18,8 +18,8 @@ import onnx
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
+from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.model.token_embedding import TokenEmbedding
 
 # Drops out of a row wherever it stands.
 PADDING = -1

@@ -14,8 +14,8 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS, Hyperparameters
-from object2vec_tf.model.distinct_rows import distinct_rows
-from object2vec_tf.model.token_embedding import as_ragged
+from object2vec_tf.layers.token_embedding import as_ragged
+from object2vec_tf.layers.unique_rows import distinct_rows
 from object2vec_tf.registration import PACKAGE
 
 

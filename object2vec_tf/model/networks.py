@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.model.bilstm import StackedBiLSTM
-from object2vec_tf.model.comparator import Comparator
-from object2vec_tf.model.hcnn import HierarchicalCNN
-from object2vec_tf.model.pooled_embedding import PooledEmbedding
-from object2vec_tf.model.token_embedding import TokenEmbedding
+from object2vec_tf.layers.bilstm import StackedBiLSTM
+from object2vec_tf.layers.comparator import Comparator
+from object2vec_tf.layers.hcnn import HierarchicalCNN
+from object2vec_tf.layers.pooled_embedding import PooledEmbedding
+from object2vec_tf.layers.token_embedding import TokenEmbedding
 
 # Token vectors that are the encoding itself start short: at the settings of AWS's
 # MovieLens notebook, held-out loss is 0.850 to 0.874 at 0.3 and 0.866 to 0.881 at 1.

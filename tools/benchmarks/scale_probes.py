@@ -20,8 +20,8 @@ from export.models import load_model
 from object2vec_tf.data.batch_plan import epoch_order
 from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.token_embedding import stacked
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.model.token_embedding import stacked
 from object2vec_tf.search.index import NeighborIndex, build_index
 from object2vec_tf.training.checkpoints import Checkpoints
 from tools.benchmarks import encoders, http_load, large_data, row_sparse

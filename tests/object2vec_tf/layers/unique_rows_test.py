@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
-from object2vec_tf.model.distinct_rows import distinct_rows
+from object2vec_tf.layers.unique_rows import distinct_rows
 
 
 @pytest.mark.parametrize(

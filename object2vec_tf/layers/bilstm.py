@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.model.time_major import bidirectional, time_major
+from object2vec_tf.layers.ragged_lstm import bidirectional, time_major
 from object2vec_tf.registration import PACKAGE
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.model.ragged_sum import ragged_sum
+from object2vec_tf.layers.ragged_sum import ragged_sum
 from object2vec_tf.registration import PACKAGE
 
 

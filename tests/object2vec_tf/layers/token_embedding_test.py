@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.model.token_embedding import TokenEmbedding, stacked
+from object2vec_tf.layers.token_embedding import TokenEmbedding, stacked
 
 TABLE = np.arange(15, dtype=np.float32).reshape(5, 3) + 0.5
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.model.packing import pack
+from object2vec_tf.layers.packed_rows import pack
 from object2vec_tf.registration import PACKAGE
 
 

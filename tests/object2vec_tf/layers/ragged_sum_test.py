@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.model import ragged_sum as module
-from object2vec_tf.model.ragged_sum import has_kernels, portable_sum, ragged_sum
+from object2vec_tf.layers import ragged_sum as module
+from object2vec_tf.layers.ragged_sum import has_kernels, portable_sum, ragged_sum
 
 GENERATOR = np.random.default_rng(2)
 

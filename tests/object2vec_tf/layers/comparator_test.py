@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from object2vec_tf.model.comparator import Comparator
+from object2vec_tf.layers.comparator import Comparator
 
 NAMES = ("hadamard", "concat", "abs_diff")
 CHOICES = [order for size in (1, 2, 3) for order in itertools.permutations(NAMES, size)]

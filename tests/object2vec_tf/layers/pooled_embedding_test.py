@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from object2vec_tf.model.pooled_embedding import PooledEmbedding
+from object2vec_tf.layers.pooled_embedding import PooledEmbedding
 
 VECTORS = np.array([[1, -2], [3, 4], [8, 1], [0.5, 0.25]], np.float32)
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.model.ragged_sum import ragged_sum
+from object2vec_tf.layers.ragged_sum import ragged_sum
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from object2vec_tf.model.ragged_sum import ragged_sum
+from object2vec_tf.layers.ragged_sum import ragged_sum
 
 
 @dataclasses.dataclass(frozen=True)

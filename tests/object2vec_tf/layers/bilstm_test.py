@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.model.bilstm import StackedBiLSTM
+from object2vec_tf.layers.bilstm import StackedBiLSTM
 
 LENGTHS = [4, 0, 1, 7, 2]
 

@@ -1,0 +1,1 @@
+"""Keras layers over ragged batches, and their kernels."""
