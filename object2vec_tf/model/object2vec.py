@@ -13,18 +13,19 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, stacked
 from object2vec_tf.layers.unique_rows import distinct_rows
-from object2vec_tf.model.encodings import Encodings
-from object2vec_tf.model.in_batch_softmax import (
+from object2vec_tf.losses.in_batch_softmax import (
     in_batch_metrics,
     in_batch_softmax,
     known_partners,
 )
-from object2vec_tf.model.negatives import (
+from object2vec_tf.losses.negative_sampling import (
     add_negatives,
     frequent_partners,
     hard_partners,
     negative_partners,
 )
+from object2vec_tf.losses.smoothed_cross_entropy import SmoothedCrossEntropy
+from object2vec_tf.model.encodings import Encodings
 from object2vec_tf.model.networks import (
     comparator_network,
     encoder_network,
@@ -32,7 +33,6 @@ from object2vec_tf.model.networks import (
     token_embedding,
 )
 from object2vec_tf.model.shares import Whole, share_of
-from object2vec_tf.model.smoothing import SmoothedCrossEntropy
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.gradients import decayed
 from object2vec_tf.registration import PACKAGE

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
-from object2vec_tf.model.in_batch_softmax import InBatchSoftmax, known_partners
+from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax, known_partners
 
 RANDOM = np.random.default_rng(4)
 FIRST, SECOND = RANDOM.normal(size=(2, 5, 3)).astype(np.float32)

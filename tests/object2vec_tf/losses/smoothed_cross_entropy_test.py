@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from object2vec_tf.model.smoothing import SmoothedCrossEntropy
+from object2vec_tf.losses.smoothed_cross_entropy import SmoothedCrossEntropy
 
 SCORES = np.array([[0.7, 0.2, 0.1], [0.05, 0.05, 0.9]], np.float32)
 LABELS = np.array([0, 1])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.model.negatives import (
+from object2vec_tf.losses.negative_sampling import (
     add_negatives,
     frequent_partners,
     hard_partners,
