@@ -1,6 +1,6 @@
 """Optimizers that update only the token rows a batch has used."""
 
-from object2vec_tf.optimizers.choose import optimizer_for
+from object2vec_tf.optimizers.factory import optimizer_for
 from object2vec_tf.optimizers.fused import FusedAdam
 from object2vec_tf.optimizers.row_sparse import (
     RowSparseAdadelta,

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.optimizers.fused import FusedAdam
-from object2vec_tf.optimizers.scratch import taken_rows, variable_of
+from object2vec_tf.optimizers.temporary_variables import taken_rows, variable_of
 from object2vec_tf.registration import PACKAGE
 
 
