@@ -6,6 +6,7 @@ from typing import Any
 
 from absl import flags
 
+from object2vec_tf.distributed.strategies import STRATEGIES
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
@@ -17,7 +18,6 @@ from object2vec_tf.hyperparameters import (
 )
 from object2vec_tf.hyperparameters.kinds import Boolean
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
-from object2vec_tf.training.strategies import STRATEGIES
 
 TRAIN = flags.DEFINE_string(
     "train",

@@ -19,9 +19,9 @@ from absl import flags
 
 from export.server import local_backend, serve
 from object2vec_tf import command
+from object2vec_tf.distributed.cluster import TF_CONFIG, config_of_hosts
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import read_json
-from object2vec_tf.training.cluster import TF_CONFIG, config_of_hosts
 from object2vec_tf.training.run import fit
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "the container's root")

@@ -135,7 +135,7 @@ class Pairs:
                 order of the file) when not.
             first_batch: How many of an epoch's batches are left out at its start.
             share: ``(i, n)`` leaves replica i of n its rows of each batch alone, of
-                which the inputs then tell: see `object2vec_tf.model.shares`.
+                which the inputs then tell: see `object2vec_tf.distributed.batch_shard`.
 
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor

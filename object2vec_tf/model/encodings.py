@@ -6,7 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from object2vec_tf.model.shares import Whole
+from object2vec_tf.distributed.batch_shard import Whole
 
 
 @dataclasses.dataclass(frozen=True)

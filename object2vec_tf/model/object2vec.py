@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.distributed.batch_shard import Whole, share_of
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, stacked
@@ -32,7 +33,6 @@ from object2vec_tf.model.networks import (
     layer_seeds,
     token_embedding,
 )
-from object2vec_tf.model.shares import Whole, share_of
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.gradients import decayed
 from object2vec_tf.registration import PACKAGE
@@ -295,7 +295,7 @@ class Object2Vec(keras.Model):
 
         Args:
             data: ``(inputs, labels)`` or ``(inputs, labels, sample_weight)``. Inputs
-                that tell which share of a batch they are (`object2vec_tf.model.shares`)
+                that tell which share of a batch they are (`object2vec_tf.distributed.batch_shard`)
                 are learnt from together with the other replicas'.
 
         Returns:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.distributed.strategies import One
 from object2vec_tf.errors import DivergedError, Interrupted
 from object2vec_tf.files.atomic import whole_file, write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -28,7 +29,6 @@ from object2vec_tf.training.report import Report
 from object2vec_tf.training.reporting import ProgressBar, Reporter
 from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.training.samples import samples
-from object2vec_tf.training.strategies import One
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 
 # Evaluation has no gradient to keep, so its batches can be larger than training's.

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.distributed.strategies import One
 from object2vec_tf.training.replicas import Replicas
-from object2vec_tf.training.strategies import One
 
 # A call of the training function lasts about this long, in seconds: long enough for
 # its overhead not to count, short enough for progress to move.

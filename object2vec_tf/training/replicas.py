@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from object2vec_tf.distributed.strategies import One, Step
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.optimizers.per_replica import updating_here
-from object2vec_tf.training.strategies import One, Step
 
 # Parts the seeds of one replica's dropout from those of the next.
 _SEED_STRIDE = 1_000_003

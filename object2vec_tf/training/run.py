@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from object2vec_tf.data.pairs import Pairs, read_pairs
+from object2vec_tf.distributed.strategies import One, choose
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.hyperparameters import Hyperparameters, most_gpus
@@ -28,7 +29,6 @@ from object2vec_tf.training.object_names import read_object_names
 from object2vec_tf.training.replicas import from_chief
 from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run_directory import Record, RunDirectory, run_identity
-from object2vec_tf.training.strategies import One, choose
 
 # A training step of more pairs than this, negatives included, is a slip of the pen.
 MOST_PAIRS_A_STEP = 1_000_000

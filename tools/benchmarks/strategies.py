@@ -113,10 +113,10 @@ def child(name: str) -> None:
     import keras
     import tensorflow as tf
 
+    from object2vec_tf.distributed.strategies import choose
     from object2vec_tf.model.object2vec import Object2Vec
     from object2vec_tf.training.loop import TrainingLoop
     from object2vec_tf.training.replicas import Replicas
-    from object2vec_tf.training.strategies import choose
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -242,7 +242,7 @@ def _loopback_bytes() -> int:
 def traffic(name: str) -> list[str]:
     """Returns what a worker sends in a step, by what there is to send."""
     from object2vec_tf.data.batch_plan import shared_rows
-    from object2vec_tf.model.exchange import filled_size
+    from object2vec_tf.distributed.collectives import filled_size
     from object2vec_tf.model.object2vec import Object2Vec
 
     setting, workers = SIZES[name], WORKERS.value

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.distributed.strategies import choose
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.replicas import Replicas
-from object2vec_tf.training.strategies import choose
 
 VOCABULARY = 40
 # 67 rows in batches of 16 leave 3, of which one of several replicas may get none.

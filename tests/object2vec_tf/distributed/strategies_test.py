@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from object2vec_tf.errors import UserError
-from object2vec_tf.training.strategies import One, choose
 from tests.object2vec_tf.training.cluster_test import free_ports
+
+from object2vec_tf.distributed.strategies import One, choose
+from object2vec_tf.errors import UserError
 from tests.object2vec_tf.training.interruption_test import assert_same_end
 from tests.object2vec_tf.training.replicas_program import CASES, trained
 

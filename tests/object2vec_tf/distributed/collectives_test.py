@@ -2,7 +2,7 @@
 
 import pytest
 
-from object2vec_tf.model.exchange import filled_size
+from object2vec_tf.distributed.collectives import filled_size
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 31, 32, 33, 1000, 123_457, 3_000_000])

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from object2vec_tf.distributed.cluster import Cluster, cluster_of, config_of_hosts
 from object2vec_tf.errors import UserError
-from object2vec_tf.training.cluster import Cluster, cluster_of, config_of_hosts
 
 
 def read(config):

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from object2vec_tf.model.exchange import current
+from object2vec_tf.distributed.collectives import current
 from object2vec_tf.optimizers.gradients import Gradient, summed, summed_of_several
 
 # Of a dataset's inputs: int32 [3], the number of the replica's first row, of its rows,

@@ -22,9 +22,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.distributed.cluster import TF_CONFIG, Cluster, cluster_of
+from object2vec_tf.distributed.collectives import Exchange
 from object2vec_tf.errors import UserError, WorkerLost
-from object2vec_tf.model.exchange import Exchange
-from object2vec_tf.training.cluster import TF_CONFIG, Cluster, cluster_of
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 
