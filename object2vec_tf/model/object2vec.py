@@ -26,8 +26,8 @@ from object2vec_tf.losses.negative_sampling import (
     negative_partners,
 )
 from object2vec_tf.losses.smoothed_cross_entropy import SmoothedCrossEntropy
-from object2vec_tf.model.encodings import Encodings
-from object2vec_tf.model.networks import (
+from object2vec_tf.model.batch_encodings import Encodings
+from object2vec_tf.model.builders import (
     comparator_network,
     encoder_network,
     layer_seeds,

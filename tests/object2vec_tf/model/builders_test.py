@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.model.networks import (
+from object2vec_tf.model.builders import (
     comparator_network,
     encoder_network,
     layer_seeds,
