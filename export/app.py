@@ -16,17 +16,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from export.backends import Backend, Refused, Unavailable
-from export.bad_request import BadRequest
 from export.measures import Measures
-from export.objects import Rows, limits_of, signature_of
-from export.texts import has_text
-from export.wire_format import (
+from object2vec_tf.inference.ragged_inputs import Rows, limits_of, signature_of
+from object2vec_tf.inference.request_codec import (
     JSON,
     RequestDecoder,
     accepted,
     content_type,
     encode,
 )
+from object2vec_tf.inference.request_errors import BadRequest
+from object2vec_tf.inference.text_inputs import has_text
 
 # What SageMaker lets through to an endpoint.
 MAX_REQUEST_BYTES = 6 * 1024 * 1024

@@ -6,9 +6,9 @@ import json
 from collections.abc import Collection
 from typing import Protocol
 
-from export.objects import Answers, Rows
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.ragged_inputs import Answers, Rows
 
 
 class Unavailable(Exception):

@@ -8,9 +8,9 @@ import dataclasses
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
-from export.models import Model
-from export.objects import Answers, Objects, Rows
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.predictor import Model
+from object2vec_tf.inference.ragged_inputs import Answers, Objects, Rows
 
 # Requests that waited are answered together up to this many rows.
 MOST_ROWS = 1024

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from export.locate import next_version
-from export.objects import Answers, Objects, Rows, joined
 from export.warm_up import INPUTS, requests
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.model_store import next_version
+from object2vec_tf.inference.ragged_inputs import Answers, Objects, Rows, joined
 from object2vec_tf.model.object2vec import Object2Vec
 
 _HYPERPARAMETERS = "hyperparameters.json"

@@ -17,9 +17,9 @@ from tensorflow_serving.apis import (
 )
 
 from export.backends import Refused, Unavailable, described
-from export.objects import Answers, Objects, Rows, joined
-from export.texts import Row, put, text_batches
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.ragged_inputs import Answers, Objects, Rows, joined
+from object2vec_tf.inference.text_inputs import Row, put, text_batches
 
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),

@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export.locate import next_version
-from export.objects import limits_of, output_of
 from export.signatures import Signatures
-from export.texts import signature_inputs
 from export.warm_up import (
     HYPERPARAMETERS,
     INPUTS,
@@ -22,6 +19,9 @@ from export.warm_up import (
     read_warm_up,
     write_warm_up,
 )
+from object2vec_tf.inference.model_store import next_version
+from object2vec_tf.inference.ragged_inputs import limits_of, output_of
+from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.model.object2vec import Object2Vec
 
 ASSETS = "assets.extra"

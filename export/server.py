@@ -12,8 +12,8 @@ import uvicorn
 from export.app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
 from export.backends import Backend
 from export.in_process import InProcess
-from export.models import load_model
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.predictor import load_model
 
 # SageMaker's variable: which network is used first.
 _PREFERRED_MODES = {"embedding": "embeddings", "classification": "scores", "": ""}

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from export.objects import Objects, limits_of
 from export.signatures import CLASSIFY, REGRESS
-from export.texts import signature_inputs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+from object2vec_tf.inference.text_inputs import signature_inputs
 
 HYPERPARAMETERS = "assets.extra/hyperparameters.json"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"

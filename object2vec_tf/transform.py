@@ -15,14 +15,14 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from export.locate import ONNX, SAVED_MODEL, find_exported
-from export.models import Model, load_model
 from object2vec_tf import command
 from object2vec_tf.bulk.answer_files import FORMATS
 from object2vec_tf.bulk.job import answer_shard, record_model, split_done
 from object2vec_tf.bulk.shards import Shard, find_shards, format_of
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
+from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
+from object2vec_tf.inference.predictor import Model, load_model
 
 _MODEL = flags.DEFINE_string(
     "model", None, "a run, an exported model or a directory of versions"

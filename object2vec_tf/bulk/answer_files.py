@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export.objects import Answers
-from export.wire_format import JSON_LINES, encode_answers
+from object2vec_tf.inference.ragged_inputs import Answers
+from object2vec_tf.inference.request_codec import JSON_LINES, encode_answers
 
 # Rows of Parquet are kept until they are so many bytes, and are a row group then.
 _GROUP_BYTES = 1 << 24

@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from export.file_pieces import Piece
-from export.models import Model
-from export.object_tables import read_piece
-from export.objects import Objects
 from object2vec_tf.bulk.answer_files import AnswerFile
+from object2vec_tf.inference.file_splits import Piece
+from object2vec_tf.inference.parquet_inputs import read_piece
+from object2vec_tf.inference.predictor import Model
+from object2vec_tf.inference.ragged_inputs import Objects
 
 # Parts that are in the model's hands at the same time.
 _AT_ONCE = 2

@@ -6,11 +6,11 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from export.file_pieces import Piece, cut
 from object2vec_tf.bulk.answer_files import AnswerFile
 from object2vec_tf.bulk.job import whole_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.data.json_lines import signature
+from object2vec_tf.inference.file_splits import Piece, cut
 
 
 class Assembly:

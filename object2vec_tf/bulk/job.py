@@ -11,13 +11,13 @@ import xxhash
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from export.file_pieces import Piece
-from export.models import Model
 from object2vec_tf.bulk.answering import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.data.json_lines import signature
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.atomic import refuse_inputs, whole_file, write_whole
+from object2vec_tf.inference.file_splits import Piece
+from object2vec_tf.inference.predictor import Model
 
 # Hidden, so that whoever reads the answers passes it over.
 _RECORD = ".transform.json"

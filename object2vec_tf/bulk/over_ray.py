@@ -21,8 +21,6 @@ from absl import logging as absl_logging
 from rich.console import Console
 from rich.progress import TextColumn
 
-from export.file_pieces import BLOCK_BYTES, Piece
-from export.models import Model, load_model
 from object2vec_tf.bulk.answer_files import FORMATS
 from object2vec_tf.bulk.answering import write_answers
 from object2vec_tf.bulk.assembly import Assembly
@@ -30,6 +28,8 @@ from object2vec_tf.bulk.job import progress
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import sync
+from object2vec_tf.inference.file_splits import BLOCK_BYTES, Piece
+from object2vec_tf.inference.predictor import Model, load_model
 from object2vec_tf.native_logging import quiet_import
 
 # Pieces are so small that each worker gets several, but within these bounds.

@@ -7,10 +7,10 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.file_pieces import is_parquet
 from object2vec_tf.bulk.answer_files import FORMATS, AnswerFile
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
+from object2vec_tf.inference.file_splits import is_parquet
 
 
 @dataclasses.dataclass(frozen=True)

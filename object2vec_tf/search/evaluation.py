@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export.models import Model, load_model
-from export.object_lines import read_objects
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.predictor import Model, load_model
 from object2vec_tf.metrics.ranking import (
     METRICS,
     Ranks,

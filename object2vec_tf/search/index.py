@@ -21,9 +21,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from export.models import load_model
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import open_file
+from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.metrics.ranking import METRICS, Vectors, normalized
 from object2vec_tf.search.lines import (
     as_it_stands,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from export.objects import Objects
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.ragged_inputs import Objects
 from object2vec_tf.ragged.column import RaggedColumn
 
 Places = npt.NDArray[np.int64]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.in_process import InProcess
-from export.models import TensorFlowModel
+from object2vec_tf.inference.predictor import TensorFlowModel
 
 
 class Recording:

@@ -16,8 +16,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 import export.saved_model
 import object2vec_tf as o2v
 from export import export_saved_model, warm_up
-from export.models import load_model
-from export.objects import Objects, limits_of
+from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.ragged_inputs import Objects, limits_of
 from tests.export.conftest import NETWORKS, OUTPUTS, PATIENCE, make_model
 
 EXTRA = "assets.extra"

@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 import export
-from export.objects import Objects
 from export.warm_up import examples
+from object2vec_tf.inference.ragged_inputs import Objects
 
 NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
 IN0 = [[1, 2, 3], [4], [0, 0], [], [7, 8, 9, 10, 11, 12, 13]]

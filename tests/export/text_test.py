@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from export import export_saved_model
-from export.models import load_model
+from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.model.loading import load_object2vec
 from tests.export.conftest import PATIENCE, make_model, start_model_server
 from tests.export.gateway_test import gateway

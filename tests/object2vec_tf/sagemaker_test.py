@@ -9,8 +9,8 @@ import urllib.request
 import numpy as np
 import pytest
 
-from export.models import load_model
-from export.objects import Objects
+from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.ragged_inputs import Objects
 from tests.export.conftest import PATIENCE, first_line
 
 SETTINGS = {

@@ -10,8 +10,8 @@ import pytest
 
 import object2vec_tf as o2v
 from export import export_saved_model
-from export.models import load_model
-from export.objects import Objects
+from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.ragged_inputs import Objects
 from object2vec_tf.transform import transform
 
 
@@ -87,7 +87,9 @@ def test_a_bad_line_is_told_and_nothing_is_written(held, text, message, tmp_path
 
 @pytest.mark.parametrize("block_bytes", [1, 40, 1 << 20])
 def test_blocks_make_no_difference(held, block_bytes, tmp_path, monkeypatch):
-    monkeypatch.setattr("export.object_lines._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(
+        "object2vec_tf.inference.jsonl_inputs._BLOCK_BYTES", block_bytes
+    )
     rows = random_rows(50)
     lines = [f'{{"in0": {row}, "labels": [1]}}' for row in rows]
     lines[7] = f'{{"in0": [3], "in0": {rows[7]}}}'  # the last one counts
@@ -111,7 +113,7 @@ def test_blocks_make_no_difference(held, block_bytes, tmp_path, monkeypatch):
     ],
 )
 def test_a_bad_line_of_a_later_block(held, last, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("export.object_lines._BLOCK_BYTES", 14)
+    monkeypatch.setattr("object2vec_tf.inference.jsonl_inputs._BLOCK_BYTES", 14)
     source = tmp_path / "in.jsonl"
     source.write_text('{"in0": [1]}\n' * 50 + "\n" + last + "\n")
     with pytest.raises(o2v.DataError, match=message):

@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-from export.models import load_model
-from export.object_lines import read_objects
-from export.objects import Objects, limits_of
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.ragged_inputs import Objects, limits_of
 from object2vec_tf.search.evaluation import MODEL, evaluate, pair_scorer
 from object2vec_tf.search.pools import pool_of
 from tools.benchmarks.peers import ENVIRONMENT, interpreter

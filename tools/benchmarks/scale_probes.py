@@ -16,10 +16,10 @@ import faiss
 import numpy as np
 
 from export import export_saved_model
-from export.models import load_model
 from object2vec_tf.data.batch_plan import epoch_order
 from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.layers.token_embedding import stacked
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.search.index import NeighborIndex, build_index

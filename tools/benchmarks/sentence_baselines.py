@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from export.models import load_model
-from export.objects import Objects, limits_of
 from object2vec_tf import command
 from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.ragged_inputs import Objects, limits_of
 from object2vec_tf.model.loading import load_object2vec
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
 from tools.benchmarks.spread import mean_and_spread

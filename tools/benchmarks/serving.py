@@ -18,10 +18,10 @@ import numpy as np
 from absl import flags
 
 from export import export_saved_model
-from export.models import TensorFlowModel
-from export.objects import Objects
 from object2vec_tf import command
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.predictor import TensorFlowModel
+from object2vec_tf.inference.ragged_inputs import Objects
 from object2vec_tf.model.object2vec import Object2Vec
 from tools.benchmarks import http_load
 from tools.benchmarks.gateway_process import gateway

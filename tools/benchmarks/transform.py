@@ -19,10 +19,10 @@ import numpy.typing as npt
 from absl import flags
 
 from export import export_saved_model
-from export.models import TensorFlowModel
-from export.objects import MOST_ROWS, Objects
 from object2vec_tf import command
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.predictor import TensorFlowModel
+from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.transform import transform

@@ -2,7 +2,7 @@ import pytest
 
 import object2vec_tf as o2v
 from export import export_saved_model
-from export.models import load_model
+from object2vec_tf.inference.predictor import load_model
 
 
 @pytest.fixture(scope="package")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from export.models import load_model
-from export.objects import Objects
 from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.ragged_inputs import Objects
 from object2vec_tf.search.index import NeighborIndex, build_index
 
 RANDOM = np.random.default_rng(5)

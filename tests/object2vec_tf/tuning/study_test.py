@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.hparams import metadata
 
 import object2vec_tf as o2v
-from export.models import load_model
+from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.tuning.optuna_study import make_storage, opened_study
 from object2vec_tf.tuning.study import tune
 

@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 import orjson
 
-from export.bad_request import BadRequest, explained
-from export.objects import Answers, Rows, output_of
-from export.texts import is_text
+from object2vec_tf.inference.ragged_inputs import Answers, Rows, output_of
+from object2vec_tf.inference.request_errors import BadRequest, explained
+from object2vec_tf.inference.text_inputs import is_text
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"

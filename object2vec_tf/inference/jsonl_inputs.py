@@ -6,15 +6,20 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from export.bad_request import BadRequest
-from export.file_pieces import BLOCK_BYTES, Piece, lines_before, open_piece
-from export.models import Model
-from export.objects import MOST_ROWS, Objects, Rows, limits_of
-from export.texts import has_text
-from export.wire_format import JSON_LINES, RequestDecoder
 from object2vec_tf.data.block_parser import read_columns
 from object2vec_tf.data.json_lines import BOM, line_blocks
 from object2vec_tf.errors import DataError
+from object2vec_tf.inference.file_splits import (
+    BLOCK_BYTES,
+    Piece,
+    lines_before,
+    open_piece,
+)
+from object2vec_tf.inference.predictor import Model
+from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects, Rows, limits_of
+from object2vec_tf.inference.request_codec import JSON_LINES, RequestDecoder
+from object2vec_tf.inference.request_errors import BadRequest
+from object2vec_tf.inference.text_inputs import has_text
 
 _BLOCK_BYTES = BLOCK_BYTES
 # Read of a file for its first line alone.

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from export.file_pieces import Piece, cut, lines_before, open_piece
 from object2vec_tf.data.json_lines import line_blocks
 from object2vec_tf.errors import DataError
+from object2vec_tf.inference.file_splits import Piece, cut, lines_before, open_piece
 
 TEXTS = {
     "short lines": b"".join(b"%d\n" % i for i in range(300)),

@@ -3,8 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from export.bad_request import BadRequest
-from export.wire_format import (
+from object2vec_tf.inference.request_codec import (
     JSON,
     JSON_LINES,
     RequestDecoder,
@@ -12,6 +11,7 @@ from export.wire_format import (
     content_type,
     encode_answers,
 )
+from object2vec_tf.inference.request_errors import BadRequest
 
 DECODER = RequestDecoder({"in0": (10, 3), "in1": (20, 4)})
 

@@ -4,9 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import object2vec_tf as o2v
-from export.file_pieces import Piece
-from export.object_tables import read_piece
 from object2vec_tf.errors import DataError
+from object2vec_tf.inference.file_splits import Piece
+from object2vec_tf.inference.parquet_inputs import read_piece
 
 
 class Lengths:

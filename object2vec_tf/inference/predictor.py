@@ -11,13 +11,20 @@ import numpy as np
 import tensorflow as tf
 
 from export.backends import described
-from export.locate import ONNX, find_exported
-from export.objects import Answers, Ids, Objects, Rows, joined, output_of
 from export.onnx_model import OnnxModel
-from export.texts import Row, put, text_batches
 from export.warm_up import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.model_store import ONNX, find_exported
+from object2vec_tf.inference.ragged_inputs import (
+    Answers,
+    Ids,
+    Objects,
+    Rows,
+    joined,
+    output_of,
+)
+from object2vec_tf.inference.text_inputs import Row, put, text_batches
 from object2vec_tf.text.tokenizer import load_text_ops
 
 

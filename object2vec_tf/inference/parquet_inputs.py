@@ -8,11 +8,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from export.file_pieces import Piece, is_parquet, open_parquet
-from export.models import Model
-from export.object_lines import ObjectReader, in_parts, read_objects
-from export.objects import MOST_ROWS, Objects, limits_of
 from object2vec_tf.errors import DataError
+from object2vec_tf.inference.file_splits import Piece, is_parquet, open_parquet
+from object2vec_tf.inference.jsonl_inputs import ObjectReader, in_parts, read_objects
+from object2vec_tf.inference.predictor import Model
+from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects, limits_of
 from object2vec_tf.ragged.column import RaggedColumn
 
 _INPUTS = ("in0", "in1")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.objects import Objects
 from export.signatures import PADDING
+from object2vec_tf.inference.ragged_inputs import Objects
 
 # An object as it stands in a request: token ids, a text, or a list of strings.
 Row = Sequence[int] | str | Sequence[str]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from export.objects import MOST_ROWS, Objects, joined
+from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects, joined
 
 
 def test_rows_are_padded_behind_and_where_asked_in_front():
