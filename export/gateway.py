@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from absl import flags
 
-from export.app import MAX_CONCURRENCY, MAX_REQUEST_BYTES
-from export.backends import Backend
-from export.over_grpc import OverGrpc
-from export.server import local_backend, serve
+from export.serving.backends import Backend
+from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES
+from export.serving.server import local_backend, serve
+from export.serving.tf_serving_backend import OverGrpc
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from export.warm_up import INPUTS, requests
+from export.warmup import INPUTS, requests
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.model_store import next_version

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.signatures import Signatures
-from export.warm_up import (
+from export.warmup import (
     HYPERPARAMETERS,
     INPUTS,
     golden_requests,

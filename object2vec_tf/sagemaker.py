@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from export.server import local_backend, serve
+from export.serving.server import local_backend, serve
 from object2vec_tf import command
 from object2vec_tf.distributed.cluster import TF_CONFIG, config_of_hosts
 from object2vec_tf.errors import Interrupted, UserError

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from export.backends import described
 from export.onnx_model import OnnxModel
-from export.warm_up import HYPERPARAMETERS, read_warm_up
+from export.serving.backends import described
+from export.warmup import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.model_store import ONNX, find_exported

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import export.saved_model
 import object2vec_tf as o2v
-from export import export_saved_model, warm_up
+from export import export_saved_model, warmup
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import Objects, limits_of
 from tests.export.conftest import NETWORKS, OUTPUTS, PATIENCE, make_model
@@ -96,7 +96,7 @@ def test_long_rows_are_warmed_up_in_buckets_and_not_in_large_batches():
     )
 
     def shapes(name):
-        asked = warm_up.requests(hyperparameters, ("in0", "in1"))
+        asked = warmup.requests(hyperparameters, ("in0", "in1"))
         columns = [objects.columns[name] for objects in asked]
         assert all(column.values.min() >= 0 for column in columns)
         assert all(column.values.max() < 3 for column in columns)

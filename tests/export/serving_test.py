@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 import export
-from export.warm_up import examples
+from export.warmup import examples
 from object2vec_tf.inference.ragged_inputs import Objects
 
 NETWORKS = ("pooled_embedding", "hcnn", "bilstm")

@@ -3,7 +3,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from export.in_process import InProcess
+from export.serving.local_backend import InProcess
 from object2vec_tf.inference.predictor import TensorFlowModel
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export import export_saved_model
-from export.over_grpc import OverGrpc
+from export.serving.tf_serving_backend import OverGrpc
 from tests.export.conftest import (
     NETWORKS,
     PATIENCE,

@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from export.backends import Backend, Refused, Unavailable
-from export.measures import Measures
+from export.serving.backends import Backend, Refused, Unavailable
+from export.serving.prometheus import Measures
 from object2vec_tf.inference.ragged_inputs import Rows, limits_of, signature_of
 from object2vec_tf.inference.request_codec import (
     JSON,

@@ -9,9 +9,9 @@ import socket
 
 import uvicorn
 
-from export.app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
-from export.backends import Backend
-from export.in_process import InProcess
+from export.serving.backends import Backend
+from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
+from export.serving.local_backend import InProcess
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
 
