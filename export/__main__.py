@@ -11,7 +11,7 @@ from export.saved_model import export_saved_model
 from object2vec_tf import command
 from object2vec_tf.errors import UserError
 from object2vec_tf.model.loading import load_object2vec
-from object2vec_tf.training.run_directory import RunDirectory
+from object2vec_tf.runs.run_directory import RunDirectory
 
 MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "the run directory, or a .keras file"

@@ -23,8 +23,8 @@ from object2vec_tf.metrics.ranking import (
     scorer,
 )
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.search.pools import Places, Pool, pool_of
-from object2vec_tf.training.run_directory import RunDirectory
 
 # By the model's own scores of pairs, as predict_pair gives them.
 MODEL = "model"

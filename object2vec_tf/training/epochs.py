@@ -16,6 +16,7 @@ from object2vec_tf.errors import DivergedError, Interrupted
 from object2vec_tf.files.atomic import whole_file, write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.runs.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.text.text_assets import Words
 from object2vec_tf.training.baselines import baselines
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
@@ -27,7 +28,6 @@ from object2vec_tf.training.object_names import ObjectNames
 from object2vec_tf.training.replicas import Replicas
 from object2vec_tf.training.report import Report
 from object2vec_tf.training.reporting import ProgressBar, Reporter
-from object2vec_tf.training.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.training.samples import samples
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters, defaults
+from object2vec_tf.runs.run_directory import Record
 from object2vec_tf.training.baselines import TITLES
 from object2vec_tf.training.data_tables import (
     bad_lines,
@@ -22,7 +23,6 @@ from object2vec_tf.training.data_tables import (
 )
 from object2vec_tf.training.figures import curves, scatter
 from object2vec_tf.training.nearest import nearest
-from object2vec_tf.training.run_directory import Record
 from object2vec_tf.training.samples import MOST_OBJECTS, Sample
 from object2vec_tf.training.tables import Table, plain_markdown
 

@@ -16,12 +16,12 @@ from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
+from object2vec_tf.runs.run_directory import Record, run_identity
 from object2vec_tf.text.text_assets import read_words
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.interruption import interruption_noted
 from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run import fit, read_channels
-from object2vec_tf.training.run_directory import Record, run_identity
 from object2vec_tf.tuning.objective import objective_named
 from object2vec_tf.tuning.optuna_study import PRUNERS, make_storage, opened_study
 from object2vec_tf.tuning.search_space import search_space

@@ -24,8 +24,8 @@ from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import whole_directory, write_whole
+from object2vec_tf.runs.run_directory import Record, RunDirectory, differences
 from object2vec_tf.training.checkpoints import CHECKPOINT_NAMES
-from object2vec_tf.training.run_directory import Record, RunDirectory, differences
 from object2vec_tf.training.tensorboard import PROJECTOR_FILES
 
 _TRIAL_NAMES = 4 * "[0-9]"

@@ -1,0 +1,1 @@
+"""The run directory: the files that a training run leaves."""
