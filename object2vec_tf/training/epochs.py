@@ -16,19 +16,19 @@ from object2vec_tf.errors import DivergedError, Interrupted
 from object2vec_tf.files.atomic import whole_file, write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.report.baselines import baselines
+from object2vec_tf.report.embedding_sample import samples
+from object2vec_tf.report.object_names import ObjectNames
+from object2vec_tf.report.report import Report
 from object2vec_tf.runs.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.text.text_assets import Words
-from object2vec_tf.training.baselines import baselines
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.interruption import Interruption
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.metric_lines import quality_lines
-from object2vec_tf.training.object_names import ObjectNames
 from object2vec_tf.training.replicas import Replicas
-from object2vec_tf.training.report import Report
 from object2vec_tf.training.reporting import ProgressBar, Reporter
-from object2vec_tf.training.samples import samples
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 
 # Evaluation has no gradient to keep, so its batches can be larger than training's.

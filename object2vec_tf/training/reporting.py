@@ -25,8 +25,8 @@ from rich.progress import (
 from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.report.baselines import TITLES
 from object2vec_tf.text.text_assets import Words
-from object2vec_tf.training.baselines import TITLES
 from object2vec_tf.training.metric_lines import (
     progress_line,
     quality_lines,

@@ -21,12 +21,12 @@ from object2vec_tf.hyperparameters import Hyperparameters, most_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.report.object_names import read_object_names
 from object2vec_tf.runs.run_directory import Record, RunDirectory, run_identity
 from object2vec_tf.text.text_assets import Words, read_words
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.epochs import Training
 from object2vec_tf.training.interruption import Interruption, interruption_noted
-from object2vec_tf.training.object_names import read_object_names
 from object2vec_tf.training.replicas import from_chief
 from object2vec_tf.training.reporting import Reporter
 

@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from object2vec_tf.files.atomic import write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.training.samples import Sample
+from object2vec_tf.report.embedding_sample import Sample
 
 # A run of TensorBoard each, below the log directory.
 LOG_NAMES = ("train", "validation", "final")

@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.training.object_names import read_object_names
+from object2vec_tf.report.object_names import read_object_names
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from object2vec_tf.training.tables import Table, plain_markdown
+from object2vec_tf.report.tables import Table, plain_markdown
 
 
 def test_markdown_shows_a_text_as_it_stands():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.training import samples as module
-from object2vec_tf.training.samples import samples
+from object2vec_tf.report import embedding_sample as module
+from object2vec_tf.report.embedding_sample import samples
 from tests.conftest import lines
 
 ROWS = [([1], [2], 2), ([1], [3], 2), ([1], [3], 0), ([4], [3], 1), ([], [3], 1)]

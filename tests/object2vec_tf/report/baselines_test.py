@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.training.baselines import baselines
+from object2vec_tf.report.baselines import baselines
 
 SETTINGS = {
     "enc0_network": "pooled_embedding",

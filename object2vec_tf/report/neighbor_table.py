@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from object2vec_tf.metrics.ranking import normalized
-from object2vec_tf.training.samples import Sample
-from object2vec_tf.training.tables import Table
+from object2vec_tf.report.embedding_sample import Sample
+from object2vec_tf.report.tables import Table
 
 _EXAMPLES, _NEIGHBORS = 6, 5
 # Objects that stand in fewer pairs have hardly been learnt: they are left out, unless

@@ -8,8 +8,8 @@ import numpy as np
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.training.figures import bars
-from object2vec_tf.training.tables import Table
+from object2vec_tf.report.svg_charts import bars
+from object2vec_tf.report.tables import Table
 
 _MOST_BAD_LINES = 20
 

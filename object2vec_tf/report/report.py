@@ -11,9 +11,8 @@ from typing import Any
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters, defaults
-from object2vec_tf.runs.run_directory import Record
-from object2vec_tf.training.baselines import TITLES
-from object2vec_tf.training.data_tables import (
+from object2vec_tf.report.baselines import TITLES
+from object2vec_tf.report.data_tables import (
     bad_lines,
     label_figure,
     labels,
@@ -21,10 +20,11 @@ from object2vec_tf.training.data_tables import (
     lengths,
     weights,
 )
-from object2vec_tf.training.figures import curves, scatter
-from object2vec_tf.training.nearest import nearest
-from object2vec_tf.training.samples import MOST_OBJECTS, Sample
-from object2vec_tf.training.tables import Table, plain_markdown
+from object2vec_tf.report.embedding_sample import MOST_OBJECTS, Sample
+from object2vec_tf.report.neighbor_table import nearest
+from object2vec_tf.report.svg_charts import curves, scatter
+from object2vec_tf.report.tables import Table, plain_markdown
+from object2vec_tf.runs.run_directory import Record
 
 _CHANNELS = ("train", "validation", "test")
 # Epochs in the model card, which has no curves.

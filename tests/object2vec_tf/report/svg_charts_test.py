@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from object2vec_tf.training.figures import bars, curves, principal_components, scatter
+from object2vec_tf.report.svg_charts import bars, curves, principal_components, scatter
 
 
 def test_principal_components_keep_the_distances_that_there_are():

@@ -14,8 +14,8 @@ from object2vec_tf.metrics.ranking import Vectors
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import Column
 from object2vec_tf.ragged.row_hashes import object_keys
+from object2vec_tf.report.object_names import ObjectNames
 from object2vec_tf.text.vocabularies import parse_vocabulary
-from object2vec_tf.training.object_names import ObjectNames
 
 # The most objects of a side, those that stand in most pairs.
 MOST_OBJECTS = 2000
