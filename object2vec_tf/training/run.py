@@ -25,10 +25,10 @@ from object2vec_tf.report.object_names import read_object_names
 from object2vec_tf.runs.run_directory import Record, RunDirectory, run_identity
 from object2vec_tf.text.text_assets import Words, read_words
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
-from object2vec_tf.training.epochs import Training
+from object2vec_tf.training.console import Reporter
 from object2vec_tf.training.interruption import Interruption, interruption_noted
 from object2vec_tf.training.replicas import from_chief
-from object2vec_tf.training.reporting import Reporter
+from object2vec_tf.training.trainer import Training
 
 # A training step of more pairs than this, negatives included, is a slip of the pen.
 MOST_PAIRS_A_STEP = 1_000_000

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS, Hyperparameters
-from object2vec_tf.training.metric_lines import LOSSES
+from object2vec_tf.training.sagemaker_metrics import LOSSES
 
 # What Keras callbacks call the metrics of a channel; test is measured once, at the end.
 _PREFIXES = {"train": "", "validation": "val_"}

@@ -19,8 +19,8 @@ from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.runs.run_directory import Record, run_identity
 from object2vec_tf.text.text_assets import read_words
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
+from object2vec_tf.training.console import Reporter
 from object2vec_tf.training.interruption import interruption_noted
-from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run import fit, read_channels
 from object2vec_tf.tuning.objective import objective_named
 from object2vec_tf.tuning.optuna_study import PRUNERS, make_storage, opened_study

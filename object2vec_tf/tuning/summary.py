@@ -12,8 +12,8 @@ from rich import box
 from rich.table import Table
 
 from object2vec_tf.runs.run_directory import Record
-from object2vec_tf.training.metric_lines import quality_lines
-from object2vec_tf.training.reporting import CHANNELS, Reporter
+from object2vec_tf.training.console import CHANNELS, Reporter
+from object2vec_tf.training.sagemaker_metrics import quality_lines
 from object2vec_tf.tuning.objective import Objective
 
 # With fewer complete trials, shares of importance are a matter of chance.

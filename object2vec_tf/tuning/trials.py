@@ -24,8 +24,8 @@ from object2vec_tf.errors import (
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.training.console import Reporter
 from object2vec_tf.training.interruption import Interruption, interruption_noted
-from object2vec_tf.training.reporting import Reporter
 from object2vec_tf.training.run import fit
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.tuning.objective import Objective

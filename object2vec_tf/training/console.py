@@ -27,7 +27,7 @@ from rich.table import Table
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.report.baselines import TITLES
 from object2vec_tf.text.text_assets import Words
-from object2vec_tf.training.metric_lines import (
+from object2vec_tf.training.sagemaker_metrics import (
     progress_line,
     quality_lines,
     throughput_line,

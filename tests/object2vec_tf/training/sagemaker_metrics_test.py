@@ -1,4 +1,4 @@
-from object2vec_tf.training.metric_lines import (
+from object2vec_tf.training.sagemaker_metrics import (
     progress_line,
     quality_lines,
     throughput_line,

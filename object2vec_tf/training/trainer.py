@@ -23,12 +23,12 @@ from object2vec_tf.report.report import Report
 from object2vec_tf.runs.run_directory import STOPPED, Record, RunDirectory
 from object2vec_tf.text.text_assets import Words
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
+from object2vec_tf.training.console import ProgressBar, Reporter
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.interruption import Interruption
 from object2vec_tf.training.loop import TrainingLoop
-from object2vec_tf.training.metric_lines import quality_lines
 from object2vec_tf.training.replicas import Replicas
-from object2vec_tf.training.reporting import ProgressBar, Reporter
+from object2vec_tf.training.sagemaker_metrics import quality_lines
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 
 # Evaluation has no gradient to keep, so its batches can be larger than training's.
