@@ -16,8 +16,8 @@ from absl import flags
 from rich.console import Console
 
 from object2vec_tf import command
-from object2vec_tf.bulk.answer_files import FORMATS
 from object2vec_tf.bulk.job import answer_shard, record_model, split_done
+from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.bulk.shards import Shard, find_shards, format_of
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
@@ -122,7 +122,7 @@ def _shards() -> tuple[list[Shard], Path | None]:
 def _answered(shards: Sequence[Shard], console: Console) -> Iterator[tuple[Shard, int]]:
     """Yields each shard when it is answered, and its number of lines."""
     if _RUNNER.value == "ray":
-        from object2vec_tf.bulk.over_ray import answer_over_ray
+        from object2vec_tf.bulk.ray_runner import answer_over_ray
 
         yield from answer_over_ray(
             shards,

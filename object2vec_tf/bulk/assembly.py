@@ -6,8 +6,8 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from object2vec_tf.bulk.answer_files import AnswerFile
 from object2vec_tf.bulk.job import whole_answers
+from object2vec_tf.bulk.output_writers import AnswerFile
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.data.json_lines import signature
 from object2vec_tf.inference.file_splits import Piece, cut

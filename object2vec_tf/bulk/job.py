@@ -11,7 +11,7 @@ import xxhash
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from object2vec_tf.bulk.answering import write_answers
+from object2vec_tf.bulk.predict_split import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.data.json_lines import signature
 from object2vec_tf.errors import DataError, UserError

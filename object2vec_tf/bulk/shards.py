@@ -7,7 +7,7 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from object2vec_tf.bulk.answer_files import FORMATS, AnswerFile
+from object2vec_tf.bulk.output_writers import FORMATS, AnswerFile
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.file_splits import is_parquet

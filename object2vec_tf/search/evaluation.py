@@ -24,7 +24,7 @@ from object2vec_tf.metrics.ranking import (
 )
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
-from object2vec_tf.search.pools import Places, Pool, pool_of
+from object2vec_tf.search.candidate_pool import Places, Pool, pool_of
 
 # By the model's own scores of pairs, as predict_pair gives them.
 MODEL = "model"

@@ -25,7 +25,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.metrics.ranking import METRICS, Vectors, normalized
-from object2vec_tf.search.lines import (
+from object2vec_tf.search.embedding_lines import (
     as_it_stands,
     embedded,
     has_embeddings,

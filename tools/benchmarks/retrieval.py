@@ -28,8 +28,8 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+from object2vec_tf.search.candidate_pool import pool_of
 from object2vec_tf.search.evaluation import MODEL, evaluate, pair_scorer
-from object2vec_tf.search.pools import pool_of
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
 from tools.benchmarks.spread import mean_and_spread
 

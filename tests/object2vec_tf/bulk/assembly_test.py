@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from object2vec_tf.bulk.answer_files import JsonLines
 from object2vec_tf.bulk.assembly import Assembly
+from object2vec_tf.bulk.output_writers import JsonLines
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import DataError
 

@@ -2,13 +2,13 @@ import shutil
 
 import pytest
 
-from object2vec_tf.bulk.answer_files import JsonLines
 from object2vec_tf.bulk.job import (
     answer_shard,
     record_model,
     split_done,
     whole_answers,
 )
+from object2vec_tf.bulk.output_writers import JsonLines
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import DataError, UserError
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from object2vec_tf.bulk.answer_files import JsonLines, Parquet
+from object2vec_tf.bulk.output_writers import JsonLines, Parquet
 from object2vec_tf.bulk.shards import find_shards
 from object2vec_tf.errors import UserError
 

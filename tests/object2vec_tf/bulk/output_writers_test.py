@@ -3,8 +3,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from object2vec_tf.bulk import answer_files
-from object2vec_tf.bulk.answer_files import FORMATS, Parquet
+from object2vec_tf.bulk import output_writers
+from object2vec_tf.bulk.output_writers import FORMATS, Parquet
 
 ANSWERS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
 
@@ -29,7 +29,7 @@ def test_json_lines(tmp_path):
 
 
 def test_parquet(tmp_path, monkeypatch):
-    monkeypatch.setattr(answer_files, "_GROUP_BYTES", 40)
+    monkeypatch.setattr(output_writers, "_GROUP_BYTES", 40)
     write(tmp_path / "out", "parquet", [ANSWERS[:1], ANSWERS[1:3], ANSWERS[3:]])
     table = pq.read_table(tmp_path / "out")
     assert table.schema.names == ["scores"]

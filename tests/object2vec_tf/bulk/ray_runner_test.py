@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from object2vec_tf.bulk.over_ray import Answerer, answer_over_ray
+from object2vec_tf.bulk.ray_runner import Answerer, answer_over_ray
 from object2vec_tf.errors import UserError
 
 needs_ray = pytest.mark.skipif(

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from object2vec_tf.bulk.answer_files import AnswerFile
+from object2vec_tf.bulk.output_writers import AnswerFile
 from object2vec_tf.inference.file_splits import Piece
 from object2vec_tf.inference.parquet_inputs import read_piece
 from object2vec_tf.inference.predictor import Model

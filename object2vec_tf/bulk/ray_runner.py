@@ -21,10 +21,10 @@ from absl import logging as absl_logging
 from rich.console import Console
 from rich.progress import TextColumn
 
-from object2vec_tf.bulk.answer_files import FORMATS
-from object2vec_tf.bulk.answering import write_answers
 from object2vec_tf.bulk.assembly import Assembly
 from object2vec_tf.bulk.job import progress
+from object2vec_tf.bulk.output_writers import FORMATS
+from object2vec_tf.bulk.predict_split import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import sync
