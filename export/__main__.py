@@ -8,7 +8,7 @@ from absl import flags
 
 from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
@@ -44,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

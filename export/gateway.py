@@ -12,7 +12,7 @@ from export.serving.backends import Backend
 from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES
 from export.serving.server import local_backend, serve
 from export.serving.tf_serving_backend import OverGrpc
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 
 _MODEL = flags.DEFINE_string(
@@ -66,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

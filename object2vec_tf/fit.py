@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from absl import flags
 
-from object2vec_tf import command
-from object2vec_tf import flags as fit_flags
-from object2vec_tf.flags import hyperparameters_from_flags, num_gpus_from_flags
+from object2vec_tf.commands import flags as fit_flags
+from object2vec_tf.commands import runner
+from object2vec_tf.commands.flags import hyperparameters_from_flags, num_gpus_from_flags
 from object2vec_tf.training.run import fit
 
 __all__ = ["fit", "main"]
@@ -27,4 +27,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(fit_flags)
-    command.run(main)
+    runner.run(main)

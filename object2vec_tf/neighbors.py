@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import refuse_inputs, whole_file
 from object2vec_tf.metrics.ranking import METRICS
@@ -118,4 +118,4 @@ def _required(flag: flags.FlagHolder[str | None], *, file: bool = False) -> str:
 _VERBS_DO = {"build": _build, "query": _query, "evaluate": _evaluate}
 
 if __name__ == "__main__":
-    command.run(main, _VERBS)
+    runner.run(main, _VERBS)

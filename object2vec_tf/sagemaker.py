@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from export.serving.server import local_backend, serve
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.distributed.cluster import TF_CONFIG, config_of_hosts
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import read_json
@@ -138,4 +138,4 @@ def main(verb: str) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, verbs=("train", "serve"))
+    runner.run(main, verbs=("train", "serve"))

@@ -15,10 +15,10 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from object2vec_tf import command
 from object2vec_tf.bulk.job import answer_shard, record_model, split_done
 from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.bulk.shards import Shard, find_shards, format_of
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
@@ -164,4 +164,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

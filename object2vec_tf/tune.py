@@ -13,10 +13,10 @@ from typing import Any
 
 from absl import flags
 
-from object2vec_tf import command
-from object2vec_tf import flags as fit_flags
+from object2vec_tf.commands import flags as fit_flags
+from object2vec_tf.commands import runner
+from object2vec_tf.commands.flags import given_by_flags
 from object2vec_tf.errors import UserError
-from object2vec_tf.flags import given_by_flags
 from object2vec_tf.hyperparameters import OBJECTIVES
 
 _TRIALS = flags.DEFINE_integer(
@@ -125,4 +125,4 @@ def main() -> None:
 if __name__ == "__main__":
     flags.adopt_module_key_flags(fit_flags)
     _define_objective()
-    command.run(main)
+    runner.run(main)

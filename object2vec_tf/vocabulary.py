@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import refuse_inputs, write_whole
 from object2vec_tf.files.channels import channel_files, open_file
@@ -164,4 +164,4 @@ def _vocabulary(side: int) -> tuple[bytes, str]:
 
 
 if __name__ == "__main__":
-    command.run(main, _VERBS)
+    runner.run(main, _VERBS)

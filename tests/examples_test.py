@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 
 from object2vec_tf import tune
-from object2vec_tf.flags import hyperparameters_from_flags
+from object2vec_tf.commands.flags import hyperparameters_from_flags
 
 assert tune.main  # imported for its flags, which stand in movielens_tune.flags
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 
 MODEL = flags.DEFINE_string("model", None, "directory of exported versions")
@@ -94,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from object2vec_tf.commands.signals import Interruption, interruption_noted
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.distributed.strategies import One, choose
 from object2vec_tf.errors import Interrupted, UserError
@@ -26,7 +27,6 @@ from object2vec_tf.runs.run_directory import Record, RunDirectory, run_identity
 from object2vec_tf.text.text_assets import Words, read_words
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.console import Reporter
-from object2vec_tf.training.interruption import Interruption, interruption_noted
 from object2vec_tf.training.replicas import from_chief
 from object2vec_tf.training.trainer import Training
 

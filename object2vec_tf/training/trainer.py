@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from object2vec_tf.commands.signals import Interruption
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.strategies import One
 from object2vec_tf.errors import DivergedError, Interrupted
@@ -25,7 +26,6 @@ from object2vec_tf.text.text_assets import Words
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.console import ProgressBar, Reporter
 from object2vec_tf.training.early_stopping import EarlyStopping
-from object2vec_tf.training.interruption import Interruption
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.replicas import Replicas
 from object2vec_tf.training.sagemaker_metrics import quality_lines

@@ -12,6 +12,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from object2vec_tf.commands.signals import interruption_noted
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -20,7 +21,6 @@ from object2vec_tf.runs.run_directory import Record, run_identity
 from object2vec_tf.text.text_assets import read_words
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.console import Reporter
-from object2vec_tf.training.interruption import interruption_noted
 from object2vec_tf.training.run import fit, read_channels
 from object2vec_tf.tuning.objective import objective_named
 from object2vec_tf.tuning.optuna_study import PRUNERS, make_storage, opened_study

@@ -15,6 +15,7 @@ import optuna
 import tensorflow as tf
 from optuna.trial import FrozenTrial, TrialState
 
+from object2vec_tf.commands.signals import Interruption, interruption_noted
 from object2vec_tf.errors import (
     DivergedError,
     HyperparameterError,
@@ -25,7 +26,6 @@ from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.runs.run_directory import Record
 from object2vec_tf.training.console import Reporter
-from object2vec_tf.training.interruption import Interruption, interruption_noted
 from object2vec_tf.training.run import fit
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.tuning.objective import Objective

@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import Interrupted
 from object2vec_tf.tuning.trials import run_trials
 
@@ -29,4 +29,4 @@ def _end_with_parent(*_: Any) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

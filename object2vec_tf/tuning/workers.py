@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import IO
 
-from object2vec_tf.command import INTERRUPTED, USER_CAN_MEND
+from object2vec_tf.commands.runner import INTERRUPTED, USER_CAN_MEND
+from object2vec_tf.commands.signals import interruption_noted
 from object2vec_tf.errors import Interrupted, UserError
-from object2vec_tf.training.interruption import interruption_noted
 from object2vec_tf.tuning.trials import Task
 
 _MODULE = "object2vec_tf.tuning.worker"

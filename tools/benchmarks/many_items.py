@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.search.index import NeighborIndex
 
@@ -101,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from tools.benchmarks import encoders, row_sparse
 
 RATE = flags.DEFINE_integer("rate", 5, "negatives for each pair", 1)
@@ -64,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

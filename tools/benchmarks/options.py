@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.search.evaluation import evaluate
 from tools.benchmarks.results import train
@@ -161,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

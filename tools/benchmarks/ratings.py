@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
 from tools.benchmarks.spread import mean_and_spread
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

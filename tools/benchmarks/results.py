@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from tools.benchmarks.spread import mean_and_spread
 
@@ -87,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import load_model
@@ -142,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

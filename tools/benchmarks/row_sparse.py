@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.hyperparameters import Hyperparameters
 from tools.benchmarks.training import compiled, loop_of
 
@@ -230,4 +230,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

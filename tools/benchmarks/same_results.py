@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import Ids, RaggedColumn, Splits
@@ -230,4 +230,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

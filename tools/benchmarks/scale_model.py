@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from tools.benchmarks.scale_formulas import read_constants
 from tools.benchmarks.scale_tables import put_into, tables
 
@@ -49,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

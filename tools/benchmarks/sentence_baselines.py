@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
@@ -93,4 +93,4 @@ _MEASURED = {
 }
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

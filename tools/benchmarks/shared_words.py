@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.search.evaluation import true_ranks
 from tools.benchmarks.retrieval import DATA, RUNS, beside
@@ -63,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
@@ -309,4 +309,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from absl import flags
 
 from export import export_saved_model
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.predictor import TensorFlowModel
 from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects
@@ -136,4 +136,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from absl import flags
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.text.pretrained_vectors import read_vectors
 from tools.benchmarks.large_data import memory, reset_peak
 
@@ -94,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    runner.run(main)

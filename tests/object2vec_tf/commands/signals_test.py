@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.training.interruption import interruption_noted
+from object2vec_tf.commands.signals import interruption_noted
 
 
 def weights(model_dir):

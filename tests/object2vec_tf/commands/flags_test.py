@@ -8,8 +8,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from object2vec_tf.commands.flags import hyperparameters_from_flags
 from object2vec_tf.errors import HyperparameterError, UserError
-from object2vec_tf.flags import hyperparameters_from_flags
 from object2vec_tf.hyperparameters import Hyperparameters, specifications
 
 REQUIRED = ("--enc0_max_seq_len=10", "--enc0_vocab_size=50")

@@ -14,7 +14,7 @@ import pytest
 from absl import flags, logging
 from absl.testing import flagsaver
 
-from object2vec_tf import command
+from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def status(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     def run(main: Callable[[], None], *arguments: str) -> object:
         monkeypatch.setattr(sys, "argv", ["command", *arguments])
         with pytest.raises(SystemExit) as raised:
-            command.run(main)
+            runner.run(main)
         return raised.value.code or 0
 
     return run

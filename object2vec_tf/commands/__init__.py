@@ -1,0 +1,1 @@
+"""Flags, exit status and signals, which the commands share."""
