@@ -295,8 +295,8 @@ class Object2Vec(keras.Model):
 
         Args:
             data: ``(inputs, labels)`` or ``(inputs, labels, sample_weight)``. Inputs
-                that tell which share of a batch they are (`object2vec_tf.distributed.batch_shard`)
-                are learnt from together with the other replicas'.
+                with a share of a batch (`object2vec_tf.distributed.batch_shard`) are
+                learnt from together with the other replicas'.
 
         Returns:
             The metrics so far, by name.

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.object2vec_tf.training.cluster_test import free_ports
 
 from object2vec_tf.distributed.strategies import One, choose
 from object2vec_tf.errors import UserError
-from tests.object2vec_tf.training.interruption_test import assert_same_end
-from tests.object2vec_tf.training.replicas_program import CASES, trained
+from tests.object2vec_tf.commands.signals_test import assert_same_end
+from tests.object2vec_tf.distributed.cluster_test import free_ports
+from tests.object2vec_tf.distributed.replicas_program import CASES, trained
 
 ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = [sys.executable, "-m", "tests.object2vec_tf.training.replicas_program"]
+PROGRAM = [sys.executable, "-m", "tests.object2vec_tf.distributed.replicas_program"]
 # Dropout's random numbers are each replica's own.
 ALIKE = [case for case in CASES if case != "dropout"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.chromium import browser, chromium, spots
-from tests.object2vec_tf.training.conftest import ITEMS, NAMES, TEXTS
+from tests.object2vec_tf.conftest import ITEMS, NAMES, TEXTS
 
 VOID = ("meta", "br")
 

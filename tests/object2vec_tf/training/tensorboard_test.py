@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.chromium import browser, chromium, spots
-from tests.object2vec_tf.training.conftest import ITEMS, NAMES, fetch, tensorboard
+from tests.object2vec_tf.conftest import ITEMS, NAMES, fetch, tensorboard
 
 # Finds elements below shadow roots and frames, too.
 FIND = """

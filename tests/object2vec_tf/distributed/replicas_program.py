@@ -1,8 +1,8 @@
 """Trains small models under a strategy, for tests that start it several times.
 
-    python -m tests.object2vec_tf.training.replicas_program STRATEGY OUTPUT [CASE ...]
+    python -m tests.object2vec_tf.distributed.replicas_program STRATEGY OUT [CASE ...]
 
-STRATEGY is one; mirrored:N, on N logical CPUs; or multi_worker, by TF_CONFIG. OUTPUT is
+STRATEGY is one; mirrored:N, on N logical CPUs; or multi_worker, by TF_CONFIG. OUT is
 an .npz of what each case's metrics and weights are after two epochs.
 """
 
