@@ -18,11 +18,9 @@ import onnx
 from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
+from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.model.object2vec import Object2Vec
-
-# Drops out of a row wherever it stands.
-PADDING = -1
 
 # The file beside the graphs that holds the weights of all of them.
 WEIGHTS = "weights.bin"

@@ -12,16 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from export.signatures import Signatures
-from export.warmup import (
-    HYPERPARAMETERS,
-    INPUTS,
-    golden_requests,
-    read_warm_up,
-    write_warm_up,
-)
+from export.warmup import golden_requests, write_warm_up
 from object2vec_tf.inference.model_store import next_version
 from object2vec_tf.inference.ragged_inputs import limits_of, output_of
 from object2vec_tf.inference.text_inputs import signature_inputs
+from object2vec_tf.inference.warmup_requests import (
+    HYPERPARAMETERS,
+    INPUTS,
+    read_warm_up,
+)
 from object2vec_tf.model.object2vec import Object2Vec
 
 ASSETS = "assets.extra"

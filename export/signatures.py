@@ -9,11 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.tokenizer import Tokenizer
-
-# Drops out of a row wherever it stands: dense requests are padded with it.
-PADDING = -1
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"

@@ -4,9 +4,11 @@ Importing the package registers its classes with Keras, so that
 ``keras.models.load_model`` reads the models it saved.
 """
 
+import importlib
 import os
 import sys
 import types
+from typing import TYPE_CHECKING, Any
 
 from object2vec_tf.native_logging import command_is_starting, quiet_import
 
@@ -33,7 +35,9 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import read_tokenizers
-from object2vec_tf.training.run import Run, fit
+
+if TYPE_CHECKING:
+    from object2vec_tf.training.run import Run, fit
 
 __all__ = [
     "DataError",
@@ -52,6 +56,21 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `fit` and `Run` when they are first used (PEP 562).
+
+    Training imports ``export``, which imports this package: without the delay the two
+    packages would import each other.
+    """
+    if name in ("fit", "Run"):
+        return getattr(importlib.import_module("object2vec_tf.training.run"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 class _Package(types.ModuleType):

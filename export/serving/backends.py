@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Protocol
 
-from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import Answers, Rows
 
@@ -71,17 +69,3 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Lets go of what it holds."""
-
-
-def described(text: bytes | str, name: str) -> Hyperparameters:
-    """Returns what the signature ``describe`` tells.
-
-    Raises:
-        UserError: It is not what a model of ours tells.
-    """
-    try:
-        return Hyperparameters.from_mapping(json.loads(text))
-    except ValueError as error:
-        raise UserError(f"{name}: tells hyperparameters that are none: {error}") from (
-            error
-        )

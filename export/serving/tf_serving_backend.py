@@ -16,8 +16,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export.serving.backends import Refused, Unavailable, described
+from export.serving.backends import Refused, Unavailable
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.model_store import described
 from object2vec_tf.inference.ragged_inputs import Answers, Objects, Rows, joined
 from object2vec_tf.inference.text_inputs import Row, put, text_batches
 

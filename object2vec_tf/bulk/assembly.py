@@ -9,7 +9,7 @@ from pathlib import Path
 from object2vec_tf.bulk.job import whole_answers
 from object2vec_tf.bulk.output_writers import AnswerFile
 from object2vec_tf.bulk.shards import Shard
-from object2vec_tf.data.json_lines import signature
+from object2vec_tf.files.fingerprints import signature
 from object2vec_tf.inference.file_splits import Piece, cut
 
 

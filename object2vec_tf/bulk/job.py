@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from object2vec_tf.bulk.predict_split import write_answers
 from object2vec_tf.bulk.shards import Shard
-from object2vec_tf.data.json_lines import signature
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.atomic import refuse_inputs, whole_file, write_whole
+from object2vec_tf.files.fingerprints import signature
 from object2vec_tf.inference.file_splits import Piece
 from object2vec_tf.inference.predictor import Model
 

@@ -32,9 +32,10 @@ from object2vec_tf.data.arrow_store import (
     MappedNumbers,
     open_columns,
 )
-from object2vec_tf.data.json_lines import Block, signature
+from object2vec_tf.data.json_lines import Block
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import sync, write_whole
+from object2vec_tf.files.fingerprints import signature
 from object2vec_tf.hyperparameters import Hyperparameters
 
 # Changes whenever what is kept, or the way it is read, changes.

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import stat
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import zstandard
 
 from object2vec_tf.data.block_parser import Parsed
 from object2vec_tf.data.line_diagnosis import MOST_WEIGHT, explain
@@ -25,22 +21,13 @@ from object2vec_tf.data.parallel_parser import BlockReader
 from object2vec_tf.data.text_reader import TextReader
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.fingerprints import Digest, unchanged
+from object2vec_tf.files.line_blocks import BOM, line_blocks
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
-BLOCK_BYTES = 16 * 1024 * 1024
-BOM = b"\xef\xbb\xbf"
-
-
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
-
-
-class Digest(Protocol):
-    """What a hash of hashlib does."""
-
-    def update(self, data: bytes, /) -> None:
-        """Takes more bytes in."""
 
 
 class LineReader(Protocol):
@@ -180,79 +167,10 @@ def _digested(blocks: Iterator[bytes], digest: Digest) -> Iterator[bytes]:
         yield block.removeprefix(BOM) if number == 0 else block
 
 
-def digest_file(path: Path, digest: Digest) -> None:
-    """Feeds a digest with every byte of a file, unpacked, as `read_file` does.
-
-    Raises:
-        DataError: The file cannot be read to its end.
-    """
-    with open_file(path) as stream, unchanged(path):
-        for block in line_blocks(stream, path):
-            digest.update(block)
-
-
-@contextmanager
-def unchanged(path: Path) -> Iterator[None]:
-    """Tells at the end of the context of a regular file that changed meanwhile.
-
-    Raises:
-        DataError: It did, or it has gone.
-    """
-    before = signature(path)
-    yield
-    if before != signature(path):
-        raise DataError(
-            f"{path}: changed while it was read; start again when it is complete"
-        )
-
-
-def signature(path: Path) -> list[int] | None:
-    """Returns what changes with a regular file, by stat alone; None for a pipe.
-
-    Raises:
-        DataError: The file is not there.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise DataError(
-            f"{path}: has gone while it was read: {error.strerror}; put it back"
-        ) from error
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-
-
 @dataclasses.dataclass(frozen=True)
 class _Place:
     path: Path
     line: int
-
-
-def line_blocks(
-    stream: BinaryIO, path: Path, size: int = BLOCK_BYTES
-) -> Iterator[bytes]:
-    """Yields the stream's bytes cut behind line ends; lines of any length."""
-    rest: list[bytes] = []
-    while True:
-        try:
-            data = stream.read(size)
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise DataError(
-                f"{path}: cannot be read to its end: {reason}; the file is damaged or "
-                "incomplete, fetch or compress it again"
-            ) from error
-        end = data.rfind(b"\n") + 1
-        if data and not end:
-            rest.append(data)
-            continue
-        block = b"".join([*rest, data[:end]])
-        rest = [data[end:]]
-        if block:
-            yield block
-        if not data:
-            return
 
 
 def _checked(

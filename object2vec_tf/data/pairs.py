@@ -28,12 +28,12 @@ from object2vec_tf.data.json_lines import (
     BadLines,
     Block,
     Labels,
-    digest_file,
     line_reader,
     read_file,
 )
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.fingerprints import digest_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.ragged.column import Column

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from object2vec_tf.data.block_parser import read_columns
-from object2vec_tf.data.json_lines import BOM, line_blocks
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.line_blocks import BOM, line_blocks
 from object2vec_tf.inference.file_splits import (
     BLOCK_BYTES,
     Piece,

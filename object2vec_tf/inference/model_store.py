@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import whole_directory
+from object2vec_tf.hyperparameters import Hyperparameters
 
 SAVED_MODEL = "saved_model.pb"
 ONNX = "predict_pair.onnx"
@@ -62,3 +64,17 @@ def find_exported(path: str | os.PathLike[str], holding: str = SAVED_MODEL) -> P
         f"{given}: holds no {holding}; write it with python -m export "
         f"{what}--model_dir=RUN"
     )
+
+
+def described(text: bytes | str, name: str) -> Hyperparameters:
+    """Returns what the signature ``describe`` tells.
+
+    Raises:
+        UserError: It is not what a model of ours tells.
+    """
+    try:
+        return Hyperparameters.from_mapping(json.loads(text))
+    except ValueError as error:
+        raise UserError(f"{name}: tells hyperparameters that are none: {error}") from (
+            error
+        )

@@ -10,12 +10,10 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from export.onnx_model import OnnxModel
-from export.serving.backends import described
-from export.warmup import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.model_store import ONNX, find_exported
+from object2vec_tf.inference.model_store import ONNX, described, find_exported
+from object2vec_tf.inference.onnx_predictor import OnnxModel
 from object2vec_tf.inference.ragged_inputs import (
     Answers,
     Ids,
@@ -25,6 +23,7 @@ from object2vec_tf.inference.ragged_inputs import (
     output_of,
 )
 from object2vec_tf.inference.text_inputs import Row, put, text_batches
+from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.text.tokenizer import load_text_ops
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.signatures import PADDING
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
+
+# Drops out of a row wherever it stands: dense requests are padded with it.
+PADDING = -1
 
 Ids = npt.NDArray[np.int64]
 Answers = npt.NDArray[np.float32]

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.signatures import PADDING
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.ragged_inputs import PADDING, Objects
 
 # An object as it stands in a request: token ids, a text, or a list of strings.
 Row = Sequence[int] | str | Sequence[str]

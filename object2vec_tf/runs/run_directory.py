@@ -14,10 +14,15 @@ from typing import Any
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.training.checkpoints import CHECKPOINT_NAMES
-from object2vec_tf.training.tensorboard import LOG_NAMES
 
 Record = dict[str, Any]
+
+_EPOCH = "epoch-" + 4 * "[0-9]"
+CHECKPOINT_NAMES = (_EPOCH, f"{_EPOCH}-batch-" + 9 * "[0-9]")
+# A run of TensorBoard each, below the log directory.
+LOG_NAMES = ("train", "validation", "final")
+# What the Projector is shown, in the log directory.
+PROJECTOR_FILES = ("final/*.tsv", "final/projector_config.pbtxt")
 
 # What metrics.json tells of a run that was told to stop, and can be gone on with.
 STOPPED = {"stopped": "resumable", "resumable": True}

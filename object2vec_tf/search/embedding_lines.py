@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from object2vec_tf.data.json_lines import BOM, line_blocks
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.line_blocks import BOM, line_blocks
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Model
 from object2vec_tf.metrics.ranking import Vectors

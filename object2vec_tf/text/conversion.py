@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from object2vec_tf.data.text_reader import token_ids
 from object2vec_tf.files.atomic import whole_file
 from object2vec_tf.files.channels import Source
 from object2vec_tf.text.json_objects import read_objects
+from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer import Tokenizer
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from object2vec_tf.data.json_lines import BOM, line_blocks, unchanged
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import Source, channel_files, open_file
+from object2vec_tf.files.fingerprints import unchanged
+from object2vec_tf.files.line_blocks import BOM, line_blocks
 
 _BLOCK_BYTES = 1 << 22
 _SHOWN = 60

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
-from object2vec_tf.data.json_lines import line_blocks
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.line_blocks import line_blocks
 
 Vectors = npt.NDArray[np.float32]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from object2vec_tf.data.json_lines import BOM, line_blocks, unchanged
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.atomic import whole_file
 from object2vec_tf.files.channels import Source, channel_files, open_file
+from object2vec_tf.files.fingerprints import unchanged
+from object2vec_tf.files.line_blocks import BOM, line_blocks
 
 # What a part should take, to be put into order in memory.
 _PART_BYTES = 1 << 27

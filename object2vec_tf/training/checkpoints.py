@@ -17,9 +17,8 @@ import tensorflow as tf
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import whole_directory
+from object2vec_tf.runs.run_directory import CHECKPOINT_NAMES
 
-_EPOCH = "epoch-" + 4 * "[0-9]"
-CHECKPOINT_NAMES = (_EPOCH, f"{_EPOCH}-batch-" + 9 * "[0-9]")
 _KEPT = 2
 # What TensorFlow raises for files that are missing, cut short or of another model.
 _UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError)

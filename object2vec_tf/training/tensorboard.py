@@ -13,11 +13,6 @@ from object2vec_tf.files.atomic import write_whole
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.report.embedding_sample import Sample
 
-# A run of TensorBoard each, below the log directory.
-LOG_NAMES = ("train", "validation", "final")
-# What the Projector is shown, in the log directory.
-PROJECTOR_FILES = ("final/*.tsv", "final/projector_config.pbtxt")
-
 
 class TensorBoardLogs:
     """Writes scalars and HParams.

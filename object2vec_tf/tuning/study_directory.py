@@ -24,9 +24,13 @@ from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import whole_directory, write_whole
-from object2vec_tf.runs.run_directory import Record, RunDirectory, differences
-from object2vec_tf.training.checkpoints import CHECKPOINT_NAMES
-from object2vec_tf.training.tensorboard import PROJECTOR_FILES
+from object2vec_tf.runs.run_directory import (
+    CHECKPOINT_NAMES,
+    PROJECTOR_FILES,
+    Record,
+    RunDirectory,
+    differences,
+)
 
 _TRIAL_NAMES = 4 * "[0-9]"
 # A process that was killed leaves its lock when its children are gone, which see to it.

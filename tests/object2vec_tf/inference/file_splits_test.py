@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from object2vec_tf.data.json_lines import line_blocks
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.line_blocks import line_blocks
 from object2vec_tf.inference.file_splits import Piece, cut, lines_before, open_piece
 
 TEXTS = {

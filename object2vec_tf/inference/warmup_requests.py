@@ -1,0 +1,70 @@
+"""Requests that a model answers once before the first real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+
+HYPERPARAMETERS = "assets.extra/hyperparameters.json"
+WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
+_BATCHES = (1, 8, 64)
+_LENGTHS = (1, 8, 64, 512)
+# More tokens than this warm nothing that fewer do not, and a bilstm takes seconds.
+_MOST_TOKENS = 1024
+
+INPUTS: Mapping[str, tuple[str, ...]] = {
+    "embed_enc0": ("in0",),
+    "embed_enc1": ("in1",),
+    "predict_pair": ("in0", "in1"),
+}
+
+
+def requests(
+    hyperparameters: Hyperparameters, names: tuple[str, ...]
+) -> Iterator[Objects]:
+    """Yields objects over buckets of batch size and length.
+
+    Args:
+        hyperparameters: The model's.
+        names: The inputs: in0, in1 or both.
+    """
+    generator = np.random.default_rng(0)
+    limits = {name: limits_of(hyperparameters)[name] for name in names}
+    longest = min(max(max_len for _, max_len in limits.values()), _LENGTHS[-1])
+    lengths = [length for length in _LENGTHS if length < longest] + [longest]
+    for batch in _BATCHES:
+        for length in lengths:
+            if batch * length <= _MOST_TOKENS:
+                yield Objects.from_rows(
+                    {
+                        name: generator.integers(
+                            size, size=(batch, min(length, max_len))
+                        ).tolist()
+                        for name, (size, max_len) in limits.items()
+                    }
+                )
+
+
+def read_warm_up(directory: Path) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
+    """Yields each request of a SavedModel: the signature, and its inputs."""
+    path = str(directory / WARM_UP_FILE)
+    for record in tf.data.TFRecordDataset(path, buffer_size=1 << 20):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        if kind == "predict_log":
+            inputs = {
+                name: tf.constant(tf.make_ndarray(tensor))
+                for name, tensor in request.inputs.items()
+            }
+        else:
+            held = request.input.example_list.examples
+            inputs = {"inputs": tf.constant([e.SerializeToString() for e in held])}
+        yield request.model_spec.signature_name, inputs
