@@ -11,7 +11,7 @@ from absl import flags
 from export.serving.backends import Backend
 from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES
 from export.serving.server import local_backend, serve
-from export.serving.tf_serving_backend import OverGrpc
+from export.serving.tf_serving_backend import TFServingBackend
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 
@@ -53,7 +53,7 @@ def main() -> None:
         raise UserError("give either --model or --tf_serving; see --help")
     backend: Backend
     if _TF_SERVING.value:
-        backend = OverGrpc(_TF_SERVING.value, _MODEL_NAME.value, _TIMEOUT.value)
+        backend = TFServingBackend(_TF_SERVING.value, _MODEL_NAME.value, _TIMEOUT.value)
     else:
         backend = local_backend(_MODEL.value or "", _RUNTIME.value)
     serve(

@@ -9,7 +9,7 @@ from pathlib import Path
 from object2vec_tf.inference.model_store import next_version
 from object2vec_tf.inference.onnx_predictor import (
     ONNX_HYPERPARAMETERS,
-    OnnxModel,
+    OnnxPredictor,
     import_extra,
 )
 from object2vec_tf.model.object2vec import Object2Vec
@@ -38,5 +38,5 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
         write_onnx(model, temporary)
         text = json.dumps(model.hyperparameters.to_dict(), indent=2) + "\n"
         (temporary / ONNX_HYPERPARAMETERS).write_text(text, encoding="utf-8")
-        OnnxModel(temporary).warm_up()
+        OnnxPredictor(temporary).warm_up()
     return path

@@ -14,7 +14,7 @@ import tensorflow as tf
 from export.signatures import Signatures
 from export.warmup import golden_requests, write_warm_up
 from object2vec_tf.inference.model_store import next_version
-from object2vec_tf.inference.ragged_inputs import limits_of, output_of
+from object2vec_tf.inference.ragged_inputs import input_limits, output_name
 from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.inference.warmup_requests import (
     HYPERPARAMETERS,
@@ -119,7 +119,7 @@ def _golden(model: Object2Vec, signature: str, text: bool = False) -> dict[str, 
         if text and tokenizer:
             rows[name] = tokenizer.examples
             tokens, _ = tokenizer.of_texts(tf.constant(rows[name]))
-            ids[name] = tokens[:, : limits_of(model.hyperparameters)[name][1]]
+            ids[name] = tokens[:, : input_limits(model.hyperparameters)[name][1]]
         else:
             ids[name] = tf.ragged.constant(rows[name], dtype=tf.int64, ragged_rank=1)
     if signature == "predict_pair":
@@ -130,7 +130,7 @@ def _golden(model: Object2Vec, signature: str, text: bool = False) -> dict[str, 
     return {
         "signature": f"{signature}_text" if text else signature,
         "inputs": rows,
-        "outputs": {output_of(rows): answer.numpy().tolist()},
+        "outputs": {output_name(rows): answer.numpy().tolist()},
     }
 
 

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export.signatures import CLASSIFY, REGRESS
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.inference.warmup_requests import INPUTS, WARM_UP_FILE, requests
 
@@ -27,7 +27,7 @@ def golden_requests(
     """Returns three rows a side: the first id, the longest at hand, and none."""
     rows = {}
     for name in names:
-        size, max_len = limits_of(hyperparameters)[name]
+        size, max_len = input_limits(hyperparameters)[name]
         several = [(size - 1 - i) % size for i in range(min(max_len, 5))]
         rows[name] = [[0], several, []]
     return rows
@@ -84,7 +84,7 @@ def _predict_log(signature: str, inputs: Mapping[str, Any]) -> Any:
     return log
 
 
-def _examples_log(signature: str, method: str, objects: Objects) -> Any:
+def _examples_log(signature: str, method: str, objects: RaggedInputs) -> Any:
     log = prediction_log_pb2.PredictionLog()
     request = {CLASSIFY: log.classify_log, REGRESS: log.regress_log}[method].request
     request.model_spec.signature_name = signature
@@ -92,7 +92,7 @@ def _examples_log(signature: str, method: str, objects: Objects) -> Any:
     return log
 
 
-def examples(objects: Objects) -> list[tf.train.Example]:
+def examples(objects: RaggedInputs) -> list[tf.train.Example]:
     """Returns objects as TF Serving's Classify and Regress take them."""
     rows = []
     for i in range(len(objects)):

@@ -10,10 +10,10 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from object2vec_tf.native_logging import command_is_starting, quiet_import
+from object2vec_tf.native_logging import command_is_starting, silence_native_stderr
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-with quiet_import(command_is_starting()):
+with silence_native_stderr(command_is_starting()):
     import keras
     import tensorflow  # noqa: F401
 

@@ -19,7 +19,7 @@ def command_is_starting() -> bool:
 
 
 @contextmanager
-def quiet_import(quiet: bool) -> Iterator[None]:
+def silence_native_stderr(quiet: bool) -> Iterator[None]:
     """Drops what native libraries write to stderr while they are imported or started.
 
     TensorFlow 2.21 writes there before ``absl::InitializeLog``, whatever

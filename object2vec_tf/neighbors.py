@@ -16,7 +16,7 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.atomic import refuse_inputs, whole_file
+from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.metrics.ranking import METRICS
 from object2vec_tf.search.evaluation import SCORES, evaluate
 from object2vec_tf.search.index import SEARCHES, NeighborIndex, build_index
@@ -80,14 +80,14 @@ def _build() -> None:
 def _query() -> None:
     source = _required(_INPUT, file=True)
     if _OUTPUT.value:
-        refuse_inputs(Path(_OUTPUT.value), [Path(source)])
+        reject_input_paths(Path(_OUTPUT.value), [Path(source)])
     index = NeighborIndex(_required(_INDEX), _MODEL.value)
     answers = (json.dumps(told) + "\n" for told in index.query(source, _K.value))
     if not _OUTPUT.value:
         for answer in answers:
             print(answer, end="")
         return
-    with whole_file(Path(_OUTPUT.value)) as path, path.open("w") as file:
+    with atomic_file(Path(_OUTPUT.value)) as path, path.open("w") as file:
         file.writelines(answers)
 
 

@@ -22,7 +22,7 @@ from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
-from object2vec_tf.inference.predictor import Model, load_model
+from object2vec_tf.inference.predictor import Predictor, load_model
 
 _MODEL = flags.DEFINE_string(
     "model", None, "a run, an exported model or a directory of versions"
@@ -68,7 +68,7 @@ _WORKERS = flags.DEFINE_integer(
 
 
 def transform(
-    model: Model,
+    model: Predictor,
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
     *,

@@ -17,7 +17,7 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.atomic import refuse_inputs, write_whole
+from object2vec_tf.files.atomic import reject_input_paths, write_atomic
 from object2vec_tf.files.channels import channel_files, open_file
 from object2vec_tf.hyperparameters import TOKENIZERS, UNICODE_NORMALIZATIONS
 from object2vec_tf.text.conversion import decode, encode
@@ -78,7 +78,7 @@ def main(verb: str) -> None:
             raise UserError(f"--{flag.name} is required; see --help")
     source, output = _INPUT.value or "", Path(_OUTPUT.value or "")
     output.parent.mkdir(parents=True, exist_ok=True)
-    refuse_inputs(output, channel_files(source, "input"))
+    reject_input_paths(output, channel_files(source, "input"))
     {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}[verb](
         source, output
     )
@@ -97,7 +97,7 @@ def _build(source: str, output: Path) -> None:
         reserved=_RESERVED.value,
         scratch=output.parent,
     )
-    write_whole(output, vocabulary_json(made.words))
+    write_atomic(output, vocabulary_json(made.words))
     share = "" if made.covered is None else f", {made.covered / made.tokens:.2%} of all"
     print(
         f"{output}: {len(made.words):,} words{share} ({made.tokens:,} tokens, "

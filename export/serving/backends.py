@@ -22,7 +22,7 @@ class Unavailable(Exception):
         self.status = status
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The model was asked and says that the request is wrong."""
 
 

@@ -15,9 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from export.serving.backends import Backend, Refused, Unavailable
-from export.serving.prometheus import Measures
-from object2vec_tf.inference.ragged_inputs import Rows, limits_of, signature_of
+from export.serving.backends import Backend, Rejected, Unavailable
+from export.serving.prometheus import ServingMetrics
+from object2vec_tf.inference.ragged_inputs import Rows, input_limits, signature_name
 from object2vec_tf.inference.request_codec import (
     JSON,
     RequestDecoder,
@@ -53,10 +53,10 @@ class Gateway:
         self._max_request_bytes = max_request_bytes
         self._max_concurrency = max_concurrency
         self._under_way = 0
-        self._measures = Measures()
+        self._measures = ServingMetrics()
         self._decoder_for = functools.lru_cache(1)(
             lambda hyperparameters: RequestDecoder(
-                limits_of(hyperparameters), self._backend.texts
+                input_limits(hyperparameters), self._backend.texts
             )
         )
 
@@ -97,7 +97,7 @@ class Gateway:
                 response = await answer(request)
             except BadRequest as error:
                 response = _error(request, str(error), error.status, error.path)
-            except Refused as error:
+            except Rejected as error:
                 response = _error(request, str(error), 400)
             except Unavailable as error:
                 response = _error(request, str(error), error.status)
@@ -128,7 +128,7 @@ class Gateway:
         if not rows:
             return Response(b'{"predictions":[]}', media_type=JSON)
         answers = await self._backend.answer(rows)
-        self._measures.rows(signature_of(rows), len(answers))
+        self._measures.rows(signature_name(rows), len(answers))
         return Response(encode(answers, rows, answer_type), media_type=answer_type)
 
     async def _rows(

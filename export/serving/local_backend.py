@@ -9,11 +9,11 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.predictor import Model
-from object2vec_tf.inference.ragged_inputs import Answers, Objects, Rows
+from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.ragged_inputs import Answers, RaggedInputs, Rows
 
 # Requests that waited are answered together up to this many rows.
-MOST_ROWS = 1024
+MAX_ROWS = 1024
 
 
 @dataclasses.dataclass
@@ -23,7 +23,7 @@ class _Waiting:
     answer: asyncio.Future[Answers]
 
 
-class InProcess:
+class LocalBackend:
     """Answers from this process; a `Backend`.
 
     One call of the model is under way at a time. What arrives meanwhile waits, and is
@@ -35,7 +35,7 @@ class InProcess:
         most_rows: The most rows of a call, which a single request may exceed.
     """
 
-    def __init__(self, model: Model, most_rows: int = MOST_ROWS) -> None:
+    def __init__(self, model: Predictor, most_rows: int = MAX_ROWS) -> None:
         self.hyperparameters: Hyperparameters | None = model.hyperparameters
         self.texts: Collection[str] = model.texts
         self._model = model
@@ -110,7 +110,7 @@ class InProcess:
             for name in together[0].rows
         }
         answers = await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._model(Objects.from_rows(rows))
+            self._thread, lambda: self._model(RaggedInputs.from_rows(rows))
         )
         start = 0
         for one in together:

@@ -14,7 +14,7 @@ from prometheus_client import (
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
 
-class Measures:
+class ServingMetrics:
     """Counts requests and rows, and times requests."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import uvicorn
 
 from export.serving.backends import Backend
 from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
-from export.serving.local_backend import InProcess
+from export.serving.local_backend import LocalBackend
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
 
@@ -88,4 +88,4 @@ def local_backend(
         )
     loaded = load_model(model, runtime)
     loaded.warm_up(first=_PREFERRED_MODES[mode])
-    return InProcess(loaded)
+    return LocalBackend(loaded)

@@ -16,10 +16,15 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export.serving.backends import Refused, Unavailable
+from export.serving.backends import Rejected, Unavailable
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.model_store import described
-from object2vec_tf.inference.ragged_inputs import Answers, Objects, Rows, joined
+from object2vec_tf.inference.model_store import parse_description
+from object2vec_tf.inference.ragged_inputs import (
+    Answers,
+    RaggedInputs,
+    Rows,
+    in_row_order,
+)
 from object2vec_tf.inference.text_inputs import Row, put, text_batches
 
 _OPTIONS = [
@@ -31,7 +36,7 @@ _OPTIONS = [
 ]
 
 
-class OverGrpc:
+class TFServingBackend:
     """Answers from TF Serving; a `Backend`.
 
     Every request is sent as it comes, for the server to batch, each row with padding in
@@ -65,10 +70,10 @@ class OverGrpc:
 
     async def answer(self, rows: Rows) -> Answers:
         """See `Backend`."""
-        objects = Objects.from_rows(rows)
+        objects = RaggedInputs.from_rows(rows)
         batches = list(objects.batches())
         parts = [await self._ask(objects.take(part)) for part in batches]
-        return joined(batches, parts)
+        return in_row_order(batches, parts)
 
     @property
     def texts(self) -> Collection[str]:
@@ -113,9 +118,9 @@ class OverGrpc:
     async def _describe(self) -> None:
         answer = await self._send("describe", {"rows": np.zeros(1, np.int64)})
         text = tf.make_ndarray(answer.outputs["hyperparameters"])[0]
-        self.hyperparameters = described(text, self._place)
+        self.hyperparameters = parse_description(text, self._place)
 
-    async def _ask(self, objects: Objects) -> Answers:
+    async def _ask(self, objects: RaggedInputs) -> Answers:
         response = await self._send(objects.signature, objects.padded(leading=1))
         version = response.model_spec.version.value
         if self._version != version:  # a new one may have other vocabularies
@@ -137,6 +142,6 @@ class OverGrpc:
         except grpc.aio.AioRpcError as error:
             text = f"{self._place}: {error.code().name}: {error.details()}"
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
-                raise Refused(text) from error
+                raise Rejected(text) from error
             busy = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             raise Unavailable(text, status=429 if busy else 503) from error

@@ -9,8 +9,8 @@ from pathlib import Path
 from object2vec_tf.bulk.job import whole_answers
 from object2vec_tf.bulk.output_writers import AnswerFile
 from object2vec_tf.bulk.shards import Shard
-from object2vec_tf.files.fingerprints import signature
-from object2vec_tf.inference.file_splits import Piece, cut
+from object2vec_tf.files.fingerprints import file_signature
+from object2vec_tf.inference.file_splits import FileSplit, split_file
 
 
 class Assembly:
@@ -33,8 +33,8 @@ class Assembly:
 
     def __init__(self, shard: Shard, size: int) -> None:
         self.shard = shard
-        self._before = signature(shard.path)
-        self.pieces: list[Piece] = cut(shard.path, size)
+        self._before = file_signature(shard.path)
+        self.pieces: list[FileSplit] = split_file(shard.path, size)
         self.rows = 0
         self._come: set[int] = set()
         self._next = 0

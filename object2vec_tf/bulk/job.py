@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from object2vec_tf.bulk.predict_split import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.files.atomic import refuse_inputs, whole_file, write_whole
-from object2vec_tf.files.fingerprints import signature
-from object2vec_tf.inference.file_splits import Piece
-from object2vec_tf.inference.predictor import Model
+from object2vec_tf.files.atomic import atomic_file, reject_input_paths, write_atomic
+from object2vec_tf.files.fingerprints import file_signature
+from object2vec_tf.inference.file_splits import FileSplit
+from object2vec_tf.inference.predictor import Predictor
 
 # Hidden, so that whoever reads the answers passes it over.
 _RECORD = ".transform.json"
@@ -52,7 +52,7 @@ def record_model(directory: Path, model: Path) -> None:
                 "give another --output, or remove it"
             )
         return
-    write_whole(record, json.dumps(own, indent=2) + "\n")
+    write_atomic(record, json.dumps(own, indent=2) + "\n")
 
 
 def _digest(model: Path) -> str:
@@ -85,19 +85,19 @@ def whole_answers(shard: Shard, before: list[int] | None = None) -> Iterator[Pat
         UserError: The shard would be written over.
         DataError: The shard changed meanwhile.
     """
-    refuse_inputs(shard.out, [shard.path])
+    reject_input_paths(shard.out, [shard.path])
     shard.out.parent.mkdir(parents=True, exist_ok=True)
-    before = before or signature(shard.path)
-    with whole_file(shard.out) as temporary:
+    before = before or file_signature(shard.path)
+    with atomic_file(shard.out) as temporary:
         yield temporary
-        if before != signature(shard.path):
+        if before != file_signature(shard.path):
             raise DataError(
                 f"{shard.path}: changed while it was read; start again when it is "
                 "complete"
             )
 
 
-def answer_shard(model: Model, shard: Shard, console: Console | None = None) -> int:
+def answer_shard(model: Predictor, shard: Shard, console: Console | None = None) -> int:
     """Answers a shard in this process, in bounded memory.
 
     Args:
@@ -117,7 +117,7 @@ def answer_shard(model: Model, shard: Shard, console: Console | None = None) -> 
         progress(TextColumn("{task.completed:,.0f} lines"), console) as shown,
     ):
         task = shown.add_task("", total=None)
-        piece = Piece(shard.path)
+        piece = FileSplit(shard.path)
         for count in write_answers(model, piece, temporary, shard.answer_file):
             shown.update(task, completed=count)
     return count

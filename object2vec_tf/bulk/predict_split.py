@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.bulk.output_writers import AnswerFile
-from object2vec_tf.inference.file_splits import Piece
-from object2vec_tf.inference.parquet_inputs import read_piece
-from object2vec_tf.inference.predictor import Model
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.file_splits import FileSplit
+from object2vec_tf.inference.parquet_inputs import read_split
+from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 
 # Parts that are in the model's hands at the same time.
 _AT_ONCE = 2
 
 
 def write_answers(
-    model: Model, piece: Piece, path: Path, answer_file: type[AnswerFile]
+    model: Predictor, piece: FileSplit, path: Path, answer_file: type[AnswerFile]
 ) -> Iterator[int]:
     """Writes what a model answers to a piece of a file, in the same order.
 
@@ -39,21 +39,21 @@ def write_answers(
     """
     count = 0
     with answer_file(path) as file:
-        for rows, encoded in _answered(model, read_piece(piece, model), answer_file):
+        for rows, encoded in _answered(model, read_split(piece, model), answer_file):
             file.write(encoded)
             count += rows
             yield count
 
 
 def _answered(
-    model: Model, parts: Iterable[Objects], answer_file: type[AnswerFile]
+    model: Predictor, parts: Iterable[RaggedInputs], answer_file: type[AnswerFile]
 ) -> Iterator[tuple[int, Any]]:
     """Yields the number of rows and the encoded answers of each part, in order.
 
     Two parts are answered at once, so that one runs where the other waits for a core.
     """
 
-    def answer(objects: Objects) -> tuple[int, Any]:
+    def answer(objects: RaggedInputs) -> tuple[int, Any]:
         return len(objects), answer_file.encoded(model(objects), objects.output)
 
     answers: deque[Future[tuple[int, Any]]] = deque()

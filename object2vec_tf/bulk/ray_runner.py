@@ -28,9 +28,9 @@ from object2vec_tf.bulk.predict_split import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import sync
-from object2vec_tf.inference.file_splits import BLOCK_BYTES, Piece
-from object2vec_tf.inference.predictor import Model, load_model
-from object2vec_tf.native_logging import quiet_import
+from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
+from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.native_logging import silence_native_stderr
 
 # Pieces are so small that each worker gets several, but within these bounds.
 _PIECES_A_WORKER = 8
@@ -163,7 +163,7 @@ class Answerer:
     def __init__(self, model: str, runtime: str, cores: int) -> None:
         with suppress(RuntimeError):  # another model has run in this process
             tf.config.threading.set_intra_op_parallelism_threads(cores)
-        self._model: Model | None = None
+        self._model: Predictor | None = None
         try:
             self._model = load_model(model, runtime)
         except UserError as error:
@@ -196,7 +196,7 @@ class Answerer:
             for path in left:  # the name still counts
                 os.truncate(path, 0)
             stop = None if row["stop"] < 0 else row["stop"]
-            piece = Piece(Path(row["path"]), row["start"], stop)
+            piece = FileSplit(Path(row["path"]), row["start"], stop)
             answer_file = FORMATS[row["format"]]
             for told["rows"] in write_answers(self._model, piece, own, answer_file):
                 if not own.exists():
@@ -262,7 +262,7 @@ def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[None]:
         }
     try:
         _knock(address)
-        with quiet_import(not loud):
+        with silence_native_stderr(not loud):
             ray.init(**options)
     except Exception as error:  # Ray raises a bare one where a node starts too slowly
         ray.shutdown()

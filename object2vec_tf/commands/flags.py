@@ -12,7 +12,7 @@ from object2vec_tf.hyperparameters import (
     Hyperparameters,
     Specification,
     defaults,
-    most_gpus,
+    max_gpus,
     read_json,
     specifications,
 )
@@ -148,7 +148,7 @@ def run_arguments() -> dict[str, Any]:
 def num_gpus_from_flags(values: flags.FlagValues = flags.FLAGS) -> int | None:
     """Returns how many GPUs --hyperparameters allows; None for all there are."""
     path = values["hyperparameters"].value
-    return most_gpus(read_json(path)) if path else None
+    return max_gpus(read_json(path)) if path else None
 
 
 def hyperparameters_from_flags(

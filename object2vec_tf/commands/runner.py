@@ -15,7 +15,7 @@ from absl import app, flags, logging
 
 from object2vec_tf.errors import Interrupted, UserError
 
-USER_CAN_MEND = 2
+USER_ERROR = 2
 # What TensorFlow says of a full disk, behind the file's name.
 _FULL = "No space left on device"
 INTERRUPTED = 130
@@ -103,7 +103,7 @@ def _flagfile_problem(cause: BaseException | None) -> str:
 
 def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(USER_CAN_MEND)
+    sys.exit(USER_ERROR)
 
 
 def _show_warning(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class Interruption:
+class StopRequest:
     """Whether the process was told to stop.
 
     Attributes:
@@ -20,12 +20,12 @@ class Interruption:
 
 
 @contextmanager
-def interruption_noted() -> Iterator[Interruption]:
+def catch_sigterm() -> Iterator[StopRequest]:
     """Yields what notes a SIGTERM while the context lasts; a second one is obeyed.
 
     Python lets the main thread alone handle signals; in another nothing is noted.
     """
-    noted = Interruption()
+    noted = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield noted
         return

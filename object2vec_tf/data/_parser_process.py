@@ -12,7 +12,7 @@ def main(handle: int) -> None:
     package = types.ModuleType("object2vec_tf")
     package.__path__ = [str(Path(__file__).parents[1])]
     sys.modules["object2vec_tf"] = package
-    from object2vec_tf.data.block_parser import read_columns
+    from object2vec_tf.data.block_parser import parse_block
 
     with Connection(handle) as connection:
         connection.send("ready")
@@ -21,7 +21,7 @@ def main(handle: int) -> None:
                 block = connection.recv()
             except EOFError:
                 return
-            connection.send(read_columns(*block))
+            connection.send(parse_block(*block))
 
 
 if __name__ == "__main__":

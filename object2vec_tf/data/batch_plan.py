@@ -109,7 +109,7 @@ def plan_batches(
     return Batches(order, first, stops, sequence)
 
 
-def shared_rows(
+def shard_rows(
     rows: Counts, replica: int, replicas: int
 ) -> tuple[Counts, npt.NDArray[np.int32]]:
     """Returns the rows of a batch that one of its replicas takes.

@@ -45,7 +45,7 @@ Numbers = npt.NDArray[Any]
 Parsed = tuple[dict[str, RaggedColumn], Numbers, Numbers | None] | None
 
 
-def read_columns(
+def parse_block(
     text: bytes,
     vocab_sizes: Mapping[str, int],
     label: Literal["integer", "number"] | None = None,

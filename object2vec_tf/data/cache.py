@@ -34,8 +34,8 @@ from object2vec_tf.data.arrow_store import (
 )
 from object2vec_tf.data.json_lines import Block
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.atomic import sync, write_whole
-from object2vec_tf.files.fingerprints import signature
+from object2vec_tf.files.atomic import sync, write_atomic
+from object2vec_tf.files.fingerprints import file_signature
 from object2vec_tf.hyperparameters import Hyperparameters
 
 # Changes whenever what is kept, or the way it is read, changes.
@@ -84,7 +84,7 @@ class Sighting:
             DataError: One of them is not there.
         """
         now = time.time()
-        return cls(tuple(files), tuple(signature(file) for file in files), now)
+        return cls(tuple(files), tuple(file_signature(file) for file in files), now)
 
     @property
     def name(self) -> str | None:
@@ -165,7 +165,7 @@ class ColumnCache:
         if sighting.signatures != Sighting.of(sighting.files).signatures:
             return
         with suppress(OSError):  # a directory to be read from alone
-            write_whole(self._source(sighting), fingerprint)
+            write_atomic(self._source(sighting), fingerprint)
 
     def keep(
         self, blocks: Iterable[Block], report: Callable[[], dict[str, Any]]
@@ -194,7 +194,7 @@ class ColumnCache:
                 sync(temporary / _COLUMNS)
                 told["checksum"] = _checksum(temporary / _COLUMNS)
                 sealed = {**told, "digest": _digest(told)}
-                write_whole(temporary / _REPORT, json.dumps(sealed, indent=2) + "\n")
+                write_atomic(temporary / _REPORT, json.dumps(sealed, indent=2) + "\n")
             with self._told_if_unwritable(), self._alone():
                 return self._put(temporary, told)
 

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.data.block_parser import Parsed
-from object2vec_tf.data.line_diagnosis import MOST_WEIGHT, explain
-from object2vec_tf.data.parallel_parser import BlockReader
+from object2vec_tf.data.line_diagnosis import MOST_WEIGHT, diagnose_line
+from object2vec_tf.data.parallel_parser import ParallelParser
 from object2vec_tf.data.text_reader import TextReader
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
-from object2vec_tf.files.fingerprints import Digest, unchanged
+from object2vec_tf.files.fingerprints import Digest, verify_unchanged
 from object2vec_tf.files.line_blocks import BOM, line_blocks
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
@@ -124,7 +124,7 @@ def read_file(
             read to its end, or is another one then.
     """
     line = 1
-    with open_file(path) as stream, unchanged(path):
+    with open_file(path) as stream, verify_unchanged(path):
         first, second = itertools.tee(_digested(line_blocks(stream, path), digest))
         for text, columns in zip(first, reader.read(second), strict=True):
             parsed = columns and _checked(*columns, hyperparameters)
@@ -157,7 +157,7 @@ def line_reader(
         "in0": hyperparameters.enc0_vocab_size,
         "in1": hyperparameters.enc1_vocab_size,
     }
-    return BlockReader(vocab_sizes, "integer" if softmax else "number")
+    return ParallelParser(vocab_sizes, "integer" if softmax else "number")
 
 
 def _digested(blocks: Iterator[bytes], digest: Digest) -> Iterator[bytes]:
@@ -216,7 +216,7 @@ def _parse_lines(
     for number, line in enumerate(text.split(b"\n"), start=where.line):
         if not line.strip():
             continue
-        problem = explain(line, hyperparameters)
+        problem = diagnose_line(line, hyperparameters)
         if problem is None:
             good.append(msgspec.json.decode(line))
         else:

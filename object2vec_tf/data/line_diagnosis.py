@@ -20,7 +20,7 @@ MOST_WEIGHT = 1_000_000
 _INFINITE = 2**128 - 2**103
 
 
-def explain(line: bytes, hyperparameters: Hyperparameters) -> str | None:
+def diagnose_line(line: bytes, hyperparameters: Hyperparameters) -> str | None:
     """Returns what is wrong with a line of training data, or None.
 
     Args:

@@ -21,7 +21,7 @@ from object2vec_tf.data.batch_plan import (
     Batches,
     count_batches,
     plan_batches,
-    shared_rows,
+    shard_rows,
 )
 from object2vec_tf.data.cache import ColumnCache, Kept, Sighting
 from object2vec_tf.data.json_lines import (
@@ -37,7 +37,7 @@ from object2vec_tf.files.fingerprints import digest_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.ragged.column import Column
-from object2vec_tf.ragged.row_hashes import log_shares
+from object2vec_tf.ragged.row_hashes import log_frequencies
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 Weights = npt.NDArray[np.float32] | MappedNumbers | None
@@ -141,7 +141,7 @@ class Pairs:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor
             int32 ``[batch, (time)]`` and label int64 or float32 ``[batch]``; of
             ``(inputs, label, weight)``, float32 ``[batch]``, where lines have weights.
-            Shuffled, with ``"log_shares"``, float32 ``[batch, 2]``, where the
+            Shuffled, with ``"log_frequencies"``, float32 ``[batch, 2]``, where the
             hyperparameters ask how often an object stands in the channel.
 
         Raises:
@@ -158,7 +158,9 @@ class Pairs:
         first = as_integer("first_batch", first_batch)
         lengths = (self.in0.lengths, self.in1.lengths) if width else None
         counted = self.hyperparameters.needs_frequencies and shuffle
-        log_shares = self._log_shares if counted else np.zeros((0, 2), np.float32)
+        log_frequencies = (
+            self._log_frequencies if counted else np.zeros((0, 2), np.float32)
+        )
         passes = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def plan(number: int) -> Batches:
@@ -171,9 +173,9 @@ class Pairs:
                 rows = batches[number]
                 told: dict[str, Any] = {}
                 if share is not None:
-                    rows, told["share"] = shared_rows(rows, *share)
+                    rows, told["share"] = shard_rows(rows, *share)
                 if counted:
-                    told["log_shares"] = log_shares[rows]
+                    told["log_frequencies"] = log_frequencies[rows]
                 if self.weights is not None:
                     told["weight"] = self.weights.take(rows)
                 in0, in1 = self.in0.take(rows), self.in1.take(rows)
@@ -194,7 +196,7 @@ class Pairs:
         if share is not None:
             more["share"] = tf.TensorSpec([3], tf.int32)
         if counted:
-            more["log_shares"] = tf.TensorSpec([None, 2], tf.float32)
+            more["log_frequencies"] = tf.TensorSpec([None, 2], tf.float32)
         if self.weights is not None:
             more["weight"] = tf.TensorSpec([None], tf.float32)
         if more:
@@ -211,9 +213,9 @@ class Pairs:
         )
 
     @functools.cached_property
-    def _log_shares(self) -> npt.NDArray[np.float32]:
+    def _log_frequencies(self) -> npt.NDArray[np.float32]:
         """The logarithm of the share of pairs that have a pair's in0, and its in1."""
-        return np.stack([log_shares(self.in0), log_shares(self.in1)], axis=1)
+        return np.stack([log_frequencies(self.in0), log_frequencies(self.in1)], axis=1)
 
     def _prefetched(self, batch_size: int) -> int:
         """Returns how many batches are made ahead."""

@@ -17,7 +17,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Literal
 
-from object2vec_tf.data.block_parser import Parsed, read_columns
+from object2vec_tf.data.block_parser import Parsed, parse_block
 from object2vec_tf.ragged.column import RaggedColumn
 
 # So many bytes are read before a second process is started: it takes a second to.
@@ -35,8 +35,8 @@ class _Block:
     is_read: bool = False
 
 
-class BlockReader:
-    """Reads blocks as `read_columns` does.
+class ParallelParser:
+    """Reads blocks as `parse_block` does.
 
     Args:
         vocab_sizes: The fields to read, with their number of ids.
@@ -84,7 +84,7 @@ class BlockReader:
             return
         mine = next((block for block in held if not block.is_taken), None)
         if mine is not None:
-            mine.parsed = read_columns(mine.text, *self._format)
+            mine.parsed = parse_block(mine.text, *self._format)
             mine.is_taken = mine.is_read = True
             self._bytes += len(mine.text)
         elif self._second:

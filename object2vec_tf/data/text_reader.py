@@ -73,4 +73,4 @@ class TextReader:
         return column
 
     def close(self) -> None:
-        """Does nothing; `BlockReader` has a process to end."""
+        """Does nothing; `ParallelParser` has a process to end."""

@@ -14,14 +14,18 @@ from typing import Any
 import tensorflow as tf
 
 from object2vec_tf.distributed.collectives import current
-from object2vec_tf.optimizers.gradients import Gradient, summed, summed_of_several
+from object2vec_tf.optimizers.gradients import (
+    Gradient,
+    sum_repeated_rows,
+    sum_replica_rows,
+)
 
 # Of a dataset's inputs: int32 [3], the number of the replica's first row, of its rows,
 # and of the batch's.
 SHARE = "share"
 
 
-class Whole:
+class FullBatch:
     """A batch that one replica has to itself: nothing is to be done."""
 
     def gathered(self, rows: tf.Tensor) -> tf.Tensor:
@@ -82,7 +86,7 @@ class Whole:
         """Returns those of this replica's rows that metrics are told of."""
         return rows
 
-    def summed(
+    def reduce_gradients(
         self,
         gradients: Sequence[Gradient | None],
         as_rows: bool,
@@ -93,11 +97,13 @@ class Whole:
 
         Args:
             gradients: This replica's; None for a variable that has none.
-            as_rows: Whether rows stay rows (see `summed`).
+            as_rows: Whether rows stay rows (see `sum_repeated_rows`).
             distinct: Whether rows are known to have each index once.
             whole: Which gradients are the whole batch's on every replica.
         """
-        return [summed(gradient, as_rows, distinct) for gradient in gradients]
+        return [
+            sum_repeated_rows(gradient, as_rows, distinct) for gradient in gradients
+        ]
 
     @property
     def of_several(self) -> bool:
@@ -106,7 +112,7 @@ class Whole:
 
 
 @dataclasses.dataclass(frozen=True)
-class Share(Whole):
+class ShardedBatch(FullBatch):
     """Neighbouring rows of a batch; the replicas' shares follow one another.
 
     A replica without rows has one that stands in, the batch's row 0, and counts for
@@ -123,7 +129,7 @@ class Share(Whole):
     batch: tf.Tensor
 
     def gathered(self, rows: tf.Tensor) -> tf.Tensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
 
         @tf.custom_gradient
         def joined(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
@@ -136,7 +142,7 @@ class Share(Whole):
         return joined(rows[: self.count])
 
     def gathered_ids(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
         ids = ids[: self.count]
         splits = tf.pad(tf.cumsum(self.gathered(ids.row_lengths())), [[1, 0]])
         before, count = splits[self.start], splits[-1]
@@ -146,11 +152,11 @@ class Share(Whole):
         return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
     def own(self, rows: tf.Tensor) -> tf.Tensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
         return rows[self.start : self.start + tf.maximum(self.count, 1)]
 
     def learnt(self, rows: tf.Tensor) -> tf.Tensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
 
         @tf.custom_gradient
         def same(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
@@ -159,7 +165,7 @@ class Share(Whole):
         return same(rows)
 
     def learnt_own(self, rows: tf.Tensor) -> tf.Tensor:
-        """See `Whole`; each replica has but its own gradient to tell."""
+        """See `FullBatch`; each replica has but its own gradient to tell."""
 
         @tf.custom_gradient
         def cut(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
@@ -171,41 +177,41 @@ class Share(Whole):
         return cut(rows)
 
     def own_partners(self, partners: tf.Tensor) -> tf.Tensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
         by_pair = tf.transpose(tf.reshape(partners, [-1, self.batch]))
         return tf.reshape(tf.transpose(self.own(by_pair)), [-1])
 
     def part(self, mean: tf.Tensor) -> tf.Tensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
         # Keras 3.15 divides losses by this number (keras/src/losses/loss.py).
         share = current().replicas * self.count / self.batch
         return mean * tf.cast(share, mean.dtype)
 
     def mean(self, part: tf.Tensor) -> tf.Tensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
         share = tf.cast(self.count / self.batch, part.dtype)
         return tf.math.divide_no_nan(part, share)
 
     def total(self, value: tf.Tensor) -> tf.Tensor:
-        """See `Whole`."""
+        """See `FullBatch`."""
         return current().total(value)
 
     def counted(self, rows: Any) -> Any:
-        """See `Whole`."""
+        """See `FullBatch`."""
         if rows is None:
             return None
         return rows[: tf.where(self.count > 0, tf.shape(rows)[0], 0)]
 
-    def summed(
+    def reduce_gradients(
         self,
         gradients: Sequence[Gradient | None],
         as_rows: bool,
         distinct: bool,
         whole: Sequence[bool],
     ) -> list[Gradient | None]:
-        """See `Whole`; rows travel as rows, a token's from each replica that has it."""
+        """See `FullBatch`; token rows are exchanged as rows."""
         told = [
-            summed(gradient, as_rows if done else True, distinct)
+            sum_repeated_rows(gradient, as_rows if done else True, distinct)
             for gradient, done in zip(gradients, whole, strict=True)
         ]
         rows, dense = (
@@ -219,7 +225,7 @@ class Share(Whole):
         for i, gradient in zip(
             rows, current().rows([told[i] for i in rows]), strict=True
         ):
-            told[i] = summed_of_several(gradient, as_rows)
+            told[i] = sum_replica_rows(gradient, as_rows)
         for i, gradient in zip(
             dense, current().totals([told[i] for i in dense]), strict=True
         ):
@@ -228,13 +234,13 @@ class Share(Whole):
 
     @property
     def of_several(self) -> bool:
-        """See `Whole`."""
+        """See `FullBatch`."""
         return True
 
 
-def share_of(inputs: Mapping[str, Any]) -> Whole:
+def batch_shard_of(inputs: Mapping[str, Any]) -> FullBatch:
     """Returns the share of its batch that a dataset's inputs are."""
     if SHARE not in inputs:
-        return Whole()
+        return FullBatch()
     start, count, batch = tf.unstack(tf.ensure_shape(inputs[SHARE], [3]))
-    return Share(start, count, batch)
+    return ShardedBatch(start, count, batch)

@@ -23,10 +23,10 @@ _SIZES = np.array(sorted({math.ceil(2 ** (i / 4)) for i in range(4 * 31)}), np.i
 # Strategies of TensorFlow number their groups from 1 on.
 _GROUP = 1_000
 
-_current: contextvars.ContextVar[Exchange] = contextvars.ContextVar("exchange")
+_current: contextvars.ContextVar[Collectives] = contextvars.ContextVar("exchange")
 
 
-class Exchange:
+class Collectives:
     """The way from one replica to the others.
 
     All replicas must ask for the same, in the same order, whenever a graph is traced.
@@ -100,7 +100,7 @@ class Exchange:
         """Returns the rows of a batch, of which each replica has its share.
 
         Args:
-            rows: This replica's, ``[own, ...]``: what `shared_rows` gives it.
+            rows: This replica's, ``[own, ...]``: what `shard_rows` gives it.
             batch: How many all replicas have.
 
         Returns:
@@ -178,7 +178,7 @@ def filled_size(rows: int) -> int:
     return int(_SIZES[np.searchsorted(_SIZES, rows)])
 
 
-def current() -> Exchange:
+def current() -> Collectives:
     """Returns the exchange in use.
 
     Raises:

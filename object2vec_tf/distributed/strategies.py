@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.cluster import TF_CONFIG, Cluster, cluster_of
-from object2vec_tf.distributed.collectives import Exchange
+from object2vec_tf.distributed.collectives import Collectives
 from object2vec_tf.errors import UserError, WorkerLost
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
@@ -47,7 +47,7 @@ Step = Callable[[Any], object]
 Reals = npt.NDArray[np.float64]
 
 
-class One:
+class SingleDevice:
     """Everything is done by this process, on the device TensorFlow chooses.
 
     Attributes:
@@ -110,7 +110,7 @@ class One:
         yield
 
 
-class Several(One):
+class MirroredDevices(SingleDevice):
     """Copies of the model on several devices of this process.
 
     Args:
@@ -124,12 +124,12 @@ class Several(One):
         first = self.worker * len(self.devices)
         self.local = range(first, first + len(self.devices))
         self._exchanges = [
-            Exchange(replica, self.replicas, device)
+            Collectives(replica, self.replicas, device)
             for replica, device in zip(self.local, self.devices, strict=True)
         ]
 
     def built(self, build: Callable[[], Any]) -> list[Any]:
-        """See `One`."""
+        """See `SingleDevice`."""
         made = []
         for device in self.devices:
             with tf.device(device):
@@ -137,7 +137,7 @@ class Several(One):
         return made
 
     def dataset(self, pairs: Pairs, *given: Any, **more: Any) -> tf.data.Dataset:
-        """See `One`."""
+        """See `SingleDevice`."""
         shares = [
             pairs.dataset(*given, **more, share=(replica, self.replicas))
             for replica in self.local
@@ -145,7 +145,7 @@ class Several(One):
         return tf.data.Dataset.zip(tuple(shares))
 
     def stepped(self, steps: Sequence[Step]) -> Step:
-        """See `One`."""
+        """See `SingleDevice`."""
 
         def here(shares: Sequence[Any]) -> None:
             place = self._place()
@@ -161,7 +161,7 @@ class Several(One):
         return int(number) - self.local[0]
 
 
-class Workers(Several):
+class MultiWorker(MirroredDevices):
     """Copies of the model on the devices of several processes.
 
     Args:
@@ -185,7 +185,7 @@ class Workers(Several):
         return self._strategy.experimental_local_results(totals)[0]
 
     def summed(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """See `One`."""
+        """See `SingleDevice`."""
         flat = np.ravel(values)
         kind = tf.as_dtype(flat.dtype)
         if kind not in self._sums:
@@ -196,7 +196,7 @@ class Workers(Several):
         return np.concatenate(parts or [flat]).reshape(np.shape(values))
 
     def from_chief(self, value: Any) -> Any:
-        """See `One`."""
+        """See `SingleDevice`."""
         data = json.dumps(value).encode() if self.is_chief else b""
         # What is short goes in one message, behind its length.
         head = np.zeros(_HEAD, np.int32)
@@ -209,7 +209,7 @@ class Workers(Several):
         return json.loads(bytes(codes.astype(np.uint8)))
 
     def agree(self, identity: dict[str, Any]) -> None:
-        """See `One`."""
+        """See `SingleDevice`."""
         chiefs = self.from_chief(identity)
         own = json.loads(json.dumps(identity))
         differing = [
@@ -238,7 +238,7 @@ class Workers(Several):
             )
 
     def part(self) -> None:
-        """See `One`.
+        """See `SingleDevice`.
 
         A process that leaves here may cut off the last words of another, which then
         has heard from all what matters.
@@ -248,7 +248,7 @@ class Workers(Several):
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """See `One`."""
+        """See `SingleDevice`."""
         try:
             yield
         except _LOST as error:
@@ -266,7 +266,7 @@ class Workers(Several):
         return self._cluster.name(others[-1]) if others else "another worker"
 
 
-def choose(name: str = "auto", gpus: int | None = None) -> One:
+def choose_strategy(name: str = "auto", gpus: int | None = None) -> SingleDevice:
     """Returns where a run's steps are done.
 
     Several workers must be chosen before TensorFlow does anything in the process.
@@ -297,7 +297,7 @@ def choose(name: str = "auto", gpus: int | None = None) -> One:
         found = min(found, gpus)
     if name == "mirrored" or (name != "one" and found > 1):
         return _mirrored()
-    return One()
+    return SingleDevice()
 
 
 def _bound_gpus(count: int) -> None:
@@ -311,7 +311,7 @@ def _bound_gpus(count: int) -> None:
         ) from error
 
 
-def _mirrored() -> Several:
+def _mirrored() -> MirroredDevices:
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if len(devices) < 2:
@@ -319,10 +319,10 @@ def _mirrored() -> Several:
             f"strategy=mirrored needs two devices of a kind, and there is one {kind}; "
             "leave --strategy out"
         )
-    return Several(tf.distribute.MirroredStrategy(devices))
+    return MirroredDevices(tf.distribute.MirroredStrategy(devices))
 
 
-def _workers(cluster: Cluster) -> Workers:
+def _workers(cluster: Cluster) -> MultiWorker:
     cluster.wait()
     with _bounded(cluster):
         try:
@@ -337,7 +337,7 @@ def _workers(cluster: Cluster) -> Workers:
             raise UserError(
                 f"{TF_CONFIG}: {cluster.name(cluster.worker)} cannot start: {what}"
             ) from error
-        workers = Workers(strategy, cluster)
+        workers = MultiWorker(strategy, cluster)
         with workers.watched():
             workers.summed(np.zeros(1, np.int32))
     if threading.current_thread() is threading.main_thread():

@@ -12,13 +12,13 @@ from pathlib import Path
 from object2vec_tf.errors import UserError
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomic(path: Path, text: str) -> None:
     """Writes a text file so that a reader, or a crash, sees the old one or the new."""
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
+def reject_input_paths(output: Path, inputs: Iterable[Path]) -> None:
     """Tells of an output that is one of the inputs.
 
     Raises:
@@ -30,7 +30,7 @@ def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a name to write to; what is written there becomes ``path`` at the end.
 
     The temporary name has the same suffix and stands in the same directory.
@@ -56,7 +56,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path) -> Iterator[Path]:
     """Yields a directory to fill; it becomes ``path``, mode 755, at the end.
 
     Raises:

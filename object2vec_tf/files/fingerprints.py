@@ -26,27 +26,27 @@ def digest_file(path: Path, digest: Digest) -> None:
     Raises:
         DataError: The file cannot be read to its end.
     """
-    with open_file(path) as stream, unchanged(path):
+    with open_file(path) as stream, verify_unchanged(path):
         for block in line_blocks(stream, path):
             digest.update(block)
 
 
 @contextmanager
-def unchanged(path: Path) -> Iterator[None]:
+def verify_unchanged(path: Path) -> Iterator[None]:
     """Tells at the end of the context of a regular file that changed meanwhile.
 
     Raises:
         DataError: It did, or it has gone.
     """
-    before = signature(path)
+    before = file_signature(path)
     yield
-    if before != signature(path):
+    if before != file_signature(path):
         raise DataError(
             f"{path}: changed while it was read; start again when it is complete"
         )
 
 
-def signature(path: Path) -> list[int] | None:
+def file_signature(path: Path) -> list[int] | None:
     """Returns what changes with a regular file, by stat alone; None for a pipe.
 
     Raises:

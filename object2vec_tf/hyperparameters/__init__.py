@@ -10,7 +10,7 @@ from object2vec_tf.hyperparameters.hyperparameters import (
     Hyperparameters,
     Specification,
     defaults,
-    most_gpus,
+    max_gpus,
     read_json,
     specifications,
 )
@@ -25,7 +25,7 @@ __all__ = [
     "Hyperparameters",
     "Specification",
     "defaults",
-    "most_gpus",
+    "max_gpus",
     "read_json",
     "specifications",
 ]

@@ -69,7 +69,7 @@ class Specification:
     kind: Kind
     help: str
     tunable: tuple[Any, ...] | None = None
-    by_factors: bool = False
+    log_scale: bool = False
 
 
 def _field(
@@ -78,9 +78,9 @@ def _field(
     *,
     default: Any = dataclasses.MISSING,
     tunable: tuple[Any, ...] | None = None,
-    by_factors: bool = False,
+    log_scale: bool = False,
 ) -> Any:
-    metadata = {"specification": Specification(kind, help, tunable, by_factors)}
+    metadata = {"specification": Specification(kind, help, tunable, log_scale)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -135,14 +135,14 @@ class Hyperparameters:
         "fall of the validation loss that counts as progress",
         default=0.01,
         tunable=(0.001, 0.1),
-        by_factors=True,
+        log_scale=True,
     )
     enc_dim: int = _field(
         Integer(4, 10_000),
         "width of an embedding",
         default=4096,
         tunable=(4, 4096),
-        by_factors=True,
+        log_scale=True,
     )
     enc0_network: Literal["hcnn", "bilstm", "pooled_embedding"] = _field(
         Choice(ENCODERS), "the encoder of in0", default="hcnn"
@@ -187,14 +187,14 @@ class Hyperparameters:
         "width of a token's vector",
         default=300,
         tunable=(5, 300),
-        by_factors=True,
+        log_scale=True,
     )
     enc1_token_embedding_dim: int = _field(
         Integer(2, 1000),
         "width of a token's vector",
         default=300,
         tunable=(5, 300),
-        by_factors=True,
+        log_scale=True,
     )
     enc0_vocab_file: str = _field(
         FileName(), 'vocabulary {"word": id}, in the auxiliary channel', default=""
@@ -246,14 +246,14 @@ class Hyperparameters:
         "step size of the optimizer",
         default=0.0004,
         tunable=(1e-6, 1),
-        by_factors=True,
+        log_scale=True,
     )
     mini_batch_size: int = _field(
         Integer(1, 10_000),
         "pairs in a batch",
         default=32,
         tunable=(1, 8192),
-        by_factors=True,
+        log_scale=True,
     )
     mlp_activation: Literal["tanh", "relu", "linear"] = _field(
         Choice(("tanh", "relu", "linear")),
@@ -266,7 +266,7 @@ class Hyperparameters:
         "width of a layer behind the comparator",
         default=512,
         tunable=(16, 1024),
-        by_factors=True,
+        log_scale=True,
     )
     mlp_layers: int = _field(
         Integer(0, 10), "layers behind the comparator", default=2, tunable=(1, 4)
@@ -290,7 +290,7 @@ class Hyperparameters:
         Real(0.001, 1000.0),
         "initial token vectors are this many times as long as usual",
         default=1.0,
-        by_factors=True,
+        log_scale=True,
     )
     token_embedding_storage_type: Literal["dense", "row_sparse"] = _field(
         Choice(("dense", "row_sparse")),
@@ -302,7 +302,7 @@ class Hyperparameters:
         "L2: this times the weight is added to its gradient (not to biases)",
         default=0.0,
         tunable=(0.0, 1.0),
-        by_factors=True,
+        log_scale=True,
     )
     objective: str = _field(
         Choice(OBJECTIVES),
@@ -324,7 +324,7 @@ class Hyperparameters:
         Real(0.001, 100.0),
         "in_batch_softmax: similarities are divided by it",
         default=0.05,
-        by_factors=True,
+        log_scale=True,
     )
     learn_temperature: bool = _field(
         Boolean(),
@@ -492,7 +492,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return values
 
 
-def most_gpus(values: Mapping[str, Any]) -> int | None:
+def max_gpus(values: Mapping[str, Any]) -> int | None:
     """Returns how many GPUs SageMaker's ``_num_gpus`` allows; None for all there are.
 
     Args:

@@ -21,7 +21,7 @@ _BACKWARDS = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class FileSplit:
     """A part of a file.
 
     Attributes:
@@ -55,7 +55,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         ) from error
 
 
-def cut(path: Path, size: int) -> list[Piece]:
+def split_file(path: Path, size: int) -> list[FileSplit]:
     """Returns the pieces of a file, in order; one where it cannot be entered inside.
 
     Packed text cannot: it is read from its beginning. Parquet is cut between row
@@ -77,8 +77,8 @@ def cut(path: Path, size: int) -> list[Piece]:
     else:
         starts = _line_starts(path, size)
     if len(starts) == 1:
-        return [Piece(path)]
-    return list(itertools.starmap(Piece, _ranges(path, starts)))
+        return [FileSplit(path)]
+    return list(itertools.starmap(FileSplit, _ranges(path, starts)))
 
 
 def _ranges(path: Path, starts: list[int]) -> list[tuple[Path, int, int | None]]:
@@ -121,7 +121,7 @@ def _line_start(file: BinaryIO, place: int, least: int) -> int:
     return least
 
 
-def open_piece(piece: Piece) -> BinaryIO:
+def open_split(piece: FileSplit) -> BinaryIO:
     """Opens a piece of text for reading, packed files unpacked on the way."""
     file = open_file(piece.path)
     if not piece.start and piece.stop is None:
@@ -129,11 +129,11 @@ def open_piece(piece: Piece) -> BinaryIO:
     return cast(BinaryIO, _Stretch(file, piece.start, piece.stop))
 
 
-def lines_before(piece: Piece) -> int:
+def lines_before(piece: FileSplit) -> int:
     """Returns how many lines of its file stand before a piece of text."""
     count = 0
     if piece.start:
-        with open_piece(Piece(piece.path, 0, piece.start)) as file:
+        with open_split(FileSplit(piece.path, 0, piece.start)) as file:
             while data := file.read(BLOCK_BYTES):
                 count += data.count(b"\n")
     return count

@@ -6,17 +6,22 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from object2vec_tf.data.block_parser import read_columns
+from object2vec_tf.data.block_parser import parse_block
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.line_blocks import BOM, line_blocks
 from object2vec_tf.inference.file_splits import (
     BLOCK_BYTES,
-    Piece,
+    FileSplit,
     lines_before,
-    open_piece,
+    open_split,
 )
-from object2vec_tf.inference.predictor import Model
-from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects, Rows, limits_of
+from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.ragged_inputs import (
+    MAX_ROWS,
+    RaggedInputs,
+    Rows,
+    input_limits,
+)
 from object2vec_tf.inference.request_codec import JSON_LINES, RequestDecoder
 from object2vec_tf.inference.request_errors import BadRequest
 from object2vec_tf.inference.text_inputs import has_text
@@ -27,7 +32,7 @@ _FIRST_BYTES = 1 << 12
 _INPUTS = (("in0", "in1"), ("in0",), ("in1",))
 
 
-def read_objects(source: Path | Piece, model: Model) -> Iterator[Objects]:
+def read_objects(source: Path | FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
     """Yields a file's objects, in parts, cut at the most tokens that they may have.
 
     All lines of a file have the same inputs: in0, in1 or both. Other keys, such as
@@ -40,21 +45,21 @@ def read_objects(source: Path | Piece, model: Model) -> Iterator[Objects]:
     Raises:
         DataError: A line is wrong: the message says file, line, field and value.
     """
-    piece = source if isinstance(source, Piece) else Piece(source)
+    piece = source if isinstance(source, FileSplit) else FileSplit(source)
     inputs: tuple[str, ...] = ()
     if piece.start:
-        first = next(_blocks(Piece(piece.path), model, _FIRST_BYTES), None)
+        first = next(_blocks(FileSplit(piece.path), model, _FIRST_BYTES), None)
         inputs = tuple(first.columns) if first else ()
     for objects in _blocks(piece, model, _BLOCK_BYTES, inputs):
-        yield from in_parts(objects)
+        yield from bounded_parts(objects)
 
 
 def _blocks(
-    piece: Piece, model: Model, size: int, inputs: tuple[str, ...] = ()
-) -> Iterator[Objects]:
+    piece: FileSplit, model: Predictor, size: int, inputs: tuple[str, ...] = ()
+) -> Iterator[RaggedInputs]:
     reader = ObjectReader(piece, model, inputs)
     line = 1
-    with open_piece(piece) as stream:
+    with open_split(piece) as stream:
         for number, block in enumerate(line_blocks(stream, piece.path, size)):
             text = block
             if number == 0 and not piece.start:
@@ -74,15 +79,15 @@ class ObjectReader:
     """
 
     def __init__(
-        self, piece: Piece, model: Model, inputs: tuple[str, ...] = ()
+        self, piece: FileSplit, model: Predictor, inputs: tuple[str, ...] = ()
     ) -> None:
         self._piece = piece
-        self._limits = limits_of(model.hyperparameters)
+        self._limits = input_limits(model.hyperparameters)
         self._decoder = RequestDecoder(self._limits, model.texts)
         self._model = model
         self._inputs = inputs
 
-    def read(self, text: bytes, line: int) -> Objects:
+    def read(self, text: bytes, line: int) -> RaggedInputs:
         """Returns the objects of a block; its first line has this number in the piece.
 
         Raises:
@@ -90,11 +95,11 @@ class ObjectReader:
         """
         for inputs in [self._inputs] if self._inputs else _INPUTS:
             sizes = {name: self._limits[name][0] for name in inputs}
-            if parsed := read_columns(text, sizes):
-                objects = self.cut(Objects(parsed[0]))
+            if parsed := parse_block(text, sizes):
+                objects = self.cut(RaggedInputs(parsed[0]))
                 break
         else:
-            objects = Objects.from_rows(self.decoded(text, line))
+            objects = RaggedInputs.from_rows(self.decoded(text, line))
         own = tuple(objects.columns)
         self._inputs = self._inputs or own
         if own != self._inputs:
@@ -105,7 +110,7 @@ class ObjectReader:
             )
         return objects
 
-    def cut(self, objects: Objects) -> Objects:
+    def cut(self, objects: RaggedInputs) -> RaggedInputs:
         """Cuts objects at the most tokens that they may have."""
         longest = {name: most for name, (_, most) in self._limits.items()}
         return objects.truncate(longest)
@@ -142,7 +147,7 @@ class ObjectReader:
         return f"{self._piece.path}:{self._before + line}"
 
 
-def in_parts(objects: Objects) -> Iterator[Objects]:
+def bounded_parts(objects: RaggedInputs) -> Iterator[RaggedInputs]:
     """Yields the objects in parts of as many as the model takes at once."""
-    for start in range(0, len(objects), MOST_ROWS):
-        yield objects.rows(start, start + MOST_ROWS)
+    for start in range(0, len(objects), MAX_ROWS):
+        yield objects.rows(start, start + MAX_ROWS)

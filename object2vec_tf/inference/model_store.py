@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.atomic import whole_directory
+from object2vec_tf.files.atomic import atomic_directory
 from object2vec_tf.hyperparameters import Hyperparameters
 
 SAVED_MODEL = "saved_model.pb"
@@ -28,7 +28,7 @@ def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         path = root / str(max(versions(root), default=0) + 1)
-        with whole_directory(path) as temporary:
+        with atomic_directory(path) as temporary:
             yield temporary, path
     finally:
         os.close(handle)
@@ -66,7 +66,7 @@ def find_exported(path: str | os.PathLike[str], holding: str = SAVED_MODEL) -> P
     )
 
 
-def described(text: bytes | str, name: str) -> Hyperparameters:
+def parse_description(text: bytes | str, name: str) -> Hyperparameters:
     """Returns what the signature ``describe`` tells.
 
     Raises:

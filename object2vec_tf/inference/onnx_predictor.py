@@ -11,13 +11,18 @@ import numpy as np
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.ragged_inputs import Answers, Objects, Rows, joined
+from object2vec_tf.inference.ragged_inputs import (
+    Answers,
+    RaggedInputs,
+    Rows,
+    in_row_order,
+)
 from object2vec_tf.inference.warmup_requests import INPUTS, requests
 
 ONNX_HYPERPARAMETERS = "hyperparameters.json"
 
 
-class OnnxModel:
+class OnnxPredictor:
     """ONNX graphs in this process, run by onnxruntime; a `Model`.
 
     Args:
@@ -59,12 +64,14 @@ class OnnxModel:
         """See `Model`; there is never any text."""
         return rows, 0
 
-    def __call__(self, objects: Objects) -> Answers:
+    def __call__(self, objects: RaggedInputs) -> Answers:
         """See `Model`."""
         batches = list(objects.batches())
-        return joined(batches, [self._ask(objects.take(rows)) for rows in batches])
+        return in_row_order(
+            batches, [self._ask(objects.take(rows)) for rows in batches]
+        )
 
-    def _ask(self, objects: Objects) -> Answers:
+    def _ask(self, objects: RaggedInputs) -> Answers:
         session = self._sessions[objects.signature]
         return np.asarray(session.run(None, objects.padded())[0])
 

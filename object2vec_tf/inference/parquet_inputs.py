@@ -9,16 +9,20 @@ import orjson
 import pyarrow as pa
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.inference.file_splits import Piece, is_parquet, open_parquet
-from object2vec_tf.inference.jsonl_inputs import ObjectReader, in_parts, read_objects
-from object2vec_tf.inference.predictor import Model
-from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects, limits_of
+from object2vec_tf.inference.file_splits import FileSplit, is_parquet, open_parquet
+from object2vec_tf.inference.jsonl_inputs import (
+    ObjectReader,
+    bounded_parts,
+    read_objects,
+)
+from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.ragged_inputs import MAX_ROWS, RaggedInputs, input_limits
 from object2vec_tf.ragged.column import RaggedColumn
 
 _INPUTS = ("in0", "in1")
 
 
-def read_piece(piece: Piece, model: Model) -> Iterator[Objects]:
+def read_split(piece: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
     """Yields the objects of a piece of JSON Lines or Parquet, in parts.
 
     Args:
@@ -32,9 +36,9 @@ def read_piece(piece: Piece, model: Model) -> Iterator[Objects]:
     return (_read_table if is_parquet(piece.path) else read_objects)(piece, model)
 
 
-def _read_table(piece: Piece, model: Model) -> Iterator[Objects]:
+def _read_table(piece: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
     reader = _RowReader(piece, model)
-    sizes = {n: size for n, (size, _) in limits_of(model.hyperparameters).items()}
+    sizes = {n: size for n, (size, _) in input_limits(model.hyperparameters).items()}
     with open_parquet(piece.path) as file:
         names = [name for name in _INPUTS if name in file.schema_arrow.names]
         if not names:
@@ -48,15 +52,15 @@ def _read_table(piece: Piece, model: Model) -> Iterator[Objects]:
         groups = [file.metadata.row_group(group).num_rows for group in range(stop)]
         row = 1 + sum(groups[: piece.start])
         chosen = range(piece.start, stop)
-        batches = file.iter_batches(MOST_ROWS, chosen, names, use_threads=False)
+        batches = file.iter_batches(MAX_ROWS, chosen, names, use_threads=False)
         try:
             for batch in batches:
                 columns = {name: _ids(batch[name], sizes[name]) for name in names}
                 known = {name: ids for name, ids in columns.items() if ids is not None}
                 if len(known) == len(names):
-                    yield reader.cut(Objects(known))
+                    yield reader.cut(RaggedInputs(known))
                 else:
-                    yield from in_parts(reader.rows(batch, row))
+                    yield from bounded_parts(reader.rows(batch, row))
                 row += len(batch)
         except (OSError, pa.ArrowException) as error:
             raise DataError(
@@ -68,16 +72,16 @@ def _read_table(piece: Piece, model: Model) -> Iterator[Objects]:
 class _RowReader(ObjectReader):
     """Reads rows that are text, or may be wrong, as lines of JSON are read."""
 
-    def rows(self, batch: pa.RecordBatch, row: int) -> Objects:
+    def rows(self, batch: pa.RecordBatch, row: int) -> RaggedInputs:
         """Returns the objects of a batch, whose first row has this number."""
         text = b"\n".join(map(orjson.dumps, batch.to_pylist()))
-        return Objects.from_rows(self.decoded(text, row))
+        return RaggedInputs.from_rows(self.decoded(text, row))
 
     def _place(self, line: int) -> str:
         return f"{self._piece.path}: row {line}"
 
 
-def _check_type(field: pa.Field, piece: Piece) -> None:
+def _check_type(field: pa.Field, piece: FileSplit) -> None:
     kind = field.type
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     lists = lists or pa.types.is_fixed_size_list(kind)

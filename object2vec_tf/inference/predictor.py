@@ -12,22 +12,22 @@ import tensorflow as tf
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.model_store import ONNX, described, find_exported
-from object2vec_tf.inference.onnx_predictor import OnnxModel
+from object2vec_tf.inference.model_store import ONNX, find_exported, parse_description
+from object2vec_tf.inference.onnx_predictor import OnnxPredictor
 from object2vec_tf.inference.ragged_inputs import (
     Answers,
     Ids,
-    Objects,
+    RaggedInputs,
     Rows,
-    joined,
-    output_of,
+    in_row_order,
+    output_name,
 )
 from object2vec_tf.inference.text_inputs import Row, put, text_batches
 from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.text.tokenizer import load_text_ops
 
 
-class Model(Protocol):
+class Predictor(Protocol):
     """Answers objects at once.
 
     Attributes:
@@ -38,7 +38,7 @@ class Model(Protocol):
     hyperparameters: Hyperparameters
     texts: Collection[str]
 
-    def __call__(self, objects: Objects) -> Answers:
+    def __call__(self, objects: RaggedInputs) -> Answers:
         """Returns embeddings or scores, float32 ``[rows, width]``."""
 
     def tokenized(self, rows: Rows) -> tuple[Rows, int]:
@@ -52,8 +52,8 @@ class Model(Protocol):
         """
 
 
-class TensorFlowModel:
-    """A SavedModel in this process; a `Model`.
+class SavedModelPredictor:
+    """A SavedModel in this process; a `Predictor`.
 
     Args:
         path: The SavedModel.
@@ -79,28 +79,30 @@ class TensorFlowModel:
                 "python -m export"
             )
         text = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
-        self.hyperparameters = described(text["hyperparameters"][0].numpy(), str(path))
+        self.hyperparameters = parse_description(
+            text["hyperparameters"][0].numpy(), str(path)
+        )
         self.texts: Collection[str] = self.hyperparameters.texts
 
     def warm_up(self, first: str = "") -> None:
-        """See `Model`."""
+        """See `Predictor`."""
         requests = list(read_warm_up(self._path))
         outputs = {name: s.structured_outputs for name, s in self._signatures.items()}
         requests.sort(key=lambda request: first not in outputs[request[0]])
         for name, inputs in requests:
             self._signatures[name](**inputs)
 
-    def __call__(self, objects: Objects) -> Answers:
-        """See `Model`."""
+    def __call__(self, objects: RaggedInputs) -> Answers:
+        """See `Predictor`."""
         batches = list(objects.batches())
         answers = []
         for rows in batches:
             part = objects.take(rows)
             answers.append(self.ask(part.signature, part.padded()))
-        return joined(batches, answers)
+        return in_row_order(batches, answers)
 
     def tokenized(self, rows: Rows) -> tuple[Rows, int]:
-        """See `Model`."""
+        """See `Predictor`."""
         tokenized: dict[str, list[Row]] = {}
         unknown = 0
         for name, side in rows.items():
@@ -115,7 +117,7 @@ class TensorFlowModel:
     def ask(self, signature: str, inputs: Mapping[str, Ids]) -> Answers:
         """Returns what a signature answers to its inputs, padded with -1."""
         tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
-        answer = self._signatures[signature](**tensors)[output_of(inputs)]
+        answer = self._signatures[signature](**tensors)[output_name(inputs)]
         return np.asarray(answer.numpy())
 
 
@@ -123,13 +125,13 @@ def _load_text_ops(path: Path) -> None:
     """Registers the ops that a model of text needs, before it is loaded."""
     try:
         text = (path / HYPERPARAMETERS).read_text(encoding="utf-8")
-        if described(text, str(path)).texts:
+        if parse_description(text, str(path)).texts:
             load_text_ops()
     except OSError:
         pass  # told below, if it is not a model of ours
 
 
-def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Model:
+def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Predictor:
     """Returns an exported model, loaded into this process.
 
     Args:
@@ -140,5 +142,5 @@ def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Mo
         UserError: There is no such model.
     """
     if runtime == "onnx":
-        return OnnxModel(find_exported(model, ONNX))
-    return TensorFlowModel(find_exported(model))
+        return OnnxPredictor(find_exported(model, ONNX))
+    return SavedModelPredictor(find_exported(model))

@@ -22,11 +22,11 @@ Rows = Mapping[str, Sequence[Any]]
 
 # What a call of the model may hold: 2**20 ids are 8 MB, and 1 GB as vectors 256 wide.
 MOST_CELLS = 1 << 20
-MOST_ROWS = 2048
+MAX_ROWS = 2048
 
 
 @dataclasses.dataclass(frozen=True)
-class Objects:
+class RaggedInputs:
     """Objects of enc0, of enc1, or pairs; ids are known to be in the vocabularies.
 
     Attributes:
@@ -42,26 +42,26 @@ class Objects:
     @property
     def signature(self) -> str:
         """The signature that answers: the input decides."""
-        return signature_of(self.columns)
+        return signature_name(self.columns)
 
     @property
     def output(self) -> str:
         """The name of the answer: embeddings or scores."""
-        return output_of(self.columns)
+        return output_name(self.columns)
 
-    def take(self, rows: Ids | None) -> Objects:
+    def take(self, rows: Ids | None) -> RaggedInputs:
         """Returns the given rows, in the given order; None stands for all."""
         if rows is None:
             return self
-        return Objects({name: c.take(rows) for name, c in self.columns.items()})
+        return RaggedInputs({name: c.take(rows) for name, c in self.columns.items()})
 
-    def rows(self, start: int, stop: int) -> Objects:
+    def rows(self, start: int, stop: int) -> RaggedInputs:
         """Returns the rows from start up to stop, or up to the end."""
-        return Objects({n: c.rows(start, stop) for n, c in self.columns.items()})
+        return RaggedInputs({n: c.rows(start, stop) for n, c in self.columns.items()})
 
-    def truncate(self, max_lens: Mapping[str, int]) -> Objects:
+    def truncate(self, max_lens: Mapping[str, int]) -> RaggedInputs:
         """Cuts the rows of each side at its number of tokens."""
-        return Objects(
+        return RaggedInputs(
             {name: c.truncate(max_lens[name])[0] for name, c in self.columns.items()}
         )
 
@@ -84,25 +84,27 @@ class Objects:
         """
         lengths = np.maximum.reduce([c.lengths for c in self.columns.values()])
         most = len(self) * int(lengths.max(initial=1))
-        if most <= cells and len(self) <= MOST_ROWS:
+        if most <= cells and len(self) <= MAX_ROWS:
             yield None
             return
         order = np.argsort(lengths, kind="stable")
         end = len(order)
         while end:
             longest = max(int(lengths[order[end - 1]]), 1)
-            size = min(max(cells // longest, 1), MOST_ROWS)
+            size = min(max(cells // longest, 1), MAX_ROWS)
             start = max(end - size, 0)
             yield order[start:end]
             end = start
 
     @staticmethod
-    def from_rows(rows: Rows) -> Objects:
+    def from_rows(rows: Rows) -> RaggedInputs:
         """Returns lists of token ids, of which none is text, as objects."""
-        return Objects({name: RaggedColumn.from_rows(r) for name, r in rows.items()})
+        return RaggedInputs(
+            {name: RaggedColumn.from_rows(r) for name, r in rows.items()}
+        )
 
 
-def joined(batches: Sequence[Ids | None], answers: Sequence[Answers]) -> Answers:
+def in_row_order(batches: Sequence[Ids | None], answers: Sequence[Answers]) -> Answers:
     """Returns the answers to an object's batches in the order of its rows."""
     if len(answers) == 1 and batches[0] is None:
         return answers[0]
@@ -113,19 +115,19 @@ def joined(batches: Sequence[Ids | None], answers: Sequence[Answers]) -> Answers
     return whole
 
 
-def signature_of(inputs: Mapping[str, object]) -> str:
+def signature_name(inputs: Mapping[str, object]) -> str:
     """Returns the signature that takes these inputs."""
     if len(inputs) > 1:
         return "predict_pair"
     return "embed_enc0" if "in0" in inputs else "embed_enc1"
 
 
-def output_of(inputs: Mapping[str, object]) -> str:
+def output_name(inputs: Mapping[str, object]) -> str:
     """Returns the name of the answer to these inputs."""
     return "scores" if len(inputs) > 1 else "embeddings"
 
 
-def limits_of(hyperparameters: Hyperparameters) -> dict[str, tuple[int, int]]:
+def input_limits(hyperparameters: Hyperparameters) -> dict[str, tuple[int, int]]:
     """Returns the vocabulary size and the most tokens of each input, by name."""
     return {
         f"in{encoder}": (

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 import orjson
 
-from object2vec_tf.inference.ragged_inputs import Answers, Rows, output_of
-from object2vec_tf.inference.request_errors import BadRequest, explained
+from object2vec_tf.inference.ragged_inputs import Answers, Rows, output_name
+from object2vec_tf.inference.request_errors import BadRequest, explain_error
 from object2vec_tf.inference.text_inputs import is_text
 
 JSON = "application/json"
@@ -75,7 +75,9 @@ class RequestDecoder:
                 instances = self._lines.decode_lines(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             lines = media_type == JSON_LINES
-            raise explained(error, body, lines, self._limits, self._texts) from error
+            raise explain_error(
+                error, body, lines, self._limits, self._texts
+            ) from error
         if not instances and media_type == JSON_LINES:
             raise BadRequest(
                 'the body is empty; send a line an object, such as {"in0": [1]}', "$"
@@ -222,7 +224,7 @@ def encode(answers: Answers, rows: Rows, media_type: str) -> bytes:
         rows: The request they answer.
         media_type: application/json or application/jsonlines.
     """
-    return encode_answers(answers, output_of(rows), media_type)
+    return encode_answers(answers, output_name(rows), media_type)
 
 
 def encode_answers(answers: Answers, output: str, media_type: str) -> bytes:

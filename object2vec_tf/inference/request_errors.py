@@ -39,7 +39,7 @@ class BadRequest(Exception):
         return int(match[1]), f"{match[2]}: " if match[2] else ""
 
 
-def explained(
+def explain_error(
     error: Exception,
     body: bytes,
     lines: bool,

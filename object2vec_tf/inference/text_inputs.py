@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.inference.ragged_inputs import PADDING, Objects
+from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs
 
 # An object as it stands in a request: token ids, a text, or a list of strings.
 Row = Sequence[int] | str | Sequence[str]
@@ -72,5 +72,5 @@ def signature_inputs(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
         if side and is_text(side[0]):
             ((_, inputs[name]),) = text_batches(side)
         else:
-            inputs |= Objects.from_rows({name: side}).padded(leading=1)
+            inputs |= RaggedInputs.from_rows({name: side}).padded(leading=1)
     return inputs

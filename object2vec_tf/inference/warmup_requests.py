@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 
 HYPERPARAMETERS = "assets.extra/hyperparameters.json"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -28,7 +28,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 
 def requests(
     hyperparameters: Hyperparameters, names: tuple[str, ...]
-) -> Iterator[Objects]:
+) -> Iterator[RaggedInputs]:
     """Yields objects over buckets of batch size and length.
 
     Args:
@@ -36,13 +36,13 @@ def requests(
         names: The inputs: in0, in1 or both.
     """
     generator = np.random.default_rng(0)
-    limits = {name: limits_of(hyperparameters)[name] for name in names}
+    limits = {name: input_limits(hyperparameters)[name] for name in names}
     longest = min(max(max_len for _, max_len in limits.values()), _LENGTHS[-1])
     lengths = [length for length in _LENGTHS if length < longest] + [longest]
     for batch in _BATCHES:
         for length in lengths:
             if batch * length <= _MOST_TOKENS:
-                yield Objects.from_rows(
+                yield RaggedInputs.from_rows(
                     {
                         name: generator.integers(
                             size, size=(batch, min(length, max_len))

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.layers.ragged_lstm import bidirectional, time_major
+from object2vec_tf.layers.ragged_lstm import bidirectional, to_time_major
 from object2vec_tf.registration import PACKAGE
 
 
@@ -91,7 +91,7 @@ class StackedBiLSTM(keras.layers.Layer):
             float ``[batch, dim]``.
         """
         vectors, places = tokens
-        batch = time_major(vectors, places, training)
+        batch = to_time_major(vectors, places, training)
         for layer in range(self.layers):
             if layer:
                 dropped = self.drops[layer - 1](batch.steps, training=training)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.layers.packed_rows import pack
+from object2vec_tf.layers.packed_rows import pack_rows
 from object2vec_tf.registration import PACKAGE
 
 
@@ -89,7 +89,7 @@ class HierarchicalCNN(keras.layers.Layer):
             float ``[batch, dim]``.
         """
         vectors, places = tokens
-        packed = pack(vectors, places, self.filter_width // 2, training)
+        packed = pack_rows(vectors, places, self.filter_width // 2, training)
         steps, maxima = packed.steps, []
         for convolution, drop in zip(
             self.convolutions, [*self.drops, None], strict=True

@@ -39,7 +39,7 @@ class Packed:
         )
 
 
-def pack(
+def pack_rows(
     vectors: tf.Tensor, places: tf.RaggedTensor, gap: int, training: bool | None = None
 ) -> Packed:
     """Lays rows end to end.

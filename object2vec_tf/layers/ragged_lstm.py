@@ -33,7 +33,7 @@ class TimeMajor:
     backwards: tf.Tensor
 
 
-def time_major(
+def to_time_major(
     vectors: tf.Tensor, places: tf.RaggedTensor, training: bool | None = None
 ) -> TimeMajor:
     """Orders a batch by time.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def distinct_rows(ids: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+def unique_rows(ids: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Finds the distinct rows.
 
     Rows are compared token by token, not by a hash that two may share.

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS, Hyperparameters
 from object2vec_tf.layers.token_embedding import as_ragged
-from object2vec_tf.layers.unique_rows import distinct_rows
+from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.registration import PACKAGE
 
 
@@ -62,7 +62,7 @@ class InBatchSoftmax(keras.layers.Layer):
         first: tf.Tensor,
         second: tf.Tensor,
         partners: tf.Tensor,
-        log_shares: tuple[tf.Tensor, tf.Tensor] | None = None,
+        log_frequencies: tuple[tf.Tensor, tf.Tensor] | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what finding each pair's partner costs, and whether it is found.
 
@@ -71,9 +71,9 @@ class InBatchSoftmax(keras.layers.Layer):
             second: Encodings of in1, float ``[batch, enc_dim]``.
             partners: Whether an in0 (row) and an in1 (column) of the batch are known
                 to be partners, bool ``[batch, batch]``.
-            log_shares: The logarithm of the share of pairs that have a row's in0, and
-                its in1, float ``[batch]`` each; they are taken off the similarity of
-                what is chosen from. None: they are not.
+            log_frequencies: Log of the fraction of pairs that contain a row's in0, and
+                its in1, float ``[batch]`` each; subtracted from the logits. None
+                subtracts nothing.
 
         Returns:
             Cross-entropies, in nats, and whether the partner is the most similar (1 or
@@ -93,8 +93,8 @@ class InBatchSoftmax(keras.layers.Layer):
         for direction, (choice, wrong, side) in views.items():
             if self.direction not in ("both", direction):
                 continue
-            if log_shares is not None:
-                choice -= tf.cast(log_shares[side], choice.dtype)
+            if log_frequencies is not None:
+                choice -= tf.cast(log_frequencies[side], choice.dtype)
             told.append(_found(tf.where(wrong, choice.dtype.min, choice)))
         costs, hits = zip(*told, strict=True)
         return tf.add_n(costs) / len(costs), tf.add_n(hits) / len(hits)
@@ -117,7 +117,7 @@ def _found(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return costs, tf.cast(own >= tf.reduce_max(logits, axis=1), logits.dtype)
 
 
-def known_partners(in0: Any, in1: Any, labels: tf.Tensor) -> tf.Tensor:
+def positive_mask(in0: Any, in1: Any, labels: tf.Tensor) -> tf.Tensor:
     """Tells which in0 and in1 of a batch are partners, by any of its pairs.
 
     Args:
@@ -128,8 +128,8 @@ def known_partners(in0: Any, in1: Any, labels: tf.Tensor) -> tf.Tensor:
     Returns:
         bool ``[batch, batch]``: whether the in0 of a row goes with the in1 of a column.
     """
-    rows0, places0 = distinct_rows(as_ragged(in0))
-    rows1, places1 = distinct_rows(as_ragged(in1))
+    rows0, places0 = unique_rows(as_ragged(in0))
+    rows1, places1 = unique_rows(as_ragged(in1))
     held = tf.scatter_nd(
         tf.stack([places0, places1], axis=1),
         tf.cast(labels > 0, tf.int32),

@@ -14,7 +14,7 @@ _HARDNESS = 5.0
 _NEVER = 1e3
 
 
-def negative_partners(
+def uniform_negatives(
     batch: tf.Tensor, rate: int, seeds: keras.random.SeedGenerator
 ) -> tf.Tensor:
     """Draws, for every pair of a batch, the pairs whose in1 it meets as a negative.
@@ -41,35 +41,38 @@ def negative_partners(
     return tf.reshape((chosen[:, tf.newaxis] + tf.range(batch)) % batch, [-1])
 
 
-def frequent_partners(
-    log_shares: tf.Tensor, power: float, rate: int, seeds: keras.random.SeedGenerator
+def frequency_negatives(
+    log_frequencies: tf.Tensor,
+    power: float,
+    rate: int,
+    seeds: keras.random.SeedGenerator,
 ) -> tf.Tensor:
     """Draws partners by their frequency in the whole channel, to a power.
 
     In a batch, objects stand as often as in the channel: they are drawn from it,
     without repeats for a pair, with the weights that the power lacks. ``word2vec`` has
-    .75, 0 draws all objects alike, 1 is what `negative_partners` does.
+    .75, 0 draws all objects alike, 1 is what `uniform_negatives` does.
 
     Source: Mikolov and others, "Distributed Representations of Words and Phrases"
     (2013). Draws without repeats are the highest of the logarithms of the weights with
     Gumbel noise (Kool and others, 2019).
 
     Args:
-        log_shares: Logarithm of the share of pairs that have each pair's in1, float
-            ``[batch]``.
+        log_frequencies: Log of the fraction of pairs that contain each pair's in1,
+            float ``[batch]``.
         power: The power, from 0 to 1.
         rate: Negatives for each pair.
         seeds: Source of randomness.
 
     Returns:
-        As `negative_partners`; ``batch - 1`` for a pair at the most.
+        As `uniform_negatives`; ``batch - 1`` for a pair at the most.
     """
-    batch = tf.shape(log_shares)[0]
+    batch = tf.shape(log_frequencies)[0]
     noise = _gumbel(tf.stack([batch, batch]), seeds)
-    return _highest(noise + (power - 1) * log_shares, rate)
+    return _highest(noise + (power - 1) * log_frequencies, rate)
 
 
-def hard_partners(
+def hard_negatives(
     first: tf.Tensor,
     second: tf.Tensor,
     known: tf.Tensor,
@@ -94,7 +97,7 @@ def hard_partners(
         seeds: Source of randomness.
 
     Returns:
-        As `negative_partners`; ``batch - 1`` for a pair at the most.
+        As `uniform_negatives`; ``batch - 1`` for a pair at the most.
     """
     first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
     cosines = tf.matmul(first, second, transpose_b=True)

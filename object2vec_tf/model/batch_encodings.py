@@ -6,7 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_shard import Whole
+from object2vec_tf.distributed.batch_shard import FullBatch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Encodings:
             replicas' have not been asked for.
     """
 
-    share: Whole
+    share: FullBatch
     own: tuple[tf.Tensor, tf.Tensor]
     every: tuple[tf.Tensor | None, tf.Tensor | None] = (None, None)
 

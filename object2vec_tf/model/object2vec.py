@@ -9,21 +9,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_shard import Whole, share_of
+from object2vec_tf.distributed.batch_shard import FullBatch, batch_shard_of
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, stacked
-from object2vec_tf.layers.unique_rows import distinct_rows
+from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import (
     in_batch_metrics,
     in_batch_softmax,
-    known_partners,
+    positive_mask,
 )
 from object2vec_tf.losses.negative_sampling import (
     add_negatives,
-    frequent_partners,
-    hard_partners,
-    negative_partners,
+    frequency_negatives,
+    hard_negatives,
+    uniform_negatives,
 )
 from object2vec_tf.losses.smoothed_cross_entropy import SmoothedCrossEntropy
 from object2vec_tf.model.batch_encodings import Encodings
@@ -34,14 +34,14 @@ from object2vec_tf.model.builders import (
     token_embedding,
 )
 from object2vec_tf.optimizers import optimizer_for
-from object2vec_tf.optimizers.gradients import decayed
+from object2vec_tf.optimizers.gradients import add_weight_decay
 from object2vec_tf.registration import PACKAGE
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import Tokenizers, make_tokenizer, shared
 
 # Of a dataset's inputs: the logarithms of the shares of pairs that have the same in0,
 # and the same in1, float [batch, 2].
-LOG_SHARES = "log_shares"
+LOG_FREQUENCIES = "log_frequencies"
 _NOT_DECAYED = ("bias", "log_temperature")
 # Where a saved model keeps the vocabulary of in0 and of in1.
 _VOCABULARY = "vocabulary{}"
@@ -127,7 +127,7 @@ class Object2Vec(keras.Model):
             for encoder, ids in enumerate((in0, in1))
         ]
 
-    def _encodings(self, share: Whole, inputs: Mapping[str, Any]) -> Encodings:
+    def _encodings(self, share: FullBatch, inputs: Mapping[str, Any]) -> Encodings:
         """Returns the encodings that a training step learns from.
 
         Of several replicas, each makes a pooled encoder's of the whole batch: what they
@@ -181,7 +181,7 @@ class Object2Vec(keras.Model):
         pooled = self.hyperparameters.network(encoder) == "pooled_embedding"
         if pooled or (training and self.hyperparameters.dropout):
             return encode(ids, training=training)
-        rows, places = distinct_rows(as_ragged(ids))
+        rows, places = unique_rows(as_ragged(ids))
         return tf.gather(encode(rows, training=training), places)
 
     def set_token_vectors(self, encoder: int, vectors: Any) -> None:
@@ -303,7 +303,7 @@ class Object2Vec(keras.Model):
         """
         inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
         rate = self.hyperparameters.negative_sampling_rate
-        share, seen, weights = share_of(inputs), labels, weight
+        share, seen, weights = batch_shard_of(inputs), labels, weight
         with tf.GradientTape() as tape:
             encodings = self._encodings(share, inputs)
             loss, found = self._in_batch_loss(encodings, inputs, labels, weight)
@@ -346,7 +346,7 @@ class Object2Vec(keras.Model):
             The metrics so far, by name.
         """
         inputs, labels, weight = keras.utils.unpack_x_y_sample_weight(data)
-        share = share_of(inputs)
+        share = batch_shard_of(inputs)
         own = self._encode(inputs, training=False)
         encodings = Encodings(share, (own[0], own[1]))
         scores = self.comparator(own, training=False)
@@ -371,7 +371,7 @@ class Object2Vec(keras.Model):
         costs, hits = self.in_batch_softmax(
             *(encodings.of_batch(side) for side in (0, 1)),
             _known(share, inputs, labels),
-            _log_shares(share, inputs) if corrected and training else None,
+            _log_frequencies(share, inputs) if corrected and training else None,
         )
         costs, hits, labels, weight = (
             share.counted(each)
@@ -397,17 +397,17 @@ class Object2Vec(keras.Model):
         rate, seeds = settings.negative_sampling_rate, self.negative_seeds
         if settings.negative_mining == "hard":
             known = _known(share, inputs, labels)
-            partners = hard_partners(encodings.of_batch(0), pool, known, rate, seeds)
+            partners = hard_negatives(encodings.of_batch(0), pool, known, rate, seeds)
         elif settings.negative_frequency_power < 1:
             power = settings.negative_frequency_power
-            log_shares = _log_shares(share, inputs)[1]
-            partners = frequent_partners(log_shares, power, rate, seeds)
+            log_frequencies = _log_frequencies(share, inputs)[1]
+            partners = frequency_negatives(log_frequencies, power, rate, seeds)
         else:
-            partners = negative_partners(tf.shape(pool)[0], rate, seeds)
+            partners = uniform_negatives(tf.shape(pool)[0], rate, seeds)
         return share.own_partners(partners)
 
     def _update_metrics(
-        self, share: Whole, loss: Any, labels: Any, scores: Any, weight: Any
+        self, share: FullBatch, loss: Any, labels: Any, scores: Any, weight: Any
     ) -> None:
         own = {id(metric) for metric in self.in_batch_metrics}  # have been told
         labels, scores, weight = (
@@ -421,7 +421,7 @@ class Object2Vec(keras.Model):
                 metric.update_state(labels, scores, sample_weight=weight)
 
     def _summed(
-        self, share: Whole, variables: Sequence[Any], gradients: list[Any]
+        self, share: FullBatch, variables: Sequence[Any], gradients: list[Any]
     ) -> list[Any]:
         """Returns the batch's gradients, repeated tokens summed."""
         takes_rows = getattr(self.optimizer, "takes_rows", False)
@@ -434,7 +434,7 @@ class Object2Vec(keras.Model):
             for encoder in self.encoders_of_whole_batches
             for variable in (self.enc0, self.enc1)[encoder].variables
         }
-        return share.summed(
+        return share.reduce_gradients(
             gradients, takes_rows, once, [id(each) in whole for each in variables]
         )
 
@@ -442,7 +442,7 @@ class Object2Vec(keras.Model):
         """Returns the gradient with the weight's decay, where it has any."""
         decay = self.hyperparameters.weight_decay
         if decay and not variable.path.endswith(_NOT_DECAYED):
-            return decayed(gradient, variable, decay)
+            return add_weight_decay(gradient, variable, decay)
         return gradient
 
     def get_config(self) -> dict[str, Any]:
@@ -454,22 +454,24 @@ class Object2Vec(keras.Model):
         }
 
 
-def _known(share: Whole, inputs: Mapping[str, Any], labels: Any) -> tf.Tensor:
+def _known(share: FullBatch, inputs: Mapping[str, Any], labels: Any) -> tf.Tensor:
     """Returns which in0 and in1 of the batch are partners, bool ``[batch, batch]``."""
     in0, in1 = (share.gathered_ids(as_ragged(inputs[name])) for name in ("in0", "in1"))
-    return known_partners(in0, in1, share.gathered(labels))
+    return positive_mask(in0, in1, share.gathered(labels))
 
 
-def _log_shares(share: Whole, inputs: Mapping[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+def _log_frequencies(
+    share: FullBatch, inputs: Mapping[str, Any]
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns those of in0 and of in1, of the batch's pairs.
 
     Raises:
         ValueError: The dataset does not tell them.
     """
-    if LOG_SHARES not in inputs:
+    if LOG_FREQUENCIES not in inputs:
         raise ValueError(
-            f"inputs lack {LOG_SHARES!r}, float [batch, 2], which "
+            f"inputs lack {LOG_FREQUENCIES!r}, float [batch, 2], which "
             "popularity_correction and negative_frequency_power need; Pairs.dataset "
             "gives them"
         )
-    return tuple(tf.unstack(share.gathered(inputs[LOG_SHARES]), axis=1))
+    return tuple(tf.unstack(share.gathered(inputs[LOG_FREQUENCIES]), axis=1))

@@ -10,7 +10,7 @@ import tensorflow as tf
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
-def summed(
+def sum_repeated_rows(
     gradient: Gradient | None, as_rows: bool, distinct: bool = False
 ) -> Gradient | None:
     """Sums the rows of a gradient that belong to the same token.
@@ -38,15 +38,15 @@ def summed(
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
-def summed_of_several(gradient: tf.IndexedSlices, as_rows: bool) -> Gradient:
-    """Does what `summed` does with rows of which some, of index -1, are to be left out.
+def sum_replica_rows(gradient: tf.IndexedSlices, as_rows: bool) -> Gradient:
+    """Sums the rows of several replicas; rows of index -1 are padding.
 
     Args:
         gradient: The rows of several replicas.
-        as_rows: As for `summed`.
+        as_rows: As for `sum_repeated_rows`.
     """
     if not as_rows:
-        return summed(gradient, as_rows)
+        return sum_repeated_rows(gradient, as_rows)
     # Segments below 0 are left out, too.
     rows, place = tf.unique(tf.concat([[-1], gradient.indices], axis=0))
     values = tf.math.unsorted_segment_sum(
@@ -55,7 +55,9 @@ def summed_of_several(gradient: tf.IndexedSlices, as_rows: bool) -> Gradient:
     return tf.IndexedSlices(values, rows[1:], gradient.dense_shape)
 
 
-def decayed(gradient: Gradient, variable: keras.Variable, decay: float) -> Gradient:
+def add_weight_decay(
+    gradient: Gradient, variable: keras.Variable, decay: float
+) -> Gradient:
     """Adds the gradient of ``decay / 2 * sum(variable ** 2)``.
 
     For rows (summed before), the sum goes over those rows alone: a token's vector

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 
-def updating_here(optimizer: keras.optimizers.Optimizer) -> None:
+def update_locally(optimizer: keras.optimizers.Optimizer) -> None:
     """Makes an optimizer update the variables it is given, and no others.
 
     Inside ``Strategy.run``, Keras 3.15 adds up the gradients of all replicas, and then

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.optimizers.fused import FusedAdam
-from object2vec_tf.optimizers.temporary_variables import taken_rows, variable_of
+from object2vec_tf.optimizers.temporary_variables import gathered_rows, variable_of
 from object2vec_tf.registration import PACKAGE
 
 
@@ -132,7 +132,7 @@ class RowSparseAdagrad(RowSparse, keras.optimizers.Adagrad):
         # The op's own epsilon stands outside the root, Keras's inside.
         with (
             variable_of(total + self.epsilon) as accumulator,
-            taken_rows([table], rows) as (vectors,),
+            gathered_rows([table], rows) as (vectors,),
         ):
             tf.raw_ops.ResourceApplyAdagrad(
                 var=vectors,
@@ -164,7 +164,7 @@ class RowSparseRMSprop(RowSparse, keras.optimizers.RMSprop):
         """See `RowSparse`."""
         with (
             variable_of(tf.zeros_like(gradient)) as momentum,
-            taken_rows([table, *slots], rows) as (vectors, mean),
+            gathered_rows([table, *slots], rows) as (vectors, mean),
         ):
             tf.raw_ops.ResourceApplyRMSProp(
                 var=vectors,
@@ -195,7 +195,7 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
         learning_rate: tf.Tensor,
     ) -> None:
         """See `RowSparse`."""
-        with taken_rows([table, *slots], rows) as (vectors, squares, deltas):
+        with gathered_rows([table, *slots], rows) as (vectors, squares, deltas):
             tf.raw_ops.ResourceApplyAdadelta(
                 var=vectors,
                 accum=squares,
@@ -226,5 +226,5 @@ class RowSparseAdam(RowSparse, FusedAdam):
         learning_rate: tf.Tensor,
     ) -> None:
         """See `RowSparse`."""
-        with taken_rows([table, *slots], rows) as (vectors, *moments):
+        with gathered_rows([table, *slots], rows) as (vectors, *moments):
             self.apply_adam(vectors, moments, gradient, learning_rate)

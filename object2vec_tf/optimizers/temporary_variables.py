@@ -13,7 +13,7 @@ _numbers = itertools.count()
 
 
 @contextlib.contextmanager
-def taken_rows(
+def gathered_rows(
     variables: Sequence[tf.Variable], indices: tf.Tensor
 ) -> Iterator[list[tf.Tensor]]:
     """Yields handles of the variables' rows; what is done to them is written back.

@@ -7,14 +7,14 @@ import numpy.typing as npt
 
 from object2vec_tf.ragged.column import Column
 
-Keys = npt.NDArray[np.uint64]
+RowHashes = npt.NDArray[np.uint64]
 _ROWS = 1 << 16
 # Constants of the generator splitmix64 (Steele and others, 2014).
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def object_keys(column: Column, most: int | None = None) -> Keys:
+def row_hashes(column: Column, most: int | None = None) -> RowHashes:
     """Returns a number for each row, the same where the same tokens stand: a hash.
 
     Args:
@@ -33,7 +33,7 @@ def object_keys(column: Column, most: int | None = None) -> Keys:
     return keys
 
 
-def log_shares(column: Column) -> npt.NDArray[np.float32]:
+def log_frequencies(column: Column) -> npt.NDArray[np.float32]:
     """Returns the logarithm of the share of rows that hold what each row holds.
 
     Args:
@@ -42,12 +42,14 @@ def log_shares(column: Column) -> npt.NDArray[np.float32]:
     Returns:
         float32 ``[rows]``, 0 at the most.
     """
-    keys = object_keys(column)
+    keys = row_hashes(column)
     _, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
     return np.log(counts / len(keys)).astype(np.float32)[places]
 
 
-def _row_keys(values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]) -> Keys:
+def _row_keys(
+    values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]
+) -> RowHashes:
     """Returns a hash of each row's ids and their order."""
     lengths = np.diff(splits)
     places = np.arange(len(values)) - np.repeat(splits[:-1] - splits[0], lengths)
@@ -58,7 +60,7 @@ def _row_keys(values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]) ->
     return _mixed(sums[ends[1:]] - sums[ends[:-1]] + lengths.astype(np.uint64))
 
 
-def _mixed(keys: Keys) -> Keys:
+def _mixed(keys: RowHashes) -> RowHashes:
     keys = keys + _STEP
     keys = (keys ^ (keys >> np.uint64(30))) * _MIX[0]
     keys = (keys ^ (keys >> np.uint64(27))) * _MIX[1]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.ragged.row_hashes import Keys, object_keys
+from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
 
 CONSTANT, BIASES, PRIOR = "constant", "biases", "prior"
 # Names in metrics.json, and what tables for people call them.
@@ -103,10 +103,10 @@ class _Biases:
         if weights is None:
             weights = np.ones(len(rest))
         sides = [
-            np.unique(object_keys(column), return_inverse=True)
+            np.unique(row_hashes(column), return_inverse=True)
             for column in (train.in0, train.in1)
         ]
-        self._keys: list[Keys] = [keys for keys, _ in sides]
+        self._keys: list[RowHashes] = [keys for keys, _ in sides]
         places = [numbers for _, numbers in sides]
         self._biases: list[Reals] = [np.zeros(len(keys)) for keys in self._keys]
         for _ in range(_SWEEPS):
@@ -122,7 +122,7 @@ class _Biases:
         told = np.full(len(pairs), self._mean)
         columns = (pairs.in0, pairs.in1)
         for column, keys, biases in zip(columns, self._keys, self._biases, strict=True):
-            own = object_keys(column)
+            own = row_hashes(column)
             places = np.minimum(np.searchsorted(keys, own), len(keys) - 1)
             told += np.where(keys[places] == own, biases[places], 0.0)
         return told

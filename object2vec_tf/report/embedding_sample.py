@@ -13,7 +13,7 @@ from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.metrics.ranking import Vectors
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import Column
-from object2vec_tf.ragged.row_hashes import object_keys
+from object2vec_tf.ragged.row_hashes import row_hashes
 from object2vec_tf.report.object_names import ObjectNames
 from object2vec_tf.text.vocabularies import parse_vocabulary
 
@@ -25,7 +25,7 @@ _SHOWN_TOKENS = 30
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
+class EmbeddingSample:
     """The most frequent objects of one side.
 
     Attributes:
@@ -48,7 +48,9 @@ class Sample:
     vectors: Vectors
 
 
-def samples(model: Object2Vec, train: Pairs, names: ObjectNames) -> list[Sample]:
+def sample_embeddings(
+    model: Object2Vec, train: Pairs, names: ObjectNames
+) -> list[EmbeddingSample]:
     """Returns the most frequent objects of in0 and of in1, embedded.
 
     Args:
@@ -64,8 +66,8 @@ def samples(model: Object2Vec, train: Pairs, names: ObjectNames) -> list[Sample]
 
 def _sample(
     model: Object2Vec, train: Pairs, names: ObjectNames, encoder: int, column: Column
-) -> Sample:
-    keys = object_keys(column, _MOST_PAIRS)
+) -> EmbeddingSample:
+    keys = row_hashes(column, _MOST_PAIRS)
     labels = np.asarray(train.labels)[:_MOST_PAIRS]
     _, rows, places, counts = np.unique(
         keys, return_index=True, return_inverse=True, return_counts=True
@@ -79,7 +81,7 @@ def _sample(
     network = (model.enc0, model.enc1)[encoder]
     batches = [ids[i : i + 256] for i in range(0, len(most), 256)]
     vectors = np.concatenate([network(batch, training=False) for batch in batches])
-    return Sample(
+    return EmbeddingSample(
         f"in{encoder}",
         _names(model, encoder, ids.to_list(), names),
         counts[most].astype(np.int64),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from object2vec_tf.metrics.ranking import normalized
-from object2vec_tf.report.embedding_sample import Sample
+from object2vec_tf.report.embedding_sample import EmbeddingSample
 from object2vec_tf.report.tables import Table
 
 _EXAMPLES, _NEIGHBORS = 6, 5
@@ -15,7 +15,7 @@ _ENOUGH_PAIRS, _ENOUGH_OBJECTS = 5, 20
 _MOST_LETTERS = 72
 
 
-def nearest(sample: Sample) -> tuple[str, Table]:
+def nearest(sample: EmbeddingSample) -> tuple[str, Table]:
     """Returns the objects nearest, by cosine, to some of the more frequent ones.
 
     Objects whose embedding is zero are near to none.

@@ -20,7 +20,7 @@ from object2vec_tf.report.data_tables import (
     lengths,
     weights,
 )
-from object2vec_tf.report.embedding_sample import MOST_OBJECTS, Sample
+from object2vec_tf.report.embedding_sample import MOST_OBJECTS, EmbeddingSample
 from object2vec_tf.report.neighbor_table import nearest
 from object2vec_tf.report.svg_charts import curves, scatter
 from object2vec_tf.report.tables import Table, plain_markdown
@@ -89,7 +89,7 @@ class Report:
         channels: Mapping[str, Pairs],
         metrics: Mapping[str, Any],
         history: Sequence[Record],
-        samples: Sequence[Sample],
+        samples: Sequence[EmbeddingSample],
     ) -> None:
         self.name = name
         self._hyperparameters = hyperparameters

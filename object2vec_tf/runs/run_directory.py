@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.files.atomic import write_whole
+from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.hyperparameters import Hyperparameters
 
 Record = dict[str, Any]
@@ -125,7 +125,7 @@ class RunDirectory:
                     + "\n  ".join(differences)
                     + "\ngive another --model_dir, or --overwrite to start afresh"
                 )
-            write_whole(self._identity, json.dumps(identity, indent=2) + "\n")
+            write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
             yield
 
     def make(self) -> None:
@@ -211,12 +211,12 @@ class RunDirectory:
 
     def write_hyperparameters(self, hyperparameters: Hyperparameters) -> None:
         """Writes hyperparameters.json."""
-        write_whole(self.hyperparameters, hyperparameters.to_json())
+        write_atomic(self.hyperparameters, hyperparameters.to_json())
 
     def write_history(self, history: Sequence[Record]) -> None:
         """Writes history.jsonl."""
         lines = "".join(json.dumps(record) + "\n" for record in history)
-        write_whole(self.history, lines)
+        write_atomic(self.history, lines)
 
     def read_history(self) -> list[Record]:
         """Returns the lines of history.jsonl."""
@@ -226,7 +226,7 @@ class RunDirectory:
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, which completes the run."""
-        write_whole(self.metrics, json.dumps(metrics, indent=2) + "\n")
+        write_atomic(self.metrics, json.dumps(metrics, indent=2) + "\n")
 
 
 def run_identity(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.ragged.column import RaggedColumn
 
 Places = npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ class Pool:
         """Returns the number of objects."""
         return len(self._places)
 
-    def add(self, objects: Objects) -> Places:
+    def add(self, objects: RaggedInputs) -> Places:
         """Takes in the objects of this side that are not there yet.
 
         Returns:
@@ -46,15 +46,15 @@ class Pool:
             len(column),
         )
 
-    def objects(self) -> Objects:
+    def objects(self) -> RaggedInputs:
         """Returns the objects, place by place."""
         lengths = np.array([len(key) // 4 for key in self._places], np.int64)
         values = np.frombuffer(b"".join(self._places), np.int32)
         splits = np.concatenate([[0], np.cumsum(lengths)])
-        return Objects({self.side: RaggedColumn(values, splits)})
+        return RaggedInputs({self.side: RaggedColumn(values, splits)})
 
 
-def pool_of(parts: Iterable[Objects], side: str, name: str) -> Pool:
+def pool_of(parts: Iterable[RaggedInputs], side: str, name: str) -> Pool:
     """Returns the objects of a file as a pool.
 
     Args:

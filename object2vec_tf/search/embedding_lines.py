@@ -14,7 +14,7 @@ from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.line_blocks import BOM, line_blocks
 from object2vec_tf.inference.jsonl_inputs import read_objects
-from object2vec_tf.inference.predictor import Model
+from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.metrics.ranking import Vectors
 
 # What transform writes for a line, and is read back here.
@@ -90,7 +90,7 @@ def read_embeddings(path: Path, rows: int = 4096) -> Iterator[Vectors]:
         yield np.stack(held)
 
 
-def embedded(path: Path, model: Model, side: str | None) -> Iterator[Vectors]:
+def embedded(path: Path, model: Predictor, side: str | None) -> Iterator[Vectors]:
     """Yields what a model makes of a file's objects, float32 ``[some, enc_dim]``.
 
     Args:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.jsonl_inputs import read_objects
-from object2vec_tf.inference.predictor import Model, load_model
+from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.metrics.ranking import (
     METRICS,
     Ranks,
@@ -102,7 +102,7 @@ def true_ranks(
     return ranks(queries, truths, len(items), scored), len(items)
 
 
-def _queries(path: Path, model: Model, items: Pool) -> tuple[Vectors, Places]:
+def _queries(path: Path, model: Predictor, items: Pool) -> tuple[Vectors, Places]:
     """Returns the embeddings of a file's in0, and the places of its in1."""
     asked, truths = Pool("in0"), []
     rows = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from object2vec_tf.files.atomic import whole_file
+from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source
 from object2vec_tf.text.json_objects import read_objects
 from object2vec_tf.text.tokenized_rows import token_ids
@@ -33,7 +33,7 @@ def encode(
     """
     lines = unknown = 0
     encoder = msgspec.json.Encoder()
-    with whole_file(destination) as temporary, temporary.open("wb") as file:
+    with atomic_file(destination) as temporary, temporary.open("wb") as file:
         for objects in read_objects(source):
             for field, tokenizer in tokenizers.items():
                 column, lacking = token_ids(tokenizer, objects.texts(field))
@@ -70,7 +70,7 @@ def decode(
         for field, vocabulary in vocabularies.items()
     }
     lines = 0
-    with whole_file(destination) as temporary, temporary.open("wb") as file:
+    with atomic_file(destination) as temporary, temporary.open("wb") as file:
         for objects in read_objects(source):
             for number, row in enumerate(objects.rows):
                 for field, by_id in words.items():

@@ -11,7 +11,7 @@ import msgspec
 
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import Source, channel_files, open_file
-from object2vec_tf.files.fingerprints import unchanged
+from object2vec_tf.files.fingerprints import verify_unchanged
 from object2vec_tf.files.line_blocks import BOM, line_blocks
 
 _BLOCK_BYTES = 1 << 22
@@ -20,7 +20,7 @@ _DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
 @dataclasses.dataclass(frozen=True)
-class Objects:
+class RaggedInputs:
     """The objects of a block of lines.
 
     Attributes:
@@ -61,7 +61,7 @@ class Objects:
         return values  # type: ignore[return-value]
 
 
-def read_objects(source: Source) -> Iterator[Objects]:
+def read_objects(source: Source) -> Iterator[RaggedInputs]:
     """Yields the objects of files of JSON Lines.
 
     Args:
@@ -72,10 +72,10 @@ def read_objects(source: Source) -> Iterator[Objects]:
     """
     for path in channel_files(source, "input"):
         line = 1
-        with open_file(path) as stream, unchanged(path):
+        with open_file(path) as stream, verify_unchanged(path):
             for number, block in enumerate(line_blocks(stream, path, _BLOCK_BYTES)):
                 text = block.removeprefix(BOM) if number == 0 else block
-                yield Objects(_decoded(path, line, text), path, line, text)
+                yield RaggedInputs(_decoded(path, line, text), path, line, text)
                 line += block.count(b"\n")
 
 

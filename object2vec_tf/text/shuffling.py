@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.files.atomic import whole_file
+from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source, channel_files, open_file
-from object2vec_tf.files.fingerprints import unchanged
+from object2vec_tf.files.fingerprints import verify_unchanged
 from object2vec_tf.files.line_blocks import BOM, line_blocks
 
 # What a part should take, to be put into order in memory.
@@ -53,7 +53,7 @@ def shuffle_lines(source: Source, destination: Path, seed: int = 0) -> int:
         count = _deal(files, paths, generator)
         if not count:
             raise DataError("the input holds no line")
-        with whole_file(destination) as temporary, temporary.open("wb") as file:
+        with atomic_file(destination) as temporary, temporary.open("wb") as file:
             for path in paths:
                 lines = path.read_bytes().split(b"\n")[:-1]
                 path.unlink()
@@ -79,7 +79,7 @@ def _deal(files: list[Path], paths: list[Path], generator: np.random.Generator) 
 
 def _lines(files: list[Path]) -> Iterator[list[bytes]]:
     for path in files:
-        with open_file(path) as stream, unchanged(path):
+        with open_file(path) as stream, verify_unchanged(path):
             for number, block in enumerate(line_blocks(stream, path)):
                 text = block.removeprefix(BOM) if number == 0 else block
                 yield [line for line in text.split(b"\n") if line.strip()]

@@ -20,7 +20,7 @@ from object2vec_tf.text.vocabularies import parse_vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
-class Words:
+class TextAssets:
     """What the auxiliary channel gives a run.
 
     Attributes:
@@ -49,9 +49,9 @@ class Words:
         return vocabularies | vectors
 
 
-def read_words(
+def read_text_assets(
     hyperparameters: Hyperparameters, auxiliary: Source | None, seed: int
-) -> Words:
+) -> TextAssets:
     """Reads vocabularies and pretrained vectors.
 
     Args:
@@ -70,7 +70,7 @@ def read_words(
                 vectors[encoder] = vectors[0]
             else:
                 vectors[encoder] = _read(hyperparameters, encoder, auxiliary, seed)
-    return Words(tokenizers, vectors)
+    return TextAssets(tokenizers, vectors)
 
 
 def _alike(hyperparameters: Hyperparameters) -> bool:

@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.files.atomic import whole_directory
+from object2vec_tf.files.atomic import atomic_directory
 from object2vec_tf.runs.run_directory import CHECKPOINT_NAMES
 
 _KEPT = 2
@@ -55,7 +55,7 @@ class Checkpoints:
         if path.exists():
             shutil.rmtree(path)
         try:
-            with whole_directory(path) as temporary:
+            with atomic_directory(path) as temporary:
                 self._variables().write(str(temporary / "variables"))
                 (temporary / "state.json").write_text(
                     json.dumps(state), encoding="utf-8"

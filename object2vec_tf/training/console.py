@@ -26,7 +26,7 @@ from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.report.baselines import TITLES
-from object2vec_tf.text.text_assets import Words
+from object2vec_tf.text.text_assets import TextAssets
 from object2vec_tf.training.sagemaker_metrics import (
     progress_line,
     quality_lines,
@@ -48,7 +48,7 @@ class _LastingConsole(Console):
         os.close(nowhere)
 
 
-class Reporter:
+class RunConsole:
     """Writes to stdout; a bar and colours on a terminal, plain lines elsewhere.
 
     Args:
@@ -64,7 +64,7 @@ class Reporter:
         """Writes a line, as it stands and however long it is."""
         self.console.print(text, soft_wrap=True)
 
-    def words(self, words: Words) -> None:
+    def words(self, words: TextAssets) -> None:
         """Tells how many words have pretrained vectors."""
         for encoder, held in words.vectors.items():
             self.say(

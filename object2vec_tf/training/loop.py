@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.distributed.strategies import One
+from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.training.replicas import Replicas
 
 # A call of the training function lasts about this long, in seconds: long enough for
 # its overhead not to count, short enough for progress to move.
 CALL_SECONDS = 0.5
-MAX_STEPS_A_CALL = 512
+MAX_STEPS_PER_CALL = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TrainingLoop:
     ) -> None:
         if not isinstance(model, Replicas):
             held = model
-            model = Replicas(One(), lambda: held)
+            model = Replicas(SingleDevice(), lambda: held)
         self.replicas = model
         self.callbacks = callbacks
         self._train = self._steps(model.stepped("train_step"))
@@ -104,7 +104,7 @@ class TrainingLoop:
             after_call(done, time.perf_counter() - start)
             if calls > 1:  # the first call includes tracing
                 count = int(count * CALL_SECONDS / max(spent, 1e-6))
-                count = min(max(count, 1), MAX_STEPS_A_CALL)
+                count = min(max(count, 1), MAX_STEPS_PER_CALL)
                 # All workers must do as many; how long they take differs.
                 count = self.replicas.strategy.from_chief(count)
         return EpochResult(self.replicas.metrics(), time.perf_counter() - start)

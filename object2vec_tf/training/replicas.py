@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from object2vec_tf.distributed.strategies import One, Step
+from object2vec_tf.distributed.strategies import SingleDevice, Step
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.optimizers.per_replica import updating_here
+from object2vec_tf.optimizers.per_replica import update_locally
 
 # Parts the seeds of one replica's dropout from those of the next.
 _SEED_STRIDE = 1_000_003
@@ -34,7 +34,7 @@ class Replicas:
         build: Makes a compiled model, its optimizer built.
     """
 
-    def __init__(self, strategy: One, build: Callable[[], Object2Vec]) -> None:
+    def __init__(self, strategy: SingleDevice, build: Callable[[], Object2Vec]) -> None:
         self.strategy = strategy
         self.models: list[Object2Vec] = strategy.built(
             build if strategy.replicas == 1 else lambda: _of_several(build())
@@ -100,7 +100,7 @@ class Replicas:
         return results
 
 
-def from_chief(strategy: One, model: Object2Vec) -> None:
+def from_chief(strategy: SingleDevice, model: Object2Vec) -> None:
     """Gives a model the weights of the chief's; all processes must come here."""
     for _ in _chiefs_values(strategy, [variable.value for variable in model.weights]):
         pass
@@ -117,7 +117,7 @@ def build_metrics(model: keras.Model) -> None:
 
 def _of_several(model: Object2Vec) -> Object2Vec:
     """Returns a model, ready to be one of several."""
-    updating_here(model.optimizer)
+    update_locally(model.optimizer)
     # Within a step, their variables would be the strategy's, and of all replicas.
     build_metrics(model)
     return model
@@ -141,7 +141,7 @@ def _state(model: Object2Vec) -> list[Any]:
 
 
 def _chiefs_values(
-    strategy: One, variables: Sequence[Any]
+    strategy: SingleDevice, variables: Sequence[Any]
 ) -> Iterator[npt.NDArray[Any]]:
     """Gives variables the values they have at the chief, and yields each."""
     for variable in variables:

@@ -13,25 +13,25 @@ from typing import Any
 
 import keras
 
-from object2vec_tf.commands.signals import Interruption, interruption_noted
+from object2vec_tf.commands.signals import StopRequest, catch_sigterm
 from object2vec_tf.data.pairs import Pairs, read_pairs
-from object2vec_tf.distributed.strategies import One, choose
+from object2vec_tf.distributed.strategies import SingleDevice, choose_strategy
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source, channel_files
-from object2vec_tf.hyperparameters import Hyperparameters, most_gpus
+from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.report.object_names import read_object_names
 from object2vec_tf.runs.run_directory import Record, RunDirectory, run_identity
-from object2vec_tf.text.text_assets import Words, read_words
+from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
-from object2vec_tf.training.console import Reporter
+from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.replicas import from_chief
-from object2vec_tf.training.trainer import Training
+from object2vec_tf.training.trainer import Trainer
 
 # A training step of more pairs than this, negatives included, is a slip of the pen.
-MOST_PAIRS_A_STEP = 1_000_000
+MAX_PAIRS_PER_STEP = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def fit(
     start = time.perf_counter()
     if isinstance(hyperparameters, Mapping):
         if num_gpus is None:
-            num_gpus = most_gpus(hyperparameters)
+            num_gpus = max_gpus(hyperparameters)
         hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
     seed = as_integer("seed", seed)
@@ -133,14 +133,14 @@ def fit(
         raise UserError("train: no file given; give a file, directory or glob")
     if auxiliary:
         channel_files(auxiliary, "auxiliary")
-    places = choose(strategy, num_gpus)
-    words = read_words(hyperparameters, auxiliary, seed)
+    places = choose_strategy(strategy, num_gpus)
+    words = read_text_assets(hyperparameters, auxiliary, seed)
     names = read_object_names(items, labels, hyperparameters)
-    reporter = Reporter(quiet=not (verbose and places.is_chief))
+    reporter = RunConsole(quiet=not (verbose and places.is_chief))
     reporter.words(words)
     directory = RunDirectory(Path(model_dir))
     directory.make()
-    with interruption_noted() as interruption:
+    with catch_sigterm() as interruption:
         try:
             channels = read_channels(
                 {"train": train, "validation": validation, "test": test},
@@ -162,10 +162,10 @@ def fit(
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     identity = run_identity(hyperparameters, seed, fingerprints, words.fingerprints)
 
-    def trained() -> Training:
+    def trained() -> Trainer:
         """Trains on all workers, or goes on, to the last epoch."""
-        with interruption_noted() as interruption:
-            training = Training(
+        with catch_sigterm() as interruption:
+            training = Trainer(
                 hyperparameters,
                 channels,
                 words,
@@ -224,7 +224,7 @@ def fit(
         return run
 
 
-def _tell_run(places: One, run: Run) -> None:
+def _tell_run(places: SingleDevice, run: Run) -> None:
     """Gives the other workers the chief's run."""
     if places.workers > 1:
         places.from_chief([run.metrics, run.history])
@@ -233,7 +233,10 @@ def _tell_run(places: One, run: Run) -> None:
 
 
 def _chiefs_run(
-    places: One, hyperparameters: Hyperparameters, words: Words, directory: RunDirectory
+    places: SingleDevice,
+    hyperparameters: Hyperparameters,
+    words: TextAssets,
+    directory: RunDirectory,
 ) -> Run:
     """Returns the chief's run on another worker."""
     metrics, history = places.from_chief(None)
@@ -249,11 +252,11 @@ def _refuse_countless_negatives(hyperparameters: Hyperparameters) -> None:
         hyperparameters.mini_batch_size,
     )
     pairs = batch * (1 + rate)
-    if rate and pairs > MOST_PAIRS_A_STEP:
+    if rate and pairs > MAX_PAIRS_PER_STEP:
         raise UserError(
             f"negative_sampling_rate: {rate:,} negatives for each of "
             f"mini_batch_size={batch} pairs make {pairs:,} pairs a step, more than "
-            f"{MOST_PAIRS_A_STEP:,}; lower either of them (a batch has "
+            f"{MAX_PAIRS_PER_STEP:,}; lower either of them (a batch has "
             f"{batch - 1:,} different negatives for a pair)"
         )
 
@@ -299,8 +302,8 @@ def _exporter() -> Callable[..., Path]:
 def read_channels(
     sources: dict[str, Source | None],
     hyperparameters: Hyperparameters,
-    reporter: Reporter,
-    interruption: Interruption,
+    reporter: RunConsole,
+    interruption: StopRequest,
     **settings: Any,
 ) -> dict[str, Pairs]:
     """Reads the channels of a run.

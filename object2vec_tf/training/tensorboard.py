@@ -9,9 +9,9 @@ from typing import Any
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from object2vec_tf.files.atomic import write_whole
+from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.report.embedding_sample import Sample
+from object2vec_tf.report.embedding_sample import EmbeddingSample
 
 
 class TensorBoardLogs:
@@ -53,7 +53,7 @@ class TensorBoardLogs:
         for writer in self._writers.values():
             writer.close()
 
-    def embeddings(self, samples: Iterable[Sample]) -> None:
+    def embeddings(self, samples: Iterable[EmbeddingSample]) -> None:
         """Writes what the Projector shows: a table of vectors for each side.
 
         Keras's TensorBoard callback writes a configuration that it cannot read (keras
@@ -63,16 +63,16 @@ class TensorBoardLogs:
         for sample in samples:
             vectors, metadata = f"{sample.side}_vectors.tsv", f"{sample.side}.tsv"
             rows = ("\t".join(f"{x:.6g}" for x in row) for row in sample.vectors)
-            write_whole(directory / vectors, "\n".join(rows) + "\n")
+            write_atomic(directory / vectors, "\n".join(rows) + "\n")
             told = zip(sample.names, sample.counts, sample.labels, strict=True)
             lines = [f"{name}\t{count}\t{label:.6g}" for name, count, label in told]
             head = f"name\tpairs\t{sample.meaning}"
-            write_whole(directory / metadata, "\n".join([head, *lines]) + "\n")
+            write_atomic(directory / metadata, "\n".join([head, *lines]) + "\n")
             config.append(
                 f'embeddings {{\n  tensor_name: "{sample.side}"\n  tensor_path: '
                 f'"{vectors}"\n  metadata_path: "{metadata}"\n}}\n'
             )
-        write_whole(directory / "projector_config.pbtxt", "".join(config))
+        write_atomic(directory / "projector_config.pbtxt", "".join(config))
 
     def _writer(self, name: str) -> Any:
         if name not in self._writers:

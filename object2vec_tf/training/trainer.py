@@ -10,21 +10,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from object2vec_tf.commands.signals import Interruption
+from object2vec_tf.commands.signals import StopRequest
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.distributed.strategies import One
+from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.errors import DivergedError, Interrupted
-from object2vec_tf.files.atomic import whole_file, write_whole
+from object2vec_tf.files.atomic import atomic_file, write_atomic
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.report.baselines import baselines
-from object2vec_tf.report.embedding_sample import samples
+from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.object_names import ObjectNames
 from object2vec_tf.report.report import Report
 from object2vec_tf.runs.run_directory import STOPPED, Record, RunDirectory
-from object2vec_tf.text.text_assets import Words
+from object2vec_tf.text.text_assets import TextAssets
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
-from object2vec_tf.training.console import ProgressBar, Reporter
+from object2vec_tf.training.console import ProgressBar, RunConsole
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.replicas import Replicas
@@ -35,7 +35,7 @@ from object2vec_tf.training.tensorboard import TensorBoardLogs
 EVALUATION_BATCH = 1024
 
 
-class Training:
+class Trainer:
     """The state of a run between its epochs, and how it gets from one to the next.
 
     Args:
@@ -55,14 +55,14 @@ class Training:
         self,
         hyperparameters: Hyperparameters,
         channels: dict[str, Pairs],
-        words: Words,
+        words: TextAssets,
         directory: RunDirectory,
         seed: int,
-        reporter: Reporter,
-        interruption: Interruption,
+        reporter: RunConsole,
+        interruption: StopRequest,
         checkpoint_seconds: int,
         start: float,
-        strategy: One,
+        strategy: SingleDevice,
     ) -> None:
         self.hyperparameters = hyperparameters
         self.channels = channels
@@ -224,7 +224,7 @@ class Training:
         if self.strategy.is_chief:
             self.logs.epoch(record)
             if self.stopping.best_epoch == record["epoch"]:
-                with whole_file(self.directory.model) as path:
+                with atomic_file(self.directory.model) as path:
                     self.model.save(path)
             self.directory.write_history(self.history)
         self._save()
@@ -276,14 +276,14 @@ class Training:
         self, model: Object2Vec, metrics: dict[str, Any], names: ObjectNames
     ) -> None:
         """Writes the report of a complete run, and its embeddings for TensorBoard."""
-        held = samples(model, self.channels["train"], names)
+        held = sample_embeddings(model, self.channels["train"], names)
         self.logs.embeddings(held)
         name = self.directory.path.resolve().name
         report = Report(
             name, self.hyperparameters, self.channels, metrics, self.history, held
         )
-        write_whole(self.directory.report, report.html())
-        write_whole(self.directory.card, report.markdown())
+        write_atomic(self.directory.report, report.html())
+        write_atomic(self.directory.card, report.markdown())
 
     def _of_words(self) -> dict[str, Any]:
         """Returns what metrics.json holds of words, where there are any."""

@@ -40,7 +40,7 @@ class Numbers:
     low: float
     high: float
     is_whole: bool
-    by_factors: bool
+    log_scale: bool
 
     def __str__(self) -> str:
         return f"{self.low:g}..{self.high:g}"
@@ -48,7 +48,7 @@ class Numbers:
     @property
     def lowest(self) -> float:
         """The least number that is drawn."""
-        if self.by_factors and self.low == 0:
+        if self.log_scale and self.low == 0:
             return self.high * _LEAST_SHARE
         return self.low
 
@@ -56,8 +56,8 @@ class Numbers:
         """Returns a trial's value."""
         if self.is_whole:
             low, high = int(self.lowest), int(self.high)
-            return trial.suggest_int(name, low, high, log=self.by_factors)
-        drawn = trial.suggest_float(name, self.lowest, self.high, log=self.by_factors)
+            return trial.suggest_int(name, low, high, log=self.log_scale)
+        drawn = trial.suggest_float(name, self.lowest, self.high, log=self.log_scale)
         return min(max(float(f"{drawn:.{_DIGITS}g}"), self.lowest), self.high)
 
     def holds(self, value: Any) -> bool:
@@ -120,4 +120,4 @@ def written_dimension(specification: Specification, text: str) -> Dimension:
 
 def _numbers(specification: Specification, low: Any, high: Any) -> Numbers:
     is_whole = isinstance(specification.kind, Integer | LayerCount)
-    return Numbers(low, high, is_whole, specification.by_factors)
+    return Numbers(low, high, is_whole, specification.log_scale)

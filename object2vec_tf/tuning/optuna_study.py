@@ -14,7 +14,7 @@ import optuna
 import sqlalchemy
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.atomic import whole_file
+from object2vec_tf.files.atomic import atomic_file
 
 PRUNERS = ("median", "none")
 
@@ -39,7 +39,7 @@ def make_storage(
         direction: minimize or maximize.
         first: Values of the first trial, by name.
     """
-    with whole_file(path) as temporary, _opened(temporary) as storage:
+    with atomic_file(path) as temporary, _opened(temporary) as storage:
         study = optuna.create_study(
             storage=storage, study_name=_NAME, direction=direction
         )

@@ -18,7 +18,7 @@ import optuna
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters, specifications
 from object2vec_tf.hyperparameters.rules import enc_dim_divisor
-from object2vec_tf.training.run import MOST_PAIRS_A_STEP
+from object2vec_tf.training.run import MAX_PAIRS_PER_STEP
 from object2vec_tf.tuning.dimensions import (
     Choices,
     Dimension,
@@ -45,7 +45,7 @@ class SearchSpace:
     base: Hyperparameters
     dimensions: Mapping[str, Dimension]
 
-    def described(self) -> dict[str, str]:
+    def parse_description(self) -> dict[str, str]:
         """Returns the ranges in words, by name."""
         return {name: str(dimension) for name, dimension in self.dimensions.items()}
 
@@ -255,7 +255,7 @@ def _foreseen(
         narrowed["mini_batch_size"] = dataclasses.replace(
             batch,
             low=max(batch.low, low),
-            high=min(batch.high, max(MOST_PAIRS_A_STEP // (1 + drawn), low)),
+            high=min(batch.high, max(MAX_PAIRS_PER_STEP // (1 + drawn), low)),
         )
     width = dimensions.get("enc_dim")
     if isinstance(width, Numbers) and base.tied_token_embedding_weight:

@@ -12,21 +12,21 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from object2vec_tf.commands.signals import interruption_noted
+from object2vec_tf.commands.signals import catch_sigterm
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.runs.run_directory import Record, run_identity
-from object2vec_tf.text.text_assets import read_words
+from object2vec_tf.text.text_assets import read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
-from object2vec_tf.training.console import Reporter
+from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.run import fit, read_channels
 from object2vec_tf.tuning.objective import objective_named
 from object2vec_tf.tuning.optuna_study import PRUNERS, make_storage, opened_study
 from object2vec_tf.tuning.search_space import search_space
 from object2vec_tf.tuning.study_directory import StudyDirectory
-from object2vec_tf.tuning.summary import importances, tell_of_best, tell_of_study
+from object2vec_tf.tuning.summary import importances, show_best, show_study
 from object2vec_tf.tuning.tensorboard import write_experiment
 from object2vec_tf.tuning.trials import Task, best_of, counted, records, run_trials
 from object2vec_tf.tuning.workers import run_workers
@@ -142,13 +142,13 @@ def tune(
     task = Task(
         space, measured, directory, channels, trials, pruner, seed, options, verbose
     )
-    reporter = Reporter(quiet=not verbose)
+    reporter = RunConsole(quiet=not verbose)
     with directory.claimed() as lock:
         directory.take(_identity(task, reporter), overwrite)
         if not directory.storage.exists():
             make_storage(directory.storage, measured.direction, space.as_given())
         write_experiment(directory.tensorboard, space, measured)
-        for searched, shown in space.described().items():
+        for searched, shown in space.parse_description().items():
             reporter.say(f"searched: {searched}={shown}")
         with _ended(task):
             _run(task, jobs, lock)
@@ -162,9 +162,9 @@ def tune(
             done = records(study)
             given_values = space.searched(base)
             shares = importances(study)
-        tell_of_study(reporter, measured, done, done[best.number], given_values, shares)
+        show_study(reporter, measured, done, done[best.number], given_values, shares)
         metrics = json.loads((directory.best / "metrics.json").read_text())
-        tell_of_best(reporter, metrics)
+        show_best(reporter, metrics)
         settings = Hyperparameters.from_json(directory.best / "hyperparameters.json")
         if export_dir:
             fit(
@@ -178,15 +178,15 @@ def tune(
         return Study(best.number, best.value, settings, directory.best, done)
 
 
-def _identity(task: Task, reporter: Reporter) -> dict[str, Any]:
+def _identity(task: Task, reporter: RunConsole) -> dict[str, Any]:
     """Reads the channels, for all trials, and returns what makes the study this one."""
     base, seed = task.space.base, task.seed
-    words = read_words(base, task.channels.get("auxiliary"), seed)
+    words = read_text_assets(base, task.channels.get("auxiliary"), seed)
     sources: dict[str, Source | None] = {
         name: source for name, source in task.channels.items() if name != "auxiliary"
     }
     options = {k: v for k, v in task.options.items() if k != "checkpoint_seconds"}
-    with interruption_noted() as interruption:
+    with catch_sigterm() as interruption:
         channels = read_channels(
             sources,
             base,
@@ -198,7 +198,7 @@ def _identity(task: Task, reporter: Reporter) -> dict[str, Any]:
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     return {
         "tuned for": str(task.objective),
-        **{f"range of {name}": v for name, v in task.space.described().items()},
+        **{f"range of {name}": v for name, v in task.space.parse_description().items()},
         **run_identity(base, seed, fingerprints, words.fingerprints),
     }
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.files.atomic import whole_directory, write_whole
+from object2vec_tf.files.atomic import atomic_directory, write_atomic
 from object2vec_tf.runs.run_directory import (
     CHECKPOINT_NAMES,
     PROJECTOR_FILES,
@@ -139,7 +139,7 @@ class StudyDirectory:
                 + "\ngive another --model_dir"
                 + ("" if overwrite else ", or --overwrite to start afresh")
             )
-        write_whole(self._identity, json.dumps(identity, indent=2) + "\n")
+        write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
 
     def _found(self, identity: Mapping[str, Any]) -> list[str]:
         if self._identity.exists():
@@ -182,7 +182,7 @@ class StudyDirectory:
     def write_summary(self, records: Sequence[Record]) -> None:
         """Writes trials.jsonl."""
         lines = "".join(json.dumps(record) + "\n" for record in records)
-        write_whole(self.summary, lines)
+        write_atomic(self.summary, lines)
 
     def slim(self, number: int) -> None:
         """Removes the model of a trial that cannot be the best; what it told stays."""
@@ -208,7 +208,7 @@ class StudyDirectory:
         new, old = self.path / ".best.new", self.path / ".best.old"
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
-        with whole_directory(new) as temporary:
+        with atomic_directory(new) as temporary:
             shutil.copytree(
                 run.path,
                 temporary,

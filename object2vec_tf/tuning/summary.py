@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from object2vec_tf.runs.run_directory import Record
-from object2vec_tf.training.console import CHANNELS, Reporter
+from object2vec_tf.training.console import CHANNELS, RunConsole
 from object2vec_tf.training.sagemaker_metrics import quality_lines
 from object2vec_tf.tuning.objective import Objective
 
@@ -35,8 +35,8 @@ def importances(study: optuna.Study) -> dict[str, float]:
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
 
 
-def tell_of_study(
-    reporter: Reporter,
+def show_study(
+    reporter: RunConsole,
     objective: Objective,
     trials: Sequence[Record],
     best: Record,
@@ -77,7 +77,7 @@ def tell_of_study(
     reporter.console.print(table)
 
 
-def tell_of_best(reporter: Reporter, metrics: Mapping[str, Any]) -> None:
+def show_best(reporter: RunConsole, metrics: Mapping[str, Any]) -> None:
     """Writes SageMaker's lines of the best run."""
     for channel in CHANNELS:
         epoch = None if channel == "test" else metrics["best_epoch"]

@@ -15,7 +15,7 @@ import optuna
 import tensorflow as tf
 from optuna.trial import FrozenTrial, TrialState
 
-from object2vec_tf.commands.signals import Interruption, interruption_noted
+from object2vec_tf.commands.signals import StopRequest, catch_sigterm
 from object2vec_tf.errors import (
     DivergedError,
     HyperparameterError,
@@ -25,7 +25,7 @@ from object2vec_tf.errors import (
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.runs.run_directory import Record
-from object2vec_tf.training.console import Reporter
+from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.run import fit
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.tuning.objective import Objective
@@ -85,7 +85,7 @@ def run_trials(task: Task, orphans: Iterable[int] = ()) -> None:
     """
     with (
         opened_study(task.directory.storage, task.pruner) as study,
-        interruption_noted() as interruption,
+        catch_sigterm() as interruption,
         _without_advice(),
     ):
         runner = _Runner(task, study, interruption)
@@ -117,12 +117,12 @@ def counted(trials: Iterable[FrozenTrial]) -> int:
 
 class _Runner:
     def __init__(
-        self, task: Task, study: optuna.Study, interruption: Interruption
+        self, task: Task, study: optuna.Study, interruption: StopRequest
     ) -> None:
         self._task = task
         self._study = study
         self._interruption = interruption
-        self._reporter = Reporter(quiet=not task.verbose)
+        self._reporter = RunConsole(quiet=not task.verbose)
 
     def run_next(self) -> bool:
         """Runs one more trial; returns whether one was missing."""
@@ -273,7 +273,7 @@ class _EpochReports(keras.callbacks.Callback):
     """Tells a study of a trial's epochs, and stops the trial where it asks for that."""
 
     def __init__(
-        self, trial: optuna.Trial, objective: Objective, interruption: Interruption
+        self, trial: optuna.Trial, objective: Objective, interruption: StopRequest
     ) -> None:
         super().__init__()
         self._trial = trial

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import IO
 
-from object2vec_tf.commands.runner import INTERRUPTED, USER_CAN_MEND
-from object2vec_tf.commands.signals import interruption_noted
+from object2vec_tf.commands.runner import INTERRUPTED, USER_ERROR
+from object2vec_tf.commands.signals import catch_sigterm
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.tuning.trials import Task
 
@@ -39,7 +39,7 @@ def run_workers(task: Task, jobs: int, orphans: Sequence[int], lock: int) -> boo
         Interrupted: The process got a SIGTERM; the study can be gone on with.
     """
     with ExitStack() as stack:
-        interruption = stack.enter_context(interruption_noted())
+        interruption = stack.enter_context(catch_sigterm())
         workers = [
             _Worker(stack, task, orphans[place::jobs], _threads(jobs), lock)
             for place in range(jobs)
@@ -119,7 +119,7 @@ class _Worker:
         self._errors.seek(0)
         text = self._errors.read().decode(errors="replace")
         status = self.status or 0
-        if status == USER_CAN_MEND:
+        if status == USER_ERROR:
             said, _, message = f"\n{text}".rpartition("\nerror: ")
             sys.stderr.write(said.lstrip("\n"))
             raise UserError(message.strip())

@@ -17,7 +17,7 @@ import export.saved_model
 import object2vec_tf as o2v
 from export import export_saved_model, warmup
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from tests.export.conftest import NETWORKS, OUTPUTS, PATIENCE, make_model
 
 EXTRA = "assets.extra"
@@ -123,7 +123,7 @@ def test_golden_requests_and_settings_lie_beside_the_graph(exported, tmp_path):
     assert hyperparameters == held.model.hyperparameters.to_dict()
     assert (
         hyperparameters["enc1_vocab_size"]
-        == limits_of(held.model.hyperparameters)["in1"][0]
+        == input_limits(held.model.hyperparameters)["in1"][0]
     )
     lines = (extra / "golden.jsonl").read_text().splitlines()
     seen = set()
@@ -162,7 +162,7 @@ def test_two_processes_export_into_one_directory(exported, tmp_path):
     files = [{p.relative_to(v) for p in v.rglob("*")} for v in versions]
     assert files[0] == files[1]
     for version in versions:
-        answer = load_model(version)(Objects.from_rows({"in0": [[1, 2]]}))
+        answer = load_model(version)(RaggedInputs.from_rows({"in0": [[1, 2]]}))
         expected = exported("pooled_embedding").expected({"in0": [[1, 2]]})
         np.testing.assert_array_equal(answer, expected)
 
@@ -262,6 +262,6 @@ def test_the_command_writes_onnx_graphs_too(exported, tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path / 'onnx' / '1'}\n"
-    answer = load_model(tmp_path, "onnx")(Objects.from_rows({"in0": [[1, 2]]}))
+    answer = load_model(tmp_path, "onnx")(RaggedInputs.from_rows({"in0": [[1, 2]]}))
     expected = held.expected({"in0": [[1, 2]]})
     np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=1e-6)

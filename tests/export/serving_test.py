@@ -12,7 +12,7 @@ from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 import export
 from export.warmup import examples
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 
 NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
 IN0 = [[1, 2, 3], [4], [0, 0], [], [7, 8, 9, 10, 11, 12, 13]]
@@ -58,7 +58,7 @@ def test_lists_come_unpadded_as_examples(exported, model_server, network):
         request.model_spec.name = held.name
         kind = "classify_pair" if output == "softmax" else "regress_pair"
         request.model_spec.signature_name = kind
-        held_examples = examples(Objects.from_rows(rows))
+        held_examples = examples(RaggedInputs.from_rows(rows))
         request.input.example_list.examples.extend(held_examples)
         result = getattr(model_server.prediction, ask)(request, timeout=60).result
         expected = held.expected(rows)

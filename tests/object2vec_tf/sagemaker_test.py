@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from tests.export.conftest import PATIENCE, first_line
 
 SETTINGS = {
@@ -95,7 +95,7 @@ def test_a_job_leaves_a_model_that_is_served(prefix):
             assert server.stdout.read() == ""
         finally:
             server.kill()
-    rows = Objects.from_rows({"in0": [[1], [9]], "in1": [[2], []]})
+    rows = RaggedInputs.from_rows({"in0": [[1], [9]], "in1": [[2], []]})
     expected = load_model(prefix / "model")(rows)
     scores = [json.loads(line)["scores"] for line in lines]
     np.testing.assert_allclose(scores, expected, rtol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 import object2vec_tf as o2v
 from export import export_saved_model
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.transform import transform
 
 
@@ -99,7 +99,7 @@ def test_blocks_make_no_difference(held, block_bytes, tmp_path, monkeypatch):
     source.write_text("\ufeff" + "\n".join(lines))
     assert transform(held[2], source, out) == 50
     answers = [json.loads(line)["embeddings"] for line in out.read_text().splitlines()]
-    expected = held[2](Objects.from_rows({"in0": [row[:5] for row in rows]}))
+    expected = held[2](RaggedInputs.from_rows({"in0": [row[:5] for row in rows]}))
     np.testing.assert_array_equal(np.array(answers, np.float32), expected)
 
 
@@ -154,7 +154,7 @@ def test_a_job_started_again_passes_over_what_is_done(held, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"{out}: 4 lines in 3 files"
     embeddings = pq.read_table(out / "c.parquet.out.parquet")["embeddings"].to_pylist()
-    expected = held[2](Objects.from_rows({"in0": columns["in0"]}))
+    expected = held[2](RaggedInputs.from_rows({"in0": columns["in0"]}))
     np.testing.assert_array_equal(np.array(embeddings, np.float32), expected)
     (out / "b.jsonl.out").unlink()
     done = run(*job)
@@ -172,7 +172,7 @@ def test_parquet_of_json_lines(held, tmp_path):
     done = run(f"--model={held[1]}", f"--input={source}", "--format=parquet")
     assert done.stdout == f"{source}.out.parquet: 3 lines\n"
     scores = pq.read_table(f"{source}.out.parquet")["scores"].to_pylist()
-    expected = held[2](Objects.from_rows({"in0": [[1]] * 3, "in1": [[2]] * 3}))
+    expected = held[2](RaggedInputs.from_rows({"in0": [[1]] * 3, "in1": [[2]] * 3}))
     np.testing.assert_array_equal(np.array(scores, np.float32), expected)
 
 

@@ -27,7 +27,7 @@ from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.search.candidate_pool import pool_of
 from object2vec_tf.search.evaluation import MODEL, evaluate, pair_scorer
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
@@ -93,12 +93,12 @@ def tag_f1(run: Path, data: Path) -> dict[str, float]:
     tags = pool_of(read_objects(data / "tags.jsonl", model), "in1", "tags.jsonl")
     names = [row["in1"][0] for row in rows_of(data / "tags.jsonl")]
     score = pair_scorer(run)(model(tags.objects()))
-    longest = limits_of(model.hyperparameters)["in0"][1]
+    longest = input_limits(model.hyperparameters)["in0"][1]
     found: dict[str, tuple[Scores, Flags]] = {}
     for part in ("validation", "test"):
         rows = rows_of(data / f"{part}.packages.jsonl")
         ids, _ = model.tokenized({"in0": [row["in0"] for row in rows]})
-        chances = score(model(Objects.from_rows(ids).truncate({"in0": longest})))
+        chances = score(model(RaggedInputs.from_rows(ids).truncate({"in0": longest})))
         true = np.array([[name in row["tags"] for name in names] for row in rows])
         found[part] = chances, true
     threshold = best_threshold(*found["validation"])

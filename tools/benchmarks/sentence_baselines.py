@@ -21,7 +21,7 @@ from object2vec_tf.commands import runner
 from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.inference.ragged_inputs import Objects, limits_of
+from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.model.loading import load_object2vec
 from tools.benchmarks.peers import ENVIRONMENT, interpreter
 from tools.benchmarks.spread import mean_and_spread
@@ -48,11 +48,11 @@ def zero_shot(run: Path, test: Path) -> float:
     """Returns Pearson's correlation of a run's cosines with STS-B's scores."""
     model = load_model(run)
     rows = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines()]
-    longest = limits_of(model.hyperparameters)["in0"][1]
+    longest = input_limits(model.hyperparameters)["in0"][1]
     encodings = []
     for side in ("in0", "in1"):
         ids, _ = model.tokenized({"in0": [row[side] for row in rows]})
-        encodings.append(model(Objects.from_rows(ids).truncate({"in0": longest})))
+        encodings.append(model(RaggedInputs.from_rows(ids).truncate({"in0": longest})))
     u, v = encodings
     lengths = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
     labels = [row["label"] for row in rows]

@@ -20,8 +20,8 @@ from absl import flags
 from export import export_saved_model
 from object2vec_tf.commands import runner
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.predictor import TensorFlowModel
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.predictor import SavedModelPredictor
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.model.object2vec import Object2Vec
 from tools.benchmarks import http_load
 from tools.benchmarks.gateway_process import gateway
@@ -65,7 +65,7 @@ def measure(network: str, directory: Path) -> None:
         )
     )
     export_saved_model(model, directory)
-    bare = TensorFlowModel(directory / "1")
+    bare = SavedModelPredictor(directory / "1")
     generator = np.random.default_rng(0)
     pairs = [
         {
@@ -74,7 +74,7 @@ def measure(network: str, directory: Path) -> None:
         }
         for _ in range(_MANY)
     ]
-    rows = [Objects.from_rows(pair) for pair in pairs]
+    rows = [RaggedInputs.from_rows(pair) for pair in pairs]
     ragged = [
         {n: tf.ragged.constant(ids, tf.int64) for n, ids in pair.items()}
         for pair in pairs[:3]
@@ -85,7 +85,7 @@ def measure(network: str, directory: Path) -> None:
     ]
     many_lines = "\n".join(map(json.dumps, lines)).encode()
     many = [http_load.request(many_lines, "application/jsonlines")]
-    together = Objects.from_rows(
+    together = RaggedInputs.from_rows(
         {name: [pair[name][0] for pair in pairs] for name in ("in0", "in1")}
     )
     seen: dict[str, list[list[float]]] = {}

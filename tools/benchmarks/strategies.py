@@ -113,14 +113,14 @@ def child(name: str) -> None:
     import keras
     import tensorflow as tf
 
-    from object2vec_tf.distributed.strategies import choose
+    from object2vec_tf.distributed.strategies import choose_strategy
     from object2vec_tf.model.object2vec import Object2Vec
     from object2vec_tf.training.loop import TrainingLoop
     from object2vec_tf.training.replicas import Replicas
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    strategy = choose()
+    strategy = choose_strategy()
     setting = SIZES[name]
 
     def build() -> Object2Vec:
@@ -241,7 +241,7 @@ def _loopback_bytes() -> int:
 
 def traffic(name: str) -> list[str]:
     """Returns what a worker sends in a step, by what there is to send."""
-    from object2vec_tf.data.batch_plan import shared_rows
+    from object2vec_tf.data.batch_plan import shard_rows
     from object2vec_tf.distributed.collectives import filled_size
     from object2vec_tf.model.object2vec import Object2Vec
 
@@ -253,7 +253,7 @@ def traffic(name: str) -> list[str]:
     columns = [pairs.in0, pairs.in1]
     most = [0] * (1 if tied else 2)
     for worker in range(workers):
-        rows, _ = shared_rows(np.arange(len(pairs)), worker, workers)
+        rows, _ = shard_rows(np.arange(len(pairs)), worker, workers)
         ids = [column.take(rows).values for column in columns]
         tables = [np.concatenate(ids)] if tied else ids
         counts = [len(np.unique(table)) for table in tables]

@@ -21,8 +21,8 @@ from absl import flags
 from export import export_saved_model
 from object2vec_tf.commands import runner
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.predictor import TensorFlowModel
-from object2vec_tf.inference.ragged_inputs import MOST_ROWS, Objects
+from object2vec_tf.inference.predictor import SavedModelPredictor
+from object2vec_tf.inference.ragged_inputs import MAX_ROWS, RaggedInputs
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.transform import transform
@@ -60,14 +60,16 @@ def write_pairs(path: Path, generator: np.random.Generator, pairs: int) -> None:
 
 
 def bare_rate(
-    model: TensorFlowModel, batches: list[dict[str, npt.NDArray[np.int64]]], pairs: int
+    model: SavedModelPredictor,
+    batches: list[dict[str, npt.NDArray[np.int64]]],
+    pairs: int,
 ) -> float:
     """Returns the pairs a second of the signature, called with padded batches."""
-    calls = -(-pairs // MOST_ROWS)
+    calls = -(-pairs // MAX_ROWS)
     start = time.perf_counter()
     for call in range(calls):
         model.ask("predict_pair", batches[call % len(batches)])
-    return calls * MOST_ROWS / (time.perf_counter() - start)
+    return calls * MAX_ROWS / (time.perf_counter() - start)
 
 
 def _peak() -> float:
@@ -88,16 +90,16 @@ def measure(directory: Path) -> None:
         ),
         directory / "model",
     )
-    model = TensorFlowModel(directory / "model" / "1")
+    model = SavedModelPredictor(directory / "model" / "1")
     source, out = directory / "pairs.jsonl", directory / "pairs.jsonl.out"
     write_pairs(source, generator, PAIRS.value)
     batches = [
-        Objects(
-            {name: _column(generator, MOST_ROWS) for name in ("in0", "in1")}
+        RaggedInputs(
+            {name: _column(generator, MAX_ROWS) for name in ("in0", "in1")}
         ).padded()
         for _ in range(_PREPARED)
     ]
-    bare_rate(model, batches, MOST_ROWS)
+    bare_rate(model, batches, MAX_ROWS)
     before = _peak()
     ratios, rates, bare_rates = [], [], []
     for _ in range(ROUNDS.value):

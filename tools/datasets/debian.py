@@ -216,11 +216,11 @@ def read_packages(
                 by_name.setdefault(stanza["Package"], stanza)
     packages = []
     for name, stanza in sorted(by_name.items()):
-        described = descriptions.get(stanza.get("Description-md5", ""))
-        if described is None:
+        parse_description = descriptions.get(stanza.get("Description-md5", ""))
+        if parse_description is None:
             left_out["packages without an English description"] += 1
             continue
-        short, long = split_description(described)
+        short, long = split_description(parse_description)
         if count_words(short) < SHORT_WORDS:
             left_out[f"packages with a short text below {SHORT_WORDS} words"] += 1
         elif count_words(long) < LONG_WORDS:
@@ -232,9 +232,9 @@ def read_packages(
     return packages
 
 
-def split_description(described: str) -> tuple[str, str]:
+def split_description(parse_description: str) -> tuple[str, str]:
     """Returns the short description, and the long one as running text."""
-    short, _, rest = described.partition("\n")
+    short, _, rest = parse_description.partition("\n")
     paragraphs = (line for line in rest.split("\n") if line.strip() != ".")
     return " ".join(short.split()), " ".join(" ".join(paragraphs).split())
 

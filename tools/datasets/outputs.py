@@ -45,17 +45,17 @@ def writing(output: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
         DatasetError: Something cannot be written.
     """
     # Here, because it brings TensorFlow along: what fails before need not wait for it.
-    from object2vec_tf.files.atomic import whole_file, write_whole
+    from object2vec_tf.files.atomic import atomic_file, write_atomic
 
     try:
         with ExitStack() as stack:
             paths = {}
             for name in names:
                 (output / name).parent.mkdir(parents=True, exist_ok=True)
-                paths[name] = stack.enter_context(whole_file(output / name))
+                paths[name] = stack.enter_context(atomic_file(output / name))
             yield paths
             manifest = {name: file_md5(path) for name, path in paths.items()}
-        write_whole(output / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        write_atomic(output / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     except OSError as error:
         raise DatasetError(
             f"cannot write {error.filename or output}: {error.strerror}."

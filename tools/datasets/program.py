@@ -10,7 +10,7 @@ from absl import app, flags
 
 from tools.datasets.sources import DatasetError
 
-USER_CAN_MEND = 2
+USER_ERROR = 2
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
             prepare(Path(given.output).expanduser(), source)
         except DatasetError as error:
             print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-            return USER_CAN_MEND
+            return USER_ERROR
         return 0
 
     app.run(main)

@@ -3,8 +3,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from export.serving.local_backend import InProcess
-from object2vec_tf.inference.predictor import TensorFlowModel
+from export.serving.local_backend import LocalBackend
+from object2vec_tf.inference.predictor import SavedModelPredictor
 
 
 class Recording:
@@ -27,7 +27,7 @@ class Recording:
 
 def ask(model, requests, **more):
     async def main():
-        backend = InProcess(model, **more)
+        backend = LocalBackend(model, **more)
         answers = [backend.answer(rows) for rows in requests]
         try:
             return await asyncio.gather(*answers, return_exceptions=True)
@@ -39,7 +39,7 @@ def ask(model, requests, **more):
 
 @pytest.fixture(scope="module")
 def loaded(exported):
-    return TensorFlowModel(exported().path)
+    return SavedModelPredictor(exported().path)
 
 
 def test_what_waits_is_answered_together_and_to_whom_it_belongs(exported, loaded):

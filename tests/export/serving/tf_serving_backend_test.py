@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export import export_saved_model
-from export.serving.tf_serving_backend import OverGrpc
+from export.serving.tf_serving_backend import TFServingBackend
 from tests.export.conftest import (
     NETWORKS,
     PATIENCE,
@@ -31,7 +31,7 @@ def ask(server, name, requests):
     """Sends requests at once, as the gateway does; returns their answers."""
 
     async def all_of_them():
-        backend = OverGrpc(server.address, name)
+        backend = TFServingBackend(server.address, name)
         try:
             await backend.check()
             return await asyncio.gather(*map(backend.answer, requests))
@@ -98,7 +98,7 @@ def test_a_new_version_is_learnt_of_by_its_first_answer(tmp_path):
     export_saved_model(make_model(), base)
 
     async def watch(server):
-        backend = OverGrpc(server.address, "m")
+        backend = TFServingBackend(server.address, "m")
         try:
             await backend.answer({"in0": [[1]]})
             assert backend.hyperparameters.enc0_vocab_size == 50

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.commands.signals import interruption_noted
+from object2vec_tf.commands.signals import catch_sigterm
 
 
 def weights(model_dir):
@@ -91,7 +91,7 @@ def test_a_second_sigterm_is_obeyed():
     obeyed = []
     before = signal.signal(signal.SIGTERM, lambda *_: obeyed.append(True))
     try:
-        with interruption_noted() as noted:
+        with catch_sigterm() as noted:
             assert not noted.asked
             os.kill(os.getpid(), signal.SIGTERM)
             assert noted.asked

@@ -7,7 +7,7 @@ from object2vec_tf.data.batch_plan import (
     count_batches,
     epoch_order,
     plan_batches,
-    shared_rows,
+    shard_rows,
 )
 
 # Row: 0  1  2  3  4  5  6  7
@@ -124,7 +124,7 @@ def test_bucketed_batches_are_shuffled_by_seed_and_epoch():
 @pytest.mark.parametrize(("rows", "replicas"), [(16, 2), (17, 3), (2, 3), (1, 2)])
 def test_shares_follow_one_another_and_one_without_rows_has_the_first(rows, replicas):
     batch = np.arange(100, 100 + rows)
-    shares = [shared_rows(batch, i, replicas) for i in range(replicas)]
+    shares = [shard_rows(batch, i, replicas) for i in range(replicas)]
     held = [taken[: share[1]] for taken, share in shares]
     np.testing.assert_array_equal(np.concatenate(held), batch)
     sizes = [len(each) for each in held]

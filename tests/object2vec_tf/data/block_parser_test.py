@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from object2vec_tf.data.block_parser import read_columns
+from object2vec_tf.data.block_parser import parse_block
 
 SIZES = {"in0": 10, "in1": 20}
 
@@ -18,7 +18,7 @@ def test_right_lines_are_taken(end, more):
     ]
     text = "\n".join(json.dumps(pair | more) for pair in pairs) + end
 
-    columns, labels, weights = read_columns(text.encode(), SIZES, "integer")
+    columns, labels, weights = parse_block(text.encode(), SIZES, "integer")
 
     assert columns["in0"].values.tolist() == [1, 2]
     assert columns["in0"].row_splits.tolist() == [0, 2, 2]
@@ -60,9 +60,9 @@ def test_right_lines_are_taken(end, more):
     ],
 )
 def test_what_is_not_right_is_in_doubt(text):
-    assert read_columns(text.encode(), SIZES, "integer") is None
+    assert parse_block(text.encode(), SIZES, "integer") is None
 
 
 def test_no_lines_are_no_pairs():
-    columns, labels, _ = read_columns(b"", SIZES, "integer")
+    columns, labels, _ = parse_block(b"", SIZES, "integer")
     assert len(columns["in0"]) == len(labels) == 0

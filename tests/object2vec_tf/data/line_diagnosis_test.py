@@ -2,7 +2,7 @@
 
 import pytest
 
-from object2vec_tf.data.line_diagnosis import explain
+from object2vec_tf.data.line_diagnosis import diagnose_line
 from object2vec_tf.hyperparameters import Hyperparameters
 
 SOFTMAX = Hyperparameters(
@@ -102,7 +102,7 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
     ids=repr,
 )
 def test_a_bad_line_is_told_by_field_position_and_value(bad: bytes, problem: str):
-    told = explain(bad, SOFTMAX)
+    told = diagnose_line(bad, SOFTMAX)
     assert told is not None
     assert told.startswith(problem)
 
@@ -129,13 +129,13 @@ def test_a_bad_line_is_told_by_field_position_and_value(bad: bytes, problem: str
 def test_a_label_of_a_regression_is_a_number_that_float32_can_hold(
     label: str, shown: str
 ):
-    assert explain(line(label=label), REGRESSION) == (
+    assert diagnose_line(line(label=label), REGRESSION) == (
         f"label is {shown}, expected a finite number"
     )
 
 
 def test_digits_beyond_what_python_reads_are_told_too():
-    told = explain(line(label="1" + "0" * 5000), REGRESSION)
+    told = diagnose_line(line(label="1" + "0" * 5000), REGRESSION)
     assert told is not None
 
 
@@ -143,13 +143,13 @@ def test_digits_beyond_what_python_reads_are_told_too():
 @pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
 def test_a_deeply_nested_line_is_told(label: str, opened: str, closed: str):
     deep = opened * 100_000 + "1" + closed * 100_000
-    assert explain(line(label, in0=deep), SOFTMAX) == (
+    assert diagnose_line(line(label, in0=deep), SOFTMAX) == (
         "is nested too deeply to be read; mend or remove the line"
     )
 
 
 def test_a_long_value_is_shortened():
-    told = explain(line(in0='["' + "x" * 1000 + '"]'), SOFTMAX)
+    told = diagnose_line(line(in0='["' + "x" * 1000 + '"]'), SOFTMAX)
     assert told == (
         f'in0[0] is "{"x" * 59}..., expected an integer token id; give enc0_tokenizer '
         "and enc0_vocab_file to read text"
@@ -172,9 +172,9 @@ def test_a_long_value_is_shortened():
     ids=repr,
 )
 def test_a_good_line_has_no_problem(good: bytes):
-    assert explain(good, SOFTMAX) is None
+    assert diagnose_line(good, SOFTMAX) is None
 
 
 @pytest.mark.parametrize("label", ["0", "-7", "0.1", "3.4028235e38", "1e-400", "1e5"])
 def test_any_real_number_is_a_label_of_a_regression(label: str):
-    assert explain(line(label=label), REGRESSION) is None
+    assert diagnose_line(line(label=label), REGRESSION) is None

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from object2vec_tf.data import parallel_parser
-from object2vec_tf.data.block_parser import read_columns
-from object2vec_tf.data.parallel_parser import BlockReader
+from object2vec_tf.data.block_parser import parse_block
+from object2vec_tf.data.parallel_parser import ParallelParser
 
 SIZES = {"in0": 1000, "in1": 1000}
 LINES = 20_000
@@ -53,7 +53,7 @@ def started(reader):
 
 def test_two_processes_read_what_one_does_in_order(early):
     theirs = 0
-    with closing(BlockReader(SIZES, "integer", processes=2)) as reader:
+    with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
         for number, parsed in enumerate(reader.read(blocks(40))):
             assert_read(parsed, number)
             theirs += started(reader)._awaited is not None
@@ -63,7 +63,7 @@ def test_two_processes_read_what_one_does_in_order(early):
 
 
 def test_one_process_reads_alone(early):
-    reader = BlockReader(SIZES, "integer", processes=1)
+    reader = ParallelParser(SIZES, "integer", processes=1)
     for number, parsed in enumerate(reader.read(blocks(9))):
         assert_read(parsed, number)
         assert reader._second is None
@@ -71,14 +71,14 @@ def test_one_process_reads_alone(early):
 
 
 def test_little_text_is_read_alone():
-    with closing(BlockReader(SIZES, "integer", processes=2)) as reader:
+    with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
         assert len(list(reader.read(blocks(3)))) == 3
         assert reader._second is None
 
 
 @pytest.mark.parametrize("when", [1, 4, 11])
 def test_a_second_process_that_is_killed_costs_nothing_but_time(early, when):
-    with closing(BlockReader(SIZES, "integer", processes=2)) as reader:
+    with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
         for number, parsed in enumerate(reader.read(blocks(20))):
             assert_read(parsed, number)
             if number == when:
@@ -90,7 +90,7 @@ def test_a_second_process_that_is_killed_costs_nothing_but_time(early, when):
 
 def test_a_second_process_that_cannot_start_is_done_without(early, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with closing(BlockReader(SIZES, "integer", processes=2)) as reader:
+    with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
         for number, parsed in enumerate(reader.read(blocks(12))):
             assert_read(parsed, number)
             time.sleep(0.01)
@@ -136,7 +136,7 @@ def test_the_program_answers_as_the_function_does():
         assert second._connection.recv() == "ready"
         second._connection.send((text, SIZES, "number"))
         columns, labels, _ = second._connection.recv()
-    expected, reals, _ = read_columns(text, SIZES, "number")
+    expected, reals, _ = parse_block(text, SIZES, "number")
     assert labels.tolist() == reals.tolist() == [0.5]
     for name, column in expected.items():
         np.testing.assert_array_equal(columns[name].values, column.values)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.data.pairs import Pairs, Report
-from object2vec_tf.distributed.strategies import choose
+from object2vec_tf.distributed.strategies import choose_strategy
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.replicas import Replicas
@@ -134,7 +134,7 @@ def main(strategy, output, *cases):
             tf.config.list_physical_devices("CPU")[0],
             [tf.config.LogicalDeviceConfiguration()] * int(count),
         )
-    places = choose(strategy)
+    places = choose_strategy(strategy)
     told = {}
     for case in cases or CASES:
         for name, value in trained(case, places).items():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from object2vec_tf.distributed.strategies import One, choose
+from object2vec_tf.distributed.strategies import SingleDevice, choose_strategy
 from object2vec_tf.errors import UserError
 from tests.object2vec_tf.commands.signals_test import assert_same_end
 from tests.object2vec_tf.distributed.cluster_test import free_ports
@@ -73,7 +73,7 @@ def by_devices(count, output, *cases):
 def assert_as_one(told, cases):
     """Metrics and all replicas' weights are those of one device, but for rounding."""
     for case in cases:
-        for name, expected in trained(case, One()).items():
+        for name, expected in trained(case, SingleDevice()).items():
             place = f"{case}: {name}"
             # RMSprop divides by the root of a mean square, which makes rounding larger.
             atol = 2e-5 if CASES[case].get("optimizer") == "rmsprop" else 1e-6
@@ -185,18 +185,18 @@ def test_workers_at_work_on_different_runs_are_told(settings, ratings, tmp_path)
 def test_a_strategy_that_cannot_be_is_told(name, message, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match=message):
-        choose(name)
+        choose_strategy(name)
 
 
 def test_one_device_or_one_worker_is_one(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    assert type(choose("auto")) is One
-    assert type(choose("one")) is One
+    assert type(choose_strategy("auto")) is SingleDevice
+    assert type(choose_strategy("one")) is SingleDevice
     config = {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    assert type(choose("auto", gpus=0)) is One
-    assert type(choose("multi_worker")) is One
+    assert type(choose_strategy("auto", gpus=0)) is SingleDevice
+    assert type(choose_strategy("multi_worker")) is SingleDevice
     monkeypatch.setenv("TF_CONFIG", "{")
     with pytest.raises(UserError, match="TF_CONFIG"):
-        choose("auto")
-    assert type(choose("one")) is One
+        choose_strategy("auto")
+    assert type(choose_strategy("one")) is SingleDevice

@@ -4,10 +4,10 @@ import pytest
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import (
-    refuse_inputs,
-    whole_directory,
-    whole_file,
-    write_whole,
+    atomic_directory,
+    atomic_file,
+    reject_input_paths,
+    write_atomic,
 )
 
 
@@ -16,14 +16,14 @@ class Broken(Exception):
 
 
 def write_half(path, held):
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_text("half")
         assert path.read_text() == held
         raise Broken
 
 
 def fill_half(path):
-    with whole_directory(path) as temporary:
+    with atomic_directory(path) as temporary:
         (temporary / "a").write_text("half")
         assert not path.exists()
         raise Broken
@@ -31,11 +31,11 @@ def fill_half(path):
 
 def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path):
     path = tmp_path / "a.json"
-    write_whole(path, "old")
+    write_atomic(path, "old")
     with pytest.raises(Broken):
         write_half(path, "old")
     assert path.read_text() == "old"
-    write_whole(path, "new")
+    write_atomic(path, "new")
     assert path.read_text() == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -43,10 +43,10 @@ def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path):
 
 def test_a_full_disk_is_told_of_by_the_files_name(tmp_path):
     path = tmp_path / "a.json"
-    write_whole(path, "old")
+    write_atomic(path, "old")
     with (
         pytest.raises(OSError, match="No space left") as told,
-        whole_file(path),
+        atomic_file(path),
         open("/dev/full", "wb", buffering=0) as full,
     ):
         full.write(b"x")
@@ -55,7 +55,7 @@ def test_a_full_disk_is_told_of_by_the_files_name(tmp_path):
 
 
 def test_the_temporary_file_keeps_the_suffix(tmp_path):
-    with whole_file(tmp_path / "model.keras") as temporary:
+    with atomic_file(tmp_path / "model.keras") as temporary:
         assert temporary.suffix == ".keras"
         temporary.write_bytes(b"1")
 
@@ -65,7 +65,7 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(Broken):
         fill_half(path)
     assert list((tmp_path / "deep").iterdir()) == []
-    with whole_directory(path) as temporary:
+    with atomic_directory(path) as temporary:
         (temporary / "b").mkdir()
         (temporary / "b" / "c").write_text("whole")
     assert (path / "b" / "c").read_text() == "whole"
@@ -76,7 +76,7 @@ def test_a_directory_that_is_there_is_not_replaced(tmp_path):
     path = tmp_path / "1"
     path.mkdir()
     (path / "held").write_text("held")
-    with pytest.raises(OSError, match="not empty"), whole_directory(path) as temporary:
+    with pytest.raises(OSError, match="not empty"), atomic_directory(path) as temporary:
         (temporary / "a").write_text("a")
     assert (path / "held").read_text() == "held"
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
@@ -86,7 +86,7 @@ def test_an_output_that_is_an_input_is_refused(tmp_path):
     path, link = tmp_path / "a.jsonl", tmp_path / "link.jsonl"
     path.write_text("x")
     link.symlink_to(path)
-    refuse_inputs(tmp_path / "b.jsonl", [path, tmp_path / "none.jsonl"])
+    reject_input_paths(tmp_path / "b.jsonl", [path, tmp_path / "none.jsonl"])
     for output in (path, link, tmp_path / "." / "a.jsonl"):
         with pytest.raises(UserError, match="is the input too; give another --output"):
-            refuse_inputs(output, [tmp_path / "none.jsonl", path])
+            reject_input_paths(output, [tmp_path / "none.jsonl", path])

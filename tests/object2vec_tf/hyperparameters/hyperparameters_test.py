@@ -12,7 +12,7 @@ from object2vec_tf.errors import HyperparameterError, UserError
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     defaults,
-    most_gpus,
+    max_gpus,
     read_json,
     specifications,
 )
@@ -469,12 +469,12 @@ def test_a_file_that_is_no_json_object_is_named(
 
 
 def test_num_gpus_is_auto_or_a_number():
-    assert most_gpus({}) is None
-    assert most_gpus({"_num_gpus": "auto"}) is None
-    assert most_gpus({"_num_gpus": "2"}) == 2
-    assert most_gpus({"_num_gpus": 0}) == 0
+    assert max_gpus({}) is None
+    assert max_gpus({"_num_gpus": "auto"}) is None
+    assert max_gpus({"_num_gpus": "2"}) == 2
+    assert max_gpus({"_num_gpus": 0}) == 0
     with pytest.raises(HyperparameterError, match="_num_gpus: expected auto or an int"):
-        most_gpus({"_num_gpus": "some"})
+        max_gpus({"_num_gpus": "some"})
 
 
 PLATFORM = {"_kvstore": "device", "_num_gpus": "auto", "_num_kv_servers": "auto"}

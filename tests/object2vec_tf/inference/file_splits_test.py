@@ -7,7 +7,12 @@ import pytest
 
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.line_blocks import line_blocks
-from object2vec_tf.inference.file_splits import Piece, cut, lines_before, open_piece
+from object2vec_tf.inference.file_splits import (
+    FileSplit,
+    lines_before,
+    open_split,
+    split_file,
+)
 
 TEXTS = {
     "short lines": b"".join(b"%d\n" % i for i in range(300)),
@@ -23,7 +28,7 @@ TEXTS = {
 def test_pieces_are_made_of_the_blocks_of_the_file(text, block, size, tmp_path):
     path = tmp_path / "lines"
     path.write_bytes(text)
-    pieces = cut(path, size)
+    pieces = split_file(path, size)
     assert [(p.start, p.stop) for p in pieces[:1]] == [
         (0, pieces[1].start if len(pieces) > 1 else None)
     ]
@@ -33,7 +38,7 @@ def test_pieces_are_made_of_the_blocks_of_the_file(text, block, size, tmp_path):
     found = []
     for piece in pieces:
         assert lines_before(piece) == text[: piece.start].count(b"\n")
-        with open_piece(piece) as stream:
+        with open_split(piece) as stream:
             found += line_blocks(stream, path, block)
     with path.open("rb") as stream:
         assert found == list(line_blocks(stream, path, block))
@@ -42,14 +47,14 @@ def test_pieces_are_made_of_the_blocks_of_the_file(text, block, size, tmp_path):
 def test_a_large_file_becomes_pieces_of_the_size(tmp_path):
     path = tmp_path / "lines"
     path.write_bytes(b"0123456\n" * 100)
-    assert [piece.start for piece in cut(path, 160)] == [0, 160, 320, 480, 640]
+    assert [piece.start for piece in split_file(path, 160)] == [0, 160, 320, 480, 640]
 
 
 def test_packed_text_is_one_piece(tmp_path):
     path = tmp_path / "lines.gz"
     path.write_bytes(gzip.compress(b"12\n" * 1000))
-    assert cut(path, 8) == [Piece(path)]
-    with open_piece(Piece(path)) as stream:
+    assert split_file(path, 8) == [FileSplit(path)]
+    with open_split(FileSplit(path)) as stream:
         assert stream.read() == b"12\n" * 1000
 
 
@@ -57,15 +62,15 @@ def test_parquet_is_cut_between_row_groups(tmp_path):
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"a": range(100)}), path, row_group_size=10)
     group = pq.ParquetFile(path).metadata.row_group(0).total_byte_size
-    pieces = cut(path, 3 * group)
+    pieces = split_file(path, 3 * group)
     assert [(p.start, p.stop) for p in pieces] == [(0, 3), (3, 6), (6, 9), (9, None)]
-    assert cut(path, 100 * group) == [Piece(path)]
+    assert split_file(path, 100 * group) == [FileSplit(path)]
 
 
 def test_a_damaged_file_is_told(tmp_path):
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"PAR1 and so on")
     with pytest.raises(DataError, match=r"rows.parquet: cannot be read as Parquet"):
-        cut(path, 8)
+        split_file(path, 8)
     with pytest.raises(DataError, match="cannot be opened"):
-        cut(tmp_path / "none.jsonl", 8)
+        split_file(tmp_path / "none.jsonl", 8)

@@ -5,8 +5,8 @@ import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.errors import DataError
-from object2vec_tf.inference.file_splits import Piece
-from object2vec_tf.inference.parquet_inputs import read_piece
+from object2vec_tf.inference.file_splits import FileSplit
+from object2vec_tf.inference.parquet_inputs import read_split
 
 
 class Lengths:
@@ -40,8 +40,8 @@ def written(path, columns, **options):
 
 
 def read(source):
-    piece = source if isinstance(source, Piece) else Piece(source)
-    return list(read_piece(piece, Lengths()))
+    piece = source if isinstance(source, FileSplit) else FileSplit(source)
+    return list(read_split(piece, Lengths()))
 
 
 def rows_of(parts, name):
@@ -77,7 +77,9 @@ def test_lists_of_ids(kind, tmp_path):
     whole = read(path)
     assert {tuple(part.columns) for part in whole} == {("in1",)}
     assert rows_of(whole, "in1") == [row[:4] for row in rows]
-    assert rows_of(read(Piece(path, 2, 5)), "in1") == [r[:4] for r in rows[1400:3500]]
+    assert rows_of(read(FileSplit(path, 2, 5)), "in1") == [
+        r[:4] for r in rows[1400:3500]
+    ]
 
 
 def test_lists_of_one_length(tmp_path):
@@ -120,7 +122,7 @@ def test_the_number_of_a_row_is_that_of_the_file(tmp_path):
         tmp_path / "a.parquet", {"in1": [[1]] * 25 + [[99]]}, row_group_size=10
     )
     with pytest.raises(DataError, match=r"row 26: in1\[0\]"):
-        read(Piece(path, 2))
+        read(FileSplit(path, 2))
 
 
 def test_a_file_without_inputs_is_told(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
-from object2vec_tf.layers.unique_rows import distinct_rows
+from object2vec_tf.layers.unique_rows import unique_rows
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from object2vec_tf.layers.unique_rows import distinct_rows
 def test_finds_rows_in_order_of_appearance(rows, distinct, places):
     ids = tf.ragged.constant(rows, tf.int32)
 
-    found, where = distinct_rows(ids)
+    found, where = unique_rows(ids)
 
     assert found.to_list() == distinct
     assert where.numpy().tolist() == places
@@ -28,7 +28,7 @@ def test_any_rows_come_back(generator):
     values = generator.integers(0, 3, lengths.sum())
     ids = tf.RaggedTensor.from_row_lengths(values, lengths)
 
-    rows, places = distinct_rows(ids)
+    rows, places = unique_rows(ids)
 
     assert tf.gather(rows, places).to_list() == ids.to_list()
     assert len(set(map(tuple, rows.to_list()))) == rows.nrows() < 200

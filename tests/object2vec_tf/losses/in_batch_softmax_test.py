@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
-from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax, known_partners
+from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax, positive_mask
 
 RANDOM = np.random.default_rng(4)
 FIRST, SECOND = RANDOM.normal(size=(2, 5, 3)).astype(np.float32)
@@ -61,7 +61,7 @@ def test_costs_and_hits_are_those_made_by_hand(similarity, direction, shares):
 def test_known_partners_are_those_of_equal_objects():
     in0 = tf.ragged.constant([[1], [2, 3], [1], [], [2, 3]], dtype=tf.int64)
     in1 = tf.ragged.constant([[7], [8], [9], [7], [7]], dtype=tf.int64)
-    known = known_partners(in0, in1, tf.constant([1, 1, 1, 1, 0]))
+    known = positive_mask(in0, in1, tf.constant([1, 1, 1, 1, 0]))
 
     pairs = {((1,), (7,)), ((2, 3), (8,)), ((1,), (9,)), ((), (7,))}
     expected = [

@@ -5,16 +5,16 @@ import tensorflow as tf
 
 from object2vec_tf.losses.negative_sampling import (
     add_negatives,
-    frequent_partners,
-    hard_partners,
-    negative_partners,
+    frequency_negatives,
+    hard_negatives,
+    uniform_negatives,
 )
 
 
 def drawn(batch, rate, seed=0, seeds=None):
     """Partners ``[rate, batch]``."""
     seeds = seeds or keras.random.SeedGenerator(seed)
-    partners = negative_partners(tf.constant(batch), rate, seeds)
+    partners = uniform_negatives(tf.constant(batch), rate, seeds)
     assert partners.dtype == tf.int32
     return partners.numpy().reshape(rate, batch)
 
@@ -50,7 +50,7 @@ def test_beyond_the_batch_partners_repeat_as_evenly_as_can_be():
 
 def test_a_batch_of_one_pair_has_no_negatives():
     seeds = keras.random.SeedGenerator(0)
-    assert negative_partners(tf.constant(1), 3, seeds).shape == (0,)
+    assert uniform_negatives(tf.constant(1), 3, seeds).shape == (0,)
 
 
 def test_every_partner_is_likely():
@@ -79,7 +79,7 @@ def test_a_graph_draws_for_every_size_of_batch_and_anew_at_every_call(autograph)
 
     @tf.function(autograph=autograph, input_signature=[tf.TensorSpec([], tf.int32)])
     def partners(batch):
-        return negative_partners(batch, 2, seeds)
+        return uniform_negatives(batch, 2, seeds)
 
     assert partners(1).shape == (0,)
     np.testing.assert_array_equal(partners(2), [1, 0, 1, 0])
@@ -148,7 +148,7 @@ def test_hard_partners_are_drawn_by_their_cosine_and_are_no_partners():
             weights[i, j] = (
                 0 if known[i, j] else np.exp(5 * first[i] @ second[j] / lengths)
             )
-    draw = tf.function(lambda: hard_partners(first, second, known, 1, seeds))
+    draw = tf.function(lambda: hard_negatives(first, second, known, 1, seeds))
     counts = np.zeros((6, 6))
     for _ in range(1000):
         counts[np.arange(6), draw()] += 1
@@ -156,16 +156,16 @@ def test_hard_partners_are_drawn_by_their_cosine_and_are_no_partners():
     assert np.all(counts[weights == 0] == 0)
     expected = weights / weights.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(counts / 1000, expected, atol=0.06)
-    two = hard_partners(first, second, known, 2, seeds).numpy().reshape(2, 6)
+    two = hard_negatives(first, second, known, 2, seeds).numpy().reshape(2, 6)
     assert np.all(two[0] != two[1])
 
 
 def test_a_small_batch_gives_as_many_hard_partners_as_it_has():
     encodings, seeds = tf.constant(FIRST[:2]), keras.random.SeedGenerator(3)
     known = tf.eye(2, dtype=tf.bool)
-    two = hard_partners(encodings, encodings, known, 5, seeds)
+    two = hard_negatives(encodings, encodings, known, 5, seeds)
     np.testing.assert_array_equal(two, [1, 0])
-    one = hard_partners(encodings[:1], encodings[:1], known[:1, :1], 5, seeds)
+    one = hard_negatives(encodings[:1], encodings[:1], known[:1, :1], 5, seeds)
     assert one.shape == (0,)
 
 
@@ -176,7 +176,7 @@ def test_frequent_partners_are_drawn_by_the_power_of_their_frequency(power):
     seeds = keras.random.SeedGenerator(3)
     counts = np.zeros(8)
     for _ in range(600):
-        partners = frequent_partners(tf.math.log(shares), power, 1, seeds)
+        partners = frequency_negatives(tf.math.log(shares), power, 1, seeds)
         assert np.all(partners != np.arange(8))
         counts[partners[6]] += 1
     expected = 6 * (6 / 8) ** (power - 1)
@@ -186,6 +186,6 @@ def test_frequent_partners_are_drawn_by_the_power_of_their_frequency(power):
 
 def test_frequent_partners_of_a_pair_are_distinct():
     seeds = keras.random.SeedGenerator(3)
-    partners = frequent_partners(tf.zeros(5), 0.5, 4, seeds).numpy().reshape(4, 5)
+    partners = frequency_negatives(tf.zeros(5), 0.5, 4, seeds).numpy().reshape(4, 5)
     for i, pair in enumerate(partners.T):
         assert sorted(pair) == [j for j in range(5) if j != i]

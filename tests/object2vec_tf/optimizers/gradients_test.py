@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.optimizers.gradients import decayed, summed
+from object2vec_tf.optimizers.gradients import add_weight_decay, sum_repeated_rows
 
 
 def slices(indices, values, rows=5, dtype=tf.int64):
@@ -20,7 +20,7 @@ TOTALS = {3: [5.5, 10], 0: [10, 20]}
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
 def test_rows_of_one_token_are_summed_and_named_once(dtype):
-    gradient = summed(slices(*REPEATED, dtype=dtype), as_rows=True)
+    gradient = sum_repeated_rows(slices(*REPEATED, dtype=dtype), as_rows=True)
 
     assert isinstance(gradient, tf.IndexedSlices)
     indices = gradient.indices.numpy().tolist()
@@ -30,7 +30,7 @@ def test_rows_of_one_token_are_summed_and_named_once(dtype):
 
 
 def test_rows_become_the_tables_gradient_for_a_dense_optimizer():
-    gradient = summed(slices(*REPEATED), as_rows=False)
+    gradient = sum_repeated_rows(slices(*REPEATED), as_rows=False)
 
     assert isinstance(gradient, tf.Tensor)
     expected = np.zeros((5, 2))
@@ -40,7 +40,7 @@ def test_rows_become_the_tables_gradient_for_a_dense_optimizer():
 
 
 def test_no_rows_stay_none():
-    gradient = summed(slices(np.zeros(0), np.zeros((0, 2))), as_rows=True)
+    gradient = sum_repeated_rows(slices(np.zeros(0), np.zeros((0, 2))), as_rows=True)
 
     assert gradient.values.shape == (0, 2)
     assert gradient.indices.shape == (0,)
@@ -50,13 +50,13 @@ def test_no_rows_stay_none():
 def test_a_dense_gradient_stays_as_it_is(as_rows):
     gradient = tf.constant([[1.0, 2.0]])
 
-    assert summed(gradient, as_rows) is gradient
+    assert sum_repeated_rows(gradient, as_rows) is gradient
 
 
 def test_decay_adds_to_every_weight_of_a_dense_gradient():
     variable = keras.Variable([[1.0, -2.0], [4.0, 0.0]])
 
-    gradient = decayed(tf.constant([[1.0, 1.0], [0.0, 3.0]]), variable, 0.5)
+    gradient = add_weight_decay(tf.constant([[1.0, 1.0], [0.0, 3.0]]), variable, 0.5)
 
     np.testing.assert_array_equal(gradient, [[1.5, 0], [2, 3]])
 
@@ -64,7 +64,7 @@ def test_decay_adds_to_every_weight_of_a_dense_gradient():
 def test_decay_adds_to_the_named_rows_only():
     variable = keras.Variable(np.arange(10, dtype=np.float32).reshape(5, 2))
 
-    gradient = decayed(slices([4, 1], [[1, 1], [2, 2]]), variable, 0.5)
+    gradient = add_weight_decay(slices([4, 1], [[1, 1], [2, 2]]), variable, 0.5)
 
     assert isinstance(gradient, tf.IndexedSlices)
     np.testing.assert_array_equal(gradient.indices, [4, 1])

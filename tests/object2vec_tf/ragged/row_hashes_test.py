@@ -15,7 +15,7 @@ def test_shares_are_those_counted(monkeypatch, rows_at_a_time):
     drawn = [rows[i] for i in random.integers(0, len(rows), 500)]
     counts = Counter(map(tuple, drawn))
 
-    told = row_hashes.log_shares(RaggedColumn.from_rows(drawn))
+    told = row_hashes.log_frequencies(RaggedColumn.from_rows(drawn))
 
     expected = [np.log(counts[tuple(row)] / 500) for row in drawn]
     np.testing.assert_allclose(told, expected, rtol=1e-6)

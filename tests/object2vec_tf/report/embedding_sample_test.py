@@ -3,7 +3,7 @@ import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.report import embedding_sample as module
-from object2vec_tf.report.embedding_sample import samples
+from object2vec_tf.report.embedding_sample import sample_embeddings
 from tests.conftest import lines
 
 ROWS = [([1], [2], 2), ([1], [3], 2), ([1], [3], 0), ([4], [3], 1), ([], [3], 1)]
@@ -24,7 +24,7 @@ def test_the_most_frequent_objects_come_first(
     (tmp_path / "train.jsonl").write_text(lines(ROWS))
     pairs = o2v.read_pairs(tmp_path / "train.jsonl", hyperparameters)
     model = o2v.Object2Vec(hyperparameters, seed=1)
-    left, right = samples(model, pairs, {(1, (3,)): "three"})
+    left, right = sample_embeddings(model, pairs, {(1, (3,)): "three"})
     assert left.names == ["1", "4", "(empty)"]
     assert left.counts.tolist() == [3, 1, 1]
     assert left.labels.tolist() == pytest.approx(labels)
@@ -40,5 +40,5 @@ def test_few_objects_are_taken_of_many(settings, tmp_path, monkeypatch):
     hyperparameters = o2v.Hyperparameters(**settings)
     (tmp_path / "train.jsonl").write_text(lines(ROWS))
     pairs = o2v.read_pairs(tmp_path / "train.jsonl", hyperparameters)
-    left, _ = samples(o2v.Object2Vec(hyperparameters), pairs, {})
+    left, _ = sample_embeddings(o2v.Object2Vec(hyperparameters), pairs, {})
     assert left.names == ["1", "4"]

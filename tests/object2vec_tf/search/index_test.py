@@ -11,7 +11,7 @@ import pytest
 import object2vec_tf as o2v
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.inference.ragged_inputs import Objects
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.search.index import NeighborIndex, build_index
 
 RANDOM = np.random.default_rng(5)
@@ -110,8 +110,8 @@ def test_items_and_queries_of_a_model_stand_as_they_stood(run, tmp_path):
     told = [json.loads(line) for line in asked.stdout.splitlines()]
 
     model = load_model(run)
-    items = model(Objects.from_rows({"in1": [[7], [1, 2, 3], [], [9]]}))
-    users = model(Objects.from_rows({"in0": [[3, 3], [1]]}))
+    items = model(RaggedInputs.from_rows({"in1": [[7], [1, 2, 3], [], [9]]}))
+    users = model(RaggedInputs.from_rows({"in0": [[3, 3], [1]]}))
     names = ["seven", "a\tb", "", "neuf ü"]
     assert [one["query"] for one in told] == [{"in0": [3, 3]}, {"in0": [1], "a": 1}]
     for user, answer in zip(users, told, strict=True):

@@ -38,8 +38,8 @@ def test_without_names_all_that_aws_tunes_is_searched_that_is_not_given():
     assert {*space.dimensions} == {
         name for name in tuned - {"dropout"} if not name.startswith("enc1_")
     }
-    assert space.described()["enc_dim"] == "4..4096"
-    assert space.described()["mlp_activation"] == "tanh|relu|linear"
+    assert space.parse_description()["enc_dim"] == "4..4096"
+    assert space.parse_description()["mlp_activation"] == "tanh|relu|linear"
 
 
 def test_what_has_no_effect_is_not_searched():
