@@ -19,7 +19,7 @@ from object2vec_tf.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 MODULE = [sys.executable, "-m", "object2vec_tf.fit"]
-BUG = "from object2vec_tf import command; command.run(lambda: 1 / 0)"
+BUG = "from object2vec_tf.commands import runner; runner.run(lambda: 1 / 0)"
 COMMANDS = {
     "typo": [*MODULE, "--epoch=3"],
     "help": [*MODULE, "--help"],

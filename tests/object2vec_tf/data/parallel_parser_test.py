@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/data/block_reader.py, with its real second process."""
+"""Tests of object2vec_tf/data/parallel_parser.py, with its real second process."""
 
 import os
 import signal
@@ -100,9 +100,9 @@ def test_a_second_process_that_cannot_start_is_done_without(early, monkeypatch):
 def test_the_second_process_ends_with_the_first():
     program = """
 import os, sys, time
-from object2vec_tf.data import block_reader
-block_reader._MUCH = 1
-reader = block_reader.BlockReader({"in0": 9}, "integer", processes=2)
+from object2vec_tf.data import parallel_parser
+parallel_parser._MUCH = 1
+reader = parallel_parser.ParallelParser({"in0": 9}, "integer", processes=2)
 blocks = reader.read([b'{"in0":[1],"label":1}'] * 9)
 for _ in range(3):
     next(blocks)
