@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.ragged_inputs import Answers, Rows
+from object2vec_tf.inference.ragged_inputs import Predictions, Rows
 
 
 class Unavailable(Exception):
@@ -39,7 +39,7 @@ class Backend(Protocol):
     def texts(self) -> Collection[str]:
         """The inputs that may be text."""
 
-    async def answer(self, rows: Rows) -> Answers:
+    async def answer(self, rows: Rows) -> Predictions:
         """Returns embeddings or scores, float32 ``[rows, width]``.
 
         Args:
@@ -50,7 +50,7 @@ class Backend(Protocol):
             Refused: The model says that the request is wrong.
         """
 
-    async def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+    async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """Returns objects as token ids, and how many tokens are unknown.
 
         Args:

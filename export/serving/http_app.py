@@ -17,13 +17,18 @@ from starlette.routing import Route
 
 from export.serving.backends import Backend, Rejected, Unavailable
 from export.serving.prometheus import ServingMetrics
-from object2vec_tf.inference.ragged_inputs import Rows, input_limits, signature_name
+from object2vec_tf.inference.ragged_inputs import (
+    Rows,
+    input_limits,
+    output_name,
+    signature_name,
+)
 from object2vec_tf.inference.request_codec import (
     JSON,
     RequestDecoder,
     accepted,
     content_type,
-    encode,
+    encode_predictions,
 )
 from object2vec_tf.inference.request_errors import BadRequest
 from object2vec_tf.inference.text_inputs import has_text
@@ -127,9 +132,10 @@ class Gateway:
         rows = await self._rows(body, media_type, max_lens)
         if not rows:
             return Response(b'{"predictions":[]}', media_type=JSON)
-        answers = await self._backend.answer(rows)
-        self._measures.rows(signature_name(rows), len(answers))
-        return Response(encode(answers, rows, answer_type), media_type=answer_type)
+        predictions = await self._backend.answer(rows)
+        self._measures.rows(signature_name(rows), len(predictions))
+        content = encode_predictions(predictions, output_name(rows), answer_type)
+        return Response(content, media_type=answer_type)
 
     async def _rows(
         self, body: bytes, media_type: str, max_lens: tuple[int, int] | None
@@ -150,7 +156,7 @@ class Gateway:
             decoder = self._decoder_for(current)
             rows = decoder.decode(body, media_type, max_lens)
         if self._backend.texts and has_text(rows):
-            rows, unknown = await self._backend.tokenized(rows)
+            rows, unknown = await self._backend.tokenize(rows)
             self._measures.unknown(unknown)
             rows = decoder.cut(rows, max_lens)
         return rows

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.predictor import Predictor
-from object2vec_tf.inference.ragged_inputs import Answers, RaggedInputs, Rows
+from object2vec_tf.inference.ragged_inputs import Predictions, RaggedInputs, Rows
 
 # Requests that waited are answered together up to this many rows.
 MAX_ROWS = 1024
@@ -20,7 +20,7 @@ MAX_ROWS = 1024
 class _Waiting:
     rows: Rows
     size: int
-    answer: asyncio.Future[Answers]
+    answer: asyncio.Future[Predictions]
 
 
 class LocalBackend:
@@ -44,7 +44,7 @@ class LocalBackend:
         self._thread = ThreadPoolExecutor(1, "model")
         self._working: asyncio.Task[None] | None = None
 
-    async def answer(self, rows: Rows) -> Answers:
+    async def answer(self, rows: Rows) -> Predictions:
         """See `Backend`."""
         size = len(next(iter(rows.values())))
         answer = asyncio.get_running_loop().create_future()
@@ -53,10 +53,10 @@ class LocalBackend:
             self._working = asyncio.create_task(self._work())
         return await answer
 
-    async def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+    async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Backend`."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._model.tokenized, rows)
+        return await loop.run_in_executor(self._thread, self._model.tokenize, rows)
 
     async def check(self) -> None:
         """See `Backend`."""

@@ -20,7 +20,7 @@ from export.serving.backends import Rejected, Unavailable
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.model_store import parse_description
 from object2vec_tf.inference.ragged_inputs import (
-    Answers,
+    Predictions,
     RaggedInputs,
     Rows,
     in_row_order,
@@ -68,7 +68,7 @@ class TFServingBackend:
     def _status(self) -> Any:
         return model_service_pb2_grpc.ModelServiceStub(self._channel).GetModelStatus
 
-    async def answer(self, rows: Rows) -> Answers:
+    async def answer(self, rows: Rows) -> Predictions:
         """See `Backend`."""
         objects = RaggedInputs.from_rows(rows)
         batches = list(objects.batches())
@@ -80,7 +80,7 @@ class TFServingBackend:
         """See `Backend`."""
         return self.hyperparameters.texts if self.hyperparameters else ()
 
-    async def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+    async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Backend`."""
         tokenized: dict[str, list[Row]] = {}
         unknown = 0
@@ -120,7 +120,7 @@ class TFServingBackend:
         text = tf.make_ndarray(answer.outputs["hyperparameters"])[0]
         self.hyperparameters = parse_description(text, self._place)
 
-    async def _ask(self, objects: RaggedInputs) -> Answers:
+    async def _ask(self, objects: RaggedInputs) -> Predictions:
         response = await self._send(objects.signature, objects.padded(leading=1))
         version = response.model_spec.version.value
         if self._version != version:  # a new one may have other vocabularies

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from object2vec_tf.inference.ragged_inputs import Answers
-from object2vec_tf.inference.request_codec import JSON_LINES, encode_answers
+from object2vec_tf.inference.ragged_inputs import Predictions
+from object2vec_tf.inference.request_codec import JSON_LINES, encode_predictions
 
 # Rows of Parquet are kept until they are so many bytes, and are a row group then.
 _GROUP_BYTES = 1 << 24
@@ -38,11 +38,11 @@ class AnswerFile(Protocol):
         """Closes the file."""
 
     @staticmethod
-    def encoded(answers: Answers, output: str) -> Any:
-        """Returns answers ``[rows, width]`` as the file takes them.
+    def encoded(predictions: Predictions, output: str) -> Any:
+        """Returns predictions ``[rows, width]`` as the file takes them.
 
         Args:
-            answers: Embeddings or scores.
+            predictions: Embeddings or scores.
             output: Which of the two they are.
         """
 
@@ -70,9 +70,9 @@ class JsonLines:
         self._file.close()
 
     @staticmethod
-    def encoded(answers: Answers, output: str) -> bytes:
+    def encoded(predictions: Predictions, output: str) -> bytes:
         """See `AnswerFile`."""
-        return encode_answers(answers, output, JSON_LINES)
+        return encode_predictions(predictions, output, JSON_LINES)
 
     def write(self, encoded: bytes) -> None:
         """See `AnswerFile`."""
@@ -109,11 +109,11 @@ class Parquet:
             pq.write_table(pa.table({}), self._path)
 
     @staticmethod
-    def encoded(answers: Answers, output: str) -> pa.RecordBatch:
+    def encoded(predictions: Predictions, output: str) -> pa.RecordBatch:
         """See `AnswerFile`."""
-        rows, width = answers.shape
+        rows, width = predictions.shape
         splits = pa.array(width * np.arange(rows + 1, dtype=np.int32))
-        lists = pa.ListArray.from_arrays(splits, pa.array(answers.ravel()))
+        lists = pa.ListArray.from_arrays(splits, pa.array(predictions.ravel()))
         return pa.record_batch({output: lists})
 
     def write(self, encoded: pa.RecordBatch) -> None:

@@ -126,7 +126,7 @@ class ObjectReader:
         try:
             rows = self._decoder.decode(text, JSON_LINES)
             if self._model.texts and has_text(rows):
-                rows, _ = self._model.tokenized(rows)
+                rows, _ = self._model.tokenize(rows)
         except BadRequest as error:
             index, field = error.row_and_field
             message = f"{self._place(numbers[index])}: {field}{error.reason}"

@@ -12,7 +12,7 @@ import numpy as np
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import (
-    Answers,
+    Predictions,
     RaggedInputs,
     Rows,
     in_row_order,
@@ -60,18 +60,18 @@ class OnnxPredictor:
             for objects in requests(self.hyperparameters, names):
                 self(objects)
 
-    def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+    def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Model`; there is never any text."""
         return rows, 0
 
-    def __call__(self, objects: RaggedInputs) -> Answers:
+    def __call__(self, objects: RaggedInputs) -> Predictions:
         """See `Model`."""
         batches = list(objects.batches())
         return in_row_order(
             batches, [self._ask(objects.take(rows)) for rows in batches]
         )
 
-    def _ask(self, objects: RaggedInputs) -> Answers:
+    def _ask(self, objects: RaggedInputs) -> Predictions:
         session = self._sessions[objects.signature]
         return np.asarray(session.run(None, objects.padded())[0])
 

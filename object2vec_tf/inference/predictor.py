@@ -15,8 +15,8 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.model_store import ONNX, find_exported, parse_description
 from object2vec_tf.inference.onnx_predictor import OnnxPredictor
 from object2vec_tf.inference.ragged_inputs import (
-    Answers,
     Ids,
+    Predictions,
     RaggedInputs,
     Rows,
     in_row_order,
@@ -38,10 +38,10 @@ class Predictor(Protocol):
     hyperparameters: Hyperparameters
     texts: Collection[str]
 
-    def __call__(self, objects: RaggedInputs) -> Answers:
+    def __call__(self, objects: RaggedInputs) -> Predictions:
         """Returns embeddings or scores, float32 ``[rows, width]``."""
 
-    def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+    def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """Returns objects as token ids, and how many tokens are unknown."""
 
     def warm_up(self, first: str = "") -> None:
@@ -92,16 +92,16 @@ class SavedModelPredictor:
         for name, inputs in requests:
             self._signatures[name](**inputs)
 
-    def __call__(self, objects: RaggedInputs) -> Answers:
+    def __call__(self, objects: RaggedInputs) -> Predictions:
         """See `Predictor`."""
         batches = list(objects.batches())
         answers = []
         for rows in batches:
             part = objects.take(rows)
-            answers.append(self.ask(part.signature, part.padded()))
+            answers.append(self.run_signature(part.signature, part.padded()))
         return in_row_order(batches, answers)
 
-    def tokenized(self, rows: Rows) -> tuple[Rows, int]:
+    def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Predictor`."""
         tokenized: dict[str, list[Row]] = {}
         unknown = 0
@@ -114,7 +114,7 @@ class SavedModelPredictor:
                 put(tokenized[name], places, answer["ids"].numpy())
         return tokenized, unknown
 
-    def ask(self, signature: str, inputs: Mapping[str, Ids]) -> Answers:
+    def run_signature(self, signature: str, inputs: Mapping[str, Ids]) -> Predictions:
         """Returns what a signature answers to its inputs, padded with -1."""
         tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
         answer = self._signatures[signature](**tensors)[output_name(inputs)]

@@ -16,7 +16,7 @@ from object2vec_tf.ragged.column import RaggedColumn
 PADDING = -1
 
 Ids = npt.NDArray[np.int64]
-Answers = npt.NDArray[np.float32]
+Predictions = npt.NDArray[np.float32]
 # Objects as they stand in a request, by input name: in0, in1 or both.
 Rows = Mapping[str, Sequence[Any]]
 
@@ -104,7 +104,9 @@ class RaggedInputs:
         )
 
 
-def in_row_order(batches: Sequence[Ids | None], answers: Sequence[Answers]) -> Answers:
+def in_row_order(
+    batches: Sequence[Ids | None], answers: Sequence[Predictions]
+) -> Predictions:
     """Returns the answers to an object's batches in the order of its rows."""
     if len(answers) == 1 and batches[0] is None:
         return answers[0]

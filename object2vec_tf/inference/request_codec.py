@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from object2vec_tf.inference.ragged_inputs import Answers, Rows, output_name
+from object2vec_tf.inference.ragged_inputs import Predictions, Rows
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
 from object2vec_tf.inference.text_inputs import is_text
 
@@ -216,25 +216,20 @@ def accepted(header: str, otherwise: str) -> str:
     )
 
 
-def encode(answers: Answers, rows: Rows, media_type: str) -> bytes:
-    """Returns the body of an answer.
+def encode_predictions(predictions: Predictions, output: str, media_type: str) -> bytes:
+    """Returns the body of a response.
 
     Args:
-        answers: Embeddings or scores, float32 ``[rows, width]``.
-        rows: The request they answer.
+        predictions: Embeddings or scores, float32 ``[rows, width]``.
+        output: The name of the output: embeddings or scores.
         media_type: application/json or application/jsonlines.
     """
-    return encode_answers(answers, output_name(rows), media_type)
-
-
-def encode_answers(answers: Answers, output: str, media_type: str) -> bytes:
-    """Returns answers in a media type, under the name of the output."""
-    array = np.ascontiguousarray(answers)
+    array = np.ascontiguousarray(predictions)
     lists = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
     start, end = f'{{"{output}":['.encode(), b"]}"
     between = b"," if media_type == JSON else b"\n"
     objects = start + lists[2:-2].replace(b"],[", end + between + start) + end
-    if not len(answers):
+    if not len(predictions):
         objects = b""
     if media_type == JSON:
         return b'{"predictions":[' + objects + b"]}"

@@ -319,6 +319,6 @@ def test_transform_takes_text(text_models, tmp_path):
             for side in LONGEST
         }
         padded = {side: each.to_tensor(-1).numpy() for side, each in ids.items()}
-        expected = served.ask("predict_pair", padded)
+        expected = served.run_signature("predict_pair", padded)
         got = json.loads(lines[place])["scores"]
         np.testing.assert_allclose(got, expected[0], rtol=1e-5, atol=1e-6)

@@ -97,7 +97,7 @@ def tag_f1(run: Path, data: Path) -> dict[str, float]:
     found: dict[str, tuple[Scores, Flags]] = {}
     for part in ("validation", "test"):
         rows = rows_of(data / f"{part}.packages.jsonl")
-        ids, _ = model.tokenized({"in0": [row["in0"] for row in rows]})
+        ids, _ = model.tokenize({"in0": [row["in0"] for row in rows]})
         chances = score(model(RaggedInputs.from_rows(ids).truncate({"in0": longest})))
         true = np.array([[name in row["tags"] for name in names] for row in rows])
         found[part] = chances, true

@@ -51,7 +51,7 @@ def zero_shot(run: Path, test: Path) -> float:
     longest = input_limits(model.hyperparameters)["in0"][1]
     encodings = []
     for side in ("in0", "in1"):
-        ids, _ = model.tokenized({"in0": [row[side] for row in rows]})
+        ids, _ = model.tokenize({"in0": [row[side] for row in rows]})
         encodings.append(model(RaggedInputs.from_rows(ids).truncate({"in0": longest})))
     u, v = encodings
     lengths = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)

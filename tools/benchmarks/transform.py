@@ -68,7 +68,7 @@ def bare_rate(
     calls = -(-pairs // MAX_ROWS)
     start = time.perf_counter()
     for call in range(calls):
-        model.ask("predict_pair", batches[call % len(batches)])
+        model.run_signature("predict_pair", batches[call % len(batches)])
     return calls * MAX_ROWS / (time.perf_counter() - start)
 
 

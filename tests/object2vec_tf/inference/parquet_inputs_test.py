@@ -26,7 +26,7 @@ class Lengths:
     )
     texts = ("in0",)
 
-    def tokenized(self, rows):
+    def tokenize(self, rows):
         def ids(row):
             words = row.split() if isinstance(row, str) else row
             return [len(w) if isinstance(w, str) else w for w in words]

@@ -9,7 +9,7 @@ from object2vec_tf.inference.request_codec import (
     RequestDecoder,
     accepted,
     content_type,
-    encode_answers,
+    encode_predictions,
 )
 from object2vec_tf.inference.request_errors import BadRequest
 
@@ -105,8 +105,8 @@ def test_what_is_not_written_is_not_acceptable(header):
 @pytest.mark.parametrize("shape", [(0, 2), (1, 1), (3, 1), (2, 5)])
 def test_answers_read_back_as_they_were(shape):
     answers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    rows = json.loads(encode_answers(answers, "scores", JSON))["predictions"]
-    lines = encode_answers(answers, "scores", JSON_LINES).decode()
+    rows = json.loads(encode_predictions(answers, "scores", JSON))["predictions"]
+    lines = encode_predictions(answers, "scores", JSON_LINES).decode()
     assert [json.loads(line) for line in lines.splitlines()] == rows
     assert lines == "" or lines.endswith("\n")
     back = np.array([row["scores"] for row in rows], np.float32).reshape(shape)
