@@ -43,5 +43,10 @@ def main() -> None:
     print(export_saved_model(load_object2vec(path), directory, metrics=metrics))
 
 
+def cli() -> None:
+    """Runs the command with the flags of the command line, and exits."""
+    runner.run_cli(main)
+
+
 if __name__ == "__main__":
-    runner.run(main)
+    cli()

@@ -65,5 +65,10 @@ def main() -> None:
     )
 
 
+def cli() -> None:
+    """Runs the command with the flags of the command line, and exits."""
+    runner.run_cli(main)
+
+
 if __name__ == "__main__":
-    runner.run(main)
+    cli()

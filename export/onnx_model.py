@@ -6,11 +6,11 @@ import json
 import os
 from pathlib import Path
 
+from object2vec_tf.extras import import_extra
 from object2vec_tf.inference.model_store import next_version
 from object2vec_tf.inference.onnx_predictor import (
     ONNX_HYPERPARAMETERS,
     OnnxPredictor,
-    import_extra,
 )
 from object2vec_tf.model.object2vec import Object2Vec
 
@@ -31,7 +31,7 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: The extra ``onnx`` is not installed.
     """
-    import_extra("onnx")
+    import_extra("onnx", "onnx", "an export to ONNX")
     from export.onnx_graphs import write_onnx
 
     with next_version(Path(directory)) as (temporary, path):

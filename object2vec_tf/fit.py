@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from absl import flags
-
 from object2vec_tf.commands import flags as fit_flags
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flags import hyperparameters_from_flags, num_gpus_from_flags
 from object2vec_tf.training.run import fit
 
-__all__ = ["fit", "main"]
+__all__ = ["cli", "fit", "main"]
 
 
 def main() -> None:
@@ -25,6 +23,10 @@ def main() -> None:
     )
 
 
+def cli() -> None:
+    """Runs the command with the flags of the command line, and exits."""
+    runner.run_cli(main, flag_modules=(fit_flags,))
+
+
 if __name__ == "__main__":
-    flags.adopt_module_key_flags(fit_flags)
-    runner.run(main)
+    cli()

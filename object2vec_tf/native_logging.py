@@ -9,12 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
+CONSOLE_SCRIPT_PREFIX = "object2vec"
 
 
 def command_is_starting() -> bool:
-    """Whether ``python -m``, or a script in tools/, is importing this package."""
+    """Whether a command of this project imports the package.
+
+    A command is ``python -m MODULE``, a console script or a program in tools/.
+    """
     return any(
-        name == "-m" or TOOLS in Path(name).resolve().parents for name in sys.argv[:1]
+        name == "-m"
+        or Path(name).name.startswith(CONSOLE_SCRIPT_PREFIX)
+        or TOOLS in Path(name).resolve().parents
+        for name in sys.argv[:1]
     )
 
 

@@ -117,5 +117,11 @@ def _required(flag: flags.FlagHolder[str | None], *, file: bool = False) -> str:
 
 _VERBS_DO = {"build": _build, "query": _query, "evaluate": _evaluate}
 
+
+def cli() -> None:
+    """Runs the command with the flags of the command line, and exits."""
+    runner.run_cli(main, _VERBS)
+
+
 if __name__ == "__main__":
-    runner.run(main, _VERBS)
+    cli()

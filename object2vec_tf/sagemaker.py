@@ -137,5 +137,10 @@ def main(verb: str) -> None:
         serve(local_backend(prefix / "model"), _HOST.value, int(port))
 
 
+def cli() -> None:
+    """Runs the command with the flags of the command line, and exits."""
+    runner.run_cli(main, verbs=("train", "serve"))
+
+
 if __name__ == "__main__":
-    runner.run(main, verbs=("train", "serve"))
+    cli()

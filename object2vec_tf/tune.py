@@ -17,6 +17,7 @@ from object2vec_tf.commands import flags as fit_flags
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flags import given_by_flags
 from object2vec_tf.errors import UserError
+from object2vec_tf.extras import import_extra
 from object2vec_tf.hyperparameters import OBJECTIVES
 
 _TRIALS = flags.DEFINE_integer(
@@ -101,13 +102,7 @@ def main() -> None:
                 f"--{flag.name}={flag.value} is for fit alone; leave it out, and give "
                 "it to fit with the study's best/hyperparameters.json"
             )
-    try:
-        import optuna  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "optuna is needed to tune: pip install '.[tune]' in the checkout, or "
-            "pip install optuna"
-        ) from error
+    import_extra("optuna", "tune", "object2vec_tf.tune")
     from object2vec_tf.tuning.study import tune
 
     asked: Any = flags.FLAGS["objective"]
@@ -122,7 +117,11 @@ def main() -> None:
     )
 
 
-if __name__ == "__main__":
-    flags.adopt_module_key_flags(fit_flags)
+def cli() -> None:
+    """Runs the command with the flags of the command line, and exits."""
     _define_objective()
-    runner.run(main)
+    runner.run_cli(main, flag_modules=(fit_flags,))
+
+
+if __name__ == "__main__":
+    cli()

@@ -163,5 +163,10 @@ def _vocabulary(side: int) -> tuple[bytes, str]:
         return file.read(), str(name)
 
 
+def cli() -> None:
+    """Runs the command with the flags of the command line, and exits."""
+    runner.run_cli(main, _VERBS)
+
+
 if __name__ == "__main__":
-    runner.run(main, _VERBS)
+    cli()

@@ -27,6 +27,7 @@ from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.bulk.predict_split import write_answers
 from object2vec_tf.bulk.shards import Shard
 from object2vec_tf.errors import UserError
+from object2vec_tf.extras import import_extra
 from object2vec_tf.files.atomic import sync
 from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.predictor import Predictor, load_model
@@ -298,13 +299,8 @@ def _ray() -> Any:
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # starts no cluster unasked
     if absl_logging.get_verbosity() < absl_logging.DEBUG:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise UserError(
-            "ray is needed for --runner=ray: pip install '.[distributed]'"
-        ) from error
+    ray = import_extra("ray", "distributed", "--runner=ray")
+    import_extra("ray.data", "distributed", "--runner=ray")
     if absl_logging.get_verbosity() < absl_logging.DEBUG:
         logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray

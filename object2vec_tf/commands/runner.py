@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import NoReturn, TextIO
 
 import tensorflow as tf
@@ -70,6 +71,31 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
             sys.exit(INTERRUPTED)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def run_cli(
+    main: Callable[..., None],
+    verbs: Sequence[str] = (),
+    *,
+    flag_modules: Sequence[ModuleType] = (),
+) -> None:
+    """Runs a command module's ``main`` as a program, and exits.
+
+    ``--help`` shows the docstring of ``__main__`` and the flags that it defines. Under
+    a console script ``__main__`` is the script, not the command's module, so that both
+    are copied from the module that defines ``main``.
+
+    Args:
+        main: Function of the command's module.
+        verbs: See `run`.
+        flag_modules: Other modules whose flags the command's ``--help`` shows.
+    """
+    module = sys.modules[main.__module__]
+    for name in (module.__name__, *(other.__name__ for other in flag_modules)):
+        for flag in flags.FLAGS.get_key_flags_for_module(name):
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    sys.modules["__main__"].__doc__ = module.__doc__
+    run(main, verbs)
 
 
 def _end_unread() -> NoReturn:

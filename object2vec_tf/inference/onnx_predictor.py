@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.extras import import_extra
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import (
     Predictions,
@@ -36,7 +37,7 @@ class OnnxPredictor:
     texts: Collection[str] = ()
 
     def __init__(self, path: Path) -> None:
-        runtime = import_extra("onnxruntime")
+        runtime = import_extra("onnxruntime", "onnx", "an ONNX model")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # an error is raised, and told by who catches it
         try:
@@ -74,17 +75,3 @@ class OnnxPredictor:
     def _ask(self, objects: RaggedInputs) -> Predictions:
         session = self._sessions[objects.signature]
         return np.asarray(session.run(None, objects.padded())[0])
-
-
-def import_extra(name: str) -> Any:
-    """Imports a module of the extra ``onnx``.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    try:
-        return __import__(name)
-    except ImportError as error:
-        raise UserError(
-            f"{name} is not installed; pip install 'object2vec_tf[onnx]'"
-        ) from error

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.extras import import_extra
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.metrics.ranking import METRICS, Vectors, normalized
@@ -368,10 +369,4 @@ def _of_others(directory: Path) -> str | None:
 
 
 def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise UserError(
-            "faiss is needed to search: pip install 'object2vec_tf[neighbors]'"
-        ) from error
-    return faiss
+    return import_extra("faiss", "neighbors", "a neighbor index")

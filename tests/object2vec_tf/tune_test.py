@@ -74,7 +74,10 @@ def test_without_optuna_the_way_to_it_is_told(settings, ratings, tmp_path):
     line = command(settings, ratings, tmp_path / "study")
     status, _, told = ended(line, PYTHONPATH=str(tmp_path))
     assert status == 2
-    assert told.startswith("error: optuna is needed to tune: pip install '.[tune]'")
+    assert told == (
+        "error: object2vec_tf.tune needs optuna: it cannot be imported. "
+        "Run: pip install 'object2vec_tf[tune]'\n"
+    )
     assert told.count("\n") == 1
 
 

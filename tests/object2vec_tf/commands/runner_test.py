@@ -20,9 +20,15 @@ from object2vec_tf.errors import UserError
 ROOT = Path(__file__).parents[2]
 MODULE = [sys.executable, "-m", "object2vec_tf.fit"]
 BUG = "from object2vec_tf.commands import runner; runner.run(lambda: 1 / 0)"
+SCRIPT = """
+import importlib, sys
+sys.argv[0] = "/usr/bin/object2vec-fit"
+importlib.import_module("object2vec_tf.fit").cli()
+"""
 COMMANDS = {
     "typo": [*MODULE, "--epoch=3"],
     "help": [*MODULE, "--help"],
+    "script help": [sys.executable, "-c", SCRIPT, "--help"],
     "bug": [sys.executable, "-c", BUG],
 }
 
@@ -177,6 +183,16 @@ def test_help_ends_with_0_and_shows_ranges_and_defaults(ended):
     assert "--train:" in text
     assert "an integer in 1..100 (default: 30)" in text
     assert "one of hcnn, bilstm, pooled_embedding (default: hcnn)" in text
+
+
+def test_a_console_script_shows_the_help_of_its_module(ended):
+    status, out, err = ended["script help"]
+    assert (status, err) == (0, "")
+    module_help = ended["help"][1].splitlines()
+    script_help = out.splitlines()
+    (line,) = [line for line in module_help if line.endswith("object2vec_tf/fit.py:")]
+    module_help[module_help.index(line)] = "/usr/bin/object2vec-fit:"
+    assert script_help == module_help
 
 
 def test_a_fault_of_ours_ends_with_1_and_a_traceback(ended):
