@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import object2vec_tf
+
 ROOT = Path(__file__).parents[1]
 
 SCRIPT = """
@@ -54,6 +56,22 @@ def fresh_environment(path):
     return path / "bin" / "python"
 
 
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The Python of an environment that has the wheel installed.
+
+    The libraries come from the environment that runs the tests;
+    `test_the_wheel_brings_all_it_needs` installs them.
+    """
+    path = tmp_path_factory.mktemp("environment") / "venv"
+    python = fresh_environment(path)
+    install = [python, "-m", "pip", "install", "--no-deps", "--quiet"]
+    run([*install, "--disable-pip-version-check", wheel], path)
+    site = next(path.glob("lib/*/site-packages"))
+    (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return python
+
+
 def test_the_wheel_carries_both_packages_and_nothing_else_at_top_level(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
@@ -62,15 +80,54 @@ def test_the_wheel_carries_both_packages_and_nothing_else_at_top_level(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_the_wheel_trains_and_exports_outside_the_checkout(wheel, tmp_path):
-    python = fresh_environment(tmp_path / "venv")
-    install = [python, "-m", "pip", "install", "--no-deps", "--quiet"]
-    run([*install, "--disable-pip-version-check", wheel], tmp_path)
-    # The libraries come from the environment that runs the tests; `test_the_wheel_
-    # brings_all_it_needs` installs them.
-    site = next((tmp_path / "venv").glob("lib/*/site-packages"))
-    (site / "libraries.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    assert run([python, "-c", SCRIPT], tmp_path) == "{'train': 9} 1\n"
+def test_the_wheel_has_the_version_of_the_package(wheel):
+    assert wheel.name.split("-")[:2] == ["object2vec_tf", object2vec_tf.__version__]
+
+
+def test_the_wheel_carries_every_data_file_of_the_packages(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for package in ("object2vec_tf", "export"):
+        files = [
+            path.relative_to(ROOT).as_posix()
+            for path in (ROOT / package).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        ]
+        assert {*files} <= names
+
+
+def test_the_wheel_trains_and_exports_outside_the_checkout(installed, tmp_path):
+    assert run([installed, "-c", SCRIPT], tmp_path) == "{'train': 9} 1\n"
+
+
+def test_the_wheel_installs_the_commands(installed):
+    scripts = {path.name for path in installed.parent.glob("object2vec-*")}
+    assert scripts == {
+        "object2vec-fit",
+        "object2vec-gateway",
+        "object2vec-neighbors",
+        "object2vec-transform",
+        "object2vec-tune",
+    }
+
+
+def test_a_command_shows_its_help_outside_the_checkout(installed, tmp_path):
+    shown = run([installed.with_name("object2vec-fit"), "--help"], tmp_path)
+    assert "--train" in shown
+    assert "--enc0_vocab_size" in shown
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("object2vec-gateway", "--max_request_bytes"),
+        ("object2vec-neighbors", "--index"),
+        ("object2vec-transform", "--runner"),
+        ("object2vec-tune", "--trials"),
+    ],
+)
+def test_every_command_shows_its_help(installed, tmp_path, command, flag):
+    assert flag in run([installed.with_name(command), "--help"], tmp_path)
 
 
 @pytest.mark.long
