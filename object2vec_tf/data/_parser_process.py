@@ -1,4 +1,4 @@
-"""The program of `block_reader`'s second process: reads blocks while any are sent."""
+"""The program of the second process of `parallel_parser`."""
 
 import sys
 import types

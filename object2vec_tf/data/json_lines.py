@@ -1,6 +1,6 @@
 """JSON Lines to columns: fast when the lines are right, exact when one is not.
 
-A block that `fast_lines` does not take as a whole is read again line by line.
+A block that `block_parser` does not take as a whole is read again line by line.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from object2vec_tf.data.line_diagnosis import MOST_WEIGHT, diagnose_line
 from object2vec_tf.data.parallel_parser import ParallelParser
 from object2vec_tf.data.text_reader import TextReader
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.files.channels import open_file
-from object2vec_tf.files.fingerprints import Digest, verify_unchanged
-from object2vec_tf.files.line_blocks import BOM, line_blocks
+from object2vec_tf.files.fingerprints import Digest
+from object2vec_tf.files.line_blocks import BLOCK_BYTES, read_line_blocks
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer_loading import Tokenizers
@@ -109,6 +108,7 @@ def read_file(
     bad_lines: BadLines,
     digest: Digest,
     reader: LineReader,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Block]:
     """Yields the pairs of one file, block by block.
 
@@ -118,22 +118,22 @@ def read_file(
         bad_lines: The channel's budget of bad lines.
         digest: Is fed with every byte read, unpacked.
         reader: What `line_reader` makes for such settings.
+        block_bytes: Bytes to read at a time.
 
     Raises:
         DataError: A line is not right and the budget is spent, or the file cannot be
             read to its end, or is another one then.
     """
     line = 1
-    with open_file(path) as stream, verify_unchanged(path):
-        first, second = itertools.tee(_digested(line_blocks(stream, path), digest))
-        for text, columns in zip(first, reader.read(second), strict=True):
-            parsed = columns and _checked(*columns, hyperparameters)
-            if not parsed:
-                where = _Place(path, line)
-                parsed = _parse_lines(text, where, hyperparameters, bad_lines, reader)
-            if len(parsed.labels):
-                yield parsed
-            line += int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
+    first, second = itertools.tee(read_line_blocks(path, block_bytes, digest))
+    for text, columns in zip(first, reader.read(second), strict=True):
+        parsed = columns and _checked(*columns, hyperparameters)
+        if not parsed:
+            where = _Place(path, line)
+            parsed = _parse_lines(text, where, hyperparameters, bad_lines, reader)
+        if len(parsed.labels):
+            yield parsed
+        line += int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
 
 
 def line_reader(
@@ -158,13 +158,6 @@ def line_reader(
         "in1": hyperparameters.enc1_vocab_size,
     }
     return ParallelParser(vocab_sizes, "integer" if softmax else "number")
-
-
-def _digested(blocks: Iterator[bytes], digest: Digest) -> Iterator[bytes]:
-    """Yields the blocks, without the mark that may stand before the first."""
-    for number, block in enumerate(blocks):
-        digest.update(block)
-        yield block.removeprefix(BOM) if number == 0 else block
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,7 @@ from object2vec_tf.data.json_lines import (
 )
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
-from object2vec_tf.files.fingerprints import digest_file
+from object2vec_tf.files.line_blocks import read_line_blocks
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.ragged.column import Column
@@ -344,7 +344,8 @@ def _kept(
     if kept is None and sighting.name is not None and not cache.is_empty():
         digest = _Digest(after_block)
         for path in sighting.files:
-            digest_file(path, digest)
+            for _ in read_line_blocks(path, digest=digest):
+                pass
         kept = cache.of_content(digest.value)
     if kept is None or not kept.report["bad_lines"]:
         return kept

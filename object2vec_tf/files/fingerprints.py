@@ -1,4 +1,4 @@
-"""Digests of files, and whether a file changed while it was read."""
+"""Digests of files, and checks that a file did not change while it was read."""
 
 from __future__ import annotations
 
@@ -9,55 +9,42 @@ from pathlib import Path
 from typing import Protocol
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.files.channels import open_file
-from object2vec_tf.files.line_blocks import line_blocks
 
 
 class Digest(Protocol):
-    """What a hash of hashlib does."""
+    """The method of hashlib's hashes that readers use."""
 
     def update(self, data: bytes, /) -> None:
-        """Takes more bytes in."""
-
-
-def digest_file(path: Path, digest: Digest) -> None:
-    """Feeds a digest with every byte of a file, unpacked, as `read_file` does.
-
-    Raises:
-        DataError: The file cannot be read to its end.
-    """
-    with open_file(path) as stream, verify_unchanged(path):
-        for block in line_blocks(stream, path):
-            digest.update(block)
+        """Adds bytes to the digest."""
 
 
 @contextmanager
 def verify_unchanged(path: Path) -> Iterator[None]:
-    """Tells at the end of the context of a regular file that changed meanwhile.
+    """Checks at the end of the context that a regular file did not change meanwhile.
 
     Raises:
-        DataError: It did, or it has gone.
+        DataError: The file changed or was removed.
     """
     before = file_signature(path)
     yield
     if before != file_signature(path):
         raise DataError(
-            f"{path}: changed while it was read; start again when it is complete"
+            f"{path}: changed while it was read. Start again when it is complete."
         )
 
 
 def file_signature(path: Path) -> list[int] | None:
-    """Returns what changes with a regular file, by stat alone; None for a pipe.
+    """Returns size, times and inode of a regular file; None for a pipe.
 
     Raises:
-        DataError: The file is not there.
+        DataError: The file does not exist.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise DataError(
-            f"{path}: has gone while it was read: {error.strerror}; put it back"
+            f"{path}: disappeared while it was read: {error.strerror}. Restore it."
         ) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return None
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

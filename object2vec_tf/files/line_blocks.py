@@ -1,24 +1,55 @@
-"""Streams of lines, cut into blocks at line ends."""
+"""Files as blocks of whole lines."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.fingerprints import Digest, verify_unchanged
 
 BLOCK_BYTES = 16 * 1024 * 1024
-BOM = b"\xef\xbb\xbf"
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_line_blocks(
+    path: Path, size: int = BLOCK_BYTES, digest: Digest | None = None
+) -> Iterator[bytes]:
+    """Yields the content of a file in blocks of whole lines.
+
+    A UTF-8 byte order mark at the start of the file is dropped.
+
+    Args:
+        path: The file; ``.gz`` and ``.zst`` are decompressed.
+        size: Bytes to read at a time. A block is longer where a line is.
+        digest: Updated with every decompressed byte, the byte order mark included.
+
+    Raises:
+        DataError: The file cannot be read to its end, or it changed meanwhile.
+    """
+    with open_file(path) as stream, verify_unchanged(path):
+        blocks = line_blocks(stream, path, size)
+        yield from drop_bom(blocks if digest is None else _digested(blocks, digest))
 
 
 def line_blocks(
     stream: BinaryIO, path: Path, size: int = BLOCK_BYTES
 ) -> Iterator[bytes]:
-    """Yields the stream's bytes cut behind line ends; lines of any length."""
+    """Yields the bytes of a stream in blocks that end at line ends.
+
+    Args:
+        stream: The stream to read.
+        path: Its file, for messages.
+        size: Bytes to read at a time. A block is longer where a line is.
+
+    Raises:
+        DataError: The stream cannot be read to its end.
+    """
     rest: list[bytes] = []
     while True:
         try:
@@ -26,8 +57,8 @@ def line_blocks(
         except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(
-                f"{path}: cannot be read to its end: {reason}; the file is damaged or "
-                "incomplete, fetch or compress it again"
+                f"{path}: cannot be read to its end: {reason}. The file is damaged or "
+                "incomplete. Download or compress it again."
             ) from error
         end = data.rfind(b"\n") + 1
         if data and not end:
@@ -39,3 +70,15 @@ def line_blocks(
             yield block
         if not data:
             return
+
+
+def drop_bom(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yields blocks without a UTF-8 byte order mark at the start of the first one."""
+    for number, block in enumerate(blocks):
+        yield block.removeprefix(_BOM) if number == 0 else block
+
+
+def _digested(blocks: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
+    for block in blocks:
+        digest.update(block)
+        yield block

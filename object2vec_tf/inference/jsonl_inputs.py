@@ -8,7 +8,7 @@ from pathlib import Path
 
 from object2vec_tf.data.block_parser import parse_block
 from object2vec_tf.errors import DataError
-from object2vec_tf.files.line_blocks import BOM, line_blocks
+from object2vec_tf.files.line_blocks import drop_bom, line_blocks
 from object2vec_tf.inference.file_splits import (
     BLOCK_BYTES,
     FileSplit,
@@ -60,13 +60,11 @@ def _blocks(
     reader = ObjectReader(piece, model, inputs)
     line = 1
     with open_split(piece) as stream:
-        for number, block in enumerate(line_blocks(stream, piece.path, size)):
-            text = block
-            if number == 0 and not piece.start:
-                text = block.removeprefix(BOM)
+        blocks = line_blocks(stream, piece.path, size)
+        for text in blocks if piece.start else drop_bom(blocks):
             if text.strip():
                 yield reader.read(text, line)
-            line += block.count(b"\n")
+            line += text.count(b"\n")
 
 
 class ObjectReader:

@@ -11,8 +11,7 @@ import numpy as np
 import orjson
 
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.files.channels import open_file
-from object2vec_tf.files.line_blocks import BOM, line_blocks
+from object2vec_tf.files.line_blocks import read_line_blocks
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.metrics.ranking import Vectors
@@ -25,13 +24,11 @@ _BLOCK_BYTES = 1 << 20
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the number and the text of each line that is not blank."""
     line = 1
-    with open_file(path) as stream:
-        for number, block in enumerate(line_blocks(stream, path, _BLOCK_BYTES)):
-            text = block.removeprefix(BOM) if number == 0 else block
-            for content in text.splitlines():
-                if content.strip():
-                    yield line, content.strip()
-                line += 1
+    for text in read_line_blocks(path, _BLOCK_BYTES):
+        for content in text.splitlines():
+            if content.strip():
+                yield line, content.strip()
+            line += 1
 
 
 def as_it_stands(content: bytes) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.files.channels import Source, channel_files, open_file
-from object2vec_tf.files.fingerprints import verify_unchanged
-from object2vec_tf.files.line_blocks import BOM, line_blocks
+from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.line_blocks import read_line_blocks
 
 _BLOCK_BYTES = 1 << 22
 _SHOWN = 60
@@ -72,11 +71,9 @@ def read_objects(source: Source) -> Iterator[RaggedInputs]:
     """
     for path in channel_files(source, "input"):
         line = 1
-        with open_file(path) as stream, verify_unchanged(path):
-            for number, block in enumerate(line_blocks(stream, path, _BLOCK_BYTES)):
-                text = block.removeprefix(BOM) if number == 0 else block
-                yield RaggedInputs(_decoded(path, line, text), path, line, text)
-                line += block.count(b"\n")
+        for text in read_line_blocks(path, _BLOCK_BYTES):
+            yield RaggedInputs(_decoded(path, line, text), path, line, text)
+            line += text.count(b"\n")
 
 
 def _decoded(path: Path, first_line: int, text: bytes) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import pyarrow.csv
 
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
-from object2vec_tf.files.line_blocks import line_blocks
+from object2vec_tf.files.line_blocks import read_line_blocks
 
 Vectors = npt.NDArray[np.float32]
 
@@ -79,11 +79,11 @@ def read_vectors(
     """
     table = _Table(path, vocabulary, vocab_size, dim, setting)
     binary = Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix == ".bin"
-    with open_file(path) as file:
-        if binary:
+    if binary:
+        with open_file(path) as file:
             _read_binary(file, table)
-        else:
-            _read_text(file, table)
+    else:
+        _read_text(table)
     return table.complete(seed)
 
 
@@ -140,12 +140,12 @@ class _Table:
         return PretrainedVectors(self._rows, found, len(self.ids))
 
 
-def _read_text(file: BinaryIO, table: _Table) -> None:
+def _read_text(table: _Table) -> None:
     """Reads a file block by block, of which two are parsed at a time."""
     line = 1
     parsing: collections.deque[Future[_Found]] = collections.deque()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for block in line_blocks(file, table.path, _BLOCK_BYTES):
+        for block in read_line_blocks(table.path, _BLOCK_BYTES):
             lines = _Lines(block, line, table)
             if line == 1:
                 lines.check_start()

@@ -12,9 +12,8 @@ import numpy as np
 
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.atomic import atomic_file
-from object2vec_tf.files.channels import Source, channel_files, open_file
-from object2vec_tf.files.fingerprints import verify_unchanged
-from object2vec_tf.files.line_blocks import BOM, line_blocks
+from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.line_blocks import read_line_blocks
 
 # What a part should take, to be put into order in memory.
 _PART_BYTES = 1 << 27
@@ -79,7 +78,5 @@ def _deal(files: list[Path], paths: list[Path], generator: np.random.Generator) 
 
 def _lines(files: list[Path]) -> Iterator[list[bytes]]:
     for path in files:
-        with open_file(path) as stream, verify_unchanged(path):
-            for number, block in enumerate(line_blocks(stream, path)):
-                text = block.removeprefix(BOM) if number == 0 else block
-                yield [line for line in text.split(b"\n") if line.strip()]
+        for text in read_line_blocks(path):
+            yield [line for line in text.split(b"\n") if line.strip()]

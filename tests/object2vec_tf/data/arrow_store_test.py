@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/data/column_files.py against the same columns in memory."""
+"""Tests of object2vec_tf/data/arrow_store.py against the same columns in memory."""
 
 import dataclasses
 from pathlib import Path

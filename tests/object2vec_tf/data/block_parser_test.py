@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/data/fast_lines.py: what is taken, and what is in doubt."""
+"""Tests of object2vec_tf/data/block_parser.py: what is taken, and what is in doubt."""
 
 import json
 

@@ -126,7 +126,7 @@ def test_files_seen_before_are_not_read_at_all(
     path = write(tmp_path / "x.jsonl", 50)
     cached(path, tmp_path / "cache")
     monkeypatch.setattr(
-        "object2vec_tf.data.json_lines.open_file",
+        "object2vec_tf.files.line_blocks.open_file",
         lambda path: pytest.fail(f"{path} was opened"),
     )
     assert cached(path, tmp_path / "cache").report.cached
@@ -350,7 +350,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path):
 
 def test_a_file_that_vanishes_while_it_is_read_is_told(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", 2000)
-    with pytest.raises(DataError, match=r"a.jsonl: has gone while it was read"):
+    with pytest.raises(DataError, match=r"a.jsonl: disappeared while it was read"):
         cached(path, tmp_path / "cache", after_block=lambda size: path.unlink())
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import zstandard
 
-from object2vec_tf.data import json_lines
 from object2vec_tf.data.json_lines import BadLines, line_reader, read_file
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.line_blocks import BLOCK_BYTES
 from object2vec_tf.hyperparameters import Hyperparameters
 
 SETTINGS: dict[str, Any] = {"enc0_max_seq_len": 3, "enc0_vocab_size": 100}
@@ -34,6 +34,7 @@ def read(
     path: Path,
     hyperparameters: Hyperparameters = SOFTMAX,
     bad_lines: BadLines | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> list[Row]:
     rows: list[Row] = []
     digest = hashlib.blake2b()
@@ -43,6 +44,7 @@ def read(
         bad_lines or BadLines(0),
         digest,
         line_reader(hyperparameters),
+        block_bytes,
     ):
         sides = []
         for column in (block.in0, block.in1):
@@ -114,13 +116,12 @@ def write(path: Path, content: bytes) -> Path:
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 24])
 def test_what_is_right_is_read(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     content: bytes,
     rows: list[Row],
     block_bytes: int,
 ):
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
-    assert read(write(tmp_path / "x.jsonl", content)) == rows
+    path = write(tmp_path / "x.jsonl", content)
+    assert read(path, block_bytes=block_bytes) == rows
 
 
 @pytest.mark.parametrize(
@@ -193,14 +194,13 @@ def test_a_label_that_is_no_finite_number_is_told(tmp_path: Path, label: str):
 
 @pytest.mark.parametrize("block_bytes", [1, 50, 1000, 1 << 24])
 def test_the_line_number_counts_blank_lines_and_earlier_blocks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+    tmp_path: Path, block_bytes: int
 ):
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
     before = b"\xef\xbb\xbf" + (GOOD + b"\n\n \r\n") * 30
     bad = b'{"label":1,"in0":[1],"in1":[7,100]}'
     path = write(tmp_path / "x.jsonl", before + bad + b"\n" + GOOD)
     with pytest.raises(DataError) as raised:
-        read(path)
+        read(path, block_bytes=block_bytes)
     assert str(raised.value).startswith(f"{path}:91: in1[1] is 100, not below")
 
 
@@ -257,14 +257,13 @@ def test_one_bad_line_beyond_the_budget_is_an_error_that_tells_all(tmp_path: Pat
 @pytest.mark.parametrize("block_bytes", [100, 1 << 24])
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
 def test_compressed_members_are_read_as_one_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, block_bytes: int
+    tmp_path: Path, suffix: str, block_bytes: int
 ):
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
     compress = gzip.compress if suffix == "gz" else zstandard.compress
     text = (GOOD + b"\n") * 20
     content = compress(text[:333]) + compress(text[333:])
     path = write(tmp_path / f"x.jsonl.{suffix}", content)
-    assert read(path) == [GOOD_ROW] * 20
+    assert read(path, block_bytes=block_bytes) == [GOOD_ROW] * 20
 
 
 def packed(suffix: str) -> bytes:
@@ -281,16 +280,14 @@ def packed(suffix: str) -> bytes:
 @pytest.mark.parametrize("kept", [0.3, 0.9])
 def test_a_truncated_compressed_file_is_an_error_that_names_it(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     suffix: str,
     kept: float,
     block_bytes: int,
 ):
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
     content = packed(suffix)
     path = write(tmp_path / f"x.{suffix}", content[: int(len(content) * kept)])
     with pytest.raises(DataError, match=f"x.{suffix}") as raised:
-        read(path)
+        read(path, block_bytes=block_bytes)
     assert str(raised.value).startswith(f"{path}: cannot be read to its end: ")
 
 
@@ -350,11 +347,9 @@ def random_line(source: random.Random, regression: bool) -> str:
 @pytest.mark.parametrize("block_bytes", [1, 64, 1009, 1 << 24])
 def test_random_lines_are_read_as_json_loads_reads_them(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     block_bytes: int,
     regression: bool,
 ):
-    monkeypatch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
     source = random.Random(block_bytes + regression)
     lines = [random_line(source, regression) for _ in range(300)]
     with_blanks = [
@@ -369,4 +364,5 @@ def test_random_lines_are_read_as_json_loads_reads_them(
         (label, pair["in0"], pair["in1"])
         for label, pair in zip(labels, pairs, strict=True)
     ]
-    assert read(path, REGRESSION if regression else SOFTMAX) == expected
+    hyperparameters = REGRESSION if regression else SOFTMAX
+    assert read(path, hyperparameters, block_bytes=block_bytes) == expected

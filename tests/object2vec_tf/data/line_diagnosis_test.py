@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/data/line_errors.py: every bad line, told as it must be."""
+"""Tests of object2vec_tf/data/line_diagnosis.py: every bad line, told as it must be."""
 
 import pytest
 
