@@ -1,1 +1,1 @@
-"""Keras layers over ragged batches, and their kernels."""
+"""Keras layers over ragged batches, and the kernels they run."""

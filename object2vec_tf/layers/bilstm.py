@@ -1,4 +1,4 @@
-"""The bilstm encoder: stacked bidirectional LSTMs, pooled over time."""
+"""The bilstm encoder: stacked bidirectional LSTMs with max pooling over time."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.layers.ragged_lstm import bidirectional, to_time_major
+from object2vec_tf.layers.ragged_encoder import RaggedEncoder
+from object2vec_tf.layers.ragged_lstm import bidirectional_lstm, to_time_major
 from object2vec_tf.registration import PACKAGE
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class StackedBiLSTM(keras.layers.Layer):
-    """Bidirectional LSTMs, the last one's outputs pooled by their maximum over time.
+class StackedBiLSTM(RaggedEncoder):
+    """Stacked bidirectional LSTMs; the last layer is max-pooled over time.
 
-    The backward direction reads each row reversed within its own length, so no step
-    behind an object's end is ever read before one inside it, and an object's encoding
-    does not depend on what it is batched with. An object without tokens is encoded as
-    zeros.
+    The backward direction reads each row in reverse, starting at its last token. No
+    LSTM ever reads padding, so an object's encoding does not depend on the other
+    objects of the batch. An object without tokens is encoded as zeros.
 
     Args:
-        dim: Width of the encoding, even; each direction gives half of it.
+        dim: Width of the encoding, even; each direction has half of it.
         layers: Number of bidirectional layers.
-        dropout: Share dropped between layers.
-        seed: Seed of initial weights and dropout.
+        dropout: Fraction dropped between layers.
+        seed: Seed of the initial weights and of dropout.
 
-    Source: Conneau et al. 2017, section 3.2.2 (BiLSTM with max pooling).
+    Source: Conneau et al. 2017, "Supervised Learning of Universal Sentence
+    Representations from Natural Language Inference Data", section 3.2.2 (BiLSTM with
+    max pooling).
     """
 
     def __init__(
@@ -70,47 +72,30 @@ class StackedBiLSTM(keras.layers.Layer):
         )
 
     def build(self, input_shape: Any) -> None:
-        """Creates the weights of every direction and layer."""
+        """Creates the weights of both directions of every layer."""
         shape = (None, None, input_shape[0][-1])
         for forward, backward in zip(self.forward, self.backward, strict=True):
             forward.build(shape)
             backward.build(shape)
             shape = (None, None, self.dim)
 
-    def call(
-        self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
+    def encode(
+        self, vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None
     ) -> tf.Tensor:
-        """Returns encodings.
-
-        Args:
-            tokens: Vectors float ``[distinct, token_dim]``, and each token's place
-                among them, RaggedTensor ``[batch, (time)]``.
-            training: Whether dropout applies.
-
-        Returns:
-            float ``[batch, dim]``.
-        """
-        vectors, places = tokens
-        batch = to_time_major(vectors, places, training)
+        """Returns encodings; see `RaggedEncoder.encode`."""
+        batch = to_time_major(vectors, indices, training)
         for layer in range(self.layers):
             if layer:
-                dropped = self.drops[layer - 1](batch.steps, training=training)
-                batch = dataclasses.replace(batch, steps=dropped)
-            steps = bidirectional(
+                dropped = self.drops[layer - 1](batch.values, training=training)
+                batch = dataclasses.replace(batch, values=dropped)
+            outputs = bidirectional_lstm(
                 self.forward[layer], self.backward[layer], batch, training
             )
-            batch = dataclasses.replace(batch, steps=steps)
-        lengths = places.row_splits[1:] - places.row_splits[:-1]
+            batch = dataclasses.replace(batch, values=outputs)
+        lengths = indices.row_splits[1:] - indices.row_splits[:-1]
         rows = tf.size(lengths)
-        highest = tf.math.unsorted_segment_max(batch.steps, batch.rows, rows + 1)
-        return tf.where(lengths[:, tf.newaxis] > 0, highest[:rows], 0.0)
-
-    def compute_output_spec(
-        self, tokens: Any, training: bool | None = None
-    ) -> keras.KerasTensor:
-        """Returns the symbolic output ``[batch, dim]``."""
-        shape = (tokens[1].shape[0], self.dim)
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+        maxima = tf.math.unsorted_segment_max(batch.values, batch.rows, rows + 1)
+        return tf.where(lengths[:, tf.newaxis] > 0, maxima[:rows], 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -1,4 +1,4 @@
-"""The comparator: what two encodings have to say about each other."""
+"""The comparator: combines two encodings into the input of the MLP."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from object2vec_tf.registration import PACKAGE
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Comparator(keras.layers.Layer):
-    """Concatenates ``e0 * e1``, ``[e0, e1]`` and ``|e0 - e1|`` in the order given.
+    """Concatenates ``e0 * e1``, ``[e0, e1]`` and ``|e0 - e1|`` in the given order.
 
     Args:
-        operators: Some of hadamard, concat and abs_diff.
+        operators: One or more of hadamard (``e0 * e1``), concat (``[e0, e1]``) and
+            abs_diff (``|e0 - e1|``).
     """
 
     def __init__(self, operators: Sequence[str] = OPERATORS, **kwargs: Any) -> None:
@@ -30,23 +31,23 @@ class Comparator(keras.layers.Layer):
         self.operators = tuple(operators)
 
     def call(self, encodings: Sequence[Any]) -> Any:
-        """Returns the comparison.
+        """Returns the comparison of two encodings.
 
         Args:
-            encodings: e0 and e1, float ``[batch, enc_dim]`` each.
+            encodings: e0 and e1, each float ``[batch, enc_dim]``.
 
         Returns:
-            float ``[batch, width]``; hadamard and abs_diff take ``enc_dim`` of the
-            width each, concat twice that.
+            float ``[batch, width]``. The width is ``enc_dim`` for each of hadamard and
+            abs_diff, plus ``2 * enc_dim`` for concat.
         """
         first, second = encodings
-        parts = {
+        operations = {
             "hadamard": lambda: [first * second],
             "concat": lambda: [first, second],
             "abs_diff": lambda: [ops.abs(first - second)],
         }
-        compared = [part for name in self.operators for part in parts[name]()]
-        return compared[0] if len(compared) == 1 else ops.concatenate(compared, axis=-1)
+        parts = [part for name in self.operators for part in operations[name]()]
+        return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -1,4 +1,4 @@
-"""The hcnn encoder: stacked convolutions, each pooled over time."""
+"""The hcnn encoder: stacked convolutions, each max-pooled over time."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.layers.packed_rows import pack_rows
+from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.registration import PACKAGE
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class HierarchicalCNN(keras.layers.Layer):
+class HierarchicalCNN(RaggedEncoder):
     """The hierarchical convolutional network of InferSent.
 
-    Each layer is a convolution over time with "same" padding and ReLU; the encoding is
-    every layer's maximum over time, concatenated. The objects of a batch are laid end
-    to end; what parts them is zeroed in front of every convolution, so that an object's
-    encoding does not depend on what it is batched with. An object without tokens is
-    encoded as zeros.
+    Each layer is a convolution over time with "same" padding and ReLU. The encoding
+    concatenates the maximum over time of every layer. The objects of a batch are packed
+    end to end with gaps between them. The gaps are zero in the input of every
+    convolution, so an object's encoding does not depend on the other objects of the
+    batch. An object without tokens is encoded as zeros.
 
     Args:
         dim: Width of the encoding, divisible by ``layers``.
         layers: Number of convolutions.
-        filter_width: Steps that a filter spans.
-        dropout: Share dropped between layers, after the maximum is taken.
-        seed: Seed of initial weights and dropout.
+        filter_width: Number of steps that a filter spans.
+        dropout: Fraction dropped between layers, after the maximum is taken.
+        seed: Seed of the initial weights and of dropout.
 
     Source: Conneau et al. 2017, "Supervised Learning of Universal Sentence
     Representations from Natural Language Inference Data", section 3.2.4.
@@ -75,39 +76,22 @@ class HierarchicalCNN(keras.layers.Layer):
             convolution.build(shape)
             shape = (None, None, self.dim // self.layers)
 
-    def call(
-        self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
+    def encode(
+        self, vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None
     ) -> tf.Tensor:
-        """Returns encodings.
-
-        Args:
-            tokens: Vectors float ``[distinct, token_dim]``, and each token's place
-                among them, RaggedTensor ``[batch, (time)]``.
-            training: Whether dropout applies.
-
-        Returns:
-            float ``[batch, dim]``.
-        """
-        vectors, places = tokens
-        packed = pack_rows(vectors, places, self.filter_width // 2, training)
-        steps, maxima = packed.steps, []
+        """Returns encodings; see `RaggedEncoder.encode`."""
+        packed = pack_rows(vectors, indices, self.filter_width // 2, training)
+        steps, maxima = packed.values, []
         for convolution, drop in zip(
             self.convolutions, [*self.drops, None], strict=True
         ):
-            # ReLU leaves nothing below zero, so what parts rows never is a maximum
-            # unless nothing is there.
-            steps = convolution(steps[tf.newaxis])[0] * packed.valid
-            maxima.append(packed.maxima(steps))
+            # The output of ReLU is never negative, so the zeros of the gaps do not
+            # change a row's maximum.
+            steps = convolution(steps[tf.newaxis])[0] * packed.mask
+            maxima.append(packed.row_maxima(steps))
             if drop is not None:
                 steps = drop(steps, training=training)
         return tf.concat(maxima, axis=1)
-
-    def compute_output_spec(
-        self, tokens: Any, training: bool | None = None
-    ) -> keras.KerasTensor:
-        """Returns the symbolic output ``[batch, dim]``."""
-        shape = (tokens[1].shape[0], self.dim)
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -1,4 +1,4 @@
-"""The pooled_embedding encoder: the mean of an object's token vectors, or like it."""
+"""The pooled_embedding encoder: a mean or scaled sum of an object's token vectors."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.ragged_sum import ragged_sum
 from object2vec_tf.registration import PACKAGE
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class PooledEmbedding(keras.layers.Layer):
+class PooledEmbedding(RaggedEncoder):
     """Pools token vectors; an object without tokens is encoded as zeros.
 
     Args:
-        dropout: Share of the mean's components that is dropped in training.
-        seed: Seed of the dropout.
-        pooling: mean, or sqrtn, which divides the sum of n vectors by the root of n, so
-            that objects of many tokens are not shorter than those of few (as
-            ``tf.nn.embedding_lookup_sparse`` has it, and SVD++ the items of a user).
+        dropout: Fraction of the encoding's components that is dropped in training.
+        seed: Seed of dropout.
+        pooling: ``mean`` or ``sqrtn``. ``sqrtn`` divides the sum of n vectors by the
+            square root of n, so that objects with many tokens do not get shorter
+            vectors than objects with few (as ``tf.nn.embedding_lookup_sparse`` with
+            this combiner, and as SVD++ pools the items of a user).
     """
 
     def __init__(
@@ -36,34 +38,20 @@ class PooledEmbedding(keras.layers.Layer):
         self.seed = seed
         self.drop = keras.layers.Dropout(dropout, seed=seed)
 
-    def call(
-        self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
+    def encode(
+        self, vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None
     ) -> tf.Tensor:
-        """Returns encodings.
-
-        Args:
-            tokens: Vectors float ``[distinct, dim]``, and each token's place among
-                them, RaggedTensor ``[batch, (time)]``.
-            training: Whether dropout applies.
-
-        Returns:
-            float ``[batch, dim]``.
-        """
-        vectors, places = tokens
-        total = ragged_sum(vectors, places, training)
-        lengths = places.row_splits[1:] - places.row_splits[:-1]
+        """Returns encodings; see `RaggedEncoder.encode`."""
+        total = ragged_sum(vectors, indices, training)
+        lengths = indices.row_splits[1:] - indices.row_splits[:-1]
         count = tf.cast(lengths, total.dtype)[:, tf.newaxis]
         if self.pooling == "sqrtn":
             count = tf.sqrt(count)
         return self.drop(tf.math.divide_no_nan(total, count), training=training)
 
-    def compute_output_spec(
-        self, tokens: Any, training: bool | None = None
-    ) -> keras.KerasTensor:
-        """Returns the symbolic output ``[batch, dim]``."""
-        vectors, places = tokens
-        shape = (places.shape[0], vectors.shape[1])
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+    def output_dim(self, token_dim: int) -> int:
+        """Returns the width of a token vector: pooling keeps it."""
+        return token_dim
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

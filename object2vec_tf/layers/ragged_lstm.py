@@ -1,4 +1,4 @@
-"""Ragged rows ordered by time, for recurrent layers that must not run over padding."""
+"""LSTMs over ragged rows in time-major order, which never run over padding."""
 
 from __future__ import annotations
 
@@ -14,62 +14,65 @@ from object2vec_tf.layers.ragged_sum import ragged_sum
 
 @dataclasses.dataclass(frozen=True)
 class TimeMajor:
-    """The first tokens of all rows, then the second tokens of those that have any, ...
+    """The first tokens of all rows, then the second tokens of longer rows, and so on.
 
-    Rows stand from long to short, so that those that go on are always the first. One
-    row more, of a single step of zeros, sees to it that there always is a step.
+    Rows are sorted by falling length, as in PyTorch's PackedSequence, so the rows that
+    have a step at a given time are always the first ones. One row of a single zero step
+    is added at the end of the batch, so that there is always at least one step.
 
     Attributes:
-        steps: float ``[cells, dim]``, a cell for each token.
-        counts: How many rows have a step at that time, int32 ``[time]``.
-        rows: The row of each cell, int64 ``[cells]``.
-        backwards: The cell that stands in a cell's place when every row is read from
-            its end, int64 ``[cells]``.
+        values: float ``[steps, dim]``, one step per token.
+        batch_sizes: How many rows have a step at each time, int32 ``[time]``.
+        rows: The row of each step, int64 ``[steps]``.
+        mirrored: For each step the step of the same row that takes its position when
+            the row is read from its end, int64 ``[steps]``.
     """
 
-    steps: tf.Tensor
-    counts: tf.Tensor
+    values: tf.Tensor
+    batch_sizes: tf.Tensor
     rows: tf.Tensor
-    backwards: tf.Tensor
+    mirrored: tf.Tensor
 
 
 def to_time_major(
-    vectors: tf.Tensor, places: tf.RaggedTensor, training: bool | None = None
+    vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None = None
 ) -> TimeMajor:
-    """Orders a batch by time.
+    """Orders the tokens of a batch by time.
 
     Args:
-        vectors: float ``[distinct, dim]``.
-        places: RaggedTensor int32 ``[batch, (time)]``, indices into ``vectors``.
-        training: Whether a gradient will be asked for.
+        vectors: float ``[unique, dim]``.
+        indices: RaggedTensor int32 ``[batch, (time)]``, indices into ``vectors``.
+        training: Whether a gradient is needed.
     """
-    splits = places.row_splits
+    splits = indices.row_splits
     count = tf.size(splits, tf.int64) - 1
     lengths = tf.concat([splits[1:] - splits[:-1], [1]], axis=0)
     order = tf.argsort(lengths, direction="DESCENDING", stable=True)
     lengths = tf.gather(lengths, order)
-    alive = tf.transpose(tf.sequence_mask(lengths, lengths[0]))
-    counts = tf.reduce_sum(tf.cast(alive, tf.int32), axis=1)
-    first = tf.cumsum(tf.cast(counts, tf.int64), exclusive=True)
-    time, rank = tf.unstack(tf.where(alive), axis=1)
+    has_step = tf.transpose(tf.sequence_mask(lengths, lengths[0]))
+    batch_sizes = tf.reduce_sum(tf.cast(has_step, tf.int32), axis=1)
+    starts = tf.cumsum(tf.cast(batch_sizes, tf.int64), exclusive=True)
+    # `rank` is the place of a step's row in the order by length.
+    time, rank = tf.unstack(tf.where(has_step), axis=1)
     rows = tf.cast(tf.gather(order, rank), tf.int64)
     last = tf.gather(lengths, rank) - 1
-    held = rows < count
-    tokens = tf.boolean_mask(tf.gather(splits, rows) + time, held)
-    cells = tf.RaggedTensor.from_row_splits(
-        tf.gather(places.values, tokens),
-        tf.pad(tf.cumsum(tf.cast(held, tf.int64)), [[1, 0]]),
+    is_token = rows < count
+    tokens = tf.boolean_mask(tf.gather(splits, rows) + time, is_token)
+    # One ragged row per step: its token, or nothing for the added row.
+    token_at = tf.RaggedTensor.from_row_splits(
+        tf.gather(indices.values, tokens),
+        tf.pad(tf.cumsum(tf.cast(is_token, tf.int64)), [[1, 0]]),
         validate=False,
     )
     return TimeMajor(
-        ragged_sum(vectors, cells, training),
-        counts,
-        rows,
-        tf.gather(first, last - time) + rank,
+        values=ragged_sum(vectors, token_at, training),
+        batch_sizes=batch_sizes,
+        rows=rows,
+        mirrored=tf.gather(starts, last - time) + rank,
     )
 
 
-def bidirectional(
+def bidirectional_lstm(
     forward: keras.layers.LSTM,
     backward: keras.layers.LSTM,
     batch: TimeMajor,
@@ -77,24 +80,26 @@ def bidirectional(
 ) -> tf.Tensor:
     """Runs two LSTMs over every row, one from its start and one from its end.
 
-    Each step takes the rows that have it, and both directions at once; the products
-    with the inputs are taken for all steps beforehand.
+    Both directions run in one loop over time. Each iteration computes only the rows
+    that have a step at that time. The products of inputs and kernels are computed for
+    all steps before the loop.
 
     Args:
-        forward: Holds the weights of the direction from the start.
-        backward: Holds those of the direction from the end; of the same width.
+        forward: The layer with the weights of the forward direction.
+        backward: The layer with those of the backward direction, of the same width.
         batch: The rows.
-        training: Whether a gradient will be asked for; without it there is one too,
-            but slower. A SavedModel cannot hold the fast one.
+        training: Whether a gradient is needed. Without it the outputs are
+            differentiable too, but slower. A SavedModel cannot contain the fast
+            gradient.
 
     Returns:
-        float ``[cells, 2 * units]``: at each cell, what both gave there.
+        float ``[steps, 2 * units]``: the outputs of both directions at each step.
     """
     directions = [
         [tf.convert_to_tensor(weight.value) for weight in layer.weights]
         for layer in (forward, backward)
     ]
-    inputs = [batch.steps, tf.gather(batch.steps, batch.backwards)]
+    inputs = [batch.values, tf.gather(batch.values, batch.mirrored)]
     projected = tf.stack(
         [
             x @ kernel + bias
@@ -104,168 +109,177 @@ def bidirectional(
     )
     recurrent = tf.stack([weights[1] for weights in directions])
     if training:
-        outputs = _trained_states(projected, recurrent, batch.counts)
+        outputs = _lstm_with_fast_gradient(projected, recurrent, batch.batch_sizes)
     else:
-        outputs = _recurrence(projected, recurrent, batch.counts)[0]
-    # What the backward direction gave for a cell stands where it read it.
-    ahead, back = outputs[:, 0], tf.gather(outputs[:, 1], batch.backwards)
+        outputs = _lstm(projected, recurrent, batch.batch_sizes)[0]
+    # The backward direction's outputs move back to the steps whose input they had.
+    ahead, back = outputs[:, 0], tf.gather(outputs[:, 1], batch.mirrored)
     return tf.concat([ahead, back], axis=1)
 
 
-def _recurrence(
-    projected: tf.Tensor, recurrent: tf.Tensor, counts: tf.Tensor
+def _lstm(
+    projected: tf.Tensor, recurrent: tf.Tensor, batch_sizes: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Runs the steps of two LSTMs.
+    """Runs the recurrence of two LSTMs (Hochreiter and Schmidhuber 1997, as in Keras).
 
     Args:
-        projected: Their inputs' products, float ``[cells, 2, 4 * units]``.
-        recurrent: The weights of their states, float ``[2, units, 4 * units]``.
-        counts: How many rows have a step at that time, int32 ``[time]``.
+        projected: The inputs times the kernels plus the biases, float
+            ``[steps, 2, 4 * units]``.
+        recurrent: The recurrent kernels, float ``[2, units, 4 * units]``.
+        batch_sizes: How many rows have a step at each time, int32 ``[time]``.
 
     Returns:
-        At each cell the states and the memories, float ``[cells, 2, units]``, and the
-        gates, activated: in, forget, new, out, float ``[cells, 2, 4, units]``.
+        The hidden states and the cell states of each step, float ``[steps, 2, units]``,
+        and the activated gates (input, forget, candidate, output), float
+        ``[steps, 2, 4, units]``.
     """
     units = recurrent.shape[1]
-    time, sides = tf.size(counts), tf.unstack(recurrent)
-    entering = _array(time, [None, 2, 4 * units], projected.dtype)
-    entering = entering.split(projected, counts)
+    time, kernels = tf.size(batch_sizes), tf.unstack(recurrent)
+    inputs = _tensor_array(time, [None, 2, 4 * units], projected.dtype)
+    inputs = inputs.split(projected, batch_sizes)
 
     def step(
-        i: tf.Tensor, state: tf.Tensor, memory: tf.Tensor, *kept: tf.TensorArray
+        t: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, *arrays: tf.TensorArray
     ) -> tuple[tf.Tensor, ...]:
-        rows = counts[i]
-        state, memory = state[:rows], memory[:rows]
-        products = [state[:, side] @ weights for side, weights in enumerate(sides)]
-        gates = entering.read(i) + tf.stack(products, axis=1)
+        rows = batch_sizes[t]
+        hidden, cell = hidden[:rows], cell[:rows]
+        products = [hidden[:, i] @ kernel for i, kernel in enumerate(kernels)]
+        gates = inputs.read(t) + tf.stack(products, axis=1)
         gates = tf.reshape(gates, [-1, 2, 4, units])
-        opened, new = tf.sigmoid(gates), tf.tanh(gates[:, :, 2])
-        memory = opened[:, :, 1] * memory + opened[:, :, 0] * new
-        state = opened[:, :, 3] * tf.tanh(memory)
+        opened, candidate = tf.sigmoid(gates), tf.tanh(gates[:, :, 2])
+        cell = opened[:, :, 1] * cell + opened[:, :, 0] * candidate
+        hidden = opened[:, :, 3] * tf.tanh(cell)
         activated = tf.concat(
-            [opened[:, :, :2], new[:, :, tf.newaxis], opened[:, :, 3:]], 2
+            [opened[:, :, :2], candidate[:, :, tf.newaxis], opened[:, :, 3:]], 2
         )
-        kept = tuple(
-            array.write(i, value)
-            for array, value in zip(kept, (state, memory, activated), strict=True)
+        arrays = tuple(
+            array.write(t, value)
+            for array, value in zip(arrays, (hidden, cell, activated), strict=True)
         )
-        return i + 1, state, memory, *kept
+        return t + 1, hidden, cell, *arrays
 
-    zeros = tf.zeros([counts[0], 2, units], projected.dtype)
-    flat = tf.TensorShape([None, 2, units])
-    shapes = [flat, flat, tf.TensorShape([None, 2, 4, units])]
-    kept = [_array(time, shape, projected.dtype) for shape in shapes]
-    _, _, _, *kept = tf.while_loop(
-        lambda i, *_: i < time,
+    zeros = tf.zeros([batch_sizes[0], 2, units], projected.dtype)
+    state_shape = tf.TensorShape([None, 2, units])
+    shapes = [state_shape, state_shape, tf.TensorShape([None, 2, 4, units])]
+    arrays = [_tensor_array(time, shape, projected.dtype) for shape in shapes]
+    _, _, _, *arrays = tf.while_loop(
+        lambda t, *_: t < time,
         step,
-        [0, zeros, zeros, *kept],
+        [0, zeros, zeros, *arrays],
         shape_invariants=[
             tf.TensorShape([]),
             *shapes[:2],
-            *(tf.TensorShape(None) for _ in kept),
+            *(tf.TensorShape(None) for _ in arrays),
         ],
     )
-    states, memories, gates = (
+    hidden_states, cell_states, gates = (
         tf.ensure_shape(array.concat(), shape)
-        for array, shape in zip(kept, shapes, strict=True)
+        for array, shape in zip(arrays, shapes, strict=True)
     )
-    return states, memories, gates
+    return hidden_states, cell_states, gates
 
 
-def _array(size: tf.Tensor, shape: Any, dtype: tf.DType) -> tf.TensorArray:
+def _tensor_array(size: tf.Tensor, shape: Any, dtype: tf.DType) -> tf.TensorArray:
     return tf.TensorArray(dtype, size, infer_shape=False, element_shape=shape)
 
 
 @tf.custom_gradient
-def _trained_states(
-    projected: tf.Tensor, recurrent: tf.Tensor, counts: tf.Tensor
+def _lstm_with_fast_gradient(
+    projected: tf.Tensor, recurrent: tf.Tensor, batch_sizes: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, None]]]:
-    """Returns the states of `_recurrence`, with a gradient that sums weights once.
+    """Returns the hidden states of `_lstm`, with a faster gradient.
 
-    TensorFlow's own gradient of a loop adds up the recurrent weights' step by step, a
-    megabyte for each of 256 units, and stacks what a step has computed.
+    The gradient of the recurrent kernels is one product over all steps. TensorFlow's
+    own gradient of a loop adds up one array per step, a megabyte per direction at 256
+    units, and stacks the intermediate results of every step.
     """
-    states, memories, gates = _recurrence(projected, recurrent, counts)
+    hidden_states, cell_states, gates = _lstm(projected, recurrent, batch_sizes)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, None]:
-        # The cells that have one before them, and which that is.
-        later = tf.range(counts[0], tf.shape(states)[0])
-        before = later - tf.repeat(counts[:-1], counts[1:])
-        none = tf.zeros_like(memories[: counts[0]])
-        held = tf.concat([none, tf.gather(memories, before)], axis=0)
-        entering, forget, new, out = tf.unstack(gates, axis=2)
-        shown = tf.tanh(memories)
-        # By these a gradient of the memory (the last: of the state) becomes the gates'.
-        slopes = tf.stack(
+        # The steps after the first time, and the previous step of the same row.
+        later = tf.range(batch_sizes[0], tf.shape(hidden_states)[0])
+        previous = later - tf.repeat(batch_sizes[:-1], batch_sizes[1:])
+        zeros = tf.zeros_like(cell_states[: batch_sizes[0]])
+        previous_cells = tf.concat([zeros, tf.gather(cell_states, previous)], axis=0)
+        entering, forget, candidate, output = tf.unstack(gates, axis=2)
+        activated_cells = tf.tanh(cell_states)
+        # The derivatives of the cell state (output gate: of the hidden state) by the
+        # gates' inputs.
+        gate_slopes = tf.stack(
             [
-                new * entering * (1 - entering),
-                held * forget * (1 - forget),
-                entering * (1 - tf.square(new)),
-                shown * out * (1 - out),
+                candidate * entering * (1 - entering),
+                previous_cells * forget * (1 - forget),
+                entering * (1 - tf.square(candidate)),
+                activated_cells * output * (1 - output),
             ],
             axis=2,
         )
-        given = _back(
-            upstream, out * (1 - tf.square(shown)), forget, slopes, recurrent, counts
+        cell_slopes = output * (1 - tf.square(activated_cells))
+        gate_gradients = _backpropagate(
+            upstream, cell_slopes, forget, gate_slopes, recurrent, batch_sizes
         )
-        previous = tf.transpose(tf.gather(states, before), [1, 2, 0])
-        weights = previous @ tf.transpose(given[counts[0] :], [1, 0, 2])
-        return given, weights, None
+        previous_hidden = tf.transpose(tf.gather(hidden_states, previous), [1, 2, 0])
+        recurrent_gradients = previous_hidden @ tf.transpose(
+            gate_gradients[batch_sizes[0] :], [1, 0, 2]
+        )
+        return gate_gradients, recurrent_gradients, None
 
-    return states, gradient
+    return hidden_states, gradient
 
 
-def _back(
+def _backpropagate(
     upstream: tf.Tensor,
-    exposed: tf.Tensor,
+    cell_slopes: tf.Tensor,
     forget: tf.Tensor,
-    slopes: tf.Tensor,
+    gate_slopes: tf.Tensor,
     recurrent: tf.Tensor,
-    counts: tf.Tensor,
+    batch_sizes: tf.Tensor,
 ) -> tf.Tensor:
-    """Goes through the steps from the last to the first.
+    """Propagates a gradient through the steps, from the last to the first.
 
     Args:
-        upstream: The gradient of the states, float ``[cells, 2, units]``.
-        exposed: That of the states by the memories, of the same shape.
+        upstream: The gradient of the hidden states, float ``[steps, 2, units]``.
+        cell_slopes: The derivatives of the hidden states by the cell states, of the
+            same shape.
         forget: The forget gates, of the same shape.
-        slopes: Those of the gates' inputs, float ``[cells, 2, 4, units]``.
-        recurrent: float ``[2, units, 4 * units]``.
-        counts: int32 ``[time]``.
+        gate_slopes: The derivatives of the states by the gates' inputs, float
+            ``[steps, 2, 4, units]``.
+        recurrent: The recurrent kernels, float ``[2, units, 4 * units]``.
+        batch_sizes: How many rows have a step at each time, int32 ``[time]``.
 
     Returns:
-        The gradient of the gates' inputs, float ``[cells, 2, 4 * units]``.
+        The gradient of the gates' inputs, float ``[steps, 2, 4 * units]``.
     """
     units = recurrent.shape[1]
-    time = tf.size(counts)
-    first = tf.cumsum(counts, exclusive=True)
-    sides = tf.unstack(tf.transpose(recurrent, [0, 2, 1]))
+    time = tf.size(batch_sizes)
+    starts = tf.cumsum(batch_sizes, exclusive=True)
+    transposed = tf.unstack(tf.transpose(recurrent, [0, 2, 1]))
 
     def step(
-        i: tf.Tensor, state: tf.Tensor, memory: tf.Tensor, given: tf.TensorArray
+        t: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, array: tf.TensorArray
     ) -> tuple[tf.Tensor, ...]:
-        cells = slice(first[i], first[i] + counts[i])
-        # Rows whose last step this is have no gradient from later ones.
-        ended = [[0, counts[i] - tf.shape(state)[0]], [0, 0], [0, 0]]
-        state = upstream[cells] + tf.pad(state, ended)
-        memory = tf.pad(memory, ended) + state * exposed[cells]
-        gates = slopes[cells] * tf.stack([memory, memory, memory, state], axis=2)
+        steps = slice(starts[t], starts[t] + batch_sizes[t])
+        # Rows that end at this time get no gradient from later steps.
+        padding = [[0, batch_sizes[t] - tf.shape(hidden)[0]], [0, 0], [0, 0]]
+        hidden = upstream[steps] + tf.pad(hidden, padding)
+        cell = tf.pad(cell, padding) + hidden * cell_slopes[steps]
+        gates = gate_slopes[steps] * tf.stack([cell, cell, cell, hidden], axis=2)
         gates = tf.reshape(gates, [-1, 2, 4 * units])
-        products = [gates[:, side] @ weights for side, weights in enumerate(sides)]
+        products = [gates[:, i] @ kernel for i, kernel in enumerate(transposed)]
         return (
-            i - 1,
+            t - 1,
             tf.stack(products, axis=1),
-            memory * forget[cells],
-            given.write(i, gates),
+            cell * forget[steps],
+            array.write(t, gates),
         )
 
-    none = tf.zeros([0, 2, units], upstream.dtype)
+    no_rows = tf.zeros([0, 2, units], upstream.dtype)
     shape = tf.TensorShape([None, 2, units])
-    given = _array(time, [None, 2, 4 * units], upstream.dtype)
-    *_, given = tf.while_loop(
-        lambda i, *_: i >= 0,
+    array = _tensor_array(time, [None, 2, 4 * units], upstream.dtype)
+    *_, array = tf.while_loop(
+        lambda t, *_: t >= 0,
         step,
-        [time - 1, none, none, given],
+        [time - 1, no_rows, no_rows, array],
         shape_invariants=[tf.TensorShape([]), shape, shape, tf.TensorShape(None)],
     )
-    return tf.ensure_shape(given.concat(), [None, 2, 4 * units])
+    return tf.ensure_shape(array.concat(), [None, 2, 4 * units])

@@ -1,4 +1,4 @@
-"""The token embedding: a vector for each token id."""
+"""The token embedding: one vector per token id."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from object2vec_tf.registration import PACKAGE
 class TokenEmbedding(keras.layers.Layer):
     """Looks up the vectors of tokens.
 
-    Ids must be in ``[0, vocab_size)``: on a GPU, ``tf.gather`` returns zeros for others
-    without a word, so the pipeline and the exported signatures check them first.
+    Ids must be in ``[0, vocab_size)``. On a GPU, ``tf.gather`` silently returns zeros
+    for other ids, so the input pipeline and the exported signatures check them first.
 
     Args:
         vocab_size: Number of vectors.
         dim: Width of a vector.
-        scale: Initial vectors are uniform in ``[-scale, scale] / dim**0.5``, so that
-            their length does not depend on their width.
+        scale: Initial components are uniform in ``[-scale, scale] / dim**0.5``, so the
+            expected length of a vector does not depend on its width.
         seed: Seed of the initial vectors.
     """
 
@@ -49,25 +49,26 @@ class TokenEmbedding(keras.layers.Layer):
         )
 
     def call(self, ids: Any) -> tuple[tf.Tensor, tf.RaggedTensor]:
-        """Looks up each distinct token once.
+        """Looks up each unique token once.
 
-        A token's gradient thereby comes as one row, however often it stands there.
+        The gradient of a token is therefore a single row, however often the token
+        occurs in the batch.
 
         Args:
             ids: RaggedTensor of integers ``[batch, (time)]``; a dense tensor
                 ``[batch, time]`` is read as rows of equal length.
 
         Returns:
-            The vectors of the distinct tokens, float ``[distinct, dim]``, and where
-            among them each token's is, RaggedTensor int32 ``[batch, (time)]``.
+            The vectors of the unique tokens, float ``[unique, dim]``, and each token's
+            index into them, RaggedTensor int32 ``[batch, (time)]``.
         """
         ids = as_ragged(ids)
-        distinct, places = tf.unique(ids.values)
-        # The resource itself is gathered from: `keras.ops.take` would read it whole.
-        return tf.gather(self.embeddings.value, distinct), ids.with_values(places)
+        unique, indices = tf.unique(ids.values)
+        # Gathers from the resource itself: `keras.ops.take` would read all of it.
+        return tf.gather(self.embeddings.value, unique), ids.with_values(indices)
 
     def compute_output_spec(self, ids: Any) -> tuple[keras.KerasTensor, ...]:
-        """Returns the symbolic outputs ``[distinct, dim]`` and ``[batch, (time)]``."""
+        """Returns the symbolic outputs ``[unique, dim]`` and ``[batch, (time)]``."""
         return (
             keras.KerasTensor((None, self.dim), dtype=self.compute_dtype),
             keras.KerasTensor((ids.shape[0], None), dtype="int32", ragged=True),
@@ -85,16 +86,21 @@ class TokenEmbedding(keras.layers.Layer):
 
 
 def as_ragged(ids: Any) -> tf.RaggedTensor:
-    """Returns ids, a dense tensor ``[batch, time]`` as rows of equal length."""
+    """Returns ids as a RaggedTensor ``[batch, (time)]``.
+
+    Args:
+        ids: A RaggedTensor, or a dense tensor ``[batch, time]``, which becomes rows of
+            equal length.
+    """
     return ids if isinstance(ids, tf.RaggedTensor) else tf.RaggedTensor.from_tensor(ids)
 
 
-def stacked(first: tf.RaggedTensor, second: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Returns the rows of two RaggedTensors, one below the other."""
-    # `tf.concat` does it too, in seventy ops.
+def concat_rows(first: tf.RaggedTensor, second: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Returns the rows of the first RaggedTensor, followed by those of the second."""
+    # `tf.concat` returns the same, but adds seventy ops to the graph.
     values = [first.values, tf.cast(second.values, first.values.dtype)]
-    behind = tf.cast(second.row_splits[1:], first.row_splits.dtype)
-    splits = [first.row_splits, behind + first.row_splits[-1]]
+    ends = tf.cast(second.row_splits[1:], first.row_splits.dtype)
+    splits = [first.row_splits, ends + first.row_splits[-1]]
     return tf.RaggedTensor.from_row_splits(
         tf.concat(values, axis=0), tf.concat(splits, axis=0), validate=False
     )

@@ -1,4 +1,4 @@
-"""The distinct rows of a batch, so that an object that repeats is encoded once."""
+"""The unique rows of a batch, so that an object that occurs twice is encoded once."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import tensorflow as tf
 
 
 def unique_rows(ids: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Finds the distinct rows.
+    """Finds the unique rows.
 
-    Rows are compared token by token, not by a hash that two may share.
+    Rows are compared token by token, not by a hash that could collide.
 
     Args:
         ids: RaggedTensor of non-negative integers ``[batch, (time)]``.
 
     Returns:
-        The distinct rows in the order of their first appearance, ``[distinct,
-        (time)]``, and where among them each row is, int32 ``[batch]``.
+        The unique rows in the order of their first appearance, ``[unique, (time)]``,
+        and each row's index into them, int32 ``[batch]``.
     """
-    # A column more, since of rows without any column UniqueV2 cannot tell how many.
+    # One extra column: UniqueV2 loses the number of rows where there are no columns.
     padded = tf.pad(ids.to_tensor(-1), [[0, 0], [0, 1]], constant_values=-1)
-    rows, places = tf.raw_ops.UniqueV2(x=padded, axis=[0])
+    rows, indices = tf.raw_ops.UniqueV2(x=padded, axis=[0])
     lengths = tf.reduce_sum(tf.cast(rows >= 0, ids.row_splits.dtype), axis=1)
     splits = tf.pad(tf.cumsum(lengths), [[1, 0]])
     tokens = tf.boolean_mask(rows, rows >= 0)
-    return tf.RaggedTensor.from_row_splits(tokens, splits, validate=False), places
+    return tf.RaggedTensor.from_row_splits(tokens, splits, validate=False), indices

@@ -12,7 +12,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.batch_shard import FullBatch, batch_shard_of
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
-from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, stacked
+from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import (
     in_batch_metrics,
@@ -120,7 +120,7 @@ class Object2Vec(keras.Model):
         if training and self._encoders_are_one:
             # Tokens of both sides are then looked up, and their rows updated, once.
             in0, in1 = as_ragged(in0), as_ragged(in1)
-            encodings = self.enc0(stacked(in0, in1), training=True)
+            encodings = self.enc0(concat_rows(in0, in1), training=True)
             return list(tf.split(encodings, [in0.nrows(), in1.nrows()]))
         return [
             self._encode_once(encoder, ids, training)

@@ -20,7 +20,7 @@ from object2vec_tf.data.batch_plan import epoch_order
 from object2vec_tf.data.pairs import read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.layers.token_embedding import stacked
+from object2vec_tf.layers.token_embedding import concat_rows
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.search.index import NeighborIndex, build_index
 from object2vec_tf.training.checkpoints import Checkpoints
@@ -120,7 +120,7 @@ def _sums(setting: row_sparse.Setting) -> Callable[[], object]:
 
     model = row_sparse.model_of(setting, "adam")
     in0, in1, _ = setting.batches()[0]
-    ids = stacked(*(tf.RaggedTensor.from_tensor(side) for side in (in0, in1)))
+    ids = concat_rows(*(tf.RaggedTensor.from_tensor(side) for side in (in0, in1)))
     table = model.trainable_variables[0].value
 
     @tf.function

@@ -23,10 +23,10 @@ def objects(lengths=LENGTHS, dim=3):
 
 
 def tokens(rows):
-    """The vectors, each of them distinct, and their places."""
-    places = tf.range(sum(map(len, rows)))
+    """The output of TokenEmbedding: one vector per token, and indices into them."""
+    indices = tf.range(sum(map(len, rows)))
     return np.concatenate(rows), tf.RaggedTensor.from_row_lengths(
-        places, [*map(len, rows)]
+        indices, [*map(len, rows)]
     )
 
 
@@ -36,19 +36,19 @@ def sigmoid(x):
 
 def lstm(steps, kernel, recurrent, bias):
     """An LSTM's output at every step; gates in the order i, f, c, o."""
-    state = memory = np.zeros(len(recurrent))
+    hidden = cell = np.zeros(len(recurrent))
     outputs = []
     for step in steps:
-        gates = step @ kernel + state @ recurrent + bias
-        enter, keep, new, out = np.split(gates, 4)
-        memory = sigmoid(keep) * memory + sigmoid(enter) * np.tanh(new)
-        state = sigmoid(out) * np.tanh(memory)
-        outputs.append(state)
+        gates = step @ kernel + hidden @ recurrent + bias
+        entering, forget, candidate, output = np.split(gates, 4)
+        cell = sigmoid(forget) * cell + sigmoid(entering) * np.tanh(candidate)
+        hidden = sigmoid(output) * np.tanh(cell)
+        outputs.append(hidden)
     return np.array(outputs)
 
 
 def encoded(steps, layer):
-    """One object's encoding, without any batch."""
+    """The encoding of a single object, without a batch."""
     if not len(steps):
         return np.zeros(layer.dim)
     for forward, backward in zip(layer.forward, layer.backward, strict=True):
@@ -59,24 +59,24 @@ def encoded(steps, layer):
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
-def test_an_encoding_is_the_last_layers_maximum_over_time(layers):
+def test_an_encoding_is_the_maximum_over_time_of_the_last_layer(layers):
     layer, rows = built(6, layers), objects()
 
     encodings = layer(tokens(rows))
 
     expected = [encoded(row, layer) for row in rows]
-    # Zeroed padding would show: some maxima are below zero.
+    # Some maxima are negative, so zero padding would change them.
     assert np.min(expected) < -0.01
     np.testing.assert_allclose(encodings, expected, atol=2e-6)
 
 
-def test_a_batch_of_only_empty_objects_is_zeros():
+def test_a_batch_of_only_empty_objects_is_encoded_as_zeros():
     encodings = built(4, 2)(tokens(objects([0, 0, 0])))
 
     np.testing.assert_array_equal(encodings, np.zeros((3, 4)))
 
 
-def test_each_direction_gives_half_of_the_width():
+def test_each_direction_has_half_of_the_width():
     layer = built(6, 2, token_dim=5)
 
     shapes = [
@@ -91,26 +91,26 @@ def test_each_direction_gives_half_of_the_width():
     assert layer.compute_output_spec(tokens(objects(dim=5))).shape == (5, 6)
 
 
-def test_dropout_acts_between_layers_and_in_training_only():
-    layer, held = built(20, 2, dropout=0.5, seed=1), tokens(objects())
+def test_dropout_acts_between_layers_and_only_in_training():
+    layer, inputs = built(20, 2, dropout=0.5, seed=1), tokens(objects())
 
-    plain = layer(held, training=False).numpy()
-    trained = layer(held, training=True).numpy()
+    plain = layer(inputs, training=False).numpy()
+    trained = layer(inputs, training=True).numpy()
 
-    np.testing.assert_array_equal(plain, layer(held))
+    np.testing.assert_array_equal(plain, layer(inputs))
     filled = [0, 2, 3, 4]
     assert np.all(np.abs(trained - plain).max(1)[filled] > 0.01)
     # Nothing is dropped from the encoding itself.
     assert np.all(trained[filled] != 0)
 
 
-def test_one_layer_has_nothing_to_drop_out_of():
-    layer, held = built(4, 1, dropout=0.5, seed=1), tokens(objects())
+def test_a_single_layer_has_no_dropout():
+    layer, inputs = built(4, 1, dropout=0.5, seed=1), tokens(objects())
 
-    np.testing.assert_array_equal(layer(held, training=True), layer(held))
+    np.testing.assert_array_equal(layer(inputs, training=True), layer(inputs))
 
 
-def test_the_seed_fixes_the_initial_weights_and_sets_the_directions_apart():
+def test_the_seed_fixes_the_initial_weights_which_differ_between_directions():
     layers = []
     for seed in (3, 3, 4):
         layer = StackedBiLSTM(6, 2, seed=seed)
@@ -126,28 +126,28 @@ def test_the_seed_fixes_the_initial_weights_and_sets_the_directions_apart():
     assert len(kernels) == len(matrices) == 8
 
 
-def test_an_odd_width_is_refused():
+def test_an_odd_width_is_rejected():
     with pytest.raises(ValueError, match=r"dim must be even.*dim=7"):
         StackedBiLSTM(7)
 
 
-def test_the_config_makes_an_equal_layer():
+def test_a_layer_is_restored_from_its_config():
     config = StackedBiLSTM(6, 3, 0.25, seed=2, name="lstms").get_config()
 
-    again = StackedBiLSTM.from_config(config)
+    restored = StackedBiLSTM.from_config(config)
 
-    values = again.dim, again.layers, again.dropout, again.seed
+    values = restored.dim, restored.layers, restored.dropout, restored.seed
     assert values == (6, 3, 0.25, 2)
-    assert again.name == "lstms"
-    assert again.get_config() == config
+    assert restored.name == "lstms"
+    assert restored.get_config() == config
 
 
 @pytest.mark.parametrize("lengths", [[3, 0, 7, 1, 1], [2], [0, 0], [1, 1]])
-def test_the_gradient_of_training_is_tensorflows_own(lengths):
+def test_the_fast_gradient_equals_tensorflows_gradient(lengths):
     layer = StackedBiLSTM(6, layers=2, seed=1)
     layer.build([(None, 4), None])
     random = np.random.default_rng(0)
-    places = tf.RaggedTensor.from_row_lengths(
+    indices = tf.RaggedTensor.from_row_lengths(
         np.arange(sum(lengths), dtype=np.int32), lengths
     )
     vectors = tf.constant(random.normal(size=(sum(lengths), 4)), tf.float32)
@@ -156,11 +156,11 @@ def test_the_gradient_of_training_is_tensorflows_own(lengths):
     def gradients(training):
         with tf.GradientTape() as tape:
             tape.watch(vectors)
-            encodings = layer((vectors, places), training=training)
+            encodings = layer((vectors, indices), training=training)
             loss = tf.reduce_sum(encodings * weights)
         variables = [variable.value for variable in layer.trainable_variables]
         return tape.gradient(loss, [vectors, *variables])
 
-    for ours, theirs in zip(gradients(True), gradients(False), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-        assert max(lengths) < 2 or np.any(theirs != 0)
+    for fast, expected in zip(gradients(True), gradients(False), strict=True):
+        np.testing.assert_allclose(fast, expected, rtol=1e-5, atol=1e-6)
+        assert max(lengths) < 2 or np.any(expected != 0)

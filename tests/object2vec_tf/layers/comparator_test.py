@@ -18,28 +18,28 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("operators", CHOICES, ids=", ".join)
-def test_comparisons_stand_in_the_order_given(operators):
+def test_comparisons_are_concatenated_in_the_given_order(operators):
     compared = Comparator(operators)([FIRST, SECOND])
 
     expected = np.concatenate([BY_HAND[name] for name in operators], axis=1)
     np.testing.assert_array_equal(compared, expected)
 
 
-def test_every_comparison_is_made_unless_told_otherwise():
+def test_all_operators_apply_by_default():
     assert Comparator()([FIRST, SECOND]).shape == (2, 12)
 
 
 @pytest.mark.parametrize("operators", [(), ("hadamard", "cosine")])
-def test_other_operators_are_refused(operators):
+def test_unknown_or_no_operators_are_rejected(operators):
     with pytest.raises(ValueError, match="operators must be some of"):
         Comparator(operators)
 
 
-def test_the_config_makes_an_equal_layer():
+def test_a_layer_is_restored_from_its_config():
     config = Comparator(("abs_diff", "hadamard"), name="compare").get_config()
 
-    again = Comparator.from_config(config)
+    restored = Comparator.from_config(config)
 
-    assert again.operators == ("abs_diff", "hadamard")
-    assert again.name == "compare"
-    assert again.get_config() == config
+    assert restored.operators == ("abs_diff", "hadamard")
+    assert restored.name == "compare"
+    assert restored.get_config() == config

@@ -23,10 +23,10 @@ def objects(lengths=LENGTHS, dim=3):
 
 
 def tokens(rows):
-    """The vectors, each of them distinct, and their places."""
-    places = tf.range(sum(map(len, rows)))
+    """The output of TokenEmbedding: one vector per token, and indices into them."""
+    indices = tf.range(sum(map(len, rows)))
     return np.concatenate(rows), tf.RaggedTensor.from_row_lengths(
-        places, [*map(len, rows)]
+        indices, [*map(len, rows)]
     )
 
 
@@ -45,7 +45,7 @@ def convolved(steps, kernel, bias):
 
 
 def encoded(steps, layer):
-    """One object's encoding, without any batch."""
+    """The encoding of a single object, without a batch."""
     if not len(steps):
         return np.zeros(layer.dim)
     maxima = []
@@ -59,7 +59,7 @@ def encoded(steps, layer):
     ("dim", "layers", "filter_width"),
     [(4, 1, 3), (8, 4, 3), (6, 2, 1), (6, 3, 2), (6, 2, 4), (4, 2, 9)],
 )
-def test_an_encoding_is_every_convolutions_maximum_over_time(dim, layers, filter_width):
+def test_an_encoding_is_the_maximum_over_time_of_each_layer(dim, layers, filter_width):
     layer, rows = built(dim, layers, filter_width), objects()
 
     encodings = layer(tokens(rows))
@@ -69,13 +69,13 @@ def test_an_encoding_is_every_convolutions_maximum_over_time(dim, layers, filter
     np.testing.assert_allclose(encodings, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_batch_of_only_empty_objects_is_zeros():
+def test_a_batch_of_only_empty_objects_is_encoded_as_zeros():
     encodings = built(8, 4, 3)(tokens(objects([0, 0, 0])))
 
     np.testing.assert_array_equal(encodings, np.zeros((3, 8)))
 
 
-def test_each_layer_gets_an_equal_share_of_the_width():
+def test_each_layer_has_an_equal_part_of_the_width():
     layer = built(8, 4, 5)
 
     shapes = [tuple(weight.shape) for weight in layer.weights]
@@ -84,21 +84,21 @@ def test_each_layer_gets_an_equal_share_of_the_width():
     assert layer.compute_output_spec(tokens(objects())).shape == (5, 8)
 
 
-def test_dropout_acts_between_layers_after_the_maximum_and_in_training_only():
-    layer, held = built(40, 2, 3, dropout=0.5, seed=1), tokens(objects())
+def test_dropout_acts_after_the_maximum_and_only_in_training():
+    layer, inputs = built(40, 2, 3, dropout=0.5, seed=1), tokens(objects())
 
-    plain = layer(held, training=False).numpy()
-    trained = layer(held, training=True).numpy()
+    plain = layer(inputs, training=False).numpy()
+    trained = layer(inputs, training=True).numpy()
 
-    np.testing.assert_array_equal(plain, layer(held))
+    np.testing.assert_array_equal(plain, layer(inputs))
     np.testing.assert_array_equal(trained[:, :20], plain[:, :20])
     assert np.abs(trained[:, 20:] - plain[:, 20:]).max() > 0.1
 
 
-def test_one_layer_has_nothing_to_drop_out_of():
-    layer, held = built(4, 1, 3, dropout=0.5, seed=1), tokens(objects())
+def test_a_single_layer_has_no_dropout():
+    layer, inputs = built(4, 1, 3, dropout=0.5, seed=1), tokens(objects())
 
-    np.testing.assert_array_equal(layer(held, training=True), layer(held))
+    np.testing.assert_array_equal(layer(inputs, training=True), layer(inputs))
 
 
 def test_the_seed_fixes_the_initial_filters():
@@ -113,17 +113,16 @@ def test_the_seed_fixes_the_initial_filters():
     assert np.all(weights[0][0] != weights[0][1])
 
 
-def test_a_width_that_layers_do_not_divide_is_refused():
+def test_a_width_not_divisible_by_layers_is_rejected():
     with pytest.raises(ValueError, match=r"divisible by layers.*dim=10 layers=4"):
         HierarchicalCNN(10, 4)
 
 
-def test_the_config_makes_an_equal_layer():
+def test_a_layer_is_restored_from_its_config():
     config = HierarchicalCNN(6, 3, 5, 0.25, seed=2, name="cnn").get_config()
 
-    again = HierarchicalCNN.from_config(config)
+    restored = HierarchicalCNN.from_config(config)
 
-    values = again.dim, again.layers, again.filter_width, again.dropout, again.seed
-    assert values == (6, 3, 5, 0.25, 2)
-    assert again.name == "cnn"
-    assert again.get_config() == config
+    assert (restored.dim, restored.layers, restored.filter_width) == (6, 3, 5)
+    assert (restored.dropout, restored.seed, restored.name) == (0.25, 2, "cnn")
+    assert restored.get_config() == config

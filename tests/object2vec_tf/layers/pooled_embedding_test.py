@@ -10,33 +10,33 @@ def tokens(lengths, vectors=VECTORS):
     return vectors, tf.RaggedTensor.from_row_lengths(tf.range(sum(lengths)), lengths)
 
 
-def test_an_object_is_the_mean_of_its_vectors():
+def test_an_encoding_is_the_mean_of_the_token_vectors():
     encodings = PooledEmbedding()(tokens([3, 1]))
 
     np.testing.assert_allclose(encodings, [[4, 1], [0.5, 0.25]], rtol=1e-6)
 
 
-def test_sqrtn_divides_the_sum_by_the_root_of_the_length():
+def test_sqrtn_divides_the_sum_by_the_square_root_of_the_length():
     layer = PooledEmbedding(pooling="sqrtn")
     encodings = layer(tokens([3, 0, 1]))
     expected = [VECTORS[:3].sum(0) / np.sqrt(3), [0, 0], VECTORS[3]]
     np.testing.assert_allclose(encodings, expected, rtol=1e-6)
-    again = PooledEmbedding.from_config(layer.get_config())
-    np.testing.assert_array_equal(again(tokens([3, 0, 1])), encodings)
+    restored = PooledEmbedding.from_config(layer.get_config())
+    np.testing.assert_array_equal(restored(tokens([3, 0, 1])), encodings)
 
 
-def test_an_object_without_tokens_is_zeros():
+def test_an_object_without_tokens_is_encoded_as_zeros():
     np.testing.assert_array_equal(
         PooledEmbedding()(tokens([0, 2, 0])), [[0, 0], [2, 1], [0, 0]]
     )
     np.testing.assert_array_equal(PooledEmbedding()(tokens([0, 0])), np.zeros((2, 2)))
 
 
-def test_a_vector_counts_as_often_as_its_place_is_named():
-    places = tf.ragged.constant([[0, 1, 0], [1]], dtype=tf.int32)
+def test_a_vector_counts_as_often_as_its_token_occurs():
+    indices = tf.ragged.constant([[0, 1, 0], [1]], dtype=tf.int32)
     vectors = tf.Variable(VECTORS[:2])
     with tf.GradientTape() as tape:
-        encodings = PooledEmbedding()((vectors, places))
+        encodings = PooledEmbedding()((vectors, indices))
         loss = tf.reduce_sum(encodings * [[3.0], [10.0]])
 
     np.testing.assert_allclose(encodings, [[5 / 3, 0], [3, 4]], rtol=1e-6)
@@ -54,22 +54,22 @@ def test_the_gradient_of_an_object_without_tokens_is_finite():
     np.testing.assert_array_equal(gradient, np.full((4, 2), 0.25))
 
 
-def test_dropout_acts_on_the_mean_and_in_training_only():
+def test_dropout_acts_on_the_mean_and_only_in_training():
     layer = PooledEmbedding(dropout=0.5, seed=1)
-    held = tokens([2], np.tile(np.array([[1.0], [3.0]], np.float32), (1, 200)))
+    inputs = tokens([2], np.tile(np.array([[1.0], [3.0]], np.float32), (1, 200)))
 
-    np.testing.assert_array_equal(layer(held), np.full((1, 200), 2.0))
-    np.testing.assert_array_equal(layer(held, training=False), layer(held))
-    dropped = layer(held, training=True).numpy()
-    # Were it to act on the vectors, means of one half would stand there too.
+    np.testing.assert_array_equal(layer(inputs), np.full((1, 200), 2.0))
+    np.testing.assert_array_equal(layer(inputs, training=False), layer(inputs))
+    dropped = layer(inputs, training=True).numpy()
+    # Dropout of token vectors instead would also give means of 1 and 3.
     assert set(dropped[0]) == {0.0, 4.0}
     assert 60 < np.count_nonzero(dropped) < 140
 
 
-def test_the_config_makes_an_equal_layer():
+def test_a_layer_is_restored_from_its_config():
     config = PooledEmbedding(0.25, seed=3, name="mean").get_config()
 
-    again = PooledEmbedding.from_config(config)
+    restored = PooledEmbedding.from_config(config)
 
-    assert (again.dropout, again.seed, again.name) == (0.25, 3, "mean")
-    assert again.get_config() == config
+    assert (restored.dropout, restored.seed, restored.name) == (0.25, 3, "mean")
+    assert restored.get_config() == config

@@ -8,60 +8,60 @@ from object2vec_tf.layers.ragged_sum import has_kernels, portable_sum, ragged_su
 GENERATOR = np.random.default_rng(2)
 
 
-def draw(lengths, distinct, dim=5):
-    places = GENERATOR.integers(0, distinct, sum(lengths)).astype(np.int32)
-    vectors = GENERATOR.normal(size=(distinct, dim)).astype(np.float32)
-    return vectors, tf.RaggedTensor.from_row_lengths(places, lengths)
+def draw(lengths, unique, dim=5):
+    indices = GENERATOR.integers(0, unique, sum(lengths)).astype(np.int32)
+    vectors = GENERATOR.normal(size=(unique, dim)).astype(np.float32)
+    return vectors, tf.RaggedTensor.from_row_lengths(indices, lengths)
 
 
-def by_hand(vectors, places, upstream):
-    """The sums and the gradient, by a matrix of one-hot rows."""
-    counts = np.zeros((places.nrows(), len(vectors)))
-    for row, held in enumerate(places.to_list()):
-        for place in held:
-            counts[row, place] += 1
+def by_counts(vectors, indices, upstream):
+    """The sums and the gradient, by a dense matrix of counts."""
+    counts = np.zeros((indices.nrows(), len(vectors)))
+    for row, row_indices in enumerate(indices.to_list()):
+        for index in row_indices:
+            counts[row, index] += 1
     return counts @ vectors, counts.T @ upstream
 
 
-def with_gradient(vectors, places, upstream, training):
+def with_gradient(vectors, indices, upstream, training):
     vectors = tf.convert_to_tensor(vectors)
     with tf.GradientTape() as tape:
         tape.watch(vectors)
-        sums = ragged_sum(vectors, places, training)
+        sums = ragged_sum(vectors, indices, training)
         loss = tf.reduce_sum(sums * upstream)
     return sums, tf.convert_to_tensor(tape.gradient(loss, vectors))
 
 
-@pytest.mark.parametrize("form", ["trained", "plain", "portable"])
+@pytest.mark.parametrize("kernel", ["training", "inference", "portable"])
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize(
-    ("lengths", "distinct"),
+    ("lengths", "unique"),
     [([3, 0, 5, 1], 4), ([1], 1), ([0, 0], 0), ([], 0), ([400], 9)],
 )
-def test_sums_and_gradients_are_those_of_one_hot_rows(
-    lengths, distinct, graph, form, monkeypatch
+def test_sums_and_gradients_are_products_with_counts(
+    lengths, unique, graph, kernel, monkeypatch
 ):
-    if form == "portable":
+    if kernel == "portable":
         monkeypatch.setattr(module, "has_kernels", lambda ops: False)
-    vectors, places = draw(lengths, distinct)
+    vectors, indices = draw(lengths, unique)
     upstream = GENERATOR.normal(size=(len(lengths), 5)).astype(np.float32)
     call = tf.function(with_gradient) if graph else with_gradient
-    sums, gradient = call(vectors, places, upstream, form == "trained")
-    expected_sums, expected_gradient = by_hand(vectors, places, upstream)
+    sums, gradient = call(vectors, indices, upstream, kernel == "training")
+    expected_sums, expected_gradient = by_counts(vectors, indices, upstream)
     np.testing.assert_allclose(sums, expected_sums, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_the_forms_agree(training):
-    vectors, places = draw(GENERATOR.integers(0, 90, 200).tolist(), 700, dim=64)
-    portable = portable_sum(vectors, places.values, places.row_splits)
-    sums = ragged_sum(vectors, places, training)
+def test_all_kernels_agree(training):
+    vectors, indices = draw(GENERATOR.integers(0, 90, 200).tolist(), 700, dim=64)
+    portable = portable_sum(vectors, indices.values, indices.row_splits)
+    sums = ragged_sum(vectors, indices, training)
     np.testing.assert_allclose(sums, portable, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_graph_that_does_not_know_shapes_has_a_gradient(training):
+def test_a_graph_without_static_shapes_has_a_gradient(training):
     specs = [
         tf.TensorSpec([None, 5]),
         tf.RaggedTensorSpec([None, None], tf.int32),
@@ -70,24 +70,24 @@ def test_a_graph_that_does_not_know_shapes_has_a_gradient(training):
     graph = tf.function(
         lambda *tensors: with_gradient(*tensors, training)[1], input_signature=specs
     )
-    vectors, places = draw([3, 0, 5], 4)
+    vectors, indices = draw([3, 0, 5], 4)
     upstream = GENERATOR.normal(size=(3, 5)).astype(np.float32)
-    expected = by_hand(vectors, places, upstream)[1]
+    expected = by_counts(vectors, indices, upstream)[1]
     np.testing.assert_allclose(
-        graph(vectors, places, upstream), expected, rtol=1e-5, atol=1e-5
+        graph(vectors, indices, upstream), expected, rtol=1e-5, atol=1e-5
     )
 
 
-def test_a_row_is_summed_the_same_alone_and_among_others():
-    vectors, places = draw([7, 30, 2], 20)
-    together = ragged_sum(vectors, places)
+def test_a_sum_does_not_depend_on_the_other_rows():
+    vectors, indices = draw([7, 30, 2], 20)
+    together = ragged_sum(vectors, indices)
     for row in range(3):
         np.testing.assert_array_equal(
-            ragged_sum(vectors, places[row : row + 1])[0], together[row]
+            ragged_sum(vectors, indices[row : row + 1])[0], together[row]
         )
 
 
-def test_an_op_without_a_kernel_is_seen():
+def test_an_op_without_a_kernel_is_detected():
     assert has_kernels(("MatMul", "SparseMatrixMatMul"))
-    # Collective reduction by NCCL has a kernel for GPUs alone.
+    # NcclAllReduce only has a kernel for GPUs.
     assert not has_kernels(("MatMul", "NcclAllReduce"))

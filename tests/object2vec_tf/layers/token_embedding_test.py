@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.layers.token_embedding import TokenEmbedding, stacked
+from object2vec_tf.layers.token_embedding import TokenEmbedding, concat_rows
 
 TABLE = np.arange(15, dtype=np.float32).reshape(5, 3) + 0.5
 
@@ -15,39 +15,39 @@ def layer():
     return tokens
 
 
-def vectors_of(looked_up):
-    """Each token's vector, and the rows' lengths."""
-    vectors, places = looked_up
-    return vectors.numpy()[places.values], places.row_lengths()
+def token_vectors(looked_up):
+    """The vector of each token, and the lengths of the rows."""
+    vectors, indices = looked_up
+    return vectors.numpy()[indices.values], indices.row_lengths()
 
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
-def test_every_token_is_its_row_of_the_table(dtype):
+def test_a_token_is_looked_up_in_the_table(dtype):
     ids = tf.ragged.constant([[4, 0, 4], [], [2]], dtype=dtype)
 
-    vectors, lengths = vectors_of(layer()(ids))
+    vectors, lengths = token_vectors(layer()(ids))
 
     np.testing.assert_array_equal(lengths, [3, 0, 1])
     np.testing.assert_array_equal(vectors, TABLE[[4, 0, 4, 2]])
 
 
-def test_each_distinct_token_is_looked_up_once():
-    vectors, places = layer()(tf.ragged.constant([[4, 0, 4], [4]], dtype=tf.int64))
+def test_each_unique_token_is_looked_up_once():
+    vectors, indices = layer()(tf.ragged.constant([[4, 0, 4], [4]], dtype=tf.int64))
 
     np.testing.assert_array_equal(vectors, TABLE[[4, 0]])
-    assert places.to_list() == [[0, 1, 0], [0]]
+    assert indices.to_list() == [[0, 1, 0], [0]]
 
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
 def test_a_dense_tensor_is_rows_of_equal_length(dtype):
-    vectors, lengths = vectors_of(layer()(tf.constant([[1, 1], [3, 0]], dtype)))
+    vectors, lengths = token_vectors(layer()(tf.constant([[1, 1], [3, 0]], dtype)))
 
     np.testing.assert_array_equal(lengths, [2, 2])
     np.testing.assert_array_equal(vectors, TABLE[[1, 1, 3, 0]])
 
 
-def test_a_dense_tensor_of_no_steps_is_empty_rows():
-    vectors, lengths = vectors_of(layer()(tf.zeros([2, 0], tf.int64)))
+def test_a_dense_tensor_without_steps_is_empty_rows():
+    vectors, lengths = token_vectors(layer()(tf.zeros([2, 0], tf.int64)))
 
     np.testing.assert_array_equal(lengths, [0, 0])
     assert vectors.shape == (0, 3)
@@ -56,21 +56,21 @@ def test_a_dense_tensor_of_no_steps_is_empty_rows():
 def test_a_batch_of_only_empty_rows_has_no_vectors():
     ids = tf.ragged.constant([[], []], dtype=tf.int64, ragged_rank=1)
 
-    vectors, lengths = vectors_of(layer()(ids))
+    vectors, lengths = token_vectors(layer()(ids))
 
     np.testing.assert_array_equal(lengths, [0, 0])
     assert vectors.shape == (0, 3)
 
 
-def test_rows_are_stacked():
+def test_rows_are_concatenated():
     first = tf.ragged.constant([[1, 2], []], dtype=tf.int32, ragged_rank=1)
     second = tf.ragged.constant([[], [3]], dtype=tf.int64, ragged_rank=1)
 
-    assert stacked(first, second).to_list() == [[1, 2], [], [], [3]]
+    assert concat_rows(first, second).to_list() == [[1, 2], [], [], [3]]
 
 
 @pytest.mark.parametrize("wrong", [-1, 5])
-def test_an_id_outside_the_table_is_refused_on_a_cpu(wrong):
+def test_an_id_outside_the_table_raises_on_a_cpu(wrong):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not in"):
         layer()(tf.ragged.constant([[wrong]], dtype=tf.int64))
 
@@ -80,7 +80,7 @@ def test_a_functional_model_looks_up_ragged_ids():
     tokens = layer()
     model = keras.Model(ids, tokens(ids))
 
-    vectors, _ = vectors_of(
+    vectors, _ = token_vectors(
         model(tf.ragged.constant([[3], [], [1, 3]], dtype=tf.int64))
     )
 
@@ -91,13 +91,13 @@ def test_a_functional_model_looks_up_ragged_ids():
     np.testing.assert_array_equal(vectors, TABLE[[3, 1, 3]])
 
 
-def test_the_gradient_holds_a_row_for_each_distinct_token():
+def test_the_gradient_has_one_row_per_unique_token():
     tokens = layer()
     with tf.GradientTape() as tape:
         ids = tf.ragged.constant([[2, 2], [4]], dtype=tf.int64)
-        vectors, places = tokens(ids)
+        vectors, indices = tokens(ids)
         weights = tf.constant([[1.0], [10.0], [100.0]])
-        loss = tf.reduce_sum(tf.gather(vectors, places.values) * weights)
+        loss = tf.reduce_sum(tf.gather(vectors, indices.values) * weights)
     gradient = tape.gradient(loss, tokens.embeddings.value)
 
     assert isinstance(gradient, tf.IndexedSlices)
@@ -127,10 +127,15 @@ def test_the_expected_squared_length_of_an_initial_vector_is_a_third():
         assert np.square(table).sum(1).mean() == pytest.approx(1 / 3, rel=0.05)
 
 
-def test_the_config_makes_an_equal_layer():
+def test_a_layer_is_restored_from_its_config():
     config = TokenEmbedding(5, 3, seed=7, name="words").get_config()
 
-    again = TokenEmbedding.from_config(config)
+    restored = TokenEmbedding.from_config(config)
 
-    assert (again.vocab_size, again.dim, again.seed, again.name) == (5, 3, 7, "words")
-    assert again.get_config() == config
+    assert (restored.vocab_size, restored.dim, restored.seed, restored.name) == (
+        5,
+        3,
+        7,
+        "words",
+    )
+    assert restored.get_config() == config

@@ -7,30 +7,30 @@ from object2vec_tf.layers.unique_rows import unique_rows
 
 
 @pytest.mark.parametrize(
-    ("rows", "distinct", "places"),
+    ("rows", "unique", "indices"),
     [
         ([[3, 1], [0], [3, 1], [], []], [[3, 1], [0], []], [0, 1, 0, 2, 2]),
         ([[], []], [[]], [0, 0]),
         ([[0], [0, 0]], [[0], [0, 0]], [0, 1]),
     ],
 )
-def test_finds_rows_in_order_of_appearance(rows, distinct, places):
+def test_finds_unique_rows_in_order_of_appearance(rows, unique, indices):
     ids = tf.ragged.constant(rows, tf.int32)
 
-    found, where = unique_rows(ids)
+    found_rows, found_indices = unique_rows(ids)
 
-    assert found.to_list() == distinct
-    assert where.numpy().tolist() == places
+    assert found_rows.to_list() == unique
+    assert found_indices.numpy().tolist() == indices
 
 
-def test_any_rows_come_back(generator):
+def test_indices_restore_random_rows(generator):
     lengths = generator.integers(0, 4, 200)
     values = generator.integers(0, 3, lengths.sum())
     ids = tf.RaggedTensor.from_row_lengths(values, lengths)
 
-    rows, places = unique_rows(ids)
+    rows, indices = unique_rows(ids)
 
-    assert tf.gather(rows, places).to_list() == ids.to_list()
+    assert tf.gather(rows, indices).to_list() == ids.to_list()
     assert len(set(map(tuple, rows.to_list()))) == rows.nrows() < 200
 
 
@@ -40,7 +40,7 @@ def generator():
 
 
 @pytest.mark.parametrize("network", ["hcnn", "bilstm"])
-def test_objects_that_repeat_train_as_if_each_were_encoded(network, generator):
+def test_training_with_unique_rows_equals_encoding_every_object(network, generator):
     hyperparameters = o2v.Hyperparameters(
         enc0_network=network,
         enc0_vocab_size=20,
@@ -58,24 +58,24 @@ def test_objects_that_repeat_train_as_if_each_were_encoded(network, generator):
         for _ in range(2)
     )
     batch = ({"in0": first, "in1": second}, tf.constant([0, 1] * 8))
-    once, each = (o2v.Object2Vec(hyperparameters, seed=1) for _ in range(2))
-    each._encode = lambda inputs, training: [
-        each.enc0(inputs["in0"], training=training),
-        each.enc1(inputs["in1"], training=training),
+    once, every = (o2v.Object2Vec(hyperparameters, seed=1) for _ in range(2))
+    every._encode = lambda inputs, training: [
+        every.enc0(inputs["in0"], training=training),
+        every.enc1(inputs["in1"], training=training),
     ]
 
-    for model in (once, each):
+    for model in (once, every):
         model.compile()
         for _ in range(3):
             model.train_step(batch)
 
-    for one, other in zip(once.weights, each.weights, strict=True):
+    for one, other in zip(once.weights, every.weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     start = o2v.Object2Vec(hyperparameters, seed=1)
     assert np.abs(once.weights[0] - start.weights[0].numpy()).max() > 1e-3
 
 
-def test_each_distinct_object_is_encoded_once():
+def test_each_unique_object_is_encoded_once():
     model = o2v.Object2Vec(
         o2v.Hyperparameters(
             enc0_network="hcnn", enc0_vocab_size=9, enc0_max_seq_len=9, enc_dim=8

@@ -1,0 +1,62 @@
+"""The base class of the encoder networks: token vectors in, encodings out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class RaggedEncoder(keras.layers.Layer):
+    """Encodes objects whose tokens `TokenEmbedding` has looked up.
+
+    A subclass implements `encode`, and sets ``dim`` or overrides `output_dim`.
+    """
+
+    dim: int
+
+    def call(
+        self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
+    ) -> tf.Tensor:
+        """Returns encodings.
+
+        Args:
+            tokens: The output of `TokenEmbedding`: the vectors of the unique tokens,
+                float ``[unique, token_dim]``, and each token's index into them,
+                RaggedTensor int32 ``[batch, (time)]``.
+            training: Whether dropout applies.
+
+        Returns:
+            float ``[batch, dim]``.
+        """
+        vectors, indices = tokens
+        return self.encode(vectors, indices, training)
+
+    def encode(
+        self, vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None
+    ) -> tf.Tensor:
+        """Returns encodings, float ``[batch, dim]``.
+
+        Args:
+            vectors: float ``[unique, token_dim]``.
+            indices: RaggedTensor int32 ``[batch, (time)]``, indices into ``vectors``.
+            training: Whether dropout applies.
+        """
+        raise NotImplementedError
+
+    def output_dim(self, token_dim: int) -> int:
+        """Returns the width of the encoding.
+
+        Args:
+            token_dim: Width of a token vector.
+        """
+        return self.dim
+
+    def compute_output_spec(
+        self, tokens: Any, training: bool | None = None
+    ) -> keras.KerasTensor:
+        """Returns the symbolic output ``[batch, dim]``."""
+        vectors, indices = tokens
+        shape = (indices.shape[0], self.output_dim(vectors.shape[-1]))
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
