@@ -1,1 +1,1 @@
-"""Metrics of ranking, in numpy."""
+"""Ranking metrics, in numpy."""

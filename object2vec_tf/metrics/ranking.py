@@ -1,7 +1,12 @@
-"""How high true pairs stand among all that could be: hits@k, mean rank, MRR, nDCG.
+"""Ranks of true items in a pool, and their metrics: hits@k, mean rank, MRR and nDCG.
 
-Source: the measures are those of "StarSpace: Embed All The Things!" (Wu and others,
-2017), which AWS's document embedding notebook takes over.
+Sources:
+
+* hits@k and mean rank: Wu et al. 2017, "StarSpace: Embed All The Things!", as in AWS's
+  notebook on document embedding.
+* MRR: Voorhees 1999, "The TREC-8 Question Answering Track Report".
+* nDCG: Järvelin and Kekäläinen 2002, "Cumulated Gain-Based Evaluation of IR
+  Techniques".
 """
 
 from __future__ import annotations
@@ -13,89 +18,115 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 Ranks = npt.NDArray[np.float64]
-# Of queries ``[some, dim]``, the score of each item of the pool ``[some, items]``.
+# Maps queries ``[queries, dim]`` to the scores of all items, ``[queries, items]``.
 Scorer = Callable[[Vectors], Vectors]
 
 METRICS: Final = ("cosine", "inner_product", "euclidean")
-# Scores that are held at a time: 2**24 are 64 MB.
-_MOST_SCORES: Final = 1 << 24
-_MOST_QUERIES: Final = 1024
+# Scores in memory at a time: 2**24 of them take 64 MB.
+_MAX_SCORES: Final = 1 << 24
+_MAX_QUERIES: Final = 1024
 
 
 def scorer(items: Vectors, metric: str) -> Scorer:
-    """Returns what scores queries against a pool; the higher, the nearer.
+    """Returns the function that scores queries against a pool; higher means nearer.
 
     Args:
-        items: The pool's embeddings, float32 ``[items, dim]``.
-        metric: One of `METRICS`. By euclidean, scores are negative squared distances.
+        items: The embeddings of the pool, float32 ``[items, dim]``.
+        metric: One of `METRICS`. The scores of ``euclidean`` are negative squared
+            distances.
     """
     if metric == "cosine":
-        lengthless = normalized(items)
-        return lambda queries: normalized(queries) @ lengthless.T
+        unit_items = normalized(items)
+        return lambda queries: normalized(queries) @ unit_items.T
     if metric == "inner_product":
         return lambda queries: queries @ items.T
-    squares = np.einsum("ij,ij->i", items, items)
+    item_squares = np.einsum("ij,ij->i", items, items)
 
-    def negative_distances(queries: Vectors) -> Vectors:
-        own = np.einsum("ij,ij->i", queries, queries)[:, np.newaxis]
-        return np.asarray(2 * (queries @ items.T) - squares - own, np.float32)
+    def negative_squared_distances(queries: Vectors) -> Vectors:
+        query_squares = np.einsum("ij,ij->i", queries, queries)[:, np.newaxis]
+        return np.asarray(
+            2 * (queries @ items.T) - item_squares - query_squares, np.float32
+        )
 
-    return negative_distances
+    return negative_squared_distances
 
 
 def normalized(vectors: Vectors) -> Vectors:
-    """Returns vectors of length 1; those of length 0 stay as they are."""
+    """Returns vectors scaled to length 1; zero vectors stay zero.
+
+    Args:
+        vectors: float32 ``[count, dim]``.
+    """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
-def ranks(queries: Vectors, truths: Places, items: int, score: Scorer) -> Ranks:
-    """Returns the place that each query's true item takes among all items, from 1.
+def ranks(
+    queries: Vectors,
+    truths: Positions,
+    items: int,
+    score: Scorer,
+    *,
+    max_scores: int = _MAX_SCORES,
+) -> Ranks:
+    """Returns the rank of each query's true item among all items, starting at 1.
 
-    Items of equal score share the middle of their places: a model that scores all
-    alike does not come out first.
+    Items with equal scores share the mean of their ranks, so a model that gives every
+    item the same score does not get rank 1.
 
     Args:
-        queries: Their embeddings, float32 ``[queries, dim]``.
-        truths: The place in the pool of what each is to find, int64 ``[queries]``.
+        queries: The embeddings of the queries, float32 ``[queries, dim]``.
+        truths: The position in the pool of each query's true item, int64 ``[queries]``.
         items: The number of items in the pool.
         score: Scores queries against the pool.
+        max_scores: The number of scores to compute at a time. A single query may have
+            more.
 
     Returns:
         float64 ``[queries]``.
     """
-    found = np.empty(len(queries))
-    for rows in _blocks(len(queries), items):
-        scores = score(queries[rows])
-        own = np.take_along_axis(scores, truths[rows, np.newaxis], axis=1)
-        better = np.count_nonzero(scores > own, axis=1)
-        equal = np.count_nonzero(scores == own, axis=1)
-        found[rows] = 1 + better + (equal - 1) / 2
-    return found
+    result = np.empty(len(queries))
+    for block in _blocks(len(queries), items, max_scores):
+        scores = score(queries[block])
+        true_scores = np.take_along_axis(scores, truths[block, np.newaxis], axis=1)
+        higher = np.count_nonzero(scores > true_scores, axis=1)
+        equal = np.count_nonzero(scores == true_scores, axis=1)
+        result[block] = 1 + higher + (equal - 1) / 2
+    return result
 
 
-def _blocks(queries: int, items: int) -> Iterator[slice]:
-    size = min(max(_MOST_SCORES // max(items, 1), 1), _MOST_QUERIES)
+def _blocks(queries: int, items: int, max_scores: int) -> Iterator[slice]:
+    size = min(max(max_scores // max(items, 1), 1), _MAX_QUERIES)
     return (slice(start, start + size) for start in range(0, queries, size))
 
 
-def measures(found: Ranks, hits: Sequence[int] = (1, 10, 20)) -> dict[str, float]:
-    """Returns what ranks come to, by name.
+def ranking_metrics(
+    ranks: Ranks, hits: Sequence[int] = (1, 10, 20)
+) -> dict[str, float]:
+    """Returns metrics of ranks, by name.
+
+    A query has one true item. With its rank r, and means over all queries:
+
+    * hits@k: the fraction of queries with r <= k.
+    * mean_rank: the mean of r.
+    * mrr: the mean of 1 / r (mean reciprocal rank).
+    * ndcg@k, for k > 1: the mean of 1 / log2(1 + r), where r > k counts as 0. The ideal
+      ranking has a discounted cumulative gain of 1, so no further normalization is
+      needed.
 
     Args:
-        found: The rank of each query's true item, from 1.
-        hits: The numbers k of hits@k, the share of queries whose true item is among
-            the first k, and of ndcg@k, which counts a hit on rank r as 1 / log2(1 + r).
+        ranks: The rank of each query's true item, starting at 1, float64 ``[queries]``.
+        hits: The cutoffs k.
     """
-    told: dict[str, float] = {
-        f"hits@{k}": float(np.mean(found <= k)) for k in sorted(hits)
+    metrics: dict[str, float] = {
+        f"hits@{k}": float(np.mean(ranks <= k)) for k in sorted(hits)
     }
-    told["mean_rank"] = float(found.mean())
-    told["mrr"] = float(np.mean(1 / found))
-    gains = 1 / np.log2(1 + found)
+    metrics["mean_rank"] = float(ranks.mean())
+    metrics["mrr"] = float(np.mean(1 / ranks))
+    gains = 1 / np.log2(1 + ranks)
     for k in sorted(hits):
         if k > 1:
-            told[f"ndcg@{k}"] = float(np.mean(gains * (found <= k)))
-    return told
+            metrics[f"ndcg@{k}"] = float(np.mean(gains * (ranks <= k)))
+    return metrics

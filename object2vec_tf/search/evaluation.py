@@ -18,7 +18,7 @@ from object2vec_tf.metrics.ranking import (
     Ranks,
     Scorer,
     Vectors,
-    measures,
+    ranking_metrics,
     ranks,
     scorer,
 )
@@ -61,7 +61,7 @@ def evaluate(
             score of a pair.
     """
     found, items = true_ranks(model, pairs, pool, score=score)
-    told: dict[str, float] = measures(found, hits)
+    told: dict[str, float] = ranking_metrics(found, hits)
     return {**told, "queries": len(found), "pool": items}
 
 
