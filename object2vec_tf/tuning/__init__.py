@@ -1,1 +1,1 @@
-"""The search for hyperparameters: what is searched, by what measure, and the study."""
+"""Hyperparameter tuning: the search space, the objective, trials and the study."""

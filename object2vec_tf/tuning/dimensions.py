@@ -1,4 +1,4 @@
-"""One hyperparameter's range in a search: numbers between two ends, or choices."""
+"""The range of one hyperparameter in a search: an interval of numbers, or choices."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import optuna
 from object2vec_tf.hyperparameters import Specification
 from object2vec_tf.hyperparameters.kinds import Integer, LayerCount, Real
 
-# A logarithmic scale has no 0: it begins at this share of its upper end.
-_LEAST_SHARE = 1e-6
-# Real numbers are drawn with so many digits, for people to read.
-_DIGITS = 4
+# A logarithmic scale cannot contain 0. It starts at this fraction of the upper end.
+_MIN_FRACTION_OF_HIGH = 1e-6
+# Real numbers are rounded to this many digits, so that they are easy to read.
+_SIGNIFICANT_DIGITS = 4
 
 
 class Dimension(Protocol):
-    """What every range can do."""
+    """The methods of every range."""
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """Returns a trial's value of the hyperparameter ``name``."""
 
-    def holds(self, value: Any) -> bool:
-        """Whether a value can be drawn."""
+    def contains(self, value: Any) -> bool:
+        """Whether ``suggest`` can return this value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Numbers:
     Attributes:
         low: The lower end.
         high: The upper end.
-        is_whole: Whether only whole numbers are drawn.
-        by_factors: Whether they are drawn on a logarithmic scale.
+        is_integer: Whether only integers are drawn.
+        log_scale: Whether values are drawn on a logarithmic scale.
     """
 
     low: float
     high: float
-    is_whole: bool
+    is_integer: bool
     log_scale: bool
 
     def __str__(self) -> str:
@@ -47,21 +47,22 @@ class Numbers:
 
     @property
     def lowest(self) -> float:
-        """The least number that is drawn."""
+        """The lowest number that can be drawn: above 0 on a logarithmic scale."""
         if self.log_scale and self.low == 0:
-            return self.high * _LEAST_SHARE
+            return self.high * _MIN_FRACTION_OF_HIGH
         return self.low
 
     def suggest(self, trial: optuna.Trial, name: str) -> float:
-        """Returns a trial's value."""
-        if self.is_whole:
+        """Returns a trial's value of the hyperparameter ``name``."""
+        if self.is_integer:
             low, high = int(self.lowest), int(self.high)
             return trial.suggest_int(name, low, high, log=self.log_scale)
-        drawn = trial.suggest_float(name, self.lowest, self.high, log=self.log_scale)
-        return min(max(float(f"{drawn:.{_DIGITS}g}"), self.lowest), self.high)
+        value = trial.suggest_float(name, self.lowest, self.high, log=self.log_scale)
+        rounded = float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
+        return min(max(rounded, self.lowest), self.high)
 
-    def holds(self, value: Any) -> bool:
-        """Whether a value can be drawn."""
+    def contains(self, value: Any) -> bool:
+        """Whether a value is a number within the range."""
         return isinstance(value, int | float) and self.lowest <= value <= self.high
 
 
@@ -79,16 +80,16 @@ class Choices:
         return "|".join(map(str, self.choices))
 
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
-        """Returns a trial's value."""
+        """Returns a trial's value of the hyperparameter ``name``."""
         return trial.suggest_categorical(name, self.choices)
 
-    def holds(self, value: Any) -> bool:
-        """Whether a value can be drawn."""
+    def contains(self, value: Any) -> bool:
+        """Whether a value is one of the choices."""
         return value in self.choices
 
 
 def tunable_dimension(specification: Specification) -> Dimension | None:
-    """Returns the range AWS tunes over; None where it does not."""
+    """Returns the range that AWS tunes over; None if AWS does not tune it."""
     if specification.tunable is None:
         return None
     if isinstance(specification.tunable[0], str):
@@ -96,11 +97,11 @@ def tunable_dimension(specification: Specification) -> Dimension | None:
     return _numbers(specification, *specification.tunable)
 
 
-def written_dimension(specification: Specification, text: str) -> Dimension:
-    """Returns the range a user wrote: ``1e-4..1e-2`` or ``tanh|relu``.
+def parse_dimension(specification: Specification, text: str) -> Dimension:
+    """Returns the range that a user wrote: ``1e-4..1e-2`` or ``tanh|relu``.
 
     Raises:
-        ValueError: It is none; the message says what would be.
+        ValueError: The text is not a range. The message says what is expected.
     """
     kind = specification.kind
     low, dots, high = text.partition("..")
@@ -119,5 +120,5 @@ def written_dimension(specification: Specification, text: str) -> Dimension:
 
 
 def _numbers(specification: Specification, low: Any, high: Any) -> Numbers:
-    is_whole = isinstance(specification.kind, Integer | LayerCount)
-    return Numbers(low, high, is_whole, specification.log_scale)
+    is_integer = isinstance(specification.kind, Integer | LayerCount)
+    return Numbers(low, high, is_integer, specification.log_scale)

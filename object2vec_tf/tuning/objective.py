@@ -1,4 +1,4 @@
-"""What a study makes as good as it can: a channel's metric, by AWS's name."""
+"""The objective of a study: one metric of one channel, named as SageMaker names it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS, Hyperparameters
 from object2vec_tf.training.sagemaker_metrics import LOSSES
 
-# What Keras callbacks call the metrics of a channel; test is measured once, at the end.
-_PREFIXES = {"train": "", "validation": "val_"}
+# Prefixes of a channel's metrics in the logs of Keras callbacks. The test channel is
+# evaluated only once, after training.
+_LOG_PREFIXES = {"train": "", "validation": "val_"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """A channel's metric, such as ``validation:mean_squared_error``.
+    """A metric of a channel, such as ``validation:mean_squared_error``.
 
     Attributes:
         channel: train, validation or test.
@@ -31,38 +32,38 @@ class Objective:
 
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
-        """Whether to minimize it, as losses, or to maximize it."""
+        """The search direction: losses are minimized, other metrics maximized."""
         return "minimize" if self.metric in LOSSES else "maximize"
 
     @property
-    def is_of_encoders(self) -> bool:
-        """Whether the comparator and what is behind it have no say in it."""
+    def uses_encoders_only(self) -> bool:
+        """Whether the comparator and the output layer do not affect the metric."""
         return self.metric in _in_batch_metrics()
 
-    def of_run(self, metrics: Mapping[str, Any]) -> float:
-        """Returns its value in what metrics.json holds."""
+    def run_value(self, metrics: Mapping[str, Any]) -> float:
+        """Returns the objective's value in the content of metrics.json."""
         return float(metrics[self.channel][self.metric])
 
-    def of_epoch(self, logs: Mapping[str, float]) -> float | None:
-        """Returns its value in an epoch's logs; None where epochs do not tell it."""
-        if self.channel not in _PREFIXES:
+    def epoch_value(self, logs: Mapping[str, float]) -> float | None:
+        """Returns its value in an epoch's logs; None if the logs do not have it."""
+        if self.channel not in _LOG_PREFIXES:
             return None
-        return logs.get(_PREFIXES[self.channel] + self.metric)
+        return logs.get(_LOG_PREFIXES[self.channel] + self.metric)
 
 
-def objective_named(
+def parse_objective(
     name: str | None, hyperparameters: Hyperparameters, channels: Collection[str]
 ) -> Objective:
-    """Returns the objective of a name.
+    """Returns the objective with a name.
 
     Args:
-        name: Such as ``validation:accuracy``; None stands for the loss that training
-            minimises, on the validation channel.
-        hyperparameters: The settings, which decide what is measured.
-        channels: The channels that are given.
+        name: The name, such as ``validation:accuracy``; None is the training loss on
+            the validation channel.
+        hyperparameters: The settings. They decide which metrics are computed.
+        channels: The names of the channels that are given.
 
     Raises:
-        UserError: There is no such metric, or no such channel.
+        UserError: There is no such metric, or its channel is not given.
     """
     if name is None:
         name = f"validation:{hyperparameters.loss_name}"
@@ -74,26 +75,26 @@ def objective_named(
     found = [objective for objective in valid if str(objective) == name.strip()]
     if not found:
         raise UserError(
-            f"objective: {name!r}: with output_layer={hyperparameters.output_layer} "
-            f"expected one of {', '.join(map(str, valid))}"
+            f"objective: expected one of {', '.join(map(str, valid))} (with "
+            f"output_layer={hyperparameters.output_layer}), got {name!r}."
         )
     (objective,) = found
     if objective.channel not in channels:
         raise UserError(
-            f"objective: {objective} needs a {objective.channel} channel; give "
-            f"--{objective.channel}, or the metric of another channel"
+            f"objective: {objective} needs a {objective.channel} channel. Give "
+            f"--{objective.channel}, or choose a metric of another channel."
         )
     return objective
 
 
 def _metrics(hyperparameters: Hyperparameters) -> tuple[str, ...]:
-    of_pairs = (
+    pair_metrics = (
         ("cross_entropy", "accuracy")
         if hyperparameters.output_layer == "softmax"
         else ("mean_squared_error",)
     )
     is_in_batch = hyperparameters.objective == "in_batch_softmax"
-    return of_pairs + (_in_batch_metrics() if is_in_batch else ())
+    return pair_metrics + (_in_batch_metrics() if is_in_batch else ())
 
 
 def _in_batch_metrics() -> tuple[str, ...]:

@@ -1,11 +1,12 @@
-"""Optuna's study: its storage, and how its sampler and pruner are seeded."""
+"""Optuna's study: its SQLite storage, and how its sampler and pruner are set up."""
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,56 +19,59 @@ from object2vec_tf.files.atomic import atomic_file
 
 PRUNERS = ("median", "none")
 
-_NAME = "object2vec"
-# Processes wait so long, in seconds, for one another to write.
-_WAIT_SECONDS = 60
-# Trials before the pruner has a median to go by, and epochs that each is given.
-_TRIALS_UNPRUNED = 5
-_EPOCHS_UNPRUNED = 2
+_STUDY_NAME = "object2vec"
+# How long a process waits, in seconds, while another one writes to the storage.
+_LOCK_TIMEOUT_SECONDS = 60
+# The pruner starts when this many trials are complete. It prunes a trial at the end of
+# its third epoch (step 2) at the earliest.
+_STARTUP_TRIALS = 5
+_WARMUP_STEPS = 2
 
 
-def make_storage(
-    path: Path, direction: Literal["minimize", "maximize"], first: Mapping[str, Any]
+def create_storage(
+    path: Path,
+    direction: Literal["minimize", "maximize"],
+    first_trial: Mapping[str, Any],
 ) -> None:
-    """Makes a study's storage, whole or not at all.
+    """Creates the storage of a study atomically.
 
-    It is a SQLite file: what a killed process was writing is rolled back, where a
-    journal file would be left with half a line.
+    The storage is an SQLite file: SQLite rolls back what a killed process was writing.
+    A journal file would be left with an incomplete line.
 
     Args:
-        path: Where it goes.
+        path: The file to create.
         direction: minimize or maximize.
-        first: Values of the first trial, by name.
+        first_trial: Hyperparameter values of the first trial, by name.
     """
-    with atomic_file(path) as temporary, _opened(temporary) as storage:
+    with atomic_file(path) as temporary, _open_storage(temporary) as storage:
         study = optuna.create_study(
-            storage=storage, study_name=_NAME, direction=direction
+            storage=storage, study_name=_STUDY_NAME, direction=direction
         )
-        study.enqueue_trial(dict(first))
+        study.enqueue_trial(dict(first_trial))
 
 
 @contextmanager
-def opened_study(path: Path, pruner: str) -> Iterator[optuna.Study]:
-    """Yields the study of a storage.
+def open_study(path: Path, pruner: str) -> Iterator[optuna.Study]:
+    """Yields the study in a storage, and closes the storage afterwards.
 
     Args:
         path: The storage.
         pruner: One of `PRUNERS`.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The storage cannot be read.
     """
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         try:
-            storage = opened.enter_context(_opened(path))
+            storage = stack.enter_context(_open_storage(path))
             study = optuna.load_study(
-                storage=storage, study_name=_NAME, pruner=_pruner(pruner)
+                storage=storage, study_name=_STUDY_NAME, pruner=_make_pruner(pruner)
             )
         except (KeyError, sqlalchemy.exc.DatabaseError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
-                f"{path}: the study's storage cannot be read: {reason}; put it back, "
-                "or give --overwrite to start afresh"
+                f"{path}: the study's storage cannot be read: {reason}. Restore the "
+                "file, or give --overwrite to start the study again."
             ) from error
         yield study
 
@@ -75,12 +79,19 @@ def opened_study(path: Path, pruner: str) -> Iterator[optuna.Study]:
 def seed_sampler(study: optuna.Study, seed: int, number: int) -> None:
     """Gives a study the sampler of one trial.
 
-    What is drawn for a trial depends on the seed, its number and the trials before it:
-    a study that was killed and started again draws what it would have drawn.
+    The values drawn for a trial depend only on the seed, the trial's number and the
+    trials before it. A study that is killed and resumed therefore draws the same values
+    as one that is not.
+
+    Args:
+        study: The study.
+        seed: The study's seed.
+        number: The trial's number.
     """
     state = np.random.SeedSequence([seed, number]).generate_state(1)
     with warnings.catch_warnings():
-        # Optuna 4 calls constant_liar, which keeps processes apart, an experiment.
+        # Optuna 4 marks constant_liar as experimental. It keeps processes from drawing
+        # the same values.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.sampler = optuna.samplers.TPESampler(
             seed=int(state[0]), multivariate=False, constant_liar=True
@@ -88,21 +99,34 @@ def seed_sampler(study: optuna.Study, seed: int, number: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[optuna.storages.RDBStorage]:
+def _open_storage(path: Path) -> Iterator[optuna.storages.RDBStorage]:
+    """Yields a storage; afterwards all its connections to the file are closed."""
     optuna.logging.set_verbosity(logging.WARNING)
     url = sqlalchemy.URL.create("sqlite", database=str(path))
-    storage = optuna.storages.RDBStorage(
-        url.render_as_string(hide_password=False),
-        engine_kwargs={"connect_args": {"timeout": _WAIT_SECONDS}},
-    )
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    with ExitStack() as connections:
+
+        def connect() -> sqlite3.Connection:
+            # The arguments are those of SQLAlchemy's own dialect for a file.
+            connection = sqlite3.connect(
+                path.absolute(), timeout=_LOCK_TIMEOUT_SECONDS, check_same_thread=False
+            )
+            # Disposing of the engine is not enough: where the file is damaged, the
+            # constructor of RDBStorage raises an error before it returns an engine, and
+            # SQLAlchemy leaves the connection open.
+            return connections.enter_context(closing(connection))
+
+        storage = optuna.storages.RDBStorage(
+            url.render_as_string(hide_password=False),
+            engine_kwargs={"creator": connect},
+        )
+        try:
+            yield storage
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
 
-def _pruner(name: str) -> optuna.pruners.BasePruner:
+def _make_pruner(name: str) -> optuna.pruners.BasePruner:
     if name == "none":
         return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(_TRIALS_UNPRUNED, _EPOCHS_UNPRUNED)
+    return optuna.pruners.MedianPruner(_STARTUP_TRIALS, _WARMUP_STEPS)

@@ -1,8 +1,8 @@
-"""What a study searches: which hyperparameters, and within which ranges.
+"""The search space of a study: the hyperparameters that are searched, and their ranges.
 
-A range is the one in the hyperparameter's field, or one the user wrote. What has no
-effect on the configuration at hand is left out, and what the rules that join
-hyperparameters would refuse is not drawn, as far as it can be foreseen.
+A range is the one that AWS tunes over, or one that the user wrote. Hyperparameters
+without an effect on the given configuration are left out. Values that break the rules
+between hyperparameters are excluded from the ranges where this is possible beforehand.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from object2vec_tf.tuning.dimensions import (
     Choices,
     Dimension,
     Numbers,
+    parse_dimension,
     tunable_dimension,
-    written_dimension,
 )
 from object2vec_tf.tuning.objective import Objective
 
@@ -36,71 +36,78 @@ class SearchSpace:
     """The ranges of the hyperparameters that are searched.
 
     Attributes:
-        given: The settings as they were given, by name.
-        base: The same as hyperparameters: those of the first trial.
-        dimensions: The range of each hyperparameter that is searched.
+        given: The given settings, by name.
+        base: The given settings as hyperparameters; the first trial uses them.
+        dimensions: The range of each searched hyperparameter, by name.
     """
 
     given: Mapping[str, Any]
     base: Hyperparameters
     dimensions: Mapping[str, Dimension]
 
-    def parse_description(self) -> dict[str, str]:
-        """Returns the ranges in words, by name."""
+    def describe(self) -> dict[str, str]:
+        """Returns the ranges as text, by name: ``{"dropout": "0..1"}``."""
         return {name: str(dimension) for name, dimension in self.dimensions.items()}
 
-    def as_given(self) -> dict[str, Any]:
-        """Returns the given values of what is searched, those within their ranges."""
+    def first_trial_values(self) -> dict[str, Any]:
+        """Returns the given values of searched hyperparameters.
+
+        Values outside of their range are left out: Optuna cannot record them.
+        """
         return {
             name: getattr(self.base, name)
             for name, dimension in self.dimensions.items()
-            if dimension.holds(getattr(self.base, name))
+            if dimension.contains(getattr(self.base, name))
         }
 
-    def settings(self, trial: optuna.Trial) -> Hyperparameters:
-        """Returns a trial's settings; the first trial's are those that were given.
+    def sample(self, trial: optuna.Trial) -> Hyperparameters:
+        """Returns the settings of a trial. The first trial has the given settings.
 
         Raises:
-            HyperparameterError: The values drawn cannot go together.
+            HyperparameterError: The sampled values break a rule.
         """
         if trial.number == 0:
-            for name in self.as_given():
+            for name in self.first_trial_values():
                 self.dimensions[name].suggest(trial, name)
             return self.base
         values = {
             name: dimension.suggest(trial, name)
             for name, dimension in self.dimensions.items()
         }
-        return Hyperparameters.from_mapping(self._joined(values))
+        return Hyperparameters.from_mapping(self._with_dependent(values))
 
-    def searched(self, hyperparameters: Hyperparameters) -> dict[str, Any]:
-        """Returns the values of what is searched in some settings."""
+    def searched_values(self, hyperparameters: Hyperparameters) -> dict[str, Any]:
+        """Returns the values of the searched hyperparameters in some settings."""
         return {name: getattr(hyperparameters, name) for name in self.dimensions}
 
-    def _joined(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns given and drawn values, with those put right that hang on drawn."""
-        values = {**self.given, **drawn}
-        effective = {**self.base.to_dict(), **drawn}
-        follows = effective["enc1_network"] == "enc0"
-        for name in drawn:
-            twin = name.replace("enc0_", "enc1_")
-            if follows and twin != name:
-                effective[twin] = drawn[name]
-                values.pop(twin, None)
+    def _with_dependent(self, sampled: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns given and sampled values, corrected so that they fit together.
+
+        ``enc_dim`` becomes a multiple that the encoders can divide, and token
+        embeddings get the width that pooling or tied weights require.
+        """
+        values = {**self.given, **sampled}
+        effective = {**self.base.to_dict(), **sampled}
+        enc1_copies_enc0 = effective["enc1_network"] == "enc0"
+        for name in sampled:
+            enc1_name = name.replace("enc0_", "enc1_")
+            if enc1_copies_enc0 and enc1_name != name:
+                effective[enc1_name] = sampled[name]
+                values.pop(enc1_name, None)
         dimension = self.dimensions.get("enc_dim")
         if isinstance(dimension, Numbers):
             values["enc_dim"] = _nearest_multiple(
-                drawn["enc_dim"], enc_dim_divisor(effective), dimension
+                sampled["enc_dim"], enc_dim_divisor(effective), dimension
             )
-        pooled = [_network(effective, e) == "pooled_embedding" for e in _ENCODERS]
-        tied = effective["tied_token_embedding_weight"]
+        is_pooled = [_network(effective, e) == "pooled_embedding" for e in _ENCODERS]
+        is_tied = effective["tied_token_embedding_weight"]
         for encoder in _ENCODERS:
             width = f"enc{encoder}_token_embedding_dim"
-            if pooled[encoder]:  # pooling gives it its own
+            if is_pooled[encoder]:  # pooled_embedding sets its own width
                 values.pop(width, None)
-            elif tied and any(pooled):
+            elif is_tied and any(is_pooled):
                 values[width] = values.get("enc_dim", effective["enc_dim"])
-            elif tied and encoder == 1 and not follows:
+            elif is_tied and encoder == 1 and not enc1_copies_enc0:
                 values[width] = effective["enc0_token_embedding_dim"]
         return values
 
@@ -108,97 +115,118 @@ class SearchSpace:
 def search_space(
     given: Mapping[str, Any], wanted: str | None, objective: Objective
 ) -> SearchSpace:
-    """Returns what a study searches.
+    """Returns the search space of a study.
 
     Args:
-        given: The settings as they were given, by name.
-        wanted: Names with or without ranges, ``learning_rate=1e-4..1e-2,dropout``;
-            None for all that AWS tunes, that was not given and has an effect.
-        objective: What the study goes by.
+        given: The given settings, by name.
+        wanted: Names with or without ranges, ``learning_rate=1e-4..1e-2,dropout``.
+            None searches every hyperparameter that AWS tunes, that is not given and
+            that has an effect.
+        objective: The objective of the study.
 
     Raises:
-        HyperparameterError: A setting breaks a rule.
-        UserError: What is wanted cannot be searched.
+        HyperparameterError: A given setting breaks a rule.
+        UserError: A wanted hyperparameter cannot be searched.
     """
     base = Hyperparameters.from_mapping(given)
-    ours = {name: value for name, value in given.items() if name in specifications()}
+    known = {name: value for name, value in given.items() if name in specifications()}
     if wanted is None:
         dimensions = {
             name: dimension
             for name, specification in specifications().items()
             if (dimension := tunable_dimension(specification)) is not None
-            and ours.get(name) is None
+            and known.get(name) is None
         }
         for name in list(dimensions):
-            if _idle(name, base, objective, dimensions):
+            if _why_no_effect(name, base, objective, dimensions):
                 del dimensions[name]
     else:
-        dimensions = _wanted(wanted, base, objective)
-    dimensions = _foreseen(dimensions, base)
+        dimensions = _parse_wanted(wanted, base, objective)
+    dimensions = _narrow(dimensions, base)
     if not dimensions:
         raise UserError(
-            "tune: every hyperparameter that could be searched is given; name those to "
-            "search in --tune=NAME,NAME"
+            "tune: no hyperparameter is left to search: all are given. Name those to "
+            "search: --tune=NAME,NAME."
         )
-    return SearchSpace(ours, base, dimensions)
+    return SearchSpace(known, base, dimensions)
 
 
-def _wanted(
+def _parse_wanted(
     wanted: str, base: Hyperparameters, objective: Objective
 ) -> dict[str, Dimension]:
+    """Returns the ranges that a user wrote, or raises an error with all problems."""
     dimensions: dict[str, Dimension] = {}
     problems = []
     for item in wanted.split(","):
-        name, equals, written = (part.strip() for part in item.partition("="))
-        specification = specifications().get(name)
-        if specification is None:
-            close = difflib.get_close_matches(name, specifications(), n=1)
-            hint = f": did you mean {close[0]}?" if close else ""
-            problems.append(f"{name!r} is no hyperparameter{hint}")
-            continue
+        name, _, written = (part.strip() for part in item.partition("="))
         if name in dimensions:
-            problems.append(f"{name} is there twice")
+            problems.append(f"{name}: is named twice")
             continue
-        if not equals:
-            dimension = tunable_dimension(specification)
-            if dimension is None:
-                problems.append(
-                    f"{name}: AWS does not tune it; give a range, {name}=LOW..HIGH or "
-                    f"{name}=ONE|ANOTHER"
-                )
-                continue
-        else:
-            try:
-                dimension = written_dimension(specification, written)
-            except ValueError as error:
-                problems.append(f"{name}: {error}")
-                continue
-        dimensions[name] = dimension
+        try:
+            dimensions[name] = _parse_item(name, written if "=" in item else None)
+        except ValueError as error:
+            problems.append(str(error))
     for name in dimensions:
-        reason = _idle(name, base, objective, dimensions)
+        reason = _why_no_effect(name, base, objective, dimensions)
         if reason:
-            problems.append(f"{name}: {reason}; leave it out")
+            problems.append(f"{name}: {reason}. Leave it out.")
     if problems:
         raise UserError("tune: " + "\n  ".join(problems))
     return dimensions
 
 
-def _idle(
+def _parse_item(name: str, written: str | None) -> Dimension:
+    """Returns the range of one item of ``--tune``.
+
+    Args:
+        name: The hyperparameter's name.
+        written: The text after the equals sign; None is AWS's range.
+
+    Raises:
+        ValueError: The name or the range is not valid.
+    """
+    specification = specifications().get(name)
+    if specification is None:
+        close = difflib.get_close_matches(name, specifications(), n=1)
+        hint = f": did you mean {close[0]}?" if close else ""
+        raise ValueError(f"{name!r} is not a hyperparameter{hint}")
+    if written is None:
+        dimension = tunable_dimension(specification)
+        if dimension is None:
+            raise ValueError(
+                f"{name}: AWS does not tune it. Give a range: {name}=LOW..HIGH or "
+                f"{name}=ONE|ANOTHER."
+            )
+        return dimension
+    try:
+        return parse_dimension(specification, written)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _why_no_effect(
     name: str,
     base: Hyperparameters,
     objective: Objective,
     dimensions: Mapping[str, Dimension],
 ) -> str | None:
-    """Returns why to search a hyperparameter would be vain; None where it is not."""
+    """Returns why a hyperparameter has no effect on the objective; None if it has.
+
+    Args:
+        name: The hyperparameter.
+        base: The given settings.
+        objective: The objective of the study.
+        dimensions: The ranges of all searched hyperparameters.
+    """
     if name.startswith("mlp_"):
-        if objective.is_of_encoders:
+        if objective.uses_encoders_only:
             return f"{objective} does not depend on it"
         if (
             name != "mlp_layers"
             and base.mlp_layers == 0
             and ("mlp_layers" not in dimensions)
         ):
-            return "there is no layer with mlp_layers=0"
+            return "the comparator has no layers (mlp_layers=0)"
     if name == "enc_dim":
         for encoder in _ENCODERS:
             file = base.of_encoder(encoder, "pretrained_embedding_file")
@@ -207,19 +235,33 @@ def _idle(
     encoder_name, _, rest = name.partition("_")
     if encoder_name not in ("enc0", "enc1") or rest == "network":
         return None
-    encoder = int(encoder_name[-1])
+    if f"{encoder_name}_network" in dimensions and not (
+        encoder_name == "enc1" and base.enc1_network == "enc0"
+    ):
+        return None
+    return _why_no_encoder_effect(int(encoder_name[-1]), rest, base)
+
+
+def _why_no_encoder_effect(
+    encoder: int, field: str, base: Hyperparameters
+) -> str | None:
+    """Returns why an encoder's field has no effect; None if it has.
+
+    Args:
+        encoder: 0 or 1.
+        field: The hyperparameter's name without ``enc0_`` or ``enc1_``.
+        base: The given settings.
+    """
     if encoder == 1 and base.enc1_network == "enc0":
         return "enc1_network=enc0 takes every enc0 value"
-    if f"{encoder_name}_network" in dimensions:
-        return None
     network = base.network(encoder)
-    if rest == "cnn_filter_width" and network != "hcnn":
-        return f"{encoder_name}_network={network} has no filters"
-    if rest == "layers" and network == "pooled_embedding":
-        return f"{encoder_name}_network={network} has no layers"
-    if rest == "token_embedding_dim":
+    if field == "cnn_filter_width" and network != "hcnn":
+        return f"enc{encoder}_network={network} has no filters"
+    if field == "layers" and network == "pooled_embedding":
+        return f"enc{encoder}_network={network} has no layers"
+    if field == "token_embedding_dim":
         if network == "pooled_embedding":
-            return f"{encoder_name}_network={network} takes enc_dim"
+            return f"enc{encoder}_network={network} takes enc_dim"
         if base.of_encoder(encoder, "pretrained_embedding_file"):
             return f"{base.of_encoder(encoder, 'pretrained_embedding_file')} decides it"
         if base.tied_token_embedding_weight and base.enc1_network != "enc0":
@@ -230,49 +272,75 @@ def _idle(
     return None
 
 
-def _foreseen(
-    dimensions: dict[str, Dimension], base: Hyperparameters
+def _narrow(
+    dimensions: Mapping[str, Dimension], base: Hyperparameters
 ) -> dict[str, Dimension]:
-    """Leaves out of ranges what the rules that join hyperparameters would refuse."""
+    """Returns the ranges without values that break rules between hyperparameters.
+
+    Raises:
+        UserError: A range is empty afterwards.
+    """
     narrowed = dict(dimensions)
-    for name in ("enc0_layers", "enc1_layers"):
-        layers = dimensions.get(name)
-        if "enc_dim" in dimensions or not isinstance(layers, Numbers):
-            continue
-        if base.network(int(name[3])) == "hcnn":
-            sharing = [
-                count
-                for count in range(int(layers.low), int(layers.high) + 1)
-                if base.enc_dim % count == 0
-            ]
-            narrowed[name] = Choices(tuple(sharing))
-            if len(sharing) < 2:
-                del narrowed[name]
-    batch = dimensions.get("mini_batch_size")
-    if isinstance(batch, Numbers):
-        drawn = base.negative_sampling_rate
-        low = 2 if drawn or base.objective == "in_batch_softmax" else 1
-        narrowed["mini_batch_size"] = dataclasses.replace(
-            batch,
-            low=max(batch.low, low),
-            high=min(batch.high, max(MAX_PAIRS_PER_STEP // (1 + drawn), low)),
-        )
-    width = dimensions.get("enc_dim")
-    if isinstance(width, Numbers) and base.tied_token_embedding_weight:
-        networks = {base.network(encoder) for encoder in _ENCODERS}
-        if "pooled_embedding" in networks and len(networks) == 2:
-            # The other one's token vectors are as wide.
-            kind: Any = specifications()["enc0_token_embedding_dim"].kind
-            narrowed["enc_dim"] = dataclasses.replace(
-                width, high=min(width.high, kind.high)
-            )
+    for encoder in _ENCODERS:
+        _narrow_layers(narrowed, encoder, base)
+    _narrow_batch_size(narrowed, base)
+    _narrow_enc_dim(narrowed, base)
     for name, dimension in narrowed.items():
         if isinstance(dimension, Numbers) and dimension.low > dimension.high:
             raise UserError(
-                f"tune: {name}={dimensions[name]}: none of these goes with the other "
-                "settings; give another range"
+                f"tune: {name}={dimensions[name]}: no value in this range is valid "
+                "with the other settings. Give another range."
             )
     return narrowed
+
+
+def _narrow_layers(
+    dimensions: dict[str, Dimension], encoder: int, base: Hyperparameters
+) -> None:
+    """Restricts the layers of an hcnn encoder to divisors of a fixed ``enc_dim``."""
+    name = f"enc{encoder}_layers"
+    layers = dimensions.get(name)
+    if "enc_dim" in dimensions or not isinstance(layers, Numbers):
+        return
+    if base.network(encoder) != "hcnn":
+        return
+    divisors = [
+        count
+        for count in range(int(layers.low), int(layers.high) + 1)
+        if base.enc_dim % count == 0
+    ]
+    if len(divisors) < 2:
+        del dimensions[name]
+    else:
+        dimensions[name] = Choices(tuple(divisors))
+
+
+def _narrow_batch_size(dimensions: dict[str, Dimension], base: Hyperparameters) -> None:
+    """Restricts the batch size: negatives need 2 pairs, and a step has a maximum."""
+    batch_size = dimensions.get("mini_batch_size")
+    if not isinstance(batch_size, Numbers):
+        return
+    negatives = base.negative_sampling_rate
+    low = 2 if negatives or base.objective == "in_batch_softmax" else 1
+    dimensions["mini_batch_size"] = dataclasses.replace(
+        batch_size,
+        low=max(batch_size.low, low),
+        high=min(batch_size.high, max(MAX_PAIRS_PER_STEP // (1 + negatives), low)),
+    )
+
+
+def _narrow_enc_dim(dimensions: dict[str, Dimension], base: Hyperparameters) -> None:
+    """Restricts ``enc_dim`` where the other encoder's token embeddings share it."""
+    enc_dim = dimensions.get("enc_dim")
+    if not isinstance(enc_dim, Numbers) or not base.tied_token_embedding_weight:
+        return
+    networks = {base.network(encoder) for encoder in _ENCODERS}
+    if "pooled_embedding" in networks and len(networks) == 2:
+        # Tied token embeddings have the width of the pooled ones, enc_dim.
+        kind: Any = specifications()["enc0_token_embedding_dim"].kind
+        dimensions["enc_dim"] = dataclasses.replace(
+            enc_dim, high=min(enc_dim.high, kind.high)
+        )
 
 
 def _network(effective: Mapping[str, Any], encoder: int) -> str:
@@ -281,7 +349,10 @@ def _network(effective: Mapping[str, Any], encoder: int) -> str:
 
 
 def _nearest_multiple(value: int, divisor: int, within: Numbers) -> int:
-    """Returns the multiple next to ``value``; the value where there is none within."""
+    """Returns the multiple of ``divisor`` that is nearest to ``value``.
+
+    If the range ``within`` contains no multiple, the value itself is returned.
+    """
     lowest = math.ceil(within.low / divisor)
     highest = math.floor(within.high / divisor)
     if lowest > highest:

@@ -1,4 +1,4 @@
-"""A whole study: trials over a search space, and the run of the best one."""
+"""A complete study: trials over a search space, and the run of the best trial."""
 
 from __future__ import annotations
 
@@ -22,31 +22,38 @@ from object2vec_tf.text.text_assets import read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.run import fit, read_channels
-from object2vec_tf.tuning.objective import objective_named
-from object2vec_tf.tuning.optuna_study import PRUNERS, make_storage, opened_study
+from object2vec_tf.tuning.objective import parse_objective
+from object2vec_tf.tuning.optuna_study import PRUNERS, create_storage, open_study
 from object2vec_tf.tuning.search_space import search_space
 from object2vec_tf.tuning.study_directory import StudyDirectory
 from object2vec_tf.tuning.summary import importances, show_best, show_study
 from object2vec_tf.tuning.tensorboard import write_experiment
-from object2vec_tf.tuning.trials import Task, best_of, counted, records, run_trials
+from object2vec_tf.tuning.trials import (
+    Task,
+    count_ended,
+    find_best,
+    run_trials,
+    trial_records,
+)
 from object2vec_tf.tuning.workers import run_workers
 
-# What SageMaker's own tuner says of its objective, in hyperparameters.json.
+# The key of the objective in the hyperparameters.json of SageMaker's own tuner.
 _AWS_OBJECTIVE = "_tuning_objective_metric"
-# So many rounds in which processes are killed and no trial ends.
-_MOST_ROUNDS = 3
+# The study fails after this many rounds in a row in which processes are killed and no
+# trial ends.
+_MAX_ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What a study gave.
+    """The result of a study.
 
     Attributes:
         best_trial: The number of the best trial.
         value: Its value of the objective.
         hyperparameters: Its settings.
         best: Its run directory, with the SavedModel.
-        trials: What ``trials.jsonl`` holds, a record for each trial.
+        trials: The records in ``trials.jsonl``, one for each trial.
     """
 
     best_trial: int
@@ -78,39 +85,43 @@ def tune(
     cache_limit: float | None = None,
     verbose: bool = True,
 ) -> Study:
-    """Searches hyperparameters; the best run ends in ``model_dir/best``.
+    """Searches hyperparameters, and keeps the best run in ``model_dir/best``.
 
-    The first trial has the settings as they are given. The same study in the same
-    ``model_dir`` goes on where it was stopped, a trial that was stopped from its
-    checkpoint on. With one job and the same seed it draws and ends alike.
+    The first trial uses the given settings. The same call with the same ``model_dir``
+    resumes a study that was stopped, and a stopped trial from its last checkpoint. With
+    one job, the same seed gives the same trials and results, whether the study was
+    stopped or not. Only the best trial keeps its model and export. Other trials keep
+    their settings, metrics and logs.
 
     Args:
-        hyperparameters: The settings as they are given, by name.
+        hyperparameters: The given settings, by name.
         train: The training channel, as for `fit`.
         model_dir: The study's directory.
-        validation: The channel that early stopping and the best epoch go by.
-        test: A channel measured at the end of each run.
+        validation: The channel that decides early stopping and the best epoch.
+        test: A channel that is evaluated at the end of each run.
         auxiliary: The channel of vocabularies and pretrained embeddings.
-        objective: A channel's metric, such as ``validation:accuracy``; by default what
-            ``_tuning_objective_metric`` of the settings says, or the validation loss.
-        search: What is searched, ``learning_rate=1e-4..1e-2,dropout``; by default all
-            that AWS tunes, that is not given and has an effect.
-        trials: How many trials the study has when it ends.
-        pruner: median: stop a trial when its best epoch so far is worse than the median
-            of the others at that epoch; none.
-        jobs: Processes that run trials, which share the cores.
-        seed: Decides the draws, and initial weights and shuffles of every trial.
-        max_bad_lines: Bad lines tolerated in a channel.
-        export_dir: Where the best SavedModel goes besides.
-        overwrite: Start afresh where ``model_dir`` holds another study.
+        objective: A metric of a channel, such as ``validation:accuracy``. The default
+            is ``_tuning_objective_metric`` in the settings, or the validation loss.
+        search: The hyperparameters to search, with or without ranges:
+            ``learning_rate=1e-4..1e-2,dropout``. The default is every hyperparameter
+            that AWS tunes, that is not given and that has an effect.
+        trials: The number of trials in the finished study.
+        pruner: median or none. median stops a trial, after its third epoch or later, if
+            its best epoch so far is worse than the median of the complete trials at
+            that epoch. It starts when five trials are complete.
+        jobs: The number of processes that run trials. They share the cores.
+        seed: The seed of the draws, and of every trial's initial weights and shuffles.
+        max_bad_lines: The number of bad lines tolerated in a channel.
+        export_dir: A second directory for the best SavedModel.
+        overwrite: Whether to delete another study in ``model_dir`` and start again.
         checkpoint_seconds: As for `fit`.
         cache_dir: As for `fit`; ``model_dir/cache`` by default.
         cache_limit: As for `fit`.
         verbose: Whether to show trials and results on stdout.
 
     Raises:
-        UserError: Settings, data or the directory need mending.
-        Interrupted: The process got a SIGTERM; the study can be gone on with.
+        UserError: Settings, data or the directory are not valid.
+        Interrupted: The process received a SIGTERM. The study can be resumed.
     """
     trials = as_integer("trials", trials, low=1)
     jobs = as_integer("jobs", jobs, low=1)
@@ -130,7 +141,7 @@ def tune(
     given = with_vocab_sizes(hyperparameters, auxiliary)
     name = objective or given.get(_AWS_OBJECTIVE) or None
     base = Hyperparameters.from_mapping(given)
-    measured = objective_named(name, base, channels)
+    measured = parse_objective(name, base, channels)
     space = search_space(given, search, measured)
     directory = StudyDirectory(Path(model_dir))
     options = {
@@ -144,23 +155,25 @@ def tune(
     )
     reporter = RunConsole(quiet=not verbose)
     with directory.claimed() as lock:
-        directory.take(_identity(task, reporter), overwrite)
+        directory.prepare(_identity(task, reporter), overwrite)
         if not directory.storage.exists():
-            make_storage(directory.storage, measured.direction, space.as_given())
+            create_storage(
+                directory.storage, measured.direction, space.first_trial_values()
+            )
         write_experiment(directory.tensorboard, space, measured)
-        for searched, shown in space.parse_description().items():
+        for searched, shown in space.describe().items():
             reporter.say(f"searched: {searched}={shown}")
-        with _ended(task):
+        with _cleaned_up(task):
             _run(task, jobs, lock)
-        with opened_study(directory.storage, pruner) as study:
-            best = best_of(study)
+        with open_study(directory.storage, pruner) as study:
+            best = find_best(study)
             if best is None:
                 raise UserError(
-                    f"{directory.summary}: none of {trials} trials came to its end; "
-                    "see there why, and give narrower ranges or more --trials"
+                    f"{directory.summary}: none of {trials} trials is complete. The "
+                    "file says why. Give narrower ranges or more --trials."
                 )
-            done = records(study)
-            given_values = space.searched(base)
+            done = trial_records(study)
+            given_values = space.searched_values(base)
             shares = importances(study)
         show_study(reporter, measured, done, done[best.number], given_values, shares)
         metrics = json.loads((directory.best / "metrics.json").read_text())
@@ -179,9 +192,13 @@ def tune(
 
 
 def _identity(task: Task, reporter: RunConsole) -> dict[str, Any]:
-    """Reads the channels, for all trials, and returns what makes the study this one."""
+    """Reads the channels, which fills the cache for all trials.
+
+    Returns:
+        The settings, ranges and data that identify the study.
+    """
     base, seed = task.space.base, task.seed
-    words = read_text_assets(base, task.channels.get("auxiliary"), seed)
+    text_assets = read_text_assets(base, task.channels.get("auxiliary"), seed)
     sources: dict[str, Source | None] = {
         name: source for name, source in task.channels.items() if name != "auxiliary"
     }
@@ -192,50 +209,54 @@ def _identity(task: Task, reporter: RunConsole) -> dict[str, Any]:
             base,
             reporter,
             interruption,
-            tokenizers=words.tokenizers,
+            tokenizers=text_assets.tokenizers,
             **options,
         )
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     return {
         "tuned for": str(task.objective),
-        **{f"range of {name}": v for name, v in task.space.parse_description().items()},
-        **run_identity(base, seed, fingerprints, words.fingerprints),
+        **{f"range of {name}": text for name, text in task.space.describe().items()},
+        **run_identity(base, seed, fingerprints, text_assets.fingerprints),
     }
 
 
 @contextmanager
-def _ended(task: Task) -> Iterator[None]:
-    """Leaves the study's files in order, whether it came to its end or was stopped."""
+def _cleaned_up(task: Task) -> Iterator[None]:
+    """Cleans up the study's files when the context ends or is interrupted."""
     try:
         yield
     except Interrupted:
-        ended = _tidy(task)
+        ended = _clean_up(task)
         raise Interrupted(
-            f"{task.directory.path}: stopped behind {ended} of {task.trials} trials; "
-            "the same command goes on there"
+            f"{task.directory.path}: stopped after {ended} of {task.trials} trials. "
+            "The same command resumes the study."
         ) from None
-    _tidy(task)
+    _clean_up(task)
 
 
-def _tidy(task: Task) -> int:
-    """Keeps one model, the best one; returns how many trials have ended."""
+def _clean_up(task: Task) -> int:
+    """Keeps only the best model; returns the number of trials that have ended."""
     directory = task.directory
-    with opened_study(directory.storage, task.pruner) as study:
-        best = best_of(study)
+    with open_study(directory.storage, task.pruner) as study:
+        best = find_best(study)
         if best is not None:
-            directory.put_best(best.number)
+            directory.link_best(best.number)
         for trial in study.trials:
             if trial.state.is_finished() and (
                 best is None or trial.number != best.number
             ):
-                directory.slim(trial.number)
-        directory.write_summary(records(study))
-        return counted(study.trials)
+                directory.drop_model(trial.number)
+        directory.write_summary(trial_records(study))
+        return count_ended(study.trials)
 
 
 def _run(task: Task, jobs: int, lock: int) -> None:
-    rounds, before = 0, -1
-    while rounds < _MOST_ROUNDS:
+    """Runs trials, in this process or in workers, until the study has enough of them.
+
+    Workers that are killed are started again.
+    """
+    rounds, ended_before = 0, -1
+    while rounds < _MAX_ROUNDS:
         ended, orphans = _progress(task)
         missing = task.trials - ended
         if missing <= 0:
@@ -246,16 +267,17 @@ def _run(task: Task, jobs: int, lock: int) -> None:
             return
         if run_workers(task, min(jobs, missing), orphans, lock):
             return
-        rounds, before = (0 if ended > before else rounds + 1), ended
+        rounds = 0 if ended > ended_before else rounds + 1
+        ended_before = ended
     raise UserError(
-        f"{task.directory.path}: the study's processes are killed again and again, "
-        "perhaps for want of memory; give fewer --jobs, or narrower ranges of enc_dim "
-        "and mini_batch_size: the same study goes on"
+        f"{task.directory.path}: the study's worker processes are killed repeatedly, "
+        "perhaps because memory runs out. Give fewer --jobs to resume the study, or "
+        "start another one with narrower ranges of enc_dim and mini_batch_size."
     )
 
 
 def _progress(task: Task) -> tuple[int, list[int]]:
-    """Returns how many trials have ended, and which were stopped on their way."""
-    with opened_study(task.directory.storage, task.pruner) as study:
-        stopped = [t.number for t in study.trials if t.state == TrialState.RUNNING]
-        return counted(study.trials), stopped
+    """Returns the number of ended trials, and the numbers of unfinished ones."""
+    with open_study(task.directory.storage, task.pruner) as study:
+        unfinished = [t.number for t in study.trials if t.state == TrialState.RUNNING]
+        return count_ended(study.trials), unfinished

@@ -1,12 +1,12 @@
-"""The directory of a study: its trials' runs, what is known of them, and the best.
+"""The directory of a study: the runs of its trials, their results, and the best run.
 
-study.json        what makes the study this one: settings, ranges, data
+study.json        the study's identity: settings, ranges, data
 study.db          Optuna's storage: the trials and their epochs
-trials.jsonl      a line for each trial
-trials/0007/      the run directory of a trial
-best/             the whole run of the best one
-tensorboard/      which hyperparameters TensorBoard's HParams shows
-cache/            what was read of the channels
+trials.jsonl      one line per trial
+trials/0007/      the run directory of a trial; only the best trial keeps its model
+best/             the complete run directory of the best trial
+tensorboard/      the columns of TensorBoard's HParams tab
+cache/            the converted channels
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from object2vec_tf.runs.run_directory import (
 )
 
 _TRIAL_NAMES = 4 * "[0-9]"
-# A process that was killed leaves its lock when its children are gone, which see to it.
+# The lock of a killed process is released when its worker processes end. They end by
+# themselves soon after it.
 _LOCK_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
 class StudyDirectory:
-    """The files of a study, each written whole or not at all.
+    """The files of a study, each of which is written atomically.
 
     Attributes:
         path: The directory (``model_dir``).
@@ -54,7 +55,7 @@ class StudyDirectory:
 
     @property
     def summary(self) -> Path:
-        """A line for each trial."""
+        """The records of all trials, one line each."""
         return self.path / "trials.jsonl"
 
     @property
@@ -64,12 +65,12 @@ class StudyDirectory:
 
     @property
     def tensorboard(self) -> Path:
-        """What TensorBoard is told of the study as a whole."""
+        """TensorBoard's configuration of the whole study."""
         return self.path / "tensorboard"
 
     @property
     def cache(self) -> Path:
-        """Where what was read of the channels is kept by default."""
+        """The default directory of the converted channels."""
         return self.path / "cache"
 
     @property
@@ -86,14 +87,15 @@ class StudyDirectory:
 
     @contextmanager
     def claimed(self) -> Iterator[int]:
-        """Makes the directory this study's alone while the context lasts.
+        """Locks the directory for this study while the context lasts.
 
         Yields:
-            The file descriptor that locks it: processes that inherit it keep it locked.
+            The file descriptor of the lock. A process that inherits it keeps the
+            directory locked.
 
         Raises:
-            RunDirectoryError: Another process is at work here, or the directory cannot
-                be written.
+            RunDirectoryError: Another study uses the directory, or it cannot be
+                written.
         """
         try:
             self._trials.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,7 @@ class StudyDirectory:
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.path}: model_dir cannot be written: {error.filename}: "
-                f"{error.strerror}; mend it, or give another --model_dir"
+                f"{error.strerror}. Fix that, or give another --model_dir."
             ) from error
         with lock:
             deadline = time.monotonic() + _LOCK_SECONDS
@@ -111,61 +113,62 @@ class StudyDirectory:
                 except BlockingIOError as error:
                     if time.monotonic() > deadline:
                         raise RunDirectoryError(
-                            f"{self.path}: another study is at work in this model_dir; "
-                            "wait for it, or give another --model_dir"
+                            f"{self.path}: another study uses this model_dir. Wait for "
+                            "it to end, or give another --model_dir."
                         ) from error
                     time.sleep(0.1)
                 else:
                     break
             yield lock.fileno()
 
-    def take(self, identity: Mapping[str, Any], overwrite: bool) -> None:
-        """Makes the directory that of a study, or finds that it is.
+    def prepare(self, identity: Mapping[str, Any], overwrite: bool) -> None:
+        """Prepares the directory for a study: a new one, or one that is resumed.
 
         Args:
-            identity: What makes the study this one.
+            identity: The settings, ranges and data that identify the study.
             overwrite: Whether another study's files may be removed.
 
         Raises:
-            RunDirectoryError: It holds another study, or a run.
+            RunDirectoryError: The directory contains another study, or a run.
         """
         if overwrite and self._identity.exists():
             self._clear()
-        found = self._found(identity)
-        if found:
+        conflicts = self._conflicts(identity)
+        if conflicts:
             raise RunDirectoryError(
-                f"{self.path}: holds another study, which differs in:\n  "
-                + "\n  ".join(found)
-                + "\ngive another --model_dir"
-                + ("" if overwrite else ", or --overwrite to start afresh")
+                f"{self.path}: contains another study, which differs in:\n  "
+                + "\n  ".join(conflicts)
+                + "\nGive another --model_dir"
+                + ("." if overwrite else ", or --overwrite to start again.")
             )
         write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
 
-    def _found(self, identity: Mapping[str, Any]) -> list[str]:
+    def _conflicts(self, identity: Mapping[str, Any]) -> list[str]:
+        """Returns the differences from the study that is in the directory."""
         if self._identity.exists():
             try:
-                held = json.loads(self._identity.read_text(encoding="utf-8"))
-                return differences(dict(held), identity)
+                saved = json.loads(self._identity.read_text(encoding="utf-8"))
+                return differences(dict(saved), identity)
             except (OSError, ValueError, TypeError) as error:
                 raise RunDirectoryError(
-                    f"{self._identity}: cannot be read: {error}; put it back, or give "
-                    "--overwrite to start afresh"
+                    f"{self._identity}: cannot be read: {error}. Restore the file, or "
+                    "give --overwrite to start again."
                 ) from error
         run = RunDirectory(self.path)
         if any(entry.exists() for entry in (run.metrics, run.model, run.history)):
             raise RunDirectoryError(
-                f"{self.path}: holds the run of a fit; give another --model_dir"
+                f"{self.path}: contains a run of fit. Give another --model_dir."
             )
         return [
-            f"{entry.name}: of a study that is not known here"
+            f"{entry.name}: belongs to a study without {self._identity.name}"
             for entry in (self.storage, self.best)
             if entry.exists()
         ]
 
     def _clear(self) -> None:
-        """Removes what a study wrote and nothing else."""
-        for left in (self.storage, self.summary):
-            left.unlink(missing_ok=True)
+        """Removes the files that a study wrote, and nothing else."""
+        for file in (self.storage, self.summary):
+            file.unlink(missing_ok=True)
         for directory in (*self._trials.glob(_TRIAL_NAMES), self.best):
             shutil.rmtree(directory, ignore_errors=True)
         for events in self.tensorboard.glob("events.out.tfevents.*"):
@@ -173,8 +176,8 @@ class StudyDirectory:
         self._identity.unlink(missing_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keeps the study's other processes waiting while the context lasts."""
+    def exclusive(self) -> Iterator[None]:
+        """Makes the study's other processes wait while the context lasts."""
         with (self._trials / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -184,30 +187,33 @@ class StudyDirectory:
         lines = "".join(json.dumps(record) + "\n" for record in records)
         write_atomic(self.summary, lines)
 
-    def slim(self, number: int) -> None:
-        """Removes the model of a trial that cannot be the best; what it told stays."""
+    def drop_model(self, number: int) -> None:
+        """Removes the model, export and checkpoints of a trial that is not the best.
+
+        Its settings, metrics, history, report and logs stay.
+        """
         run = self.trial(number)
         self.drop_checkpoints(number)
         run.model.unlink(missing_ok=True)
         shutil.rmtree(run.export, ignore_errors=True)
-        for names in PROJECTOR_FILES:
-            for entry in run.tensorboard.glob(names):
+        for pattern in PROJECTOR_FILES:
+            for entry in run.tensorboard.glob(pattern):
                 entry.unlink()
 
     def drop_checkpoints(self, number: int) -> None:
         """Removes the checkpoints of a trial that has ended."""
-        for names in CHECKPOINT_NAMES:
-            for entry in self.trial(number).checkpoints.glob(names):
+        for pattern in CHECKPOINT_NAMES:
+            for entry in self.trial(number).checkpoints.glob(pattern):
                 shutil.rmtree(entry, ignore_errors=True)
 
-    def put_best(self, number: int) -> None:
-        """Makes ``best`` the whole run of a trial, by links to its files."""
+    def link_best(self, number: int) -> None:
+        """Replaces ``best`` by hard links to all files of a trial's run."""
         run, best = self.trial(number), RunDirectory(self.best)
-        if _content(best.metrics) == _content(run.metrics):
+        if _read_if_file(best.metrics) == _read_if_file(run.metrics):
             return
         new, old = self.path / ".best.new", self.path / ".best.old"
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
         with atomic_directory(new) as temporary:
             shutil.copytree(
                 run.path,
@@ -222,12 +228,12 @@ class StudyDirectory:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _content(path: Path) -> bytes | None:
+def _read_if_file(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
 def _link(source: str, destination: str) -> None:
     try:
         os.link(source, destination)
-    except OSError:  # a file system without links
+    except OSError:  # the file system has no hard links
         shutil.copy2(source, destination)

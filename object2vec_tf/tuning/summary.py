@@ -1,4 +1,4 @@
-"""What a study shows on stdout when it ends."""
+"""The results that a study writes to stdout when it ends."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from object2vec_tf.training.console import CHANNELS, RunConsole
 from object2vec_tf.training.sagemaker_metrics import quality_lines
 from object2vec_tf.tuning.objective import Objective
 
-# With fewer complete trials, shares of importance are a matter of chance.
-_LEAST_TRIALS = 8
+# With fewer complete trials, importances are mostly random.
+_MIN_TRIALS = 8
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Returns the share of each hyperparameter in how good trials are, by name.
+    """Returns the importance of each hyperparameter for the objective, by name.
 
-    By PED-ANOVA (Watanabe and others, 2023); empty where too few trials are complete.
+    The importances add up to 1. They are computed by PED-ANOVA (Watanabe et al., 2023).
+    The result is empty if too few trials are complete.
     """
     complete = [t for t in study.trials if t.state == TrialState.COMPLETE]
-    if len(complete) < _LEAST_TRIALS:
+    if len(complete) < _MIN_TRIALS:
         return {}
     with warnings.catch_warnings():
-        # That it is an experiment, and that there are few trials.
+        # The warnings say that the method is experimental, and that trials are few.
         warnings.simplefilter("ignore")
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
@@ -41,44 +42,44 @@ def show_study(
     trials: Sequence[Record],
     best: Record,
     given: Mapping[str, Any],
-    shares: Mapping[str, float],
+    importance: Mapping[str, float],
 ) -> None:
-    """Writes the closing table: the best settings beside those that were given.
+    """Prints the final table: the best settings next to the given ones.
 
     Args:
-        reporter: Where it goes.
-        objective: What the study goes by.
-        trials: What trials.jsonl holds.
-        best: The best of them.
-        given: The given values of what was searched.
-        shares: What `importances` returned.
+        reporter: Prints the table.
+        objective: The objective of the study.
+        trials: The records in trials.jsonl.
+        best: The record of the best trial.
+        given: The given values of the searched hyperparameters.
+        importance: The result of `importances`.
     """
     states = [trial["state"] for trial in trials]
-    shown = ", ".join(
+    counts = ", ".join(
         f"{states.count(state)} {state}" for state in dict.fromkeys(states)
     )
-    reporter.say(f"{len(trials)} trials: {shown}")
+    reporter.say(f"{len(trials)} trials: {counts}")
     table = Table(
         box=box.SIMPLE_HEAD if reporter.console.is_terminal else None, pad_edge=False
     )
     table.add_column("")
-    table.add_column("as given (trial 0)", justify="right")
+    table.add_column("given (trial 0)", justify="right")
     table.add_column(f"best (trial {best['number']})", justify="right")
-    if shares:
+    if importance:
         table.add_column("importance", justify="right")
-    first = trials[0]["value"]
-    as_given = trials[0]["why"] or "" if first is None else f"{first:.4f}"
-    table.add_row(str(objective), as_given, f"{best['value']:.4f}")
+    value = trials[0]["value"]
+    given_result = trials[0]["why"] or "" if value is None else f"{value:.4f}"
+    table.add_row(str(objective), given_result, f"{best['value']:.4f}")
     for name, value in given.items():
         cells = [name, str(value), str(best["params"][name])]
-        if shares:
-            cells.append(f"{shares[name]:.2f}" if name in shares else "")
+        if importance:
+            cells.append(f"{importance[name]:.2f}" if name in importance else "")
         table.add_row(*cells)
     reporter.console.print(table)
 
 
 def show_best(reporter: RunConsole, metrics: Mapping[str, Any]) -> None:
-    """Writes SageMaker's lines of the best run."""
+    """Prints SageMaker's ``#quality_metric`` lines for the best run."""
     for channel in CHANNELS:
         epoch = None if channel == "test" else metrics["best_epoch"]
         for line in quality_lines(channel, metrics.get(channel, {}), epoch):

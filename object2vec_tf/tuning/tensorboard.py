@@ -1,6 +1,7 @@
-"""What TensorBoard's HParams tab is told of a study as a whole.
+"""The configuration of TensorBoard's HParams tab for a study.
 
-Each trial's own logs hold its values and results; this says which the tab shows.
+The logs of each trial contain its values and results. The configuration, in the study's
+directory, says which of them the tab shows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from object2vec_tf.tuning.search_space import SearchSpace
 
 
 def write_experiment(directory: Path, space: SearchSpace, objective: Objective) -> None:
-    """Writes the columns of the HParams tab, where they are not written yet."""
+    """Writes the columns of the HParams tab, unless they are written already."""
     if any(directory.glob("events.out.tfevents.*")):
         return
     columns = [
@@ -35,11 +36,11 @@ def write_experiment(directory: Path, space: SearchSpace, objective: Objective) 
 def _domain(
     dimension: Dimension, given: Any
 ) -> hparams.Discrete | hparams.IntInterval | hparams.RealInterval:
-    """Returns all values of the trials: those drawn, and the one that was given."""
+    """Returns the values that trials can have: the range and the given value."""
     if isinstance(dimension, Choices):
         return hparams.Discrete({*dimension.choices, given})
     assert isinstance(dimension, Numbers)
     low, high = min(dimension.lowest, given), max(dimension.high, given)
-    if dimension.is_whole:
+    if dimension.is_integer:
         return hparams.IntInterval(int(low), int(high))
     return hparams.RealInterval(float(low), float(high))

@@ -1,4 +1,4 @@
-"""The trials of a study: which comes next, how it runs, and how it ends."""
+"""The trials of a study: choosing the next one, running it, recording its result."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.run import fit
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.tuning.objective import Objective
-from object2vec_tf.tuning.optuna_study import opened_study, seed_sampler
+from object2vec_tf.tuning.optuna_study import open_study, seed_sampler
 from object2vec_tf.tuning.search_space import SearchSpace
 from object2vec_tf.tuning.study_directory import StudyDirectory
 
-# A trial whose process dies so often without an epoch in between is given up.
-_MOST_STARTS = 3
-# So many draws in a row that break a rule, and the ranges are at fault.
-_MOST_REFUSED = 100
-# What a trial's process takes too much of.
-_NO_ROOM = (MemoryError, tf.errors.ResourceExhaustedError)
+# A trial fails when its process has been started this many times without completing an
+# epoch in between.
+_MAX_STARTS = 3
+# The study fails when this many draws in a row break a rule.
+_MAX_REFUSED_DRAWS = 100
+_OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What the processes of a study are told.
+    """The description of a study that all its processes get.
 
     Attributes:
-        space: What is searched.
-        objective: What it goes by.
-        directory: Where the study is.
-        channels: train and, where given, validation, test and auxiliary.
-        trials: How many trials are wanted.
+        space: The search space.
+        objective: The objective.
+        directory: The study's directory.
+        channels: train and, if given, validation, test and auxiliary.
+        trials: The number of trials in the finished study.
         pruner: median or none.
-        seed: Of the draws, and of every trial's run.
-        options: What `fit` is told of besides.
-        verbose: Whether to write a line for each trial.
+        seed: The seed of the draws, and of the run of every trial.
+        options: Further arguments of `fit`.
+        verbose: Whether to print a line for each trial.
     """
 
     space: SearchSpace
@@ -73,31 +73,31 @@ class Task:
 
 
 def run_trials(task: Task, orphans: Iterable[int] = ()) -> None:
-    """Runs trials until the study has as many as it should.
+    """Runs trials until the study has enough of them.
 
     Args:
         task: The study.
-        orphans: Numbers of trials whose processes were stopped: they come first.
+        orphans: Numbers of trials whose processes were stopped. They are resumed first.
 
     Raises:
-        UserError: Settings or data need mending.
-        Interrupted: The process got a SIGTERM; the study can be gone on with.
+        UserError: Settings or data are not valid.
+        Interrupted: The process received a SIGTERM. The study can be resumed.
     """
     with (
-        opened_study(task.directory.storage, task.pruner) as study,
+        open_study(task.directory.storage, task.pruner) as study,
         catch_sigterm() as interruption,
-        _without_advice(),
+        _without_retracing_warnings(),
     ):
-        runner = _Runner(task, study, interruption)
+        runner = _TrialRunner(task, study, interruption)
         for number in orphans:
-            runner.go_on(number)
+            runner.resume(number)
         while runner.run_next():
             pass
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
-    """Keeps TensorFlow from advising against tracing a function for every model."""
+def _without_retracing_warnings() -> Iterator[None]:
+    """Silences TensorFlow's warning that each model traces its functions again."""
     logger = tf.get_logger()
     before = logger.level
     logger.setLevel("ERROR")
@@ -107,15 +107,23 @@ def _without_advice() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def counted(trials: Iterable[FrozenTrial]) -> int:
-    """Returns how many trials have ended, those apart that broke a rule."""
+def count_ended(trials: Iterable[FrozenTrial]) -> int:
+    """Returns the number of trials that have ended, without refused draws."""
     return sum(
         trial.state.is_finished() and "refused" not in trial.user_attrs
         for trial in trials
     )
 
 
-class _Runner:
+class _TrialRunner:
+    """Runs the trials of a study in this process.
+
+    Args:
+        task: The study.
+        study: Optuna's study.
+        interruption: Notes a SIGTERM.
+    """
+
     def __init__(
         self, task: Task, study: optuna.Study, interruption: StopRequest
     ) -> None:
@@ -125,56 +133,61 @@ class _Runner:
         self._reporter = RunConsole(quiet=not task.verbose)
 
     def run_next(self) -> bool:
-        """Runs one more trial; returns whether one was missing."""
+        """Runs the next trial; returns False if the study has enough of them."""
         self._stop_if_asked()
-        with self._task.directory.alone():
-            drawn = self._drawn()
+        with self._task.directory.exclusive():
+            drawn = self._draw()
         if drawn is None:
             return False
         self._run(*drawn)
         return True
 
-    def go_on(self, number: int) -> None:
-        """Runs a trial that was stopped."""
+    def resume(self, number: int) -> None:
+        """Runs a trial that was stopped, from its last checkpoint on."""
         self._stop_if_asked()
         seed_sampler(self._study, self._task.seed, number)
-        (held,) = [t for t in self._study.get_trials() if t.number == number]
-        trial = optuna.Trial(self._study, held._trial_id)
+        (stopped,) = [t for t in self._study.get_trials() if t.number == number]
+        trial = optuna.Trial(self._study, stopped._trial_id)
         try:
-            hyperparameters = self._settings(trial)
+            hyperparameters = self._sample(trial)
         except HyperparameterError as error:
             self._refuse(trial, error)
             return
         starts = trial.user_attrs.get("starts", 1) + 1
         trial.set_user_attr("starts", starts)
-        if starts > _MOST_STARTS:
-            self._end(trial, TrialState.FAIL, f"its process died {_MOST_STARTS} times")
+        if starts > _MAX_STARTS:
+            self._end(trial, TrialState.FAIL, f"its process died {_MAX_STARTS} times")
         else:
             self._run(trial, hyperparameters)
 
-    def _drawn(self) -> tuple[optuna.Trial, Hyperparameters] | None:
-        """Returns a new trial that breaks no rule; None where there are enough."""
+    def _draw(self) -> tuple[optuna.Trial, Hyperparameters] | None:
+        """Returns a new trial and its settings; None if the study has enough trials.
+
+        Draws that break a rule between hyperparameters are refused and do not count.
+        """
         trials = self._study.get_trials(deepcopy=False)
         running = sum(trial.state == TrialState.RUNNING for trial in trials)
-        if counted(trials) + running >= self._task.trials:
+        if count_ended(trials) + running >= self._task.trials:
             return None
-        number = sum(trial.state != TrialState.WAITING for trial in trials)
-        for drawn in range(number, number + _MOST_REFUSED):
-            seed_sampler(self._study, self._task.seed, drawn)
+        first = sum(trial.state != TrialState.WAITING for trial in trials)
+        for number in range(first, first + _MAX_REFUSED_DRAWS):
+            seed_sampler(self._study, self._task.seed, number)
             trial = self._study.ask()
             try:
-                return trial, self._settings(trial)
+                return trial, self._sample(trial)
             except HyperparameterError as error:
                 self._refuse(trial, error)
                 reason = str(error)
         raise UserError(
-            f"tune: {_MOST_REFUSED} draws in a row break a rule, the last of them:\n"
-            f"  {reason}\nmend the ranges of --tune, or the settings beside them"
+            f"tune: {_MAX_REFUSED_DRAWS} draws in a row break a rule between "
+            f"hyperparameters. The last one:\n  {reason}\n"
+            "Change the ranges of --tune, or the other settings."
         )
 
-    def _settings(self, trial: optuna.Trial) -> Hyperparameters:
-        hyperparameters = self._task.space.settings(trial)
-        trial.set_user_attr("params", self._task.space.searched(hyperparameters))
+    def _sample(self, trial: optuna.Trial) -> Hyperparameters:
+        hyperparameters = self._task.space.sample(trial)
+        values = self._task.space.searched_values(hyperparameters)
+        trial.set_user_attr("params", values)
         return hyperparameters
 
     def _refuse(self, trial: optuna.Trial, error: HyperparameterError) -> None:
@@ -186,7 +199,7 @@ class _Runner:
         start = time.perf_counter()
         reports = _EpochReports(trial, task.objective, self._interruption)
         try:
-            done = fit(
+            result = fit(
                 hyperparameters,
                 model_dir=run.path,
                 callbacks=[reports],
@@ -195,30 +208,26 @@ class _Runner:
         except optuna.TrialPruned:
             history = run.read_history()
             seconds = time.perf_counter() - start
-            metrics = _metrics_of_pruned(history, task, seconds)
-            why = f"pruned behind epoch {len(history)}"
+            metrics = _pruned_metrics(history, task, seconds)
+            why = f"pruned after epoch {len(history)}"
             self._end(trial, TrialState.PRUNED, why, metrics)
-            # Behind the end: a run with metrics.json is not gone on with.
+            # Written last: a run with metrics.json is not resumed.
             TensorBoardLogs(run.tensorboard, hyperparameters).results(metrics)
             run.write_metrics(metrics)
         except DivergedError as error:
             self._end(trial, TrialState.PRUNED, f"diverged: {error}")
-        except _NO_ROOM as error:
-            what = str(error).partition("\n")[0]
-            self._end(trial, TrialState.PRUNED, f"out of memory: {what}")
+        except _OUT_OF_MEMORY as error:
+            reason = str(error).partition("\n")[0]
+            self._end(trial, TrialState.PRUNED, f"out of memory: {reason}")
         else:
-            value = task.objective.of_run(done.metrics)
+            metrics = result.metrics
+            value = task.objective.run_value(metrics)
             if math.isfinite(value):
-                self._end(
-                    trial,
-                    TrialState.COMPLETE,
-                    done.metrics["stopped"],
-                    done.metrics,
-                    value,
-                )
+                why = metrics["stopped"]
+                self._end(trial, TrialState.COMPLETE, why, metrics, value)
             else:
                 why = f"diverged: {task.objective} is {value}"
-                self._end(trial, TrialState.PRUNED, why, done.metrics)
+                self._end(trial, TrialState.PRUNED, why, metrics)
         finally:
             keras.backend.clear_session()
             gc.collect()
@@ -231,38 +240,48 @@ class _Runner:
         metrics: Mapping[str, Any] | None = None,
         value: float | None = None,
     ) -> None:
+        """Records the end of a trial, and removes the models that are not the best.
+
+        Args:
+            trial: The trial.
+            state: Its final state.
+            why: Why it ended, for trials.jsonl.
+            metrics: The content of its metrics.json, if it has one.
+            value: Its value of the objective, if it is complete.
+        """
         trial.set_user_attr("why", why)
         if metrics is not None:
             trial.set_user_attr("seconds", metrics["seconds"])
             trial.set_user_attr("epochs_run", metrics["epochs_run"])
         directory = self._task.directory
-        with directory.alone():
-            before = best_of(self._study)
+        with directory.exclusive():
+            previous_best = find_best(self._study)
             self._study.tell(trial, value, state)
-            best = best_of(self._study)
+            best = find_best(self._study)
             directory.drop_checkpoints(trial.number)
-            for ended in (before, self._study.trials[trial.number]):
+            for ended in (previous_best, self._study.trials[trial.number]):
                 if ended and (best is None or ended.number != best.number):
-                    directory.slim(ended.number)
-            directory.write_summary(records(self._study))
-        self._tell_of(trial, value, why, best)
+                    directory.drop_model(ended.number)
+            directory.write_summary(trial_records(self._study))
+        self._print_result(trial, value, why, best)
 
-    def _tell_of(
+    def _print_result(
         self,
         trial: optuna.Trial,
         value: float | None,
         why: str,
         best: FrozenTrial | None,
     ) -> None:
+        """Prints a line about a trial that has ended."""
         result = why if value is None else f"{self._task.objective} {value:.6g}"
         if best is not None and best.number == trial.number:
             result += ", the best so far"
         elif best is not None:
             result += f" (best: {best.value:.6g}, trial {best.number})"
         seconds = trial.user_attrs.get("seconds")
-        took = "" if seconds is None else f"  {seconds:.0f} s"
+        duration = "" if seconds is None else f"  {seconds:.0f} s"
         params = "  ".join(f"{k}={v}" for k, v in trial.user_attrs["params"].items())
-        self._reporter.say(f"trial {trial.number}: {result}{took}  {params}")
+        self._reporter.say(f"trial {trial.number}: {result}{duration}  {params}")
 
     def _stop_if_asked(self) -> None:
         if self._interruption.asked:
@@ -270,7 +289,13 @@ class _Runner:
 
 
 class _EpochReports(keras.callbacks.Callback):
-    """Tells a study of a trial's epochs, and stops the trial where it asks for that."""
+    """Reports a trial's epochs to its study, and stops the trial if it is pruned.
+
+    Args:
+        trial: The trial.
+        objective: The objective of the study.
+        interruption: Notes a SIGTERM.
+    """
 
     def __init__(
         self, trial: optuna.Trial, objective: Objective, interruption: StopRequest
@@ -279,29 +304,34 @@ class _EpochReports(keras.callbacks.Callback):
         self._trial = trial
         self._objective = objective
         self._interruption = interruption
-        held = trial.study.get_trials(deepcopy=False)[trial.number]
-        self._told = {*held.intermediate_values}
+        frozen = trial.study.get_trials(deepcopy=False)[trial.number]
+        self._reported_epochs = {*frozen.intermediate_values}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Stops the trial: now the epoch before is safe."""
+        """Stops the trial if asked. The previous epoch has been saved by now."""
         if self._interruption.asked:
-            raise Interrupted(f"stopped behind epoch {epoch}")
+            raise Interrupted(f"stopped after epoch {epoch}")
         if epoch and self._trial.should_prune():
             raise optuna.TrialPruned
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Tells of the epoch."""
-        value = self._objective.of_epoch(logs or {})
-        # An epoch that was told of and not saved is trained again.
-        if value is None or not math.isfinite(value) or epoch in self._told:
+        """Reports the objective's value of the epoch."""
+        value = self._objective.epoch_value(logs or {})
+        # A process may die after it has reported an epoch and before it has saved it.
+        # The epoch is then trained, but not reported, a second time.
+        if (
+            value is None
+            or not math.isfinite(value)
+            or (epoch in self._reported_epochs)
+        ):
             return
         self._trial.report(value, epoch)
         if self._trial.user_attrs.get("starts", 1) > 1:
             self._trial.set_user_attr("starts", 1)
 
 
-def best_of(study: optuna.Study) -> FrozenTrial | None:
-    """Returns the best trial that is complete, the first of equals."""
+def find_best(study: optuna.Study) -> FrozenTrial | None:
+    """Returns the best complete trial; the first one if several are equal."""
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
     complete = [t for t in study.trials if t.state == TrialState.COMPLETE]
     return min(
@@ -309,8 +339,8 @@ def best_of(study: optuna.Study) -> FrozenTrial | None:
     )
 
 
-def records(study: optuna.Study) -> list[Record]:
-    """Returns what trials.jsonl holds, a record for each trial."""
+def trial_records(study: optuna.Study) -> list[Record]:
+    """Returns the records in trials.jsonl, one for each trial."""
     return [
         {
             "number": trial.number,
@@ -327,6 +357,7 @@ def records(study: optuna.Study) -> list[Record]:
 
 
 def _state(trial: FrozenTrial) -> str:
+    """Returns a trial's state in trials.jsonl."""
     if "refused" in trial.user_attrs:
         return "refused"
     if trial.user_attrs.get("why", "").startswith(("diverged", "out of memory")):
@@ -334,10 +365,10 @@ def _state(trial: FrozenTrial) -> str:
     return "failed" if trial.state == TrialState.FAIL else trial.state.name.lower()
 
 
-def _metrics_of_pruned(
+def _pruned_metrics(
     history: list[Record], task: Task, seconds: float
 ) -> dict[str, Any]:
-    """Returns what metrics.json holds of a trial that was stopped for its epochs."""
+    """Returns the content of metrics.json for a pruned trial: its last epoch."""
     last = history[-1]
     return {
         "epochs_run": len(history),

@@ -1,4 +1,4 @@
-"""The program of a study's further processes: runs trials as its first one says."""
+"""The program of a study's worker processes. It reads its task from stdin."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from object2vec_tf.tuning.trials import run_trials
 
 
 def main() -> None:
-    """Runs trials until there are enough, or the process that started this is gone."""
+    """Runs trials until the study has enough of them, or its main process ends."""
     task, orphans = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(Interrupted):  # which the first process tells of
+    with suppress(Interrupted):  # the main process reports it
         run_trials(task, orphans)
 
 
 def _end_with_parent(*_: Any) -> None:
-    """Ends this process when its stdin does; its trial can be gone on with."""
+    """Ends this process when its stdin is closed. Its trial can be resumed."""
     os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 

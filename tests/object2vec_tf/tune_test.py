@@ -54,9 +54,9 @@ def test_an_unknown_objective_is_told_with_those_there_are(settings, ratings, tm
     status, _, told = ended(line)
     assert status == 2
     assert told == (
-        "error: objective: 'validation:mse': with output_layer=mean_squared_error "
-        "expected one of validation:mean_squared_error, test:mean_squared_error, "
-        "train:mean_squared_error\n"
+        "error: objective: expected one of validation:mean_squared_error, "
+        "test:mean_squared_error, train:mean_squared_error (with "
+        "output_layer=mean_squared_error), got 'validation:mse'.\n"
     )
     assert not (tmp_path / "study").exists()
 
@@ -119,7 +119,7 @@ def test_sigterm_leaves_a_study_that_goes_on(settings, ratings, tmp_path, jobs):
     asked.send_signal(signal.SIGTERM)
     out, _ = asked.communicate()
     assert asked.returncode == 0
-    assert "of 50 trials; the same command goes on there" in out
+    assert "of 50 trials. The same command resumes the study." in out
     assert (study / "best/export/1/saved_model.pb").is_file()
     wanted = len(trials(study)) + 1
     status, _, told = ended(

@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/tuning/search_space.py: what is searched and drawn."""
+"""Tests of object2vec_tf/tuning/search_space.py: ranges and sampled settings."""
 
 import warnings
 
@@ -23,26 +23,26 @@ def _quiet():
     optuna.logging.set_verbosity(before)
 
 
-def drawn(space, count=60):
-    """The settings of trials behind the first, drawn at random."""
+def sample(space, count=60):
+    """The settings of the trials after the first one, sampled at random."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
     study.tell(study.ask(), 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return [space.settings(study.ask()) for _ in range(count)]
+        return [space.sample(study.ask()) for _ in range(count)]
 
 
-def test_without_names_all_that_aws_tunes_is_searched_that_is_not_given():
+def test_the_default_is_every_tunable_hyperparameter_that_is_not_given():
     space = search_space({**BASE, "dropout": "0.2", "enc0_layers": None}, None, LOSS)
-    tuned = {name for name, held in specifications().items() if held.tunable}
+    tuned = {name for name, field in specifications().items() if field.tunable}
     assert {*space.dimensions} == {
         name for name in tuned - {"dropout"} if not name.startswith("enc1_")
     }
-    assert space.parse_description()["enc_dim"] == "4..4096"
-    assert space.parse_description()["mlp_activation"] == "tanh|relu|linear"
+    assert space.describe()["enc_dim"] == "4..4096"
+    assert space.describe()["mlp_activation"] == "tanh|relu|linear"
 
 
-def test_what_has_no_effect_is_not_searched():
+def test_hyperparameters_without_an_effect_are_not_searched():
     pooled = {**BASE, "enc0_network": "pooled_embedding"}
     space = search_space({**pooled, "mlp_layers": 0}, None, LOSS)
     assert not [name for name in space.dimensions if name.startswith("enc0_")]
@@ -83,8 +83,8 @@ def test_what_has_no_effect_is_not_searched():
         },
     ],
 )
-def test_no_draw_breaks_a_rule(given):
-    for hyperparameters in drawn(search_space({**BASE, **given}, None, LOSS)):
+def test_no_sampled_settings_break_a_rule(given):
+    for hyperparameters in sample(search_space({**BASE, **given}, None, LOSS)):
         layers = hyperparameters.enc0_layers
         if hyperparameters.enc0_network == "hcnn":
             assert hyperparameters.enc_dim % layers == 0
@@ -92,7 +92,7 @@ def test_no_draw_breaks_a_rule(given):
             assert hyperparameters.mini_batch_size >= 2
 
 
-def test_tied_tables_of_two_kinds_are_as_wide_as_the_pooled_one():
+def test_tied_embeddings_have_the_width_of_the_pooled_encoder():
     given = {
         **BASE,
         "enc1_network": "pooled_embedding",
@@ -104,12 +104,12 @@ def test_tied_tables_of_two_kinds_are_as_wide_as_the_pooled_one():
     }
     widths = {
         hyperparameters.enc0_token_embedding_dim == hyperparameters.enc_dim <= 1000
-        for hyperparameters in drawn(search_space(given, "enc_dim,enc0_layers", LOSS))
+        for hyperparameters in sample(search_space(given, "enc_dim,enc0_layers", LOSS))
     }
     assert widths == {True}
 
 
-def test_ranges_are_as_written():
+def test_written_ranges_are_parsed_and_sampled():
     space = search_space(
         {**BASE, "enc0_network": "pooled_embedding", "dropout": 0.9},
         "learning_rate=1e-4..1e-2, dropout=0.1..0.3,enc_dim=32|64,temperature=1..2",
@@ -117,44 +117,44 @@ def test_ranges_are_as_written():
     )
     assert space.dimensions["learning_rate"] == Numbers(1e-4, 1e-2, False, True)
     assert space.dimensions["enc_dim"] == Choices((32, 64))
-    settings = drawn(space)
-    assert all(0.1 <= held.dropout <= 0.3 for held in settings)
-    assert {held.enc_dim for held in settings} == {32, 64}
+    sampled = sample(space)
+    assert all(0.1 <= settings.dropout <= 0.3 for settings in sampled)
+    assert {settings.enc_dim for settings in sampled} == {32, 64}
     # On a logarithmic scale, half of the rates are below the geometric mean.
-    low = sum(held.learning_rate < 1e-3 for held in settings)
+    low = sum(settings.learning_rate < 1e-3 for settings in sampled)
     assert 15 < low < 45
 
 
-def test_the_first_trial_is_as_given_also_outside_of_the_ranges():
+def test_the_first_trial_has_the_given_settings_even_outside_the_ranges():
     given = {**BASE, "enc_dim": 64, "dropout": 0.9}
     space = search_space(given, "dropout=0..0.5,learning_rate", LOSS)
     trial = optuna.create_study().ask()
-    first = space.settings(trial)
+    first = space.sample(trial)
     assert (first.dropout, first.enc_dim, first.learning_rate) == (0.9, 64, 0.0004)
-    assert space.as_given() == {"learning_rate": 0.0004}
+    assert space.first_trial_values() == {"learning_rate": 0.0004}
     assert {*trial.params} == {"learning_rate"}
 
 
-def test_what_is_given_stays_where_it_is_not_searched():
+def test_given_settings_that_are_not_searched_stay():
     space = search_space({**BASE, "learning_rate": 0.3}, "dropout", LOSS)
-    assert {held.learning_rate for held in drawn(space, 5)} == {0.3}
+    assert {settings.learning_rate for settings in sample(space, 5)} == {0.3}
 
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("learning_rat", "'learning_rat' is no hyperparameter: did you mean"),
-        ("temperature", "temperature: AWS does not tune it; give a range"),
+        ("learning_rat", "'learning_rat' is not a hyperparameter: did you mean"),
+        ("temperature", "temperature: AWS does not tune it. Give a range"),
         ("dropout=0..3", "dropout: expected a number in 0..1, got '3'"),
         ("dropout=0.4..0.3", "dropout: expected the lower number first"),
         ("mlp_activation=tanh", "mlp_activation: expected LOW..HIGH or ONE|ANOTHER"),
         ("mlp_activation=a|b", "mlp_activation: expected one of tanh, relu, linear"),
-        ("dropout,dropout", "dropout is there twice"),
+        ("dropout,dropout", "dropout: is named twice"),
         ("enc1_layers", "enc1_layers: enc1_network=enc0 takes every enc0 value"),
-        ("", "'' is no hyperparameter"),
+        ("", "'' is not a hyperparameter"),
     ],
 )
-def test_what_cannot_be_searched_is_told(wanted, message):
+def test_an_invalid_search_is_rejected(wanted, message):
     with pytest.raises(UserError) as error:
         search_space(BASE, wanted, LOSS)
     assert str(error.value).startswith(f"tune: {message}")
