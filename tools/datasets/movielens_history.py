@@ -1,22 +1,23 @@
-"""Gives MovieLens pairs what else their user rated, and who else rated their movie.
+"""Adds rating histories to MovieLens pairs: the user's movies and the movie's users.
 
     python tools/datasets/movielens_history.py --output=data/movielens_history
 
-Reads the pairs that movielens.py wrote (--source, data/movielens by default). Written
-into --output, packed by Zstandard, which fit reads as it is:
+Reads the pairs that movielens.py wrote (--source, by default data/movielens). Files
+written to --output, compressed with Zstandard, which fit reads directly:
 
     rating/SPLIT.jsonl.zst            label: the rating, 1 to 5
-    recommendation/SPLIT.jsonl.zst    label: 1 where the rating is above 3, else 0
+    recommendation/SPLIT.jsonl.zst    label: 1 if the rating is above 3, else 0
     manifest.json                     the md5 of every file above
 
-in0 is the user and, for every movie that he rated in the training part, two tokens: the
-movie, and the movie with its rating. in1 is the movie and, for everyone who rated it
-there, the same two tokens of the user. Never the pair's own rating: a training pair
-says of its sides what was known without it, as a test pair does.
+in0 has the user id and two tokens for every movie that the user rated in the training
+part: the movie, and the movie with its rating. in1 has the movie id and the same two
+tokens for every user who rated the movie in the training part. The rating of the pair
+itself is always left out, so that training pairs and test pairs have the same kind of
+input.
 
-SPLIT is ua.base, ua.test, ub.base or ub.test, or ua.base.fit and ua.base.held_out, for
-choosing hyperparameters without looking at ua.test. A second run finds the files in
-order and does nothing.
+SPLIT is ua.base, ua.test, ub.base or ub.test, or one of ua.base.fit and
+ua.base.held_out for choosing hyperparameters without using ua.test. If all files
+already exist and match the manifest, nothing is done.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from typing import Final, NamedTuple
 
 import zstandard
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, in any checkout
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
 from tools.datasets import outputs, program
 from tools.datasets.movielens import is_positive
 from tools.datasets.sources import DatasetError
 
 SOURCE: Final = Path("data/movielens")
-SOURCES: Final = "the directory that movielens.py wrote"
+SOURCES: Final = "the output directory of movielens.py"
 TRAINING_PARTS: Final = {
     "ua.base": "ua.base",
     "ua.test": "ua.base",
@@ -45,7 +46,7 @@ TRAINING_PARTS: Final = {
     "ua.base.fit": "ua.base.fit",
     "ua.base.held_out": "ua.base.fit",
 }
-"""Of a split the part that tells what was rated."""
+"""The part that provides the histories of each split."""
 TASKS: Final = ("rating", "recommendation")
 FILES: Final = tuple(
     f"{task}/{split}.jsonl.zst" for task in TASKS for split in TRAINING_PARTS
@@ -64,74 +65,82 @@ class Rating(NamedTuple):
     rating: int
 
 
-class Tokens(NamedTuple):
-    """The tokens of a side: own ids, the other side's ids, and those with a rating."""
+class HistoryTokens(NamedTuple):
+    """Token ids of one side of a pair.
+
+    The vocabulary has three blocks: the ids of the side itself, the ids of the other
+    side, and the combinations of an id of the other side and a rating.
+
+    Attributes:
+        own: Number of ids of the side itself.
+        others: Number of ids of the other side.
+    """
 
     own: int
     others: int
 
-    def of(self, other: int, rating: int) -> str:
-        """Returns the two tokens that tell of a rating, as JSON."""
-        rated = self.own + self.others + other * RATINGS + rating - 1
-        return f"{self.own + other}, {rated}"
+    def encode(self, other: int, rating: int) -> str:
+        """Returns the two tokens of a rating, as comma-separated JSON numbers."""
+        with_rating = self.own + self.others + other * RATINGS + rating - 1
+        return f"{self.own + other}, {with_rating}"
 
     @property
     def vocab_size(self) -> int:
-        """Returns how many there are."""
+        """The number of token ids."""
         return self.own + self.others * (1 + RATINGS)
 
 
-IN0: Final = Tokens(USERS, ITEMS)
-IN1: Final = Tokens(ITEMS, USERS)
+IN0: Final = HistoryTokens(USERS, ITEMS)
+IN1: Final = HistoryTokens(ITEMS, USERS)
 
 
 def prepare(output: Path, source: Path | None = None) -> None:
-    """Reads movielens.py's pairs and writes the dataset, unless it is there already.
+    """Reads the pairs of movielens.py and writes the dataset, unless it exists.
 
     Args:
-        output: The directory to write into.
-        source: The directory that movielens.py wrote. None: data/movielens.
+        output: The output directory.
+        source: The output directory of movielens.py. None: data/movielens.
 
     Raises:
-        DatasetError: It is not there or not as it was written, or nothing can be
+        DatasetError: The pairs are missing or malformed, or the output cannot be
             written.
     """
-    if outputs.keep_complete(output, FILES):
+    if outputs.is_complete(output, FILES):
         return
     source = source or SOURCE
     ratings = {split: read_ratings(source, split) for split in TRAINING_PARTS}
-    with outputs.writing(output, FILES) as paths:
-        for split, training in TRAINING_PARTS.items():
-            known = Known(ratings[training])
+    with outputs.atomic_outputs(output, FILES) as paths:
+        for split, training_part in TRAINING_PARTS.items():
+            histories = Histories(ratings[training_part])
             for task in TASKS:
                 path = paths[f"{task}/{split}.jsonl.zst"]
-                write_packed(path, known.lines(ratings[split], task))
+                write_compressed(path, histories.lines(ratings[split], task))
     print(f"Written to {output} from {source}:")
     print(outputs.summary(output, FILES))
     print(f"  vocab_size: in0 {IN0.vocab_size:,}, in1 {IN1.vocab_size:,}")
 
 
 def read_ratings(source: Path, split: str) -> list[Rating]:
-    """Reads a split's pairs.
+    """Reads the pairs of a split.
 
     Raises:
-        DatasetError: The file is not there, or a line is no pair of one id a side.
+        DatasetError: The file is missing, or a line is not a pair of single ids.
     """
     path = source / f"rating/{split}.jsonl"
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise DatasetError(
-            f"{path}: {error.strerror}. Run tools/datasets/movielens.py first, or give"
-            f" --source, {SOURCES}."
+            f"{path}: {error.strerror}. Run tools/datasets/movielens.py first, or set"
+            f" --source to {SOURCES}."
         ) from error
     return [
-        _read_rating(line, f"{path}:{number}")
+        _parse_rating(line, f"{path}:{number}")
         for number, line in enumerate(lines, start=1)
     ]
 
 
-def _read_rating(line: bytes, where: str) -> Rating:
+def _parse_rating(line: bytes, location: str) -> Rating:
     try:
         pair = json.loads(line)
         [user], [item] = pair["in0"], pair["in1"]
@@ -140,30 +149,30 @@ def _read_rating(line: bytes, where: str) -> Rating:
         return Rating(user, item, pair["label"])
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
-            f"{where}: expected a user, a movie and a rating, as movielens.py writes"
-            f" them. Received: {line!r}. Run it again."
+            f"{location}: expected a pair of a user and a movie with a rating, as"
+            f" movielens.py writes it, got {line!r}. Run movielens.py again."
         ) from error
 
 
-class Known:
-    """What a training part tells of its users and its movies.
+class Histories:
+    """The ratings of a training part by user and by movie, as tokens.
 
     Args:
-        training: Its ratings.
+        training: The ratings of the training part.
     """
 
     def __init__(self, training: Sequence[Rating]) -> None:
         self._by_user: dict[int, dict[int, str]] = {}
         self._by_item: dict[int, dict[int, str]] = {}
         for user, item, rating in training:
-            self._by_user.setdefault(user, {})[item] = IN0.of(item, rating)
-            self._by_item.setdefault(item, {})[user] = IN1.of(user, rating)
+            self._by_user.setdefault(user, {})[item] = IN0.encode(item, rating)
+            self._by_item.setdefault(item, {})[user] = IN1.encode(user, rating)
 
     def lines(self, rows: Iterable[Rating], task: str) -> Iterator[str]:
-        """Yields a line of JSON for each rating, which is left out of its sides."""
+        """Yields a JSON line for each rating; its histories exclude that rating."""
         for user, item, rating in rows:
-            in0 = _but(self._by_user.get(user, {}), item)
-            in1 = _but(self._by_item.get(item, {}), user)
+            in0 = _excluding(self._by_user.get(user, {}), item)
+            in1 = _excluding(self._by_item.get(item, {}), user)
             label = rating if task == "rating" else is_positive(rating)
             yield (
                 f'{{"in0": [{", ".join([str(user), *in0])}], '
@@ -171,18 +180,18 @@ class Known:
             )
 
 
-def _but(tokens: dict[int, str], left_out: int) -> Iterator[str]:
-    return (text for other, text in tokens.items() if other != left_out)
+def _excluding(tokens: dict[int, str], excluded: int) -> Iterator[str]:
+    return (text for other, text in tokens.items() if other != excluded)
 
 
-def write_packed(path: Path, lines: Iterable[str]) -> None:
-    """Writes lines, packed: next to each other they are much alike."""
+def write_compressed(path: Path, lines: Iterable[str]) -> None:
+    """Writes lines compressed with Zstandard."""
     with (
         path.open("wb") as file,
-        zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed,
+        zstandard.ZstdCompressor().stream_writer(file, closefd=False) as compressed,
     ):
         for line in lines:
-            packed.write(line.encode())
+            compressed.write(line.encode())
 
 
 if __name__ == "__main__":

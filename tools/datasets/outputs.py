@@ -1,4 +1,4 @@
-"""What a dataset script writes: files that are there whole, and their manifest."""
+"""Output files of a dataset script: atomic writes, JSON Lines and the manifest."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MANIFEST: Final = "manifest.json"
 """The md5 of every other file. It is written last."""
 
 
-def keep_complete(output: Path, names: Sequence[str]) -> bool:
-    """Says so, and returns True, where every file is there as its manifest states."""
+def is_complete(output: Path, names: Sequence[str]) -> bool:
+    """Returns whether all files exist and match the manifest; if so, prints a note."""
     try:
         manifest = json.loads((output / MANIFEST).read_bytes())
         complete = manifest == {name: file_md5(output / name) for name in names}
@@ -25,26 +25,30 @@ def keep_complete(output: Path, names: Sequence[str]) -> bool:
         return False
     if complete:
         print(
-            f"{output}: all {len(names)} files are there and match {MANIFEST};"
-            f" nothing to do. Delete {MANIFEST} to have them made again."
+            f"{output}: all {len(names)} files exist and match {MANIFEST};"
+            f" nothing to do. Delete {MANIFEST} to create them again."
         )
     return complete
 
 
 @contextmanager
-def writing(output: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
-    """Yields a path to write for each file; at the end they stand in ``output``.
+def atomic_outputs(output: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """Yields temporary paths that replace the files in ``output`` at the end.
 
-    The manifest comes after all others. Where the body raises, nothing is changed.
+    The manifest is written after all other files. If the body raises, no file in
+    ``output`` changes.
 
     Args:
-        output: The directory, made where it is missing.
-        names: The files, by their paths in the directory.
+        output: The directory; it is created if missing.
+        names: The files, as paths relative to the directory.
+
+    Yields:
+        The temporary path to write for each name.
 
     Raises:
-        DatasetError: Something cannot be written.
+        DatasetError: A file cannot be written.
     """
-    # Here, because it brings TensorFlow along: what fails before need not wait for it.
+    # Imported here because it imports TensorFlow; earlier errors need not wait for it.
     from object2vec_tf.files.atomic import atomic_file, write_atomic
 
     try:
@@ -59,7 +63,7 @@ def writing(output: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
     except OSError as error:
         raise DatasetError(
             f"cannot write {error.filename or output}: {error.strerror}."
-            " Mend that, or choose another --output."
+            " Fix the cause, or choose another --output."
         ) from error
 
 
@@ -74,30 +78,32 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         file.writelines(map(json_line, rows))
 
 
-def wrong_pairs(
-    pairs: Sequence[tuple[Any, Any]], count: int, seed: int = 0
+def sample_negatives(
+    positives: Sequence[tuple[Any, Any]], count: int, seed: int = 0
 ) -> Iterator[tuple[Any, Any]]:
-    """Yields pairs that are none, for a classifier to learn or to be measured by.
+    """Yields negative pairs for training or evaluating a classifier.
 
-    Each in0, once, meets ``count`` in1 of other pairs, drawn at random; fewer where
-    there are no more. None of them is a true pair.
+    Each distinct in0 is paired with ``count`` random in1 of other pairs, or with fewer
+    if there are not enough. No negative equals a positive pair.
 
     Args:
-        pairs: The true pairs, in0 and in1, of what can be hashed.
-        count: How many wrong ones are wanted for each.
-        seed: Decides which.
+        positives: The positive pairs (in0, in1); both must be hashable.
+        count: Number of negatives per distinct in0.
+        seed: Seed of the random choice.
     """
-    true, chance = set(pairs), random.Random(seed)
-    choices = sorted({in1 for _, in1 in pairs})
-    for in0 in dict.fromkeys(in0 for in0, _ in pairs):
-        drawn = chance.sample(choices, min(len(choices), 4 * count + 20))
-        wrong = [in1 for in1 in drawn if (in0, in1) not in true]
-        yield from ((in0, in1) for in1 in wrong[:count])
+    known, generator = set(positives), random.Random(seed)
+    candidates = sorted({in1 for _, in1 in positives})
+    for in0 in dict.fromkeys(in0 for in0, _ in positives):
+        # More than needed, because some of them are positive partners of in0.
+        drawn = generator.sample(candidates, min(len(candidates), 4 * count + 20))
+        negatives = [in1 for in1 in drawn if (in0, in1) not in known]
+        yield from ((in0, in1) for in1 in negatives[:count])
 
 
 def summary(output: Path, names: Sequence[str]) -> str:
-    """Makes a table of the files in a directory and their numbers of rows."""
-    from object2vec_tf.files.channels import open_file  # here, as in `writing`
+    """Returns a table of the files in a directory and their numbers of rows."""
+    # Imported here because it imports TensorFlow.
+    from object2vec_tf.files.channels import open_file
 
     width = max(map(len, names))
     table = [f"  {'file':<{width}}       rows"]
@@ -108,13 +114,13 @@ def summary(output: Path, names: Sequence[str]) -> str:
 
 
 def file_md5(path: Path) -> str:
-    """Returns the md5 of a file's content, in hex."""
+    """Returns the md5 of a file's content as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, _md5).hexdigest()
 
 
-def hundredth(text: str) -> int:
-    """Returns a text's place among 100 equal parts, 0 to 99, by its md5."""
+def md5_bucket(text: str) -> int:
+    """Returns the md5 of a text modulo 100, from 0 to 99, to split data by content."""
     return int(_md5(text.encode()).hexdigest(), 16) % 100
 
 

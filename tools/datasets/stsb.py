@@ -1,15 +1,16 @@
-"""Prepares the STS Benchmark, pairs of sentences and how alike they are, as JSON Lines.
+"""Prepares the STS Benchmark, sentence pairs with similarity scores, as JSON Lines.
 
     python tools/datasets/stsb.py --output=data/stsb
 
-The pairs come from --source (a Stsbenchmark.tar.gz, or a directory with
-stsb_{train,dev,test}.tsv or sts-{train,dev,test}.csv, plain or .gz), else from the
-Benchmark's home. Written into --output, train, validation and test.jsonl:
+The pairs come from --source: a Stsbenchmark.tar.gz, or a directory with
+stsb_{train,dev,test}.tsv or sts-{train,dev,test}.csv, plain or .gz. Without --source
+they are downloaded from the website of the benchmark. Files written to --output:
+train.jsonl, validation.jsonl and test.jsonl with lines
 
     {"in0": sentence, "in1": sentence, "label": 3.8}
 
-with the Benchmark's score as the label: 0.0, nothing alike, to 5.0, the same meaning.
-Quotes in the sources are literal, and columns after the second sentence are dropped.
+The label is the score of the benchmark, from 0.0 (unrelated) to 5.0 (same meaning).
+Quotes in the source files are literal. Columns after the second sentence are dropped.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, in any checkout
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
 from tools.datasets import outputs, program, sources
-from tools.datasets.sources import DatasetError, Place
+from tools.datasets.sources import AnyPath, DatasetError
 
 URL: Final = "http://ixa2.si.ehu.eus/stswiki/images/4/48/Stsbenchmark.tar.gz"
 SOURCES: Final = (
@@ -35,37 +36,37 @@ SOURCES: Final = (
 PARTS: Final = {"train": "train.jsonl", "dev": "validation.jsonl", "test": "test.jsonl"}
 FILES: Final = tuple(PARTS.values())
 SCORE, FIRST, SECOND = 4, 5, 6
-"""The columns that are read; before them are genre, file, year and id."""
+"""Indices of the columns used; genre, file, year and id come before them."""
 
 TERMS: Final = """\
 STS Benchmark: Cer, Diab, Agirre, Lopez-Gazpio and Specia (2017), SemEval-2017 Task 1.
-Scores CC BY-SA 4.0; the texts have licences of their own, see its LICENSE.txt.
+Scores CC BY-SA 4.0; the texts have their own licenses, see its LICENSE.txt.
 """
 
 
 def prepare(output: Path, source: Path | None = None) -> None:
-    """Fetches and writes the dataset, unless it is there already.
+    """Downloads and writes the dataset, unless it already exists.
 
     Args:
-        output: The directory to write into.
-        source: A Stsbenchmark.tar.gz, or a directory with its tables. None: it is
-            downloaded.
+        output: The output directory.
+        source: A Stsbenchmark.tar.gz, or a directory with its tables. None: download
+            it.
 
     Raises:
-        DatasetError: The data cannot be had, read or written.
+        DatasetError: The data cannot be downloaded, read or written.
     """
-    if outputs.keep_complete(output, FILES):
+    if outputs.is_complete(output, FILES):
         return
     print(TERMS)
     with tempfile.TemporaryDirectory() as folder:
         if source is None:
-            print(f"Fetching {URL}.", flush=True)
+            print(f"Downloading {URL}.", flush=True)
             source = Path(folder) / "Stsbenchmark.tar.gz"
             sources.fetch(URL, source)
             rows = read_source(source, Path(folder), origin=URL)
         else:
             rows = read_source(source, Path(folder), origin=str(source))
-    with outputs.writing(output, FILES) as paths:
+    with outputs.atomic_outputs(output, FILES) as paths:
         for part, name in PARTS.items():
             outputs.write_rows(paths[name], rows[part])
     print(f"Written to {output}:")
@@ -79,24 +80,24 @@ def read_source(
 
     Args:
         path: A Stsbenchmark.tar.gz, or a directory with its tables.
-        scratch: A directory to unpack in.
-        origin: Where the data is from, for messages.
+        scratch: Temporary directory for unpacking.
+        origin: Where the data comes from, for messages.
 
     Raises:
-        DatasetError: A table is missing, or a line in one is malformed.
+        DatasetError: A table is missing, or a line is malformed.
     """
     if path.is_file():
         unpack(path, scratch, origin)
         path = scratch
-    with sources.tree(path, origin, SOURCES) as root:
+    with sources.open_tree(path, origin, SOURCES) as root:
         return {part: list(read_table(_table(root, part, origin))) for part in PARTS}
 
 
 def unpack(archive: Path, folder: Path, origin: str) -> None:
-    """Unpacks the three tables of a Stsbenchmark.tar.gz, and nothing else.
+    """Unpacks only the three tables of a Stsbenchmark.tar.gz.
 
     Raises:
-        DatasetError: It is no whole tar file.
+        DatasetError: It is not a complete tar.gz file.
     """
     wanted = {f"stsbenchmark/sts-{part}.csv" for part in PARTS}
     try:
@@ -107,40 +108,40 @@ def unpack(archive: Path, folder: Path, origin: str) -> None:
                     (folder / Path(member.name).name).write_bytes(content.read())
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DatasetError(
-            f"{origin} is not a whole tar.gz file: {error}. Give {SOURCES}."
+            f"{origin}: expected a complete tar.gz file: {error}. Use {SOURCES}."
         ) from error
 
 
-def _table(root: Place, part: str, origin: str) -> Place:
-    place = sources.find(root, f"stsb_{part}.tsv", f"sts-{part}.csv")
-    if place is None:
+def _table(root: AnyPath, part: str, origin: str) -> AnyPath:
+    path = sources.find_file(root, f"stsb_{part}.tsv", f"sts-{part}.csv")
+    if path is None:
         raise DatasetError(
-            f"{origin} does not hold stsb_{part}.tsv, nor sts-{part}.csv."
-            f" Give {SOURCES}."
+            f"{origin}: expected stsb_{part}.tsv or sts-{part}.csv; not found."
+            f" Use {SOURCES}."
         )
-    return place
+    return path
 
 
-def read_table(place: Place) -> Iterator[dict[str, Any]]:
-    """Yields the pairs of a table, as Object2Vec reads them.
+def read_table(path: AnyPath) -> Iterator[dict[str, Any]]:
+    """Yields the pairs of a table in Object2Vec's format.
 
     Raises:
-        DatasetError: A line is not what the Benchmark's are.
+        DatasetError: A line does not have the benchmark's format.
     """
-    for where, line in sources.lines(place):
+    for location, line in sources.read_lines(path):
         cells = line.split("\t")
-        score = _score(cells)
+        score = _parse_score(cells)
         if score is None:
             raise DatasetError(
-                f"{where}: expected genre, file, year, id, a score from 0 to 5 and two"
-                f" sentences, separated by tabs. Received: {line[:200]!r}."
-                " Give an unchanged copy."
+                f"{location}: expected tab-separated genre, file, year, id, a score"
+                f" from 0 to 5 and two sentences, got {line[:200]!r}."
+                " Use an unmodified copy."
             )
         first, second = cells[FIRST].strip(), cells[SECOND].strip()
         yield {"in0": first, "in1": second, "label": score}
 
 
-def _score(cells: list[str]) -> float | None:
+def _parse_score(cells: list[str]) -> float | None:
     try:
         score = float(cells[SCORE])
     except (IndexError, ValueError):

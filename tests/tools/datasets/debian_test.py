@@ -1,6 +1,7 @@
-"""Tests of tools/datasets/debian.py on lists written by hand.
+"""Tests of tools/datasets/debian.py on handwritten lists.
 
-The md5 mod 100 of the sources: a 97 and b 43 (train), m 11 (validation), j 5 (test).
+The sources have these md5 modulo 100: a 97 and b 43 (train), m 11
+(validation), j 5 (test).
 """
 
 import gzip
@@ -107,9 +108,8 @@ PARTS = ("train", "validation", "test")
 A_TOOL = f"{FIFTEEN} tool. * with points"
 
 
-@pytest.fixture(autouse=True)
-def _two_uses_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian, "TAG_USES", 2)
+def prepare(output: Path, source: Path) -> None:
+    debian.prepare(output, source, min_tag_uses=2)
 
 
 def write_lists(
@@ -129,10 +129,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)]
 )
-def test_retrieval_pairs_short_and_long(
+def test_retrieval_pairs_short_with_long_description(
     tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    debian.prepare(tmp_path / "out", write_lists(tmp_path / "lists", suffix, pack))
+    prepare(tmp_path / "out", write_lists(tmp_path / "lists", suffix, pack))
 
     found = {
         part: read_rows(tmp_path / f"out/retrieval/{part}.jsonl") for part in PARTS
@@ -148,8 +148,8 @@ def test_retrieval_pairs_short_and_long(
     }
 
 
-def test_tags_that_train_uses_often_are_paired_with_the_text(tmp_path: Path) -> None:
-    debian.prepare(tmp_path / "out", write_lists(tmp_path / "lists"))
+def test_frequent_training_tags_are_paired_with_the_text(tmp_path: Path) -> None:
+    prepare(tmp_path / "out", write_lists(tmp_path / "lists"))
 
     tags = tmp_path / "out/tags"
     doc = f"Pages on a. {FIFTEEN} doc."
@@ -174,55 +174,59 @@ def test_tags_that_train_uses_often_are_paired_with_the_text(tmp_path: Path) -> 
     ]
 
 
-def test_what_is_left_out_is_told(
+def test_counts_of_packages_left_out_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    debian.prepare(tmp_path / "out", write_lists(tmp_path / "lists"))
+    prepare(tmp_path / "out", write_lists(tmp_path / "lists"))
 
     shown = capsys.readouterr().out
     for line in (
-        "packages: 5, of which 5 have some of the tags",
+        "packages: 5; 5 of them have at least one tag",
         "left out: 1 packages without an English description",
         "left out: 1 packages with a short text below 3 words",
         "left out: 1 packages with a long text below 15 words",
-        "left out: 1 packages with another's long text",
+        "left out: 1 packages with the long text of another package",
     ):
         assert line in shown
 
 
-def test_braces_in_tags_are_spelt_out() -> None:
+def test_braces_in_tags_are_expanded() -> None:
     field = "a::{b,c}, d::e,\n f::{g, h}"
 
     assert list(debian.expand_tags(field)) == ["a::b", "a::c", "d::e", "f::g", "f::h"]
 
 
-def test_package_in_several_lists_counts_once(tmp_path: Path) -> None:
+def test_package_in_several_lists_is_used_once(tmp_path: Path) -> None:
     lists = write_lists(tmp_path / "lists")
     (lists / "other_Packages").write_text(PACKAGES)
 
-    debian.prepare(tmp_path / "out", lists)
+    prepare(tmp_path / "out", lists)
 
     assert len(read_rows(tmp_path / "out/retrieval/train.jsonl")) == 3
 
 
 @pytest.mark.parametrize("kind", ["Packages", "Translation-en"])
-def test_missing_lists_come_with_the_command_to_run(tmp_path: Path, kind: str) -> None:
+def test_error_for_missing_lists_names_the_command_to_run(
+    tmp_path: Path, kind: str
+) -> None:
     lists = write_lists(tmp_path / "lists")
     next(lists.glob(f"*{kind}")).unlink()
 
-    with pytest.raises(DatasetError, match=rf"lists: no list \*{kind} .*en update;"):
-        debian.prepare(tmp_path / "out", lists)
+    with pytest.raises(
+        DatasetError, match=rf"lists: expected a list \*{kind}; .*en update;"
+    ):
+        prepare(tmp_path / "out", lists)
 
 
-def test_lists_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
+def test_lists_without_matching_descriptions_are_an_error(tmp_path: Path) -> None:
     lists = write_lists(tmp_path / "lists")
     next(lists.glob("*Translation-en")).write_text("Package: x\n")
 
     with pytest.raises(DatasetError, match=r"no package in these lists .*en update;"):
-        debian.prepare(tmp_path / "out", lists)
+        prepare(tmp_path / "out", lists)
 
 
-def test_lz4_is_read_by_apt_helper(
+def test_lz4_is_read_with_apt_helper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cat_file(command: tuple[str, ...], **_: Any) -> Any:
@@ -231,28 +235,26 @@ def test_lz4_is_read_by_apt_helper(
 
     monkeypatch.setattr(subprocess, "run", cat_file)
 
-    debian.prepare(tmp_path / "out", write_lists(tmp_path / "lists", ".lz4"))
+    prepare(tmp_path / "out", write_lists(tmp_path / "lists", ".lz4"))
 
     assert len(read_rows(tmp_path / "out/retrieval/train.jsonl")) == 3
 
 
-def test_lz4_without_apt_helper_is_told(
+def test_lz4_without_apt_helper_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(debian, "APT_HELPER", str(tmp_path / "apt-helper"))
 
     with pytest.raises(DatasetError, match=r"en\.lz4: .* cannot read it: .* unpacked"):
-        debian.prepare(tmp_path / "out", write_lists(tmp_path / "lists", ".lz4"))
+        prepare(tmp_path / "out", write_lists(tmp_path / "lists", ".lz4"))
 
 
 @pytest.mark.long
 @pytest.mark.skipif(
     not list(debian.LISTS.glob("*Translation-en*")),
-    reason=f"{debian.LISTS} has no Translation-en: {debian.UPDATE}",
+    reason=f"{debian.LISTS} has no Translation-en: run {debian.UPDATE}",
 )
-def test_real_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian, "TAG_USES", 50)
-
+def test_real_lists(tmp_path: Path) -> None:
     debian.prepare(tmp_path)
 
     rows = {part: read_rows(tmp_path / f"retrieval/{part}.jsonl") for part in PARTS}

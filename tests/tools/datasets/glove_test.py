@@ -12,7 +12,7 @@ from tools.datasets import glove
 from tools.datasets.sources import DatasetError
 
 
-def test_the_text_is_taken_as_it_is(tmp_path):
+def test_text_file_is_copied_unchanged(tmp_path):
     text = b"the 1 2\n, 3 4\n"
     with zipfile.ZipFile(tmp_path / "glove.6B.zip", "w") as archive:
         archive.writestr(glove.FILE, text)
@@ -20,10 +20,12 @@ def test_the_text_is_taken_as_it_is(tmp_path):
     glove.prepare(tmp_path / "out", tmp_path / "glove.6B.zip")
     assert (tmp_path / "out" / glove.FILE).read_bytes() == text
     (tmp_path / "glove.6B.zip").unlink()
-    glove.prepare(tmp_path / "out", tmp_path / "glove.6B.zip")  # what is there stays
+    glove.prepare(
+        tmp_path / "out", tmp_path / "glove.6B.zip"
+    )  # existing files are kept
 
 
-def test_the_wheel_is_written_as_text(tmp_path):
+def test_vectors_in_the_wheel_are_written_as_text(tmp_path):
     vectors, words = io.BytesIO(), io.BytesIO()
     np.save(vectors, np.float32([[0.418, -0.25], [1e-5, 3]]))
     pyarrow.parquet.write_table(pa.table({"index": ["the", "naïve"]}), words)
@@ -35,8 +37,10 @@ def test_the_wheel_is_written_as_text(tmp_path):
     assert written == "the 0.418 -0.25\nnaïve 1e-05 3\n"
 
 
-def test_what_holds_no_vectors_is_told(tmp_path):
+def test_source_without_vectors_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"does not hold glove\.6B\.50d\.txt\. Give"):
+    with pytest.raises(
+        DatasetError, match=r"expected glove\.6B\.50d\.txt; not found\. Use"
+    ):
         glove.prepare(tmp_path / "out", tmp_path / "empty")
     assert not list((tmp_path / "out").glob("*"))

@@ -1,7 +1,7 @@
-"""Tests of tools/datasets/movielens.py on a dataset whose splits are known by hand.
+"""Tests of tools/datasets/movielens.py and movielens_raw.py on a synthetic dataset.
 
-User u's n-th rating (from 0) is of item 40 - n, with the value n % 5 + 1. So his first
-ten ratings are of items 40 down to 31, his next ten of items 30 down to 21.
+The n-th rating of a user (from 0) has item 40 - n and the value n % 5 + 1. So the first
+ten ratings of each user have items 40 down to 31, and the next ten items 30 down to 21.
 """
 
 import hashlib
@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from tools.datasets import movielens
-from tools.datasets.movielens import DatasetError, Rating
+from tools.datasets import movielens, movielens_raw
+from tools.datasets.movielens_raw import Rating
+from tools.datasets.sources import DatasetError
 
-RATINGS_OF = {2: 23, 1: 21, 3: 20}
+RATINGS_PER_USER = {2: 23, 1: 21, 3: 20}
 LAST_ITEM = 40
 FIRST_ITEM = 18
 
@@ -38,7 +39,7 @@ UB_BASE = [
 ]
 
 
-def rating_of(user: int, item: int) -> Rating:
+def make_rating(user: int, item: int) -> Rating:
     n = LAST_ITEM - item
     return Rating(user, item, n % 5 + 1, 880_000_000 + 1_000 * user + n)
 
@@ -46,15 +47,15 @@ def rating_of(user: int, item: int) -> Rating:
 def ratings_in_file_order() -> list[Rating]:
     """Interleaves the users, as u.data does."""
     return [
-        rating_of(user, LAST_ITEM - n)
-        for n in range(max(RATINGS_OF.values()))
-        for user, count in RATINGS_OF.items()
+        make_rating(user, LAST_ITEM - n)
+        for n in range(max(RATINGS_PER_USER.values()))
+        for user, count in RATINGS_PER_USER.items()
         if n < count
     ]
 
 
 def original_bytes(pairs: Sequence[tuple[int, int]]) -> bytes:
-    rows = (rating_of(*pair) for pair in pairs)
+    rows = (make_rating(*pair) for pair in pairs)
     return "".join(
         f"{row.user}\t{row.item}\t{row.rating}\t{row.timestamp}\n" for row in rows
     ).encode()
@@ -76,7 +77,7 @@ def u_data() -> bytes:
 
 
 def u_item() -> bytes:
-    """Lists the items from the last to the first, so that order has to be made."""
+    """Lists the items in reverse order, so that the code has to sort them."""
     items = range(LAST_ITEM, FIRST_ITEM - 1, -1)
     return "".join(
         f"{item}|Café {item} (1993)|01-Jan-1993||http://example.org|0|1\n"
@@ -85,7 +86,7 @@ def u_item() -> bytes:
 
 
 def write_wheel(path: Path) -> Path:
-    """Writes what the tool reads of a recbole wheel."""
+    """Writes the files of a recbole wheel that the script reads."""
     items = "".join(
         f"{item}\tCafé {item}\t1993\tComedy\n"
         for item in range(FIRST_ITEM, LAST_ITEM + 1)
@@ -104,7 +105,7 @@ def write_wheel(path: Path) -> Path:
     return path
 
 
-def run_tool(*flags: str) -> subprocess.CompletedProcess[str]:
+def run_script(*flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         (sys.executable, movielens.__file__, *flags),
         capture_output=True,
@@ -146,15 +147,15 @@ def prepared(unpacked: Path, tmp_path: Path) -> Path:
         ("ub.base", UB_BASE),
     ],
 )
-def test_split_takes_ratings_by_file_order_and_sorts_them_by_user_and_item(
+def test_split_selects_by_file_order_and_sorts_by_user_and_item(
     split: str, pairs: list[tuple[int, int]]
 ) -> None:
     splits = movielens.rebuild_splits(ratings_in_file_order())
 
-    assert splits[split] == [rating_of(*pair) for pair in pairs]
+    assert splits[split] == [make_rating(*pair) for pair in pairs]
 
 
-def test_split_sorts_ids_as_numbers() -> None:
+def test_split_sorts_ids_numerically() -> None:
     rows = [Rating(user, item, 3, 0) for user in (10, 9) for item in (100, 20)]
 
     splits = movielens.rebuild_splits(rows)
@@ -175,7 +176,7 @@ def test_original_format_is_tab_separated_lines() -> None:
     )
 
 
-def test_known_md5s_are_those_of_the_published_splits() -> None:
+def test_expected_md5s_are_those_of_the_published_splits() -> None:
     assert {name: md5[:8] for name, md5 in movielens.SPLIT_MD5.items()} == {
         "ua.base": "346eb46a",
         "ua.test": "52e5d035",
@@ -184,7 +185,7 @@ def test_known_md5s_are_those_of_the_published_splits() -> None:
     }
 
 
-def test_rating_files_label_with_the_rating(prepared: Path) -> None:
+def test_labels_of_rating_files_are_the_ratings(prepared: Path) -> None:
     rows = read_rows(prepared / "rating/ua.test.jsonl")
 
     assert rows[:10] == [
@@ -195,7 +196,7 @@ def test_rating_files_label_with_the_rating(prepared: Path) -> None:
     ]
 
 
-def test_recommendation_files_label_ratings_above_three(prepared: Path) -> None:
+def test_labels_of_recommendation_files_are_ratings_above_three(prepared: Path) -> None:
     rows = read_rows(prepared / "recommendation/ua.test.jsonl")
 
     assert rows[:10] == [
@@ -213,7 +214,7 @@ def test_pairs_are_compact_json_lines(prepared: Path) -> None:
     assert content.endswith(b'{"in0": [3], "in1": [30], "label": 1}\n')
 
 
-def test_items_and_titles_are_in_the_order_of_the_ids(prepared: Path) -> None:
+def test_items_and_titles_are_ordered_by_id(prepared: Path) -> None:
     items = range(FIRST_ITEM, LAST_ITEM + 1)
 
     assert read_rows(prepared / "items.jsonl") == [{"in1": [item]} for item in items]
@@ -222,7 +223,7 @@ def test_items_and_titles_are_in_the_order_of_the_ids(prepared: Path) -> None:
     ]
 
 
-def test_fit_and_held_out_partition_base_in_its_order() -> None:
+def test_fit_and_held_out_partition_base_and_keep_its_order() -> None:
     rows = [Rating(user, item, 3, 0) for user in range(10) for item in range(100)]
 
     fit, held_out = movielens.hold_out(rows)
@@ -234,7 +235,7 @@ def test_fit_and_held_out_partition_base_in_its_order() -> None:
     assert len({row.user for row in held_out}) > 1
 
 
-def test_held_out_rows_are_the_same_every_time(unpacked: Path, tmp_path: Path) -> None:
+def test_held_out_rows_are_deterministic(unpacked: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "one", tmp_path / "two"
     for output in outputs:
         movielens.prepare(output, unpacked, DIGESTS)
@@ -242,7 +243,7 @@ def test_held_out_rows_are_the_same_every_time(unpacked: Path, tmp_path: Path) -
     one, two = ((out / "rating/ua.base.held_out.jsonl").read_bytes() for out in outputs)
 
     assert one == two
-    assert one.count(b"\n") == 2  # a twentieth of ua.base's 34 rows
+    assert one.count(b"\n") == 2  # 5% of the 34 rows of ua.base
 
 
 def test_both_tasks_hold_out_the_same_rows(prepared: Path) -> None:
@@ -264,7 +265,7 @@ def test_wheel_zip_and_directory_give_the_same_data(
             writer.write(unpacked / name, f"ml-100k/{name}")
     wheel = write_wheel(tmp_path / "recbole-1.2.1-py3-none-any.whl")
 
-    sources = [movielens.read_source(path) for path in (unpacked, archive, wheel)]
+    sources = [movielens_raw.read_source(path) for path in (unpacked, archive, wheel)]
 
     for source in sources:
         assert source.ratings == ratings_in_file_order()
@@ -283,13 +284,13 @@ def test_wheel_zip_and_directory_give_the_same_data(
         ("unkonwn\tunkonwn\tunknown", "unknown"),
     ],
 )
-def test_recbole_title_gets_its_year_back(fields: str, title: str) -> None:
+def test_recbole_titles_are_joined_with_their_years(fields: str, title: str) -> None:
     content = f"header\n7\t{fields}\n".encode()
 
-    assert movielens.parse_recbole_titles(content, "ml-100k.item") == {7: title}
+    assert movielens_raw.parse_recbole_titles(content, "ml-100k.item") == {7: title}
 
 
-def test_second_run_says_so_and_touches_nothing(
+def test_second_run_prints_a_note_and_changes_nothing(
     prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in prepared.rglob("*")}
@@ -323,7 +324,7 @@ def test_changed_file_is_written_again(prepared: Path, unpacked: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_no_partial_file_stays_behind(prepared: Path) -> None:
+def test_no_partial_file_remains(prepared: Path) -> None:
     files = {
         path.relative_to(prepared).as_posix()
         for path in prepared.rglob("*")
@@ -333,7 +334,7 @@ def test_no_partial_file_stays_behind(prepared: Path) -> None:
     assert files == {*movielens.FILES, "manifest.json"}
 
 
-def test_interrupted_write_leaves_the_former_file_whole(
+def test_interrupted_write_keeps_the_old_file(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (prepared / "titles.tsv").read_bytes()
@@ -352,7 +353,7 @@ def test_interrupted_write_leaves_the_former_file_whole(
     assert not list(prepared.rglob("*.partial"))
 
 
-def test_run_shows_terms_and_a_table_of_rows(
+def test_run_prints_the_terms_and_a_table_of_rows(
     unpacked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     movielens.prepare(tmp_path / "output", unpacked, DIGESTS)
@@ -367,7 +368,7 @@ def test_run_shows_terms_and_a_table_of_rows(
     assert table["titles.tsv"] == "23"
 
 
-def test_only_the_split_that_differs_is_named() -> None:
+def test_error_names_only_the_split_that_differs() -> None:
     splits = movielens.rebuild_splits(ratings_in_file_order())
 
     with pytest.raises(DatasetError) as caught:
@@ -380,12 +381,12 @@ def test_only_the_split_that_differs_is_named() -> None:
     assert "ub.test" not in message
 
 
-def test_other_ratings_end_the_tool_before_it_writes(
+def test_wrong_ratings_end_the_script_before_it_writes(
     unpacked: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "output"
 
-    done = run_tool(f"--output={output}", f"--source={unpacked}")
+    done = run_script(f"--output={output}", f"--source={unpacked}")
 
     assert done.returncode == 2
     assert "ua.base has md5" in done.stderr
@@ -397,12 +398,12 @@ def test_other_ratings_end_the_tool_before_it_writes(
     ("name", "reason"),
     [
         ("missing.zip", "No such file or directory"),
-        ("text.zip", "not a directory, nor a whole zip file"),
-        ("other.zip", "does not hold u.data and u.item"),
-        ("empty", "does not hold u.data and u.item"),
+        ("text.zip", "expected a directory or a complete zip archive"),
+        ("other.zip", "expected u.data and u.item"),
+        ("empty", "expected u.data and u.item"),
     ],
 )
-def test_bad_source_ends_the_tool_with_one_plain_message(
+def test_bad_source_ends_the_script_with_a_one_line_message(
     tmp_path: Path, name: str, reason: str
 ) -> None:
     (tmp_path / "text.zip").write_text("not a zip")
@@ -411,23 +412,25 @@ def test_bad_source_ends_the_tool_with_one_plain_message(
     (tmp_path / "empty").mkdir()
     source = tmp_path / name
 
-    done = run_tool(f"--output={tmp_path / 'output'}", f"--source={source}")
+    done = run_script(f"--output={tmp_path / 'output'}", f"--source={source}")
 
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert str(source) in done.stderr
     assert reason in done.stderr
-    assert "Give an ml-100k.zip" in done.stderr
+    assert "Use an ml-100k.zip" in done.stderr
 
 
-def test_unexpected_argument_ends_the_tool() -> None:
-    done = run_tool("ml-100k.zip")
+def test_unexpected_argument_ends_the_script() -> None:
+    done = run_script("ml-100k.zip")
 
     assert done.returncode == 2
     assert "unexpected argument 'ml-100k.zip'" in done.stderr
 
 
-def test_output_that_cannot_be_written_is_named(unpacked: Path, tmp_path: Path) -> None:
+def test_error_names_the_output_that_cannot_be_written(
+    unpacked: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(DatasetError, match=r"cannot write .*file.* another --output"):
@@ -435,17 +438,17 @@ def test_output_that_cannot_be_written_is_named(unpacked: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("line", [b"1\t2\t3", b"1\t2\t3\t4\t5", b"1\t2\tgood\t4", b""])
-def test_malformed_rating_is_shown_with_file_and_line(line: bytes) -> None:
-    with pytest.raises(DatasetError, match=r"^u\.data:2: .* Received: b'") as caught:
-        movielens.parse_ratings(b"1\t2\t3\t4\n" + line + b"\n", "u.data")
+def test_malformed_rating_is_reported_with_file_and_line(line: bytes) -> None:
+    with pytest.raises(DatasetError, match=r"^u\.data:2: .*, got b'") as caught:
+        movielens_raw.parse_ratings(b"1\t2\t3\t4\n" + line + b"\n", "u.data")
 
     assert repr(line) in str(caught.value)
 
 
 @pytest.mark.parametrize("line", [b"7", b"seven|Heat (1995)|"])
-def test_malformed_item_is_shown_with_file_and_line(line: bytes) -> None:
-    with pytest.raises(DatasetError, match=r"^u\.item:1: .* Received: b'"):
-        movielens.parse_titles(line, "u.item")
+def test_malformed_item_is_reported_with_file_and_line(line: bytes) -> None:
+    with pytest.raises(DatasetError, match=r"^u\.item:1: .*, got b'"):
+        movielens_raw.parse_titles(line, "u.item")
 
 
 def test_rated_item_without_a_title_is_an_error(unpacked: Path, tmp_path: Path) -> None:
@@ -460,7 +463,7 @@ def refuse_connection(url: str, timeout: float) -> None:
     raise urllib.error.URLError("Name or service not known")
 
 
-def test_download_falls_back_on_the_wheel(
+def test_download_falls_back_to_the_wheel(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def pip(
@@ -477,7 +480,7 @@ def test_download_falls_back_on_the_wheel(
     monkeypatch.setattr(urllib.request, "urlopen", refuse_connection)
     monkeypatch.setattr(subprocess, "run", pip)
 
-    raw = movielens.download()
+    raw = movielens_raw.download()
 
     assert raw.origin == "recbole-1.2.1-py3-none-any.whl"
     assert raw.ratings == ratings_in_file_order()
@@ -495,13 +498,13 @@ def test_download_prefers_grouplens(
         urllib.request, "urlopen", lambda url, timeout: archive.open("rb")
     )
 
-    raw = movielens.download()
+    raw = movielens_raw.download()
 
-    assert raw.origin == movielens.URL
+    assert raw.origin == movielens_raw.URL
     assert raw.ratings == ratings_in_file_order()
 
 
-def test_last_lines_of_a_pip_that_refuses_are_shown(
+def test_error_has_the_last_lines_of_a_failed_pip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refusal = "ERROR: No matching distribution found for recbole==1.2.1"
@@ -514,7 +517,7 @@ def test_last_lines_of_a_pip_that_refuses_are_shown(
     )
 
     with pytest.raises(DatasetError) as caught:
-        movielens.download()
+        movielens_raw.download()
 
     message = str(caught.value)
     assert message.endswith(refusal)
@@ -524,8 +527,8 @@ def test_last_lines_of_a_pip_that_refuses_are_shown(
 
 
 @pytest.mark.network
-def test_real_data_is_fetched_split_and_checked(tmp_path: Path) -> None:
-    done = run_tool(f"--output={tmp_path}")
+def test_real_data_is_downloaded_split_and_checked(tmp_path: Path) -> None:
+    done = run_script(f"--output={tmp_path}")
 
     assert done.returncode == 0, done.stderr
     counts = {
@@ -545,7 +548,8 @@ def test_real_data_is_fetched_split_and_checked(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     for name, md5 in manifest.items():
         assert hashlib.md5((tmp_path / name).read_bytes()).hexdigest() == md5
-    # Changes if NumPy's generator does: then hyperparameters were chosen on other rows.
+    # A different md5 means that NumPy's generator changed: the hyperparameters of the
+    # examples were then chosen on other rows.
     assert (
         manifest["rating/ua.base.held_out.jsonl"] == "5eb1136e6893f51e557315d2d308d060"
     )

@@ -11,7 +11,7 @@ FILES = ("a.jsonl", "deep/b.jsonl")
 
 
 def write(output: Path) -> None:
-    with outputs.writing(output, FILES) as paths:
+    with outputs.atomic_outputs(output, FILES) as paths:
         outputs.write_rows(paths["a.jsonl"], [{"in0": "thé"}, {"in0": "x"}])
         paths["deep/b.jsonl"].write_bytes(b"")
 
@@ -40,64 +40,64 @@ def test_summary_counts_rows(tmp_path: Path) -> None:
     assert table == [["file", "rows"], ["a.jsonl", "2"], ["deep/b.jsonl", "0"]]
 
 
-def test_complete_files_are_kept(
+def test_complete_outputs_are_recognized(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert not outputs.keep_complete(tmp_path, FILES)
+    assert not outputs.is_complete(tmp_path, FILES)
     write(tmp_path)
 
-    assert outputs.keep_complete(tmp_path, FILES)
+    assert outputs.is_complete(tmp_path, FILES)
     assert "nothing to do" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
-def test_changed_or_missing_file_is_noticed(tmp_path: Path, name: str) -> None:
+def test_changed_or_missing_file_is_detected(tmp_path: Path, name: str) -> None:
     write(tmp_path)
     (tmp_path / name).write_text("{}")
-    assert not outputs.keep_complete(tmp_path, FILES)
+    assert not outputs.is_complete(tmp_path, FILES)
 
     (tmp_path / name).unlink()
-    assert not outputs.keep_complete(tmp_path, FILES)
+    assert not outputs.is_complete(tmp_path, FILES)
 
 
-def test_failure_leaves_the_former_files(tmp_path: Path) -> None:
+def test_failure_keeps_the_old_files(tmp_path: Path) -> None:
     write(tmp_path)
 
     def write_half() -> None:
-        with outputs.writing(tmp_path, FILES) as paths:
+        with outputs.atomic_outputs(tmp_path, FILES) as paths:
             paths["a.jsonl"].write_text("half")
             raise DatasetError("bad line")
 
     with pytest.raises(DatasetError, match="bad line"):
         write_half()
 
-    assert outputs.keep_complete(tmp_path, FILES)
+    assert outputs.is_complete(tmp_path, FILES)
     assert all_files(tmp_path) == {*FILES, "manifest.json"}
 
 
-def test_full_disk_is_told(tmp_path: Path) -> None:
+def test_full_disk_is_an_error(tmp_path: Path) -> None:
     with (
         pytest.raises(DatasetError, match=r"cannot write .*: No space .* --output"),
-        outputs.writing(tmp_path, FILES),
+        outputs.atomic_outputs(tmp_path, FILES),
     ):
         raise OSError(28, "No space left on device")
 
 
-def test_hundredth_is_the_md5_of_the_text() -> None:
-    # md5("") is d41d8cd98f00b204e9800998ecf8427e: ...178366 in decimals.
-    assert outputs.hundredth("") == 66
+def test_bucket_is_the_md5_modulo_100() -> None:
+    # md5("") is d41d8cd98f00b204e9800998ecf8427e; in decimal it ends with 178366.
+    assert outputs.md5_bucket("") == 66
 
 
-def test_wrong_pairs_are_never_true_ones() -> None:
+def test_negatives_are_never_positive_pairs() -> None:
     pairs = [(f"a{i % 20}", f"b{i}") for i in range(60)]
-    wrong = list(outputs.wrong_pairs(pairs, 5))
-    assert not set(wrong) & set(pairs)
-    assert [a for a, _ in wrong] == [f"a{i}" for i in range(20) for _ in range(5)]
-    assert len({b for _, b in wrong}) > 40
-    assert wrong == list(outputs.wrong_pairs(pairs, 5))
-    assert wrong != list(outputs.wrong_pairs(pairs, 5, seed=1))
+    negatives = list(outputs.sample_negatives(pairs, 5))
+    assert not set(negatives) & set(pairs)
+    assert [a for a, _ in negatives] == [f"a{i}" for i in range(20) for _ in range(5)]
+    assert len({b for _, b in negatives}) > 40
+    assert negatives == list(outputs.sample_negatives(pairs, 5))
+    assert negatives != list(outputs.sample_negatives(pairs, 5, seed=1))
 
 
-def test_wrong_pairs_are_as_many_as_there_can_be() -> None:
+def test_fewer_negatives_are_sampled_if_there_are_not_enough() -> None:
     pairs = [("a", "x"), ("a", "y"), ("b", "x")]
-    assert list(outputs.wrong_pairs(pairs, 5)) == [("b", "y")]
+    assert list(outputs.sample_negatives(pairs, 5)) == [("b", "y")]

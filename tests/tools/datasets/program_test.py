@@ -21,7 +21,7 @@ def test_help_shows_the_flags(script: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("argument", ["data", "--sorce=x"])
-def test_wrong_argument_ends_the_script_without_a_traceback(argument: str) -> None:
+def test_invalid_argument_ends_the_script_without_a_traceback(argument: str) -> None:
     done = subprocess.run(
         (sys.executable, snli.__file__, argument),
         capture_output=True,

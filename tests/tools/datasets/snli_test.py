@@ -1,6 +1,6 @@
-"""Tests of tools/datasets/snli.py on pairs whose parts are known by hand.
+"""Tests of tools/datasets/snli.py on handwritten pairs.
 
-Of the premises in dev, "a bird flies" has md5 mod 100 = 5 and "a cat sleeps" 44.
+The premises in dev have these md5 modulo 100: "a bird flies" 5, "a cat sleeps" 44.
 """
 
 import gzip
@@ -33,18 +33,22 @@ DEV: list[Row] = [
     (IN_TRAIN, "A cat dreams.", "neutral"),
     (IN_TRAIN, "A cat runs.", "contradiction"),
     (IN_TRAIN, "A cat sings.", "-"),
-    ("Two men play", "They win.", "neutral"),  # a premise of test, but for its stop
+    ("Two men play", "They win.", "neutral"),  # a premise of test, without the period
 ]
 CAD: dict[str, list[Row]] = {
     "train": [
         ('A boy in front of "Bob\'s" waits.', "A boy waits.", "entailment"),
-        ("A BIRD flies!", "A bird swims.", "contradiction"),  # validation's premise
-        ("A big bird soars.", "An animal flies.", "neutral"),  # and its hypothesis
+        ("A BIRD flies!", "A bird swims.", "contradiction"),  # a premise of validation
+        (
+            "A big bird soars.",
+            "An animal flies.",
+            "neutral",
+        ),  # a hypothesis of validation
     ],
     "dev": [(IN_TRAIN, "A cat is awake.", "contradiction")],
     "test": [
-        ("Two men play.", "Boys play.", "neutral"),  # test's premise
-        ("Two men play chess.", "Men play.", "entailment"),  # test's hypothesis
+        ("Two men play.", "Boys play.", "neutral"),  # a premise of test
+        ("Two men play chess.", "Men play.", "entailment"),  # a hypothesis of test
         ("A girl reads.", "A girl eats.", "neutral"),
     ],
 }
@@ -89,7 +93,7 @@ def without_train(tmp_path: Path) -> Path:
     return folder
 
 
-def test_train_is_made_of_dev_and_augmented_pairs(
+def test_train_is_made_from_dev_and_augmented_pairs(
     without_train: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     snli.prepare(tmp_path / "out", without_train)
@@ -110,25 +114,25 @@ def test_train_is_made_of_dev_and_augmented_pairs(
     ]
     shown = capsys.readouterr().out
     for line in (
-        "left out: 1 of dev without an agreed label",
-        "left out: 1 of test without an agreed label",
-        "left out: 1 of dev that share a premise with test",
-        "left out: 1 augmented that share a premise with test",
-        "left out: 1 augmented that share a hypothesis with test",
-        "left out: 1 augmented that share a premise with validation",
-        "left out: 1 augmented that share a hypothesis with validation",
+        "left out: 1 pairs of dev without an agreed label",
+        "left out: 1 pairs of test without an agreed label",
+        "left out: 1 pairs of dev that share a premise with test",
+        "left out: 1 augmented pairs that share a premise with test",
+        "left out: 1 augmented pairs that share a hypothesis with test",
+        "left out: 1 augmented pairs that share a premise with validation",
+        "left out: 1 augmented pairs that share a hypothesis with validation",
     ):
         assert line in shown
 
 
-def test_absent_augmented_files_are_told(
+def test_missing_augmented_files_are_reported(
     without_train: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (without_train / "snli_cad_dev.tsv.gz").unlink()
 
     snli.prepare(tmp_path / "out", without_train)
 
-    assert "snli_cad_dev.tsv is not there" in capsys.readouterr().out
+    assert "snli_cad_dev.tsv does not exist" in capsys.readouterr().out
 
 
 def test_published_zip_keeps_its_splits(tmp_path: Path) -> None:
@@ -146,7 +150,7 @@ def test_published_zip_keeps_its_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["[]", "{", '{"sentence1": "A"}', '{"sentence1": 1}', "null"]
 )
-def test_malformed_line_is_shown(
+def test_malformed_line_is_reported(
     without_train: Path, tmp_path: Path, line: str
 ) -> None:
     (without_train / "snli_1.0_dev.jsonl").write_bytes(jsonl(DEV) + line.encode())
@@ -160,13 +164,13 @@ def test_malformed_line_is_shown(
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("one\ttwo", "expected sentence1, sentence2"),
-        ('"one\ttwo\tneutral', "expected sentence1, sentence2"),
-        ("one\ttwo\tmaybe", "Received: 'maybe'"),
-        ("", "expected sentence1, sentence2"),
+        ("one\ttwo", "expected tab-separated sentence1, sentence2"),
+        ('"one\ttwo\tneutral', "expected tab-separated sentence1, sentence2"),
+        ("one\ttwo\tmaybe", "got 'maybe'"),
+        ("", "expected tab-separated sentence1, sentence2"),
     ],
 )
-def test_malformed_augmented_line_is_shown(
+def test_malformed_augmented_line_is_reported(
     without_train: Path, tmp_path: Path, line: str, reason: str
 ) -> None:
     path = without_train / "snli_cad_dev.tsv.gz"
@@ -176,7 +180,7 @@ def test_malformed_augmented_line_is_shown(
         snli.prepare(tmp_path / "out", without_train)
 
 
-def test_source_without_snli_ends_the_script_with_one_plain_message(
+def test_source_without_snli_ends_the_script_with_a_one_line_message(
     tmp_path: Path,
 ) -> None:
     done = subprocess.run(
@@ -193,10 +197,10 @@ def test_source_without_snli_ends_the_script_with_one_plain_message(
 
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert f"{tmp_path} does not hold snli_1.0_dev.jsonl" in done.stderr
+    assert f"{tmp_path}: expected snli_1.0_dev.jsonl" in done.stderr
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} does not exist")
 def test_real_files(tmp_path: Path) -> None:
     snli.prepare(tmp_path / "out", SHARED)
 
@@ -206,7 +210,7 @@ def test_real_files(tmp_path: Path) -> None:
     assert len(test) == 9_824
     assert 1_300 < len(validation) < 1_700
     assert 16_000 < len(train) < 19_342
-    tested = {pair["in0"] for pair in test}
-    held_out = tested | {pair["in0"] for pair in validation}
-    assert not any(pair["in0"] in held_out for pair in train)
-    assert not any(pair["in0"] in tested for pair in validation)
+    test_premises = {pair["in0"] for pair in test}
+    protected = test_premises | {pair["in0"] for pair in validation}
+    assert not any(pair["in0"] in protected for pair in train)
+    assert not any(pair["in0"] in test_premises for pair in validation)

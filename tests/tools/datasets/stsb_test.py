@@ -57,9 +57,7 @@ def write_tar(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar"])
-def test_rows_have_the_score_as_a_number_with_a_point(
-    tmp_path: Path, kind: str
-) -> None:
+def test_scores_are_written_as_floats(tmp_path: Path, kind: str) -> None:
     source = (write_folder if kind == "folder" else write_tar)(tmp_path / "source")
 
     stsb.prepare(tmp_path / "out", source)
@@ -72,33 +70,35 @@ def test_rows_have_the_score_as_a_number_with_a_point(
 @pytest.mark.parametrize(
     "line", ["", "a\tb\tc\td\t4\tone", "a\tb\tc\td\tgood\tA\tB", "a\tb\tc\td\t6\tA\tB"]
 )
-def test_malformed_line_is_shown(tmp_path: Path, line: str) -> None:
+def test_malformed_line_is_reported(tmp_path: Path, line: str) -> None:
     source = write_folder(tmp_path / "source")
     packed = gzip.compress(content("dev") + f"{line}\n".encode())
     (source / "stsb_dev.tsv.gz").write_bytes(packed)
 
-    with pytest.raises(DatasetError, match=r"stsb_dev\.tsv\.gz:2: expected genre, .*"):
+    with pytest.raises(
+        DatasetError, match=r"stsb_dev\.tsv\.gz:2: expected tab-separated genre, .*"
+    ):
         stsb.prepare(tmp_path / "out", source)
 
 
-def test_missing_table_is_named(tmp_path: Path) -> None:
+def test_error_names_the_missing_table(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source")
     (source / "stsb_test.tsv.gz").unlink()
 
-    with pytest.raises(DatasetError, match=r"source does not hold stsb_test\.tsv"):
+    with pytest.raises(DatasetError, match=r"source: expected stsb_test\.tsv"):
         stsb.prepare(tmp_path / "out", source)
 
 
 @pytest.mark.parametrize("cut", [0, 20])
-def test_damaged_archive_is_told(tmp_path: Path, cut: int) -> None:
+def test_damaged_archive_is_an_error(tmp_path: Path, cut: int) -> None:
     source = write_tar(tmp_path / "source")
     source.write_bytes(source.read_bytes()[:cut])
 
-    with pytest.raises(DatasetError, match=r"not a whole tar\.gz file: .* Give"):
+    with pytest.raises(DatasetError, match=r"expected a complete tar\.gz file: .* Use"):
         stsb.prepare(tmp_path / "out", source)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} does not exist")
 def test_real_files(tmp_path: Path) -> None:
     stsb.prepare(tmp_path / "out", SHARED)
 

@@ -1,7 +1,7 @@
-"""Tests of tools/datasets/wikipedia.py on articles written by hand.
+"""Tests of tools/datasets/wikipedia.py on handwritten articles.
 
-The sentences' md5 mod 100: ONE 44, TWO 27, FOUR 94 (train), THREE 16 (validation),
-EIGHT 1 (test).
+The sentences have these md5 modulo 100: ONE 44, TWO 27, FOUR 94 (train), THREE 16
+(validation), EIGHT 1 (test).
 """
 
 import bz2
@@ -33,7 +33,7 @@ def page(text: str, kind: str = "0", more: str = "") -> str:
 PAGES = [
     page(f"{ONE} {THREE}\n\n{TWO} {EIGHT} {ONE}"),
     page(f"{FOUR} {EIGHT}\n\n{TWO}"),
-    page(f"{ONE} {EIGHT}"),  # one sentence of train alone
+    page(f"{ONE} {EIGHT}"),  # only one training sentence
     page(f"#REDIRECT [[T]] {ONE} {TWO}", more="<redirect title='T' />"),
     page(f"{ONE} {TWO}", kind="4"),
     page(""),
@@ -68,7 +68,7 @@ def row(sentence: str, *article: str) -> dict[str, Any]:
     return {"in0": sentence, "in1": " ".join(article), "label": 1}
 
 
-def test_sentences_are_paired_with_their_articles_without_what_is_held_out(
+def test_sentences_are_paired_with_articles_without_held_out_sentences(
     dump: Path, tmp_path: Path
 ) -> None:
     wikipedia.prepare(tmp_path / "out", dump)
@@ -90,27 +90,29 @@ def test_sentences_are_paired_with_their_articles_without_what_is_held_out(
     ]
 
 
-def test_counts_are_told(
+def test_counts_are_printed(
     dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wikipedia.prepare(tmp_path / "out", dump)
 
     shown = capsys.readouterr().out
     assert "articles: 2\n" in shown
-    assert "articles of too few sentences: 1\n" in shown
+    assert "articles with too few sentences: 1\n" in shown
 
 
 @pytest.mark.parametrize(
     ("words", "article"),
     [(7, f"{ONE} The"), (6, ONE), (3, "The cat has"), (0, f"{ONE} {TWO} {ONE}")],
 )
-def test_articles_are_cut(dump: Path, tmp_path: Path, words: int, article: str) -> None:
+def test_articles_are_truncated(
+    dump: Path, tmp_path: Path, words: int, article: str
+) -> None:
     wikipedia.prepare(tmp_path / "out", dump, words)
 
     assert read_rows(tmp_path / "out/validation.jsonl") == [row(THREE, article)]
 
 
-def test_excerpt_is_taken_out_of_the_wheel(
+def test_excerpt_is_read_from_the_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pip(command: tuple[str, ...], **_: Any) -> subprocess.CompletedProcess[str]:
@@ -130,14 +132,14 @@ def test_excerpt_is_taken_out_of_the_wheel(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (bz2.compress(DUMP[:-20]), "is not a whole XML file"),
+        (bz2.compress(DUMP[:-20]), "expected a complete XML file"),
         (bz2.compress(DUMP)[:-20], "cannot be read"),
         (DUMP, "cannot be read"),
-        (bz2.compress(b"<mediawiki></mediawiki>"), "no article in it"),
-        (bz2.compress(b""), "is not a whole XML file"),
+        (bz2.compress(b"<mediawiki></mediawiki>"), "expected articles, got none"),
+        (bz2.compress(b""), "expected a complete XML file"),
     ],
 )
-def test_bad_dump_is_named_and_nothing_written(
+def test_error_names_the_bad_dump_and_nothing_is_written(
     dump: Path, tmp_path: Path, content: bytes, reason: str
 ) -> None:
     dump.write_bytes(content)
@@ -148,11 +150,11 @@ def test_bad_dump_is_named_and_nothing_written(
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
-def test_other_wheel_is_told(tmp_path: Path) -> None:
+def test_other_wheel_is_an_error(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.whl", "w") as wheel:
         wheel.writestr("README", "")
 
-    with pytest.raises(DatasetError, match=r"other\.whl does not hold gensim/.*==4\.4"):
+    with pytest.raises(DatasetError, match=r"other\.whl: expected gensim/.*==4\.4"):
         wikipedia.prepare(tmp_path / "out", tmp_path / "other.whl")
 
 

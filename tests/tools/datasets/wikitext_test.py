@@ -43,7 +43,7 @@ needs_parser = pytest.mark.skipif(
         ("In [[2001: A Film]] are no cats.", "In 2001: A Film are no cats."),
     ],
 )
-def test_markup_leaves_the_text_that_readers_see(source: str, text: str) -> None:
+def test_markup_is_reduced_to_the_visible_text(source: str, text: str) -> None:
     assert wikitext.sentences(source) == [text]
 
 
@@ -68,7 +68,7 @@ Too short.
 
 
 @needs_parser
-def test_sections_of_notes_are_dropped_with_those_below() -> None:
+def test_note_sections_are_dropped_with_their_subsections() -> None:
     source = """\
 The first sentence is kept here.
 == References ==
@@ -98,7 +98,7 @@ def test_namespaces_of_the_dump_are_hidden() -> None:
 
 
 @needs_parser
-def test_sentences_with_a_rest_of_markup_are_dropped() -> None:
+def test_sentences_with_leftover_markup_are_dropped() -> None:
     source = "A cat sat on [[the mat. The dog sat on the mat."
 
     assert wikitext.sentences(source) == ["The dog sat on the mat."]
@@ -121,7 +121,9 @@ def test_text_is_split_into_sentences(text: str, parts: list[str]) -> None:
     assert list(wikitext.split_sentences(text)) == parts
 
 
-def test_missing_parser_comes_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_for_a_missing_parser_names_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "mwparserfromhell", None)
 
     with pytest.raises(DatasetError, match=r"pip install '\.\[datasets\]'"):
