@@ -1,4 +1,4 @@
-"""The flagfiles in examples/ are whole and mean what they say."""
+"""Tests that the flagfiles in examples/ are valid and documented."""
 
 import copy
 from pathlib import Path
@@ -9,7 +9,7 @@ from absl import flags
 from object2vec_tf import tune
 from object2vec_tf.commands.flags import hyperparameters_from_flags
 
-assert tune.main  # imported for its flags, which stand in movielens_tune.flags
+assert tune.main  # imported for its flags, which movielens_tune.flags uses
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.flags"))
 
@@ -17,7 +17,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.flags"))
 def hyperparameters_of(path):
     values = copy.deepcopy(flags.FLAGS)
     values.unparse_flags()
-    # The vocabulary, which the data's script makes, would tell its size.
+    # The size comes from the vocabulary file, which does not exist in the tests.
     text = path.read_text()
     sizes = [
         f"--{name}_vocab_size=100"
@@ -30,16 +30,16 @@ def hyperparameters_of(path):
 
 @pytest.mark.filterwarnings("ignore:Inconsistent enc_dim:UserWarning")
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_is_valid_and_says_what_to_expect(path):
+def test_every_example_is_valid_and_states_the_expected_result(path):
     hyperparameters_of(path)
     lines = path.read_text(encoding="utf-8").splitlines()
-    head = [line for line in lines if line.startswith("#")]
-    assert any(f"--flagfile=examples/{path.name}" in line for line in head)
-    assert any(line.startswith("# Expect:") for line in head)
+    comments = [line for line in lines if line.startswith("#")]
+    assert any(f"--flagfile=examples/{path.name}" in line for line in comments)
+    assert any(line.startswith("# Expect:") for line in comments)
 
 
 @pytest.mark.filterwarnings("ignore:Inconsistent enc_dim:UserWarning")
-def test_the_aws_examples_are_the_notebooks_settings():
+def test_aws_examples_have_the_settings_of_the_notebooks():
     folder = EXAMPLES[0].parent
     rating = hyperparameters_of(folder / "movielens_rating_aws.flags")
     shown = (rating.enc_dim, rating.mlp_layers, rating.mlp_dim, rating.mlp_activation)

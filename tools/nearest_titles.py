@@ -1,10 +1,10 @@
-"""Prints the titles nearest to a few well-known ones, by an exported model.
+"""Prints the titles nearest to a few well-known ones, using an exported model.
 
     python -m tools.nearest_titles --model=runs/movielens_rating/export \
         --items=data/movielens/items.jsonl --titles=data/movielens/titles.tsv
 
-Every item of --items goes through the SavedModel's signature embed_enc1; nearness is
-the cosine of two embeddings.
+Embeds every item of --items with the SavedModel's signature embed_enc1 and ranks the
+others by the cosine of the embeddings.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from absl import flags
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 
-MODEL = flags.DEFINE_string("model", None, "directory of exported versions")
-ITEMS = flags.DEFINE_string("items", None, 'JSON Lines of {"in1": [id]}')
-TITLES = flags.DEFINE_string("titles", None, "a title for each item, a line each")
-OF = flags.DEFINE_multi_string(
+MODEL = flags.DEFINE_string(
+    "model", None, "export directory with version subdirectories"
+)
+ITEMS = flags.DEFINE_string("items", None, 'JSON Lines file of {"in1": [id]}')
+TITLES = flags.DEFINE_string(
+    "titles", None, "file with the title of each item, one per line"
+)
+QUERY_TITLES = flags.DEFINE_multi_string(
     "of",
     [
         "Star Wars (1977)",
@@ -32,9 +36,9 @@ OF = flags.DEFINE_multi_string(
         "Terminator, The (1984)",
         "Cinderella (1950)",
     ],
-    "a title to look around",
+    "title whose neighbors are shown; can be repeated",
 )
-COUNT = flags.DEFINE_integer("count", 10, "neighbours shown", lower_bound=1)
+COUNT = flags.DEFINE_integer("count", 10, "neighbors shown per title", lower_bound=1)
 
 Vectors = npt.NDArray[np.float32]
 
@@ -49,28 +53,36 @@ def embed(signature: Any, items: Sequence[Sequence[int]]) -> Vectors:
 
 
 def nearest(vectors: Vectors, row: int, count: int) -> list[tuple[int, float]]:
-    """Returns the rows of highest cosine with one row, without itself."""
-    lengths = np.linalg.norm(vectors, axis=1)
-    unit = vectors / np.maximum(lengths, 1e-12)[:, np.newaxis]
+    """Returns ``(row, cosine)`` of the ``count`` rows most similar to one row.
+
+    The row itself is excluded.
+    """
+    norms = np.linalg.norm(vectors, axis=1)
+    unit = vectors / np.maximum(norms, 1e-12)[:, np.newaxis]
     cosines = unit @ unit[row]
     order = [int(i) for i in np.argsort(-cosines, kind="stable") if i != row]
     return [(i, float(cosines[i])) for i in order[:count]]
 
 
 def newest_version(directory: Path) -> Path:
-    """Returns the highest-numbered version below a directory of versions."""
-    versions = [e for e in directory.glob("*") if e.name.isdecimal() and e.is_dir()]
+    """Returns the version subdirectory with the highest number."""
+    versions = [
+        path for path in directory.glob("*") if path.name.isdecimal() and path.is_dir()
+    ]
     if not versions:
-        raise UserError(f"{directory}: no exported version here; train or export first")
-    return max(versions, key=lambda entry: int(entry.name))
+        raise UserError(
+            f"{directory}: expected an exported version, got none. Train or export a"
+            " model first."
+        )
+    return max(versions, key=lambda path: int(path.name))
 
 
 def _required(flag: flags.FlagHolder[str | None]) -> Path:
     if not flag.value:
-        raise UserError(f"--{flag.name} is required; see --help")
+        raise UserError(f"--{flag.name}: required. See --help.")
     path = Path(flag.value)
     if not path.exists():
-        raise UserError(f"--{flag.name}: {path}: no such file or directory")
+        raise UserError(f"--{flag.name}: {path}: no such file or directory.")
     return path
 
 
@@ -84,10 +96,13 @@ def main() -> None:
     items = [msgspec.json.decode(line)["in1"] for line in lines]
     model = tf.saved_model.load(str(newest_version(model_dir)))
     vectors = embed(model.signatures["embed_enc1"], items)
-    print(f"{len(items):,} titles embedded, {vectors.shape[1]} numbers each")
-    for title in OF.value:
+    print(f"Embedded {len(items):,} titles with {vectors.shape[1]} dimensions")
+    for title in QUERY_TITLES.value:
         if title not in titles:
-            raise UserError(f"--of: no title {title!r} in {TITLES.value}")
+            raise UserError(
+                f"--of: expected a title in {TITLES.value}, got {title!r}. Check the"
+                " spelling."
+            )
         print(f"\n{title}")
         for row, cosine in nearest(vectors, titles.index(title), COUNT.value):
             print(f"  {cosine:.3f}  {titles[row]}")
