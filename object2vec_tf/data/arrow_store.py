@@ -8,7 +8,6 @@ program that knows Arrow can read it.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import mmap
 import os
 from contextlib import suppress
@@ -20,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from object2vec_tf.data.json_lines import Block, Labels
+from object2vec_tf.files.locks import lock
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import Counts, RaggedColumn, Splits, gathered
 
@@ -132,7 +132,7 @@ class _Map:
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self.size = len(self.bytes)
             self._lock = os.dup(file.fileno())
-        fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock(self._lock, shared=True, timeout=0)
         self._takes = 0
         self._at_first = _mapped_bytes()
 

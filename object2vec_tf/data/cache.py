@@ -9,7 +9,6 @@ directory, so that a second run need not read the files to know them.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ from object2vec_tf.data.json_lines import Block
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import sync, write_atomic
 from object2vec_tf.files.fingerprints import file_signature
+from object2vec_tf.files.locks import is_locked, locked
+from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.hyperparameters import Hyperparameters
 
 # Changes whenever what is kept, or the way it is read, changes.
@@ -190,12 +191,12 @@ class ColumnCache:
         with self._unfinished() as temporary:
             self._write(temporary / _COLUMNS, first, blocks)
             told = report()
-            with self._told_if_unwritable():
+            with self._report_unwritable():
                 sync(temporary / _COLUMNS)
                 told["checksum"] = _checksum(temporary / _COLUMNS)
                 sealed = {**told, "digest": _digest(told)}
                 write_atomic(temporary / _REPORT, json.dumps(sealed, indent=2) + "\n")
-            with self._told_if_unwritable(), self._alone():
+            with self._report_unwritable(), locked(self._directory):
                 return self._put(temporary, told)
 
     def _path(self, fingerprint: str) -> Path:
@@ -205,15 +206,15 @@ class ColumnCache:
         return self._directory / f"{self._settings}-{sighting.name}{_SOURCE}"
 
     def _write(self, path: Path, first: Block, blocks: Iterator[Block]) -> None:
-        with self._told_if_unwritable():
+        with self._report_unwritable():
             writer = ColumnWriter(path, self._hyperparameters)
         block: Block | None = first
         try:
             while block is not None:
-                with self._told_if_unwritable():
+                with self._report_unwritable():
                     self._refuse_beyond_limit(writer.write(block))
                 block = next(blocks, None)
-            with self._told_if_unwritable():
+            with self._report_unwritable():
                 writer.close()
         finally:
             writer.abandon()
@@ -221,34 +222,23 @@ class ColumnCache:
     @contextmanager
     def _unfinished(self) -> Iterator[Path]:
         """Yields a directory to write to, which is gone at the end."""
-        with self._told_if_unwritable():
-            self._directory.mkdir(parents=True, exist_ok=True)
-            with self._alone():
-                self._sweep()
-                temporary = Path(tempfile.mkdtemp("", _UNFINISHED, self._directory))
-                lock = os.open(temporary, os.O_RDONLY)
-                fcntl.flock(lock, fcntl.LOCK_SH)
-        try:
-            yield temporary
-        finally:
-            os.close(lock)
-            shutil.rmtree(temporary, ignore_errors=True)
+        with ExitStack() as stack:
+            with self._report_unwritable():
+                self._directory.mkdir(parents=True, exist_ok=True)
+                with locked(self._directory):
+                    self._sweep()
+                    name = tempfile.mkdtemp("", _UNFINISHED, self._directory)
+                    stack.enter_context(locked(Path(name), shared=True))
+            try:
+                yield Path(name)
+            finally:
+                shutil.rmtree(name, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Removes what killed runs left unfinished."""
         for path in self._directory.glob(f"{_UNFINISHED}*"):
-            if not _is_in_use(path):
+            if not is_locked(path):
                 shutil.rmtree(path, ignore_errors=True)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keeps other processes from putting in or taking out while it lasts."""
-        lock = os.open(self._directory, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
     def _put(self, temporary: Path, told: dict[str, Any]) -> Kept | None:
         fingerprint: str = told["fingerprint"]
@@ -291,7 +281,7 @@ class ColumnCache:
         for other in sorted(kept, key=kept.__getitem__):
             if total <= self._limit:
                 return
-            if not _is_in_use(other / _COLUMNS):
+            if not is_locked(other / _COLUMNS):
                 total -= _size(other)
                 self._remove(other)
         self._refuse_beyond_limit(total)
@@ -304,15 +294,8 @@ class ColumnCache:
                 "raise it, or leave it out"
             )
 
-    @contextmanager
-    def _told_if_unwritable(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UserError(
-                f"{self._directory}: cache_dir: what is read cannot be kept there: "
-                f"{error.strerror or error}; mend it, or give another --cache_dir"
-            ) from error
+    def _report_unwritable(self) -> AbstractContextManager[None]:
+        return report_unwritable(self._directory, "cache_dir")
 
 
 def _settings(hyperparameters: Hyperparameters, vocabularies: Sequence[str]) -> str:
@@ -346,17 +329,3 @@ def _checksum(path: Path) -> str:
 
 def _size(directory: Path) -> int:
     return sum(entry.stat().st_size for entry in directory.iterdir())
-
-
-def _is_in_use(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False

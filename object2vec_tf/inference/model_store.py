@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_directory
+from object2vec_tf.files.locks import locked
 from object2vec_tf.hyperparameters import Hyperparameters
 
 SAVED_MODEL = "saved_model.pb"
@@ -24,14 +24,10 @@ def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
     Exports to the same place wait for each other.
     """
     root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locked(root):
         path = root / str(max(versions(root), default=0) + 1)
         with atomic_directory(path) as temporary:
             yield temporary, path
-    finally:
-        os.close(handle)
 
 
 def versions(root: Path) -> list[int]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import write_atomic
+from object2vec_tf.files.locks import locked
+from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.hyperparameters import Hyperparameters
 
 Record = dict[str, Any]
@@ -134,33 +135,22 @@ class RunDirectory:
         Raises:
             RunDirectoryError: It cannot be made.
         """
-        with self._told_if_unwritable():
+        with report_unwritable(self.path, "model_dir", RunDirectoryError):
             self.path.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def _told_if_unwritable(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{self.path}: model_dir cannot be written: {error.filename}: "
-                f"{error.strerror}; mend it, or give another --model_dir"
-            ) from error
-
-    @contextmanager
     def _locked(self) -> Iterator[None]:
-        with self._told_if_unwritable():
-            for needed in (self.checkpoints, self.tensorboard):
-                needed.mkdir(parents=True, exist_ok=True)
-            lock = (self.checkpoints / "lock").open("a")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunDirectoryError(
-                    f"{self.path}: another run is at work in this model_dir; wait for "
-                    "it, or give another --model_dir"
-                ) from error
+        with ExitStack() as stack:
+            with report_unwritable(self.path, "model_dir", RunDirectoryError):
+                for needed in (self.checkpoints, self.tensorboard):
+                    needed.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(locked(self.checkpoints / "lock", timeout=0))
+                except BlockingIOError as error:
+                    raise RunDirectoryError(
+                        f"{self.path}: another run is using this model_dir. Wait for "
+                        "it to end, or choose another --model_dir."
+                    ) from error
             yield
 
     def _differences(self, identity: Mapping[str, Any]) -> list[str]:

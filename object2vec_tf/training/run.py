@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.distributed.strategies import SingleDevice, choose_strategy
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.writable import check_writable
 from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.model.loading import load_object2vec
@@ -158,7 +158,7 @@ def fit(
             raise Interrupted(f"{directory.path}: {error}") from None
     destination = Path(export_dir) if export_dir else directory.export
     if places.is_chief and (export_dir or destination.exists()):
-        _check_writable(destination)
+        check_writable(destination, "export_dir")
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     identity = run_identity(hyperparameters, seed, fingerprints, words.fingerprints)
 
@@ -268,19 +268,6 @@ def _warn_of_dropping_all(hyperparameters: Hyperparameters) -> None:
             "is learnt; lower it",
             stacklevel=3,
         )
-
-
-def _check_writable(export_dir: Path) -> None:
-    """Makes the directory now, before an earlier run is cleared and hours are spent."""
-    try:
-        export_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=export_dir):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"{export_dir}: export_dir cannot be written: {error.strerror}; give "
-            "another --export_dir"
-        ) from error
 
 
 def _exporter() -> Callable[..., Path]:

@@ -12,18 +12,18 @@ cache/            the converted channels
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import atomic_directory, write_atomic
+from object2vec_tf.files.locks import locked
+from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.runs.run_directory import (
     CHECKPOINT_NAMES,
     PROJECTOR_FILES,
@@ -97,29 +97,18 @@ class StudyDirectory:
             RunDirectoryError: Another study uses the directory, or it cannot be
                 written.
         """
-        try:
-            self._trials.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("a")
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{self.path}: model_dir cannot be written: {error.filename}: "
-                f"{error.strerror}. Fix that, or give another --model_dir."
-            ) from error
-        with lock:
-            deadline = time.monotonic() + _LOCK_SECONDS
-            while True:
+        with ExitStack() as stack:
+            with report_unwritable(self.path, "model_dir", RunDirectoryError):
+                self._trials.mkdir(parents=True, exist_ok=True)
+                lock = locked(self.path / ".lock", timeout=_LOCK_SECONDS)
                 try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    descriptor = stack.enter_context(lock)
                 except BlockingIOError as error:
-                    if time.monotonic() > deadline:
-                        raise RunDirectoryError(
-                            f"{self.path}: another study uses this model_dir. Wait for "
-                            "it to end, or give another --model_dir."
-                        ) from error
-                    time.sleep(0.1)
-                else:
-                    break
-            yield lock.fileno()
+                    raise RunDirectoryError(
+                        f"{self.path}: another study uses this model_dir. Wait for "
+                        "it to end, or give another --model_dir."
+                    ) from error
+            yield descriptor
 
     def prepare(self, identity: Mapping[str, Any], overwrite: bool) -> None:
         """Prepares the directory for a study: a new one, or one that is resumed.
@@ -178,8 +167,7 @@ class StudyDirectory:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Makes the study's other processes wait while the context lasts."""
-        with (self._trials / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._trials / ".lock"):
             yield
 
     def write_summary(self, records: Sequence[Record]) -> None:

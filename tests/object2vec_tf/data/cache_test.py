@@ -382,7 +382,7 @@ def test_a_full_disk_is_told_and_loses_nothing(small_disk: Path, tmp_path: Path)
     small = write(tmp_path / "a.jsonl", 50)
     whole = content(cached(small, small_disk / "cache"))
     large = write(tmp_path / "b.jsonl", 20_000, 1)
-    with pytest.raises(UserError, match=r"cannot be kept there: No space left"):
+    with pytest.raises(UserError, match=r"cache_dir cannot be written: No space left"):
         cached(large, small_disk / "cache")
     assert not list(small_disk.rglob(".object2vec-new*"))
     assert cached(small, small_disk / "cache").report.cached
@@ -433,7 +433,7 @@ def test_a_read_only_cache_serves_what_it_holds_and_no_more(tmp_path: Path):
     try:
         assert as_nobody(path, cache) == "read 50 True\n"
         told = as_nobody(other, cache)
-        assert told.startswith(f"UserError {cache}: cache_dir: what is read cannot be")
+        assert told.startswith(f"UserError {cache}: cache_dir cannot be written: ")
         assert "Permission denied" in told
     finally:
         for entry in [cache, *cache.rglob("*")]:

@@ -372,7 +372,7 @@ def test_two_runs_in_one_directory_are_refused(settings, ratings, tmp_path):
                 Intruder.message = str(error)
 
     fit(settings | {"epochs": 1}, ratings, tmp_path / "run", callbacks=[Intruder()])
-    assert "another run is at work in this model_dir" in Intruder.message
+    assert "another run is using this model_dir" in Intruder.message
 
 
 def test_a_model_whose_run_is_unknown_is_not_overwritten(settings, ratings, tmp_path):
