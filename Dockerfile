@@ -1,4 +1,4 @@
-# Trains and serves in the layout of a SageMaker container:
+# Trains and serves a model in the layout of a SageMaker container:
 #   docker run -v "$PWD/ml:/opt/ml" IMAGE train
 #   docker run -v "$PWD/ml:/opt/ml" -p 8080:8080 IMAGE serve
 FROM python:3.13-slim
