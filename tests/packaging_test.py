@@ -84,6 +84,11 @@ def test_the_wheel_has_the_version_of_the_package(wheel):
     assert wheel.name.split("-")[:2] == ["object2vec_tf", object2vec_tf.__version__]
 
 
+def test_the_citation_has_the_version_of_the_package():
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {object2vec_tf.__version__}" in lines
+
+
 def test_the_wheel_carries_every_data_file_of_the_packages(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for package in ("object2vec_tf", "export"):
