@@ -1,19 +1,20 @@
-"""Every hyperparameter: its name, range, default, and the rules that join them."""
+"""Every hyperparameter: its name, range, default, and the rules between them."""
 
-from object2vec_tf.hyperparameters.hyperparameters import (
-    IN_BATCH_LOSS,
+from object2vec_tf.hyperparameters.choices import (
     OBJECTIVES,
     OPERATORS,
     OPTIMIZERS,
     TOKENIZERS,
     UNICODE_NORMALIZATIONS,
+)
+from object2vec_tf.hyperparameters.hyperparameters import (
+    IN_BATCH_LOSS,
     Hyperparameters,
-    Specification,
     defaults,
-    max_gpus,
-    read_json,
     specifications,
 )
+from object2vec_tf.hyperparameters.json_file import max_gpus, read_json
+from object2vec_tf.hyperparameters.specification import Specification
 
 __all__ = [
     "IN_BATCH_LOSS",

@@ -1,4 +1,8 @@
-"""The rules that join hyperparameters; each tells what breaks it, and what to do."""
+"""Rules between hyperparameters.
+
+Each ``check_*`` adds one message per broken rule to a list of problems. A value of None
+is one that is invalid already, which the rules ignore.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from object2vec_tf.hyperparameters.choices import WORD_TOKENIZERS
+
 AUTO_LAYERS: Mapping[str, int | str] = {
     "hcnn": 4,
     "bilstm": 1,
     "pooled_embedding": "auto",
 }
-# Tokenizers that part text into words, which have ids by a table.
-WORDS = ("whitespace", "unicode_script")
 
 
-def settle_encoder(
+def resolve_encoder(
     effective: dict[str, Any], given: Mapping[str, Any], encoder: int, network: Any
 ) -> None:
-    """Replaces auto layers and, under pooling, the token width."""
+    """Replaces auto layers and, for pooled_embedding, the token_embedding_dim."""
     layers = f"enc{encoder}_layers"
     if network in AUTO_LAYERS and (
         effective[layers] == "auto" or network == "pooled_embedding"
@@ -32,61 +36,60 @@ def settle_encoder(
                 f"Inconsistent enc_dim and token_embedding_dim found: enc_dim is "
                 f"{enc_dim}, {width} is {given[width]}. Setting token embedding dim "
                 f"to be {enc_dim}",
-                stacklevel=4,
+                stacklevel=5,  # the caller of Hyperparameters()
             )
         effective[width] = enc_dim
 
 
-def follow_enc0(
+def copy_enc0(
     effective: dict[str, Any], given: Mapping[str, Any], problems: list[str]
 ) -> None:
-    """Gives enc1 every value of enc0; an explicit one must agree."""
+    """Copies every value of enc0 to enc1; a value given for enc1 must be the same."""
     network = effective["enc0_network"]
     for source in [name for name in effective if name.startswith("enc0_")]:
         if source == "enc0_network":
             continue
         name = source.replace("enc0_", "enc1_")
-        value, wanted = given.get(name), effective.get(source)
-        if wanted is None:
+        value, expected = given.get(name), effective.get(source)
+        if expected is None:
             continue
-        effective[name] = wanted
-        pooled = network == "pooled_embedding"
-        has_no_effect = (pooled and name.endswith(("layers", "embedding_dim"))) or (
+        effective[name] = expected
+        is_pooled = network == "pooled_embedding"
+        has_no_effect = (is_pooled and name.endswith(("layers", "embedding_dim"))) or (
             value == "auto"
         )
-        agrees = value is None or value in (wanted, given.get(source))
-        if not (agrees or has_no_effect):
+        is_same = value is None or value in (expected, given.get(source))
+        if not (is_same or has_no_effect):
             problems.append(
-                f"{name}: is {value!r} while {source} is {wanted!r}, and "
-                f"enc1_network=enc0 takes every enc0 value; leave {name} out, or set "
-                f"enc1_network={network}"
+                f"{name}: expected {expected!r}, the value of {source}, since "
+                f"enc1_network=enc0 copies all of them, got {value!r}. Remove {name} "
+                f"or set enc1_network={network}."
             )
 
 
 def check_enc_dim(effective: Mapping[str, Any], problems: list[str]) -> None:
-    """Tells of a width that the networks' parts cannot share equally."""
+    """Checks that each network can split ``enc_dim`` into equal parts."""
     enc_dim = effective["enc_dim"]
     if enc_dim is None:
         return
-    for divisor, reason in _sharing_enc_dim(effective):
+    for divisor, reason in _enc_dim_divisors(effective):
         if enc_dim % divisor:
-            below, above = (
-                enc_dim // divisor * divisor,
-                -(-enc_dim // divisor) * divisor,
-            )
-            near = f"{below} or {above}" if below >= 4 else f"{above}"
+            below = enc_dim // divisor * divisor
+            above = below + divisor
+            nearest = f"{below} or {above}" if below >= 4 else f"{above}"
             problems.append(
-                f"enc_dim: {enc_dim} cannot be shared equally by {reason}; use {near}"
+                f"enc_dim: expected a multiple of {divisor} with {reason}, "
+                f"got {enc_dim}. Use {nearest}."
             )
 
 
 def enc_dim_divisor(effective: Mapping[str, Any]) -> int:
-    """Returns the number of which ``enc_dim`` has to be a multiple."""
-    return math.lcm(*(divisor for divisor, _ in _sharing_enc_dim(effective)))
+    """Returns the number that must divide ``enc_dim``."""
+    return math.lcm(*(divisor for divisor, _ in _enc_dim_divisors(effective)))
 
 
-def _sharing_enc_dim(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    """Yields how many parts share ``enc_dim``, and which, for each encoder."""
+def _enc_dim_divisors(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """Yields for each encoder the number that must divide ``enc_dim``, and why."""
     for encoder in (0, 1):
         network = effective[f"enc{encoder}_network"]
         layers = effective[f"enc{encoder}_layers"]
@@ -97,80 +100,94 @@ def _sharing_enc_dim(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:
-    """Tells of words without a vocabulary."""
+    """Checks that tokenizers and pretrained embeddings have a vocabulary."""
     for encoder in (0, 1):
         buckets = f"enc{encoder}_num_oov_buckets"
-        if effective[buckets] and effective[f"enc{encoder}_tokenizer"] not in WORDS:
+        tokenizer = effective[f"enc{encoder}_tokenizer"]
+        if effective[buckets] and tokenizer not in WORD_TOKENIZERS:
             problems.append(
-                f"{buckets}: only words have a hash; leave it out, or set "
-                f"enc{encoder}_tokenizer to {' or '.join(WORDS)}"
+                f"{buckets}: only applies to words. Set enc{encoder}_tokenizer to "
+                f"{' or '.join(WORD_TOKENIZERS)}, or remove {buckets}."
             )
         if effective[f"enc{encoder}_vocab_file"]:
             continue
-        for name, needs_none in (
+        for name, unset in (
             ("tokenizer", ("none", None)),
             ("pretrained_embedding_file", ("", None)),
         ):
             value = effective[f"enc{encoder}_{name}"]
-            if value not in needs_none:
+            if value not in unset:
                 problems.append(
                     f"enc{encoder}_vocab_file: required with enc{encoder}_{name}="
-                    f"{value}, since it tells which word has which id; name the "
-                    "vocabulary in the auxiliary channel"
+                    f"{value}. Set the name of the vocabulary file in the auxiliary "
+                    "channel."
                 )
 
 
 def check_tied(effective: Mapping[str, Any], problems: list[str]) -> None:
-    """Tells of what one table cannot be for both encoders."""
+    """Checks that one token embedding can serve both encoders."""
     if not effective["tied_token_embedding_weight"]:
         return
     for name in ("vocab_size", "token_embedding_dim"):
         first, second = effective.get(f"enc0_{name}"), effective.get(f"enc1_{name}")
         if None not in (first, second) and first != second:
-            problems.append(
-                f"enc1_{name}: is {second} while enc0_{name} is {first}, and "
-                f"tied_token_embedding_weight=True needs them equal; make them equal "
-                f"or set tied_token_embedding_weight=False"
-            )
+            problems.append(_tied_problem(name, first, second))
     files = [effective[f"enc{i}_pretrained_embedding_file"] for i in (0, 1)]
     for name in ("pretrained_embedding_file", "freeze_pretrained_embedding"):
         first, second = effective[f"enc0_{name}"], effective[f"enc1_{name}"]
         if first != second and any(files):
-            problems.append(
-                f"enc1_{name}: is {second!r} while enc0_{name} is {first!r}, and "
-                "tied_token_embedding_weight=True has one table for both; make them "
-                "equal"
-            )
+            problems.append(_tied_problem(name, first, second))
+
+
+def _tied_problem(name: str, first: object, second: object) -> str:
+    return (
+        f"enc1_{name}: expected {first!r}, the value of enc0_{name}, since "
+        f"tied_token_embedding_weight=True shares one embedding, got {second!r}. Make "
+        "them equal or set tied_token_embedding_weight=False."
+    )
 
 
 def check_in_batch(effective: Mapping[str, Any], problems: list[str]) -> None:
-    """Tells of what the choice of objective leaves without a meaning."""
-    in_batch = effective["objective"] == "in_batch_softmax"
-    if in_batch and effective["mini_batch_size"] == 1:
+    """Checks settings that depend on the objective ``in_batch_softmax``."""
+    is_in_batch = effective["objective"] == "in_batch_softmax"
+    if is_in_batch and effective["mini_batch_size"] == 1:
         problems.append(
-            "mini_batch_size: a partner is looked for among those of the batch, so "
-            "objective=in_batch_softmax needs a mini_batch_size of 2 or more"
+            "mini_batch_size: expected 2 or more with objective=in_batch_softmax, "
+            "got 1. Raise it: an object's partner is found among those of the batch."
         )
-    for name, idle in (("popularity_correction", False), ("learn_temperature", False)):
-        if effective[name] not in (idle, None) and not in_batch:
+    for name in ("popularity_correction", "learn_temperature"):
+        if effective[name] and not is_in_batch:
             problems.append(
-                f"{name}: has a meaning with objective=in_batch_softmax alone; leave "
-                "it out, or set that"
+                f"{name}: only applies to objective=in_batch_softmax. Set that or "
+                f"remove {name}."
             )
-    drawn = effective["negative_sampling_rate"]
+
+
+def check_negatives(effective: Mapping[str, Any], problems: list[str]) -> None:
+    """Checks settings that depend on negative sampling."""
+    rate = effective["negative_sampling_rate"]
     if effective["negative_mining"] == "hard":
-        if drawn == 0:
+        if rate == 0:
             problems.append(
-                "negative_mining: there are no negatives to mine; set "
-                "negative_sampling_rate"
+                "negative_mining: hard needs negatives. Set negative_sampling_rate to "
+                "1 or more."
             )
         if effective["negative_frequency_power"] not in (1.0, None):
             problems.append(
-                "negative_frequency_power: hard negatives are drawn by likeness; leave "
-                "it out, or set negative_mining=random"
+                "negative_frequency_power: only applies to negative_mining=random. Set "
+                "that or remove negative_frequency_power."
             )
+    if rate and effective["mini_batch_size"] == 1:
+        problems.append(
+            "mini_batch_size: expected 2 or more with negative_sampling_rate > 0, "
+            "got 1. Raise it: negatives are sampled from the other pairs of the batch."
+        )
+
+
+def check_smoothing(effective: Mapping[str, Any], problems: list[str]) -> None:
+    """Checks that label smoothing has classes to smooth."""
     if effective["label_smoothing"] and effective["output_layer"] != "softmax":
         problems.append(
-            "label_smoothing: only classes can be smoothed; leave it out with "
-            "output_layer=mean_squared_error"
+            "label_smoothing: only applies to output_layer=softmax. Set that or remove "
+            "label_smoothing."
         )

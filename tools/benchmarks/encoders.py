@@ -46,10 +46,10 @@ def hyperparameters_of(network: str) -> Hyperparameters:
         if pooled
         else {"enc0_token_embedding_dim": _TOKEN_DIM}
     )
+    settings["enc0_network"] = network
     if network == "hcnn":
         settings["enc0_layers"] = 4
     return Hyperparameters(
-        enc0_network=network,
         enc0_vocab_size=_VOCABULARY[network],
         enc0_max_seq_len=1 if pooled else _LONGEST,
         enc_dim=_ENC_DIM[network],

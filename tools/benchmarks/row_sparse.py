@@ -105,6 +105,7 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
 
 def model_of(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
     """Returns the compiled Object2Vec of a setting."""
+    settings: dict[str, Any] = {"optimizer": optimizer}
     return compiled(
         Hyperparameters(
             enc0_network="pooled_embedding",
@@ -115,8 +116,8 @@ def model_of(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
             token_embedding_storage_type="row_sparse",
             comparator_list="hadamard",
             mlp_dim=MLP_DIM,
-            optimizer=optimizer,
             negative_sampling_rate=negatives,
+            **settings,
         )
     )
 

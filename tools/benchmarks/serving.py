@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -52,12 +53,11 @@ def measure(network: str, directory: Path) -> None:
     # Imported late: it writes to stderr unless object2vec_tf comes first.
     import tensorflow as tf
 
-    settings = (
-        {"enc0_token_embedding_dim": 300} if network != "pooled_embedding" else {}
-    )
+    settings: dict[str, Any] = {"enc0_network": network}
+    if network != "pooled_embedding":
+        settings["enc0_token_embedding_dim"] = 300
     model = Object2Vec(
         Hyperparameters(
-            enc0_network=network,
             enc0_max_seq_len=TOKENS.value,
             enc0_vocab_size=_VOCABULARY,
             enc_dim=512,

@@ -1,4 +1,4 @@
-"""Writes docs/hyperparameters.md from the hyperparameters' own fields.
+"""Generates docs/hyperparameters.md from the specification of hyperparameters.
 
 python tools/docs/hyperparameters.py
 """
@@ -6,6 +6,7 @@ python tools/docs/hyperparameters.py
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from object2vec_tf.hyperparameters import defaults, specifications
 
@@ -13,12 +14,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "hyperparameters.md"
 
 HEAD = """# Hyperparameters
 
-Made by `python tools/docs/hyperparameters.py` from `object2vec_tf/hyperparameters.py`.
-The names, ranges and defaults are those of Amazon SageMaker's Object2Vec; "tunable" is
-the range AWS tunes over. Each is a flag of `python -m object2vec_tf.fit`, a keyword of
-`object2vec_tf.Hyperparameters` and a name in `hyperparameters.json`.
+`python tools/docs/hyperparameters.py` generates this page from
+`object2vec_tf/hyperparameters/`. Names, ranges and defaults are those of Amazon
+SageMaker's Object2Vec; "tunable" is the range that AWS tunes over. Each hyperparameter
+is a flag of `python -m object2vec_tf.fit`, a keyword of `object2vec_tf.Hyperparameters`
+and a name in `hyperparameters.json`.
 
-With `enc1_network=enc0` every `enc1_*` takes enc0's value; one given must agree.
+With `enc1_network=enc0`, every `enc1_*` has the value of enc0. If both are given, they
+must be equal.
 
 | name | meaning | valid | default | tunable |
 |---|---|---|---|---|
@@ -30,16 +33,18 @@ def page() -> str:
     rows = []
     for name, specification in specifications().items():
         default = defaults().get(name, "required")
-        tunable = specification.tunable
-        if tunable is None:
-            shown = ""
-        elif isinstance(tunable[0], str):
-            shown = ", ".join(tunable)
-        else:
-            shown = f"{tunable[0]:g}..{tunable[1]:g}"
-        cells = (name, specification.help, specification.kind.valid, default, shown)
+        valid, tunable = specification.kind.valid, _range(specification.tunable)
+        cells = (name, specification.help, valid, default, tunable)
         rows.append("| " + " | ".join(map(str, cells)) + " |\n")
     return HEAD + "".join(rows)
+
+
+def _range(tunable: tuple[Any, ...] | None) -> str:
+    if tunable is None:
+        return ""
+    if isinstance(tunable[0], str):
+        return ", ".join(tunable)
+    return f"{tunable[0]:g}..{tunable[1]:g}"
 
 
 if __name__ == "__main__":

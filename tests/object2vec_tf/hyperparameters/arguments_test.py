@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/arguments.py, and of the functions that go by it."""
+"""Tests of the argument checks, and of the public functions that use them."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integ
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), 3.0])
-def test_a_whole_number_is_an_int(value):
+def test_a_whole_number_becomes_an_int(value):
     got = as_integer("seed", value)
     assert got == 3
     assert type(got) is int
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, None, True, "x", float("nan")])
-def test_what_is_no_number_from_0_on_is_refused_by_name(value):
+def test_other_values_are_rejected_with_the_name_of_the_argument(value):
     with pytest.raises(o2v.UserError) as raised:
         as_integer("seed", value)
     assert str(raised.value) == f"seed: expected an integer of 0 or more, got {value!r}"
@@ -46,7 +46,7 @@ def test_a_mapping_becomes_hyperparameters(settings, hyperparameters):
         ),
     ],
 )
-def test_fit_refuses_before_anything_is_written(
+def test_fit_rejects_arguments_before_it_writes_anything(
     settings, ratings, tmp_path, monkeypatch, arguments, problem
 ):
     before = sorted(tmp_path.iterdir())
@@ -60,7 +60,7 @@ def test_fit_refuses_before_anything_is_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_channel_and_its_batches_take_what_fit_takes(settings, ratings):
+def test_read_pairs_and_dataset_check_arguments_like_fit(settings, ratings):
     pairs = o2v.read_pairs(ratings["test"], settings, max_bad_lines=np.int64(1))
     assert pairs.hyperparameters == o2v.Hyperparameters(**settings)
     with pytest.raises(o2v.UserError, match=r"^max_bad_lines: expected"):

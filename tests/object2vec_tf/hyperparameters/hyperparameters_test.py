@@ -1,10 +1,12 @@
-"""Tests of object2vec_tf/hyperparameters.py against AWS's tables, written out here."""
+"""Tests of Hyperparameters against AWS's tables, which are copied here."""
 
 import dataclasses
+import inspect
 import json
+import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -18,8 +20,8 @@ from object2vec_tf.hyperparameters import (
 )
 
 REQUIRED = {"enc0_max_seq_len": 10, "enc0_vocab_size": 50}
-# Everything valid, and nothing shared between the encoders.
-APART = {
+# Valid settings in which enc1 copies nothing from enc0.
+SEPARATE = {
     **REQUIRED,
     "enc1_network": "hcnn",
     "enc1_max_seq_len": 10,
@@ -31,12 +33,12 @@ APART = {
 MISSING = object()
 FILE_NAMES = (["", "glove.840B.300d.txt", "a_1"], ["a/b", "a b", "a-b"])
 BOOLEANS = ([True, False], ["yes", 2])
-# Ours beside AWS's: what text becomes.
+# Hyperparameters for text, which AWS does not have.
 TOKENIZERS = ["none", "whitespace", "unicode_script", "wordpiece", "sentencepiece"]
 FORMS = ["none", "NFC", "NFKC", "NFD", "NFKD"]
 LAYERS = (["auto", 1, 4], [0, 5, "all"])
 
-# name: (accepted, refused, default), from section 2 of the AWS guide's table.
+# name: (valid, invalid, default), from section 2 of the AWS guide's table.
 TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "enc0_max_seq_len": ([1, 5000], [0, 5001], MISSING),
     "enc0_vocab_size": ([2, 3_000_000], [1, 3_000_001], MISSING),
@@ -109,8 +111,8 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "learning_rate_warmup_epochs": ([0.0, 100.0], [-0.1, 100.1], 0.0),
     "learning_rate_decay": (["none", "linear", "cosine"], ["exponential"], "none"),
 }
-# What gives a value a meaning.
-NEEDS: dict[str, dict[str, Any]] = {
+# Settings without which a value has no effect and is refused.
+PREREQUISITES: dict[str, dict[str, Any]] = {
     "learn_temperature": {"objective": "in_batch_softmax"},
     "popularity_correction": {"objective": "in_batch_softmax"},
     "negative_mining": {"negative_sampling_rate": 1},
@@ -148,7 +150,7 @@ def problems(**values: Any) -> str:
     return str(raised.value)
 
 
-def test_the_names_are_those_of_the_table():
+def test_names_match_the_table():
     assert set(specifications()) == set(TABLE)
     assert set(Hyperparameters(**REQUIRED).to_dict()) == set(TABLE)
 
@@ -157,11 +159,11 @@ def test_the_names_are_those_of_the_table():
     ("name", "value"),
     [(name, value) for name, (good, _, _) in TABLE.items() for value in good],
 )
-def test_the_ends_of_a_range_are_accepted_typed_and_as_strings(name: str, value: Any):
+def test_range_ends_are_accepted_typed_and_as_strings(name: str, value: Any):
     expected = 4 if name.endswith("layers") and value == "auto" else value
     for given in (value, str(value)):
         files = {} if name.endswith("vocab_file") else VOCABULARIES
-        others = {**APART, **files, **NEEDS.get(name, {})}
+        others = {**SEPARATE, **files, **PREREQUISITES.get(name, {})}
         got = getattr(Hyperparameters(**{**others, name: given}), name)
         assert got == expected
         assert type(got) is type(expected)
@@ -171,14 +173,53 @@ def test_the_ends_of_a_range_are_accepted_typed_and_as_strings(name: str, value:
     ("name", "value"),
     [(name, value) for name, (_, bad, _) in TABLE.items() for value in bad],
 )
-def test_just_outside_a_range_is_refused_by_name_range_and_value(name: str, value: Any):
+def test_values_outside_a_range_are_rejected_with_name_range_and_value(
+    name: str, value: Any
+):
     valid = specifications()[name].kind.valid
     for given in (value, str(value)):
-        told = problems(**{**APART, name: given})
-        assert told == f"{name}: expected {valid}, got {given!r}"
+        message = problems(**{**SEPARATE, name: given})
+        assert message == f"{name}: expected {valid}, got {given!r}"
 
 
-def test_the_defaults_are_those_of_the_table():
+def test_the_signature_shows_every_keyword_with_type_and_default():
+    parameters = inspect.signature(Hyperparameters).parameters
+    assert list(parameters) == list(Hyperparameters(**REQUIRED).to_dict())
+    assert {one.kind for one in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
+    empty = inspect.Parameter.empty
+    assert {name for name, one in parameters.items() if one.default is empty} == {
+        "enc0_max_seq_len",
+        "enc0_vocab_size",
+    }
+    assert {name: parameters[name].default for name in defaults()} == defaults()
+    assert repr(parameters["enc1_vocab_size"].default) == "<value of enc0>"
+    assert parameters["learning_rate"].annotation is float
+    assert parameters["pooling"].annotation == Literal["mean", "sqrtn"]
+
+
+SNIPPET = """
+from object2vec_tf import Hyperparameters
+Hyperparameters(enc0_max_seq_len=5, enc0_vocab_size=9, enc0_layers="auto", dropout=0)
+Hyperparameters(enc0_max_seq_len=5, enc0_vocab_size=9, epoch=3)
+Hyperparameters(enc0_max_seq_len=5, enc0_vocab_size=9, optimizer="adamw")
+Hyperparameters(enc0_max_seq_len=5)
+"""
+
+
+def test_mypy_reports_wrong_keywords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    api = pytest.importorskip("mypy.api")
+    monkeypatch.chdir(Path(__file__).parents[3])  # where the configuration is
+    path = tmp_path / "snippet.py"
+    path.write_text(SNIPPET)
+    out, _, _ = api.run([str(path)])
+    assert re.findall(r"snippet.py:(\d+): error: .*\[(.*)\]", out) == [
+        ("4", "call-arg"),
+        ("5", "arg-type"),
+        ("6", "call-arg"),
+    ]
+
+
+def test_defaults_match_the_table():
     expected = {
         name: default
         for name, (_, _, default) in TABLE.items()
@@ -196,9 +237,11 @@ def test_the_defaults_are_those_of_the_table():
     }
 
 
-def test_the_ranges_aws_tunes_are_those_of_the_guide():
+def test_tunable_ranges_match_the_guide():
     assert {
-        name: one.tunable for name, one in specifications().items() if one.tunable
+        name: specification.tunable
+        for name, specification in specifications().items()
+        if specification.tunable
     } == TUNABLE
 
 
@@ -216,22 +259,24 @@ def test_auto_layers_depend_on_the_network(network: str, layers: int | str):
     "values",
     [
         REQUIRED,
-        APART,
+        SEPARATE,
         {**REQUIRED, "enc0_network": "bilstm", "enc0_layers": 2, "dropout": 0.25},
         {**REQUIRED, "enc0_network": "pooled_embedding"},
         {**REQUIRED, "enc0_network": "pooled_embedding", "enc_dim": 4},
         {**REQUIRED, "enc0_network": "pooled_embedding", "enc_dim": 10000},
-        {**APART, "enc1_network": "pooled_embedding", "enc0_network": "bilstm"},
+        {**SEPARATE, "enc1_network": "pooled_embedding", "enc0_network": "bilstm"},
         {**REQUIRED, "tied_token_embedding_weight": True, "early_stopping_patience": 5},
         {**REQUIRED, "enc0_token_embedding_dim": 20, "enc0_vocab_file": "v.json"},
     ],
     ids=str,
 )
-def test_what_is_written_reads_back_equal(values: dict[str, Any], tmp_path: Path):
+def test_written_hyperparameters_read_back_equal(
+    values: dict[str, Any], tmp_path: Path
+):
     hyperparameters = Hyperparameters(**values)
     path = tmp_path / "hyperparameters.json"
     path.write_text(hyperparameters.to_json())
-    as_strings = {name: str(one) for name, one in hyperparameters.to_dict().items()}
+    as_strings = {name: str(value) for name, value in hyperparameters.to_dict().items()}
     assert json.loads(path.read_text()) == hyperparameters.to_dict()
     for again in (
         Hyperparameters(**hyperparameters.to_dict()),
@@ -243,7 +288,7 @@ def test_what_is_written_reads_back_equal(values: dict[str, Any], tmp_path: Path
         assert again == hyperparameters
 
 
-def test_pooling_makes_the_token_width_enc_dim():
+def test_pooling_sets_token_embedding_dim_to_enc_dim():
     plain = Hyperparameters(**REQUIRED, enc0_network="pooled_embedding")
     assert plain.enc_dim == plain.enc0_token_embedding_dim == 4096
     with pytest.warns(
@@ -251,28 +296,29 @@ def test_pooling_makes_the_token_width_enc_dim():
         match="Inconsistent enc_dim and token_embedding_dim found: enc_dim is 64, "
         "enc0_token_embedding_dim is 300. Setting token embedding dim to be 64",
     ):
-        told = Hyperparameters(
+        adjusted = Hyperparameters(
             **REQUIRED,
             enc0_network="pooled_embedding",
             enc_dim=64,
             enc0_token_embedding_dim=300,
         )
-    assert told.enc0_token_embedding_dim == told.enc1_token_embedding_dim == 64
+    assert adjusted.enc0_token_embedding_dim == 64
+    assert adjusted.enc1_token_embedding_dim == 64
 
 
 @pytest.mark.parametrize("width", ["10001", "3", "x", 4096.5])
-def test_a_wrong_width_of_both_kinds_under_pooling_is_named(width: Any):
-    told = problems(
+def test_an_invalid_dimension_with_pooling_is_reported_for_both_names(width: Any):
+    message = problems(
         **REQUIRED,
         enc0_network="pooled_embedding",
         enc_dim=width,
         enc0_token_embedding_dim=width,
     )
-    assert f"enc_dim: expected an integer in 4..10000, got {width!r}" in told
-    assert "enc0_token_embedding_dim: expected" in told
+    assert f"enc_dim: expected an integer in 4..10000, got {width!r}" in message
+    assert "enc0_token_embedding_dim: expected" in message
 
 
-def test_a_token_width_beyond_its_range_needs_pooling_of_that_width():
+def test_a_token_embedding_dim_above_its_range_needs_pooling_with_that_enc_dim():
     values = {**REQUIRED, "enc_dim": 4096, "enc0_token_embedding_dim": 4096}
     assert "expected an integer in 2..1000, got 4096" in problems(**values)
     pooled = {**values, "enc0_network": "pooled_embedding"}
@@ -281,19 +327,21 @@ def test_a_token_width_beyond_its_range_needs_pooling_of_that_width():
 
 
 @pytest.mark.parametrize(
-    ("typo", "meant"),
+    ("typo", "suggestion"),
     [("epoch", "epochs"), ("enc0_layer", "enc0_layers"), ("minibatch_size", "mini_b")],
 )
-def test_an_unknown_name_is_told_with_the_one_meant(typo: str, meant: str):
-    told = problems(**REQUIRED, **{typo: 1})
-    assert told.startswith(f"{typo}: unknown hyperparameter: did you mean {meant}")
+def test_an_unknown_name_is_reported_with_a_suggestion(typo: str, suggestion: str):
+    message = problems(**REQUIRED, **{typo: 1})
+    assert message.startswith(
+        f"{typo}: unknown hyperparameter: did you mean {suggestion}"
+    )
 
 
-def test_a_name_like_no_other_is_told_plainly():
+def test_an_unknown_name_like_no_other_has_no_suggestion():
     assert problems(**REQUIRED, zzz=1) == "zzz: unknown hyperparameter"
 
 
-def test_all_problems_come_in_one_error():
+def test_all_problems_are_in_one_error():
     first, *others = problems(
         enc0_vocab_size=1,
         epochs="x",
@@ -302,7 +350,7 @@ def test_all_problems_come_in_one_error():
         enc_dim=4098,
         dropout=2,
     ).splitlines()
-    assert first == "7 hyperparameters to mend:"
+    assert first == "7 invalid hyperparameters:"
     assert sorted(line.strip().split(":")[0] for line in others) == [
         "dropout",
         "enc0_max_seq_len",
@@ -314,21 +362,21 @@ def test_all_problems_come_in_one_error():
     ]
 
 
-def test_what_is_required_is_asked_for_with_its_range():
-    told = problems(enc1_network="hcnn")
+def test_missing_hyperparameters_are_reported_with_their_range():
+    message = problems(enc1_network="hcnn")
     for name, valid in (
         ("enc0_max_seq_len", "an integer in 1..5000"),
         ("enc0_vocab_size", "an integer in 2..3000000"),
         ("enc1_max_seq_len", "an integer in 1..5000"),
         ("enc1_vocab_size", "an integer in 2..3000000"),
     ):
-        assert f"{name}: required" in told
-        assert f"give {valid}" in told
+        assert f"{name}: required" in message
+        assert f"Give {valid}." in message
     assert "enc1_" not in problems()
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "of_enc0"),
+    ("name", "value", "enc0_value"),
     [
         ("max_seq_len", 11, 10),
         ("vocab_size", 51, 50),
@@ -340,22 +388,26 @@ def test_what_is_required_is_asked_for_with_its_range():
         ("freeze_pretrained_embedding", False, True),
     ],
 )
-def test_enc1_that_follows_enc0_must_not_disagree(name: str, value: Any, of_enc0: Any):
-    told = problems(**REQUIRED, **{f"enc1_{name}": value})
-    assert told.startswith(f"enc1_{name}: is {value!r} while enc0_{name} is ")
-    assert f"{of_enc0!r}, and enc1_network=enc0 takes every enc0 value" in told
-    assert told.endswith(f"leave enc1_{name} out, or set enc1_network=hcnn")
-    agreed = Hyperparameters(**REQUIRED, **{f"enc1_{name}": of_enc0})
+def test_enc1_that_copies_enc0_must_have_its_values(
+    name: str, value: Any, enc0_value: Any
+):
+    message = problems(**REQUIRED, **{f"enc1_{name}": value})
+    assert message == (
+        f"enc1_{name}: expected {enc0_value!r}, the value of enc0_{name}, since "
+        f"enc1_network=enc0 copies all of them, got {value!r}. Remove enc1_{name} or "
+        "set enc1_network=hcnn."
+    )
+    agreed = Hyperparameters(**REQUIRED, **{f"enc1_{name}": enc0_value})
     assert agreed == Hyperparameters(**REQUIRED)
 
 
-def test_auto_layers_of_enc1_agree_with_whatever_enc0_has():
+def test_auto_layers_of_enc1_match_any_layers_enc0_value():
     got = Hyperparameters(**REQUIRED, enc0_layers=2, enc1_layers="auto")
     assert got.enc1_layers == 2
 
 
 @pytest.mark.parametrize(
-    ("enc_dim", "network", "layers", "near"),
+    ("enc_dim", "network", "layers", "nearest"),
     [
         (10, "hcnn", 4, "8 or 12"),
         (4098, "hcnn", "auto", "4096 or 4100"),
@@ -365,65 +417,68 @@ def test_auto_layers_of_enc1_agree_with_whatever_enc0_has():
         (4095, "bilstm", "auto", "4094 or 4096"),
     ],
 )
-def test_an_enc_dim_that_cannot_be_shared_names_the_nearest_ones(
-    enc_dim: int, network: str, layers: int | str, near: str
+def test_an_enc_dim_that_is_not_divisible_is_reported_with_the_nearest_values(
+    enc_dim: int, network: str, layers: int | str, nearest: str
 ):
     for encoder in (0, 1):
         other = {f"enc{1 - encoder}_network": "pooled_embedding"}
-        told = problems(
+        message = problems(
             **{
-                **APART,
+                **SEPARATE,
                 "enc_dim": enc_dim,
                 **other,
                 f"enc{encoder}_network": network,
                 f"enc{encoder}_layers": layers,
             }
         )
-        assert told.startswith(f"enc_dim: {enc_dim} cannot be shared equally by ")
-        assert f"enc{encoder}_" in told
-        assert told.endswith(f"; use {near}")
+        assert message.startswith("enc_dim: expected a multiple of ")
+        assert f"enc{encoder}_" in message
+        assert message.endswith(f", got {enc_dim}. Use {nearest}.")
 
 
 @pytest.mark.parametrize(
     ("network", "layers", "enc_dim"),
     [("hcnn", 3, 6), ("hcnn", 1, 5), ("bilstm", 4, 6), ("pooled_embedding", 4, 5)],
 )
-def test_an_enc_dim_that_can_be_shared_is_accepted(
-    network: str, layers: int, enc_dim: int
-):
+def test_a_divisible_enc_dim_is_accepted(network: str, layers: int, enc_dim: int):
     values = {"enc0_network": network, "enc0_layers": layers, "enc_dim": enc_dim}
     assert Hyperparameters(**REQUIRED, **values).enc_dim == enc_dim
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "of_enc0"),
+    ("name", "value", "enc0_value"),
     [("vocab_size", 51, 50), ("token_embedding_dim", 100, 300)],
 )
-def test_tied_embeddings_must_have_one_shape(name: str, value: int, of_enc0: int):
-    values = {**APART, f"enc1_{name}": value}
-    told = problems(**values, tied_token_embedding_weight=True)
-    assert told.startswith(f"enc1_{name}: is {value} while enc0_{name} is {of_enc0}")
-    assert "tied_token_embedding_weight=True needs them equal" in told
+def test_tied_embeddings_must_have_the_same_shape(
+    name: str, value: int, enc0_value: int
+):
+    values = {**SEPARATE, f"enc1_{name}": value}
+    message = problems(**values, tied_token_embedding_weight=True)
+    assert message == (
+        f"enc1_{name}: expected {enc0_value}, the value of enc0_{name}, since "
+        f"tied_token_embedding_weight=True shares one embedding, got {value}. Make "
+        "them equal or set tied_token_embedding_weight=False."
+    )
     assert Hyperparameters(**values).of_encoder(1, name) == value
-    assert Hyperparameters(**APART, tied_token_embedding_weight=True)
+    assert Hyperparameters(**SEPARATE, tied_token_embedding_weight=True)
 
 
-def test_tied_embeddings_of_a_pooled_and_a_convolved_side_must_fit():
-    values = {**APART, "enc0_network": "pooled_embedding", "enc_dim": 64}
-    told = problems(**values, tied_token_embedding_weight=True)
-    assert told.startswith(
-        "enc1_token_embedding_dim: is 300 while enc0_token_embedding_dim is 64"
+def test_tied_embeddings_of_pooling_and_hcnn_must_have_the_same_dimension():
+    values = {**SEPARATE, "enc0_network": "pooled_embedding", "enc_dim": 64}
+    message = problems(**values, tied_token_embedding_weight=True)
+    assert message.startswith(
+        "enc1_token_embedding_dim: expected 64, the value of enc0_token_embedding_dim"
     )
 
 
-def test_negatives_need_two_pairs_in_a_batch():
+def test_negatives_need_two_pairs_per_batch():
     values = {**REQUIRED, "negative_sampling_rate": 1}
     assert problems(**values, mini_batch_size=1).startswith("mini_batch_size: ")
     assert Hyperparameters(**values, mini_batch_size=2)
     assert Hyperparameters(**REQUIRED, mini_batch_size=1)
 
 
-def test_the_platforms_own_entries_and_none_are_left_out():
+def test_platform_entries_and_none_are_ignored():
     extra = {
         "_kvstore": "device",
         "_num_gpus": "auto",
@@ -435,13 +490,13 @@ def test_the_platforms_own_entries_and_none_are_left_out():
     assert got == Hyperparameters(**REQUIRED)
 
 
-def test_what_a_model_asks_for_is_answered():
+def test_derived_properties():
     softmax = Hyperparameters(**REQUIRED, num_classes=3, comparator_list="concat")
     assert (softmax.loss_name, softmax.output_dim) == ("cross_entropy", 3)
     assert softmax.operators == ("concat",)
     assert (softmax.network(0), softmax.network(1)) == ("hcnn", "hcnn")
     real = Hyperparameters(
-        **{**APART, "enc1_network": "bilstm"}, output_layer="mean_squared_error"
+        **{**SEPARATE, "enc1_network": "bilstm"}, output_layer="mean_squared_error"
     )
     assert (real.loss_name, real.output_dim) == ("mean_squared_error", 1)
     assert real.operators == ("hadamard", "concat", "abs_diff")
@@ -452,12 +507,12 @@ def test_what_a_model_asks_for_is_answered():
     ("content", "problem"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"{", "not JSON: "),
-        (b"\xff\xfe", "not JSON: "),
+        (b"{", "expected JSON: "),
+        (b"\xff\xfe", "expected JSON: "),
         (b"[1]", "expected a JSON object of names and values, got list"),
     ],
 )
-def test_a_file_that_is_no_json_object_is_named(
+def test_a_file_that_is_not_a_json_object_is_reported(
     tmp_path: Path, content: bytes | None, problem: str
 ):
     path = tmp_path / "hyperparameters.json"
@@ -468,7 +523,7 @@ def test_a_file_that_is_no_json_object_is_named(
     assert str(raised.value).startswith(f"{path}: {problem}")
 
 
-def test_num_gpus_is_auto_or_a_number():
+def test_num_gpus_is_auto_or_an_integer():
     assert max_gpus({}) is None
     assert max_gpus({"_num_gpus": "auto"}) is None
     assert max_gpus({"_num_gpus": "2"}) == 2
@@ -604,7 +659,7 @@ GENRES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("notebook", "warned", "settled"),
+    ("notebook", "warned", "resolved"),
     [
         pytest.param(
             RATING,
@@ -642,11 +697,11 @@ GENRES: dict[str, Any] = {
         ),
     ],
 )
-def test_the_notebooks_settings_are_read_as_sagemaker_sends_them(
+def test_settings_of_the_notebooks_are_read_as_sagemaker_sends_them(
     tmp_path: Path,
     notebook: dict[str, Any],
     warned: list[str],
-    settled: dict[str, Any],
+    resolved: dict[str, Any],
 ):
     path = tmp_path / "hyperparameters.json"
     path.write_text(json.dumps({name: str(value) for name, value in notebook.items()}))
@@ -656,11 +711,11 @@ def test_the_notebooks_settings_are_read_as_sagemaker_sends_them(
     assert len(caught) == len(warned)
     for warning, what in zip(caught, warned, strict=True):
         assert what in str(warning.message)
-    ours = {name: one for name, one in notebook.items() if name not in PLATFORM}
+    ours = {name: value for name, value in notebook.items() if name not in PLATFORM}
     effective = hyperparameters.to_dict()
-    assert {name: effective[name] for name in {**ours, **settled}} == {
+    assert {name: effective[name] for name in {**ours, **resolved}} == {
         **ours,
-        **settled,
+        **resolved,
     }
     again = Hyperparameters.from_mapping(effective)
     assert again == hyperparameters

@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/hyperparameter_kinds.py: what each kind takes and refuses."""
+"""Tests of the kinds of values: valid values, and messages for invalid ones."""
 
 import math
 
@@ -60,7 +60,9 @@ WORDS = ("hadamard", "concat", "abs_diff")
         (OrderedSubset(WORDS), ("concat",), "concat"),
     ],
 )
-def test_a_valid_value_becomes_typed(kind: Kind, value: object, expected: object):
+def test_a_valid_value_is_converted_to_its_type(
+    kind: Kind, value: object, expected: object
+):
     parsed = kind.parse(value)
     assert parsed == expected
     assert type(parsed) is type(expected)
@@ -86,7 +88,7 @@ def test_a_valid_value_becomes_typed(kind: Kind, value: object, expected: object
         (OrderedSubset(WORDS), [["concat"]]),
     ],
 )
-def test_any_other_value_is_refused_and_shown(kind: Kind, value: object):
+def test_an_invalid_value_is_rejected_and_shown(kind: Kind, value: object):
     with pytest.raises(ValueError, match=r"^expected ") as raised:
         kind.parse(value)
     assert str(raised.value) == f"expected {kind.valid}, got {value!r}"
@@ -108,5 +110,5 @@ def test_any_other_value_is_refused_and_shown(kind: Kind, value: object):
         ),
     ],
 )
-def test_a_kind_says_what_is_valid(kind: Kind, words: str):
+def test_a_kind_describes_its_valid_values(kind: Kind, words: str):
     assert kind.valid == words

@@ -173,20 +173,20 @@ def test_pairs_labelled_zero_look_for_no_partner():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"mini_batch_size": 1}, "needs a mini_batch_size of 2"),
+        ({"mini_batch_size": 1}, "mini_batch_size: expected 2 or more"),
         ({"objective": "pairs", "popularity_correction": True}, "popularity_corr"),
-        ({"negative_mining": "hard"}, "no negatives to mine"),
+        ({"negative_mining": "hard"}, "hard needs negatives"),
         (
             {
                 "negative_mining": "hard",
                 "negative_sampling_rate": 1,
                 "negative_frequency_power": 0.5,
             },
-            "hard negatives are drawn by likeness",
+            "only applies to negative_mining=random",
         ),
         (
             {"output_layer": "mean_squared_error", "label_smoothing": 0.1},
-            "only classes can be smoothed",
+            "only applies to output_layer=softmax",
         ),
     ],
 )

@@ -1,0 +1,30 @@
+"""The words that hyperparameters take as values, as types and as tuples."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Network = Literal["hcnn", "bilstm", "pooled_embedding"]
+Enc1Network = Literal["enc0", Network]
+Tokenizer = Literal[
+    "none", "whitespace", "unicode_script", "wordpiece", "sentencepiece"
+]
+UnicodeNormalization = Literal["none", "NFC", "NFKC", "NFD", "NFKD"]
+Activation = Literal["tanh", "relu", "linear"]
+Optimizer = Literal["adadelta", "adagrad", "adam", "sgd", "rmsprop"]
+OutputLayer = Literal["softmax", "mean_squared_error"]
+StorageType = Literal["dense", "row_sparse"]
+Objective = Literal["pairs", "in_batch_softmax"]
+Similarity = Literal["cosine", "inner_product"]
+Direction = Literal["both", "in0_to_in1", "in1_to_in0"]
+NegativeMining = Literal["random", "hard"]
+Pooling = Literal["mean", "sqrtn"]
+Decay = Literal["none", "linear", "cosine"]
+
+OPERATORS: tuple[str, ...] = ("hadamard", "concat", "abs_diff")
+TOKENIZERS: tuple[str, ...] = get_args(Tokenizer)
+UNICODE_NORMALIZATIONS: tuple[str, ...] = get_args(UnicodeNormalization)
+OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+# Tokenizers that split text into words, whose ids come from a vocabulary table.
+WORD_TOKENIZERS: tuple[str, ...] = ("whitespace", "unicode_script")
