@@ -117,7 +117,7 @@ class Pairs:
         epoch: int | None = None,
         bucket_width: int | None = None,
         first_batch: int = 0,
-        share: tuple[int, int] | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
         """Returns batches for ``fit``, ``evaluate`` and ``predict``.
 
@@ -134,7 +134,7 @@ class Pairs:
                 by default the hyperparameter when shuffling and 0 (any lengths, the
                 order of the file) when not.
             first_batch: How many of an epoch's batches are left out at its start.
-            share: ``(i, n)`` leaves replica i of n its rows of each batch alone, of
+            shard: ``(i, n)`` leaves replica i of n its rows of each batch alone, of
                 which the inputs then tell: see `object2vec_tf.distributed.batch_shard`.
 
         Returns:
@@ -172,8 +172,8 @@ class Pairs:
             for number in range(first, len(batches)):
                 rows = batches[number]
                 told: dict[str, Any] = {}
-                if share is not None:
-                    rows, told["share"] = shard_rows(rows, *share)
+                if shard is not None:
+                    rows, told["shard"] = shard_rows(rows, *shard)
                 if counted:
                     told["log_frequencies"] = log_frequencies[rows]
                 if self.weights is not None:
@@ -193,8 +193,8 @@ class Pairs:
         types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
         signature: list[Any] = [tf.TensorSpec([None], dtype) for dtype in types]
         more = {}
-        if share is not None:
-            more["share"] = tf.TensorSpec([3], tf.int32)
+        if shard is not None:
+            more["shard"] = tf.TensorSpec([3], tf.int32)
         if counted:
             more["log_frequencies"] = tf.TensorSpec([None, 2], tf.float32)
         if self.weights is not None:

@@ -22,7 +22,7 @@ from object2vec_tf.optimizers.gradients import (
 
 # Of a dataset's inputs: int32 [3], the number of the replica's first row, of its rows,
 # and of the batch's.
-SHARE = "share"
+SHARD = "shard"
 
 
 class FullBatch:
@@ -240,7 +240,7 @@ class ShardedBatch(FullBatch):
 
 def batch_shard_of(inputs: Mapping[str, Any]) -> FullBatch:
     """Returns the share of its batch that a dataset's inputs are."""
-    if SHARE not in inputs:
+    if SHARD not in inputs:
         return FullBatch()
-    start, count, batch = tf.unstack(tf.ensure_shape(inputs[SHARE], [3]))
+    start, count, batch = tf.unstack(tf.ensure_shape(inputs[SHARD], [3]))
     return ShardedBatch(start, count, batch)

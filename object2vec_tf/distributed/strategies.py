@@ -138,11 +138,11 @@ class MirroredDevices(SingleDevice):
 
     def dataset(self, pairs: Pairs, *given: Any, **more: Any) -> tf.data.Dataset:
         """See `SingleDevice`."""
-        shares = [
-            pairs.dataset(*given, **more, share=(replica, self.replicas))
+        shards = [
+            pairs.dataset(*given, **more, shard=(replica, self.replicas))
             for replica in self.local
         ]
-        return tf.data.Dataset.zip(tuple(shares))
+        return tf.data.Dataset.zip(tuple(shards))
 
     def stepped(self, steps: Sequence[Step]) -> Step:
         """See `SingleDevice`."""

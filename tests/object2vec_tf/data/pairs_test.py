@@ -106,14 +106,14 @@ def test_labels_of_a_regression_are_the_files(tmp_path: Path):
     assert batches(read_pairs(path, REGRESSION).dataset()) == [rows]
 
 
-def test_the_shares_of_a_batch_make_it_up(pairs: Pairs):
+def test_the_shards_of_a_batch_add_up_to_it(pairs: Pairs):
     how: dict[str, Any] = {"shuffle": True, "seed": 3, "epoch": 1}
     whole = list(pairs.dataset(4, **how))
-    shares = [list(pairs.dataset(4, **how, share=(i, 3))) for i in range(3)]
-    assert [len(each) for each in shares] == [len(whole)] * 3
-    for (inputs, labels), *parts in zip(whole, *shares, strict=True):
-        counts = [int(part["share"][1]) for part, _ in parts]
-        assert [int(part["share"][2]) for part, _ in parts] == [len(labels)] * 3
+    shards = [list(pairs.dataset(4, **how, shard=(i, 3))) for i in range(3)]
+    assert [len(each) for each in shards] == [len(whole)] * 3
+    for (inputs, labels), *parts in zip(whole, *shards, strict=True):
+        counts = [int(part["shard"][1]) for part, _ in parts]
+        assert [int(part["shard"][2]) for part, _ in parts] == [len(labels)] * 3
         joined = tf.concat([p[1][:n] for p, n in zip(parts, counts, strict=True)], 0)
         np.testing.assert_array_equal(joined, labels)
         for side in ("in0", "in1"):
@@ -296,7 +296,7 @@ def test_weights_go_with_their_rows(tmp_path: Path):
         for in0, weight in zip(features["in0"].to_list(), weights.numpy(), strict=True)
     ]
     assert sorted(told) == [(i, i + 1) for i in range(11)]
-    [(_, _, shared)] = pairs.dataset(11, share=(1, 2))
+    [(_, _, shared)] = pairs.dataset(11, shard=(1, 2))
     assert shared.numpy().tolist() == [6, 7, 8, 9, 10, 11]
 
 
