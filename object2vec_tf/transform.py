@@ -15,9 +15,9 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from object2vec_tf.bulk.job import answer_shard, record_model, split_done
+from object2vec_tf.bulk.file_jobs import FileJob, find_file_jobs, writer_for
+from object2vec_tf.bulk.job import predict_file, record_model, split_done
 from object2vec_tf.bulk.output_writers import FORMATS
-from object2vec_tf.bulk.shards import Shard, find_shards, format_of
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
@@ -94,20 +94,20 @@ def transform(
         DataError: A line is wrong: the message says file, line, field and value.
     """
     path = Path(source)
-    shard = Shard(path, Path(destination), format_of(path, None))
-    return answer_shard(model, shard, console)
+    job = FileJob(path, Path(destination), writer_for(path, None))
+    return predict_file(model, job, console)
 
 
-def _shards() -> tuple[list[Shard], Path | None]:
-    """Returns the shards, and the directory of their answers where it is one."""
+def _file_jobs() -> tuple[list[FileJob], Path | None]:
+    """Returns the file jobs, and the output directory if --output is a directory."""
     given, wanted = _INPUT.value or "", _OUTPUT.value
     source = Path(given)
     if source.is_file() and (
         not wanted or not (wanted.endswith("/") or Path(wanted).is_dir())
     ):
-        answer_file = format_of(source, _FORMAT.value)
-        out = Path(wanted or f"{source}{answer_file.suffix}")
-        return [Shard(source, out, answer_file)], None
+        writer = writer_for(source, _FORMAT.value)
+        output = Path(wanted or f"{source}{writer.suffix}")
+        return [FileJob(source, output, writer)], None
     channel_files(given, "input")
     if not wanted:
         raise UserError("--output is required: a directory, for several inputs")
@@ -116,16 +116,18 @@ def _shards() -> tuple[list[Shard], Path | None]:
         raise UserError(
             f"{directory}: is a file; --output is a directory for several inputs"
         )
-    return find_shards(given, directory, _FORMAT.value), directory
+    return find_file_jobs(given, directory, _FORMAT.value), directory
 
 
-def _answered(shards: Sequence[Shard], console: Console) -> Iterator[tuple[Shard, int]]:
-    """Yields each shard when it is answered, and its number of lines."""
+def _run_jobs(
+    jobs: Sequence[FileJob], console: Console
+) -> Iterator[tuple[FileJob, int]]:
+    """Yields each job when it is done, and its number of lines."""
     if _RUNNER.value == "ray":
-        from object2vec_tf.bulk.ray_runner import answer_over_ray
+        from object2vec_tf.bulk.ray_runner import predict_on_ray
 
-        yield from answer_over_ray(
-            shards,
+        yield from predict_on_ray(
+            jobs,
             _MODEL.value or "",
             _RUNTIME.value,
             address=_RAY_ADDRESS.value,
@@ -134,8 +136,8 @@ def _answered(shards: Sequence[Shard], console: Console) -> Iterator[tuple[Shard
         )
         return
     model = load_model(_MODEL.value or "", _RUNTIME.value)
-    for shard in shards:
-        yield shard, answer_shard(model, shard, console)
+    for job in jobs:
+        yield job, predict_file(model, job, console)
 
 
 def main() -> None:
@@ -143,24 +145,24 @@ def main() -> None:
     for flag in (_MODEL, _INPUT):
         if not flag.value:
             raise UserError(f"--{flag.name} is required; see --help")
-    shards, directory = _shards()
+    jobs, directory = _file_jobs()
     exported = find_exported(
         _MODEL.value or "", ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL
     )
-    done: list[Shard] = []
+    done: list[FileJob] = []
     if directory:
         record_model(directory, exported)
-        shards, done = split_done(shards)
-        for shard in done:
-            print(f"{shard.out}: is done already")
+        jobs, done = split_done(jobs)
+        for job in done:
+            print(f"{job.output}: is done already")
     total = 0
-    if shards:
-        for shard, count in _answered(shards, Console(stderr=True)):
+    if jobs:
+        for job, count in _run_jobs(jobs, Console(stderr=True)):
             total += count
-            print(f"{shard.out}: {count:,} lines", flush=True)
+            print(f"{job.output}: {count:,} lines", flush=True)
     if directory:
         already = f", {len(done)} done already" if done else ""
-        print(f"{directory}: {total:,} lines in {len(shards)} files{already}")
+        print(f"{directory}: {total:,} lines in {len(jobs)} files{already}")
 
 
 def cli() -> None:

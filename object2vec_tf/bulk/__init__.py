@@ -1,1 +1,1 @@
-"""Answers to whole files of objects: by one process, or by the workers of a cluster."""
+"""Predictions for whole files, by one process or by the workers of a Ray cluster."""

@@ -1,4 +1,4 @@
-"""A shard's answers, put together of the answers to its pieces."""
+"""The output of a file job, assembled from the outputs of the input file's splits."""
 
 from __future__ import annotations
 
@@ -6,82 +6,93 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from object2vec_tf.bulk.job import whole_answers
-from object2vec_tf.bulk.output_writers import AnswerFile
-from object2vec_tf.bulk.shards import Shard
+from object2vec_tf.bulk.file_jobs import FileJob
+from object2vec_tf.bulk.job import atomic_output
+from object2vec_tf.bulk.output_writers import OutputWriter
 from object2vec_tf.files.fingerprints import file_signature
 from object2vec_tf.inference.file_splits import FileSplit, split_file
 
 
 class Assembly:
-    """Takes the answers to a shard's pieces as they come, in any order.
+    """Joins the outputs of a file's splits, which may be finished in any order.
 
-    What is next in order goes into the shard's file at once, and is gone from where it
-    was: the disk holds no more than one piece twice. A shard of one piece is moved.
+    The output of the next split in order is appended to the output file at once, and
+    then deleted, so that the disk never contains more than one split twice. The output
+    of a single split is moved.
 
     Args:
-        shard: The shard.
-        size: The bytes of a piece, about.
+        job: The file job.
+        size: The approximate size of a split in bytes.
 
     Attributes:
-        pieces: What is to be answered.
-        rows: How many rows have come.
+        job: The file job.
+        splits: The splits of the input file, in order.
+        rows: The number of rows of the finished splits.
 
     Raises:
-        DataError: The shard cannot be read.
+        DataError: The input file cannot be read.
     """
 
-    def __init__(self, shard: Shard, size: int) -> None:
-        self.shard = shard
-        self._before = file_signature(shard.path)
-        self.pieces: list[FileSplit] = split_file(shard.path, size)
+    def __init__(self, job: FileJob, size: int) -> None:
+        self.job = job
+        self._signature = file_signature(job.path)
+        self.splits: list[FileSplit] = split_file(job.path, size)
         self.rows = 0
-        self._come: set[int] = set()
+        self._finished: set[int] = set()
         self._next = 0
-        self._directory = shard.out.parent / f".{shard.out.name}.parts"
-        # What a job that was killed has left may answer other pieces than these.
+        self._directory = job.output.parent / f".{job.output.name}.parts"
+        # A killed run may have left outputs of other splits.
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
-        self._held = ExitStack()
-        self._held.callback(shutil.rmtree, self._directory, ignore_errors=True)
+        self._stack = ExitStack()
+        self._stack.callback(shutil.rmtree, self._directory, ignore_errors=True)
         self._temporary: Path | None = None
-        self._file: AnswerFile | None = None
+        self._writer: OutputWriter | None = None
 
-    def part(self, number: int) -> Path:
-        """Returns where the answers to a piece are to be."""
+    def split_output(self, number: int) -> Path:
+        """Returns the path that the output of a split has to be written to.
+
+        Args:
+            number: The position of the split in `splits`.
+        """
         return self._directory / str(number)
 
     def add(self, number: int, rows: int) -> bool:
-        """Takes the answers to a piece; returns whether all have come.
+        """Adds the output of a finished split.
 
-        Then the shard's file is there.
+        Args:
+            number: The position of the split in `splits`.
+            rows: The number of its rows.
+
+        Returns:
+            Whether all splits are finished. The output file then exists.
 
         Raises:
-            DataError: The shard has changed since it was cut.
+            DataError: The input file changed after it was split.
         """
-        self._come.add(number)
+        self._finished.add(number)
         self.rows += rows
-        while self._next in self._come:
-            self._append(self.part(self._next))
+        while self._next in self._finished:
+            self._append(self.split_output(self._next))
             self._next += 1
-        if self._next == len(self.pieces):
-            self._held.close()
+        if self._next == len(self.splits):
+            self._stack.close()
             return True
         return False
 
-    def _append(self, part: Path) -> None:
+    def _append(self, split_output: Path) -> None:
         if self._temporary is None:
-            whole = whole_answers(self.shard, self._before)
-            self._temporary = self._held.enter_context(whole)
-        if len(self.pieces) == 1:
-            part.replace(self._temporary)
+            output = atomic_output(self.job, self._signature)
+            self._temporary = self._stack.enter_context(output)
+        if len(self.splits) == 1:
+            split_output.replace(self._temporary)
             return
-        if self._file is None:
-            file = self.shard.answer_file(self._temporary)
-            self._file = self._held.enter_context(file)
-        self._file.append(part)
-        part.unlink()
+        if self._writer is None:
+            writer = self.job.writer(self._temporary)
+            self._writer = self._stack.enter_context(writer)
+        self._writer.append(split_output)
+        split_output.unlink()
 
-    def give_up(self, error: BaseException) -> None:
-        """Removes what has been written, if the shard's file is not there yet."""
-        self._held.__exit__(type(error), error, None)
+    def abort(self, error: BaseException) -> None:
+        """Removes all unfinished output. A complete output file stays."""
+        self._stack.__exit__(type(error), error, None)

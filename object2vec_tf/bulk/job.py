@@ -1,4 +1,4 @@
-"""A job: shards that are answered, once each, however often it is started."""
+"""Running file jobs in this process, and skipping those that are done."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ import xxhash
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from object2vec_tf.bulk.predict_split import write_answers
-from object2vec_tf.bulk.shards import Shard
-from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.bulk.file_jobs import FileJob
+from object2vec_tf.bulk.predict_split import write_predictions
+from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths, write_atomic
-from object2vec_tf.files.fingerprints import file_signature
+from object2vec_tf.files.fingerprints import verify_unchanged
 from object2vec_tf.inference.file_splits import FileSplit
 from object2vec_tf.inference.predictor import Predictor
 
-# Hidden, so that whoever reads the answers passes it over.
+# A hidden file, so that programs that read all output files skip it.
 _RECORD = ".transform.json"
 _CHUNK_BYTES = 1 << 22
 
 
 def record_model(directory: Path, model: Path) -> None:
-    """Notes which model answers in a directory.
+    """Records in an output directory which model its predictions are from.
 
     Args:
-        directory: Where the answers go.
+        directory: The output directory.
         model: An exported model.
 
     Raises:
-        UserError: Another one has answered there.
+        UserError: The directory has predictions of another model.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    record = directory / _RECORD
-    own = {"model": str(model.resolve()), "digest": _digest(model)}
-    if record.exists():
-        try:
-            earlier = json.loads(record.read_text(encoding="utf-8"))
-            is_another, name = earlier["digest"] != own["digest"], earlier["model"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{record}: does not tell which model has answered here: {error!r}; "
-                "give another --output, or remove what is there"
-            ) from error
-        if is_another:
-            raise UserError(
-                f"{directory}: holds answers of another model, {name}; "
-                "give another --output, or remove it"
-            )
+    path = directory / _RECORD
+    record = {"model": str(model.resolve()), "digest": _digest(model)}
+    if not path.exists():
+        write_atomic(path, json.dumps(record, indent=2) + "\n")
         return
-    write_atomic(record, json.dumps(own, indent=2) + "\n")
+    try:
+        existing = json.loads(path.read_text(encoding="utf-8"))
+        is_same, name = existing["digest"] == record["digest"], existing["model"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: expected the model of these predictions, got {error!r}. Give "
+            "another --output, or delete this one."
+        ) from error
+    if not is_same:
+        raise UserError(
+            f"{directory}: contains predictions of another model, {name}. Give another "
+            "--output, or delete this one."
+        )
 
 
 def _digest(model: Path) -> str:
-    """Returns what tells an exported model from others: of every byte of it."""
+    """Returns a digest of all files of an exported model."""
     digest = xxhash.xxh3_128()
     for path in sorted(model.rglob("*")):
         if path.is_file():
@@ -67,64 +67,66 @@ def _digest(model: Path) -> str:
     return digest.hexdigest()
 
 
-def split_done(shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard]]:
-    """Returns the shards that are to be answered, and those that are."""
-    done = [shard for shard in shards if shard.is_done]
-    return [shard for shard in shards if not shard.is_done], done
+def split_done(jobs: Sequence[FileJob]) -> tuple[list[FileJob], list[FileJob]]:
+    """Returns the jobs that are not done, and those that are."""
+    done = [job for job in jobs if job.is_done]
+    return [job for job in jobs if not job.is_done], done
 
 
 @contextmanager
-def whole_answers(shard: Shard, before: list[int] | None = None) -> Iterator[Path]:
-    """Yields a name to write a shard's answers to, which become its file at the end.
+def atomic_output(job: FileJob, signature: list[int] | None = None) -> Iterator[Path]:
+    """Yields a temporary path, whose file becomes the output file at the end.
 
     Args:
-        shard: The shard.
-        before: Its signature when it was first looked at; now, by default.
+        job: The file job.
+        signature: An earlier `file_signature` of the input file; None takes it now.
 
     Raises:
-        UserError: The shard would be written over.
-        DataError: The shard changed meanwhile.
+        UserError: The output file is the input file.
+        DataError: The input file has changed since its signature was taken.
     """
-    reject_input_paths(shard.out, [shard.path])
-    shard.out.parent.mkdir(parents=True, exist_ok=True)
-    before = before or file_signature(shard.path)
-    with atomic_file(shard.out) as temporary:
+    reject_input_paths(job.output, [job.path])
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        atomic_file(job.output) as temporary,
+        verify_unchanged(job.path, signature),
+    ):
         yield temporary
-        if before != file_signature(shard.path):
-            raise DataError(
-                f"{shard.path}: changed while it was read; start again when it is "
-                "complete"
-            )
 
 
-def answer_shard(model: Predictor, shard: Shard, console: Console | None = None) -> int:
-    """Answers a shard in this process, in bounded memory.
+def predict_file(model: Predictor, job: FileJob, console: Console | None = None) -> int:
+    """Runs a file job in this process, in constant memory.
 
     Args:
         model: The model.
-        shard: What is answered; its file appears when all of it is written.
-        console: Where progress is shown; nowhere by default.
+        job: The file job. Its output file is written atomically.
+        console: Shows the progress; None shows nothing.
 
     Returns:
         The number of rows.
 
     Raises:
-        DataError: A line or row is wrong: the message says file, line, field and value.
+        DataError: A line or row is wrong. The message has file, line, field and value.
     """
     count = 0
     with (
-        whole_answers(shard) as temporary,
-        progress(TextColumn("{task.completed:,.0f} lines"), console) as shown,
+        atomic_output(job) as temporary,
+        progress_bar(TextColumn("{task.completed:,.0f} lines"), console) as progress,
     ):
-        task = shown.add_task("", total=None)
-        piece = FileSplit(shard.path)
-        for count in write_answers(model, piece, temporary, shard.answer_file):
-            shown.update(task, completed=count)
+        task = progress.add_task("", total=None)
+        whole_file = FileSplit(job.path)
+        for count in write_predictions(model, whole_file, temporary, job.writer):
+            progress.update(task, completed=count)
     return count
 
 
-def progress(first: TextColumn, console: Console | None) -> Progress:
-    """Returns a bar of progress, for a terminal alone."""
+def progress_bar(first: TextColumn, console: Console | None) -> Progress:
+    """Returns a progress bar, which is shown only on a terminal.
+
+    Args:
+        first: The column before the bar.
+        console: Where the bar is shown; None shows nothing.
+    """
     return Progress(
         first,
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Files of answers: JSON Lines or Parquet."""
+"""Writers of output files: JSON Lines or Parquet."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 from object2vec_tf.inference.ragged_inputs import Predictions
 from object2vec_tf.inference.request_codec import JSON_LINES, encode_predictions
 
-# Rows of Parquet are kept until they are so many bytes, and are a row group then.
-_GROUP_BYTES = 1 << 24
-_COPIED_BYTES = 1 << 20
+# Predictions are collected up to this many bytes, and then become a row group.
+_ROW_GROUP_BYTES = 1 << 24
+_COPY_BYTES = 1 << 20
 
 
-class AnswerFile(Protocol):
-    """A file of answers that is being written; closed at the end of a context.
+class OutputWriter(Protocol):
+    """Writes an output file, which is closed at the end of the writer's context.
 
     Attributes:
-        suffix: What stands behind the input's name.
+        suffix: The suffix that an output file adds to its input file's name.
     """
 
     suffix: str
@@ -32,29 +32,33 @@ class AnswerFile(Protocol):
         """Opens the file."""
 
     def __enter__(self) -> Self:
-        """Returns itself."""
+        """Returns the writer."""
 
     def __exit__(self, *error: object) -> None:
         """Closes the file."""
 
     @staticmethod
-    def encoded(predictions: Predictions, output: str) -> Any:
-        """Returns predictions ``[rows, width]`` as the file takes them.
+    def encode(predictions: Predictions, output: str) -> Any:
+        """Encodes predictions for `write`.
 
         Args:
-            predictions: Embeddings or scores.
-            output: Which of the two they are.
+            predictions: float32 ``[rows, width]``.
+            output: Their name: embeddings or scores.
         """
 
     def write(self, encoded: Any) -> None:
-        """Adds answers."""
+        """Adds encoded predictions."""
 
-    def append(self, part: Path) -> None:
-        """Adds all that another file of this kind holds."""
+    def append(self, path: Path) -> None:
+        """Adds the content of another file of the same format."""
 
 
-class JsonLines:
-    """``{"embeddings": [...]}`` or ``{"scores": [...]}``, a line each."""
+class JsonLinesWriter:
+    """Writes ``{"embeddings": [...]}`` or ``{"scores": [...]}``, one row per line.
+
+    Args:
+        path: The output file.
+    """
 
     suffix = ".out"
 
@@ -62,88 +66,92 @@ class JsonLines:
         self._file = path.open("wb")
 
     def __enter__(self) -> Self:
-        """See `AnswerFile`."""
+        """See `OutputWriter`."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """See `AnswerFile`."""
+        """See `OutputWriter`."""
         self._file.close()
 
     @staticmethod
-    def encoded(predictions: Predictions, output: str) -> bytes:
-        """See `AnswerFile`."""
+    def encode(predictions: Predictions, output: str) -> bytes:
+        """See `OutputWriter`."""
         return encode_predictions(predictions, output, JSON_LINES)
 
     def write(self, encoded: bytes) -> None:
-        """See `AnswerFile`."""
+        """See `OutputWriter`."""
         self._file.write(encoded)
 
-    def append(self, part: Path) -> None:
-        """See `AnswerFile`."""
-        with part.open("rb") as source:
-            shutil.copyfileobj(source, self._file, _COPIED_BYTES)
+    def append(self, path: Path) -> None:
+        """See `OutputWriter`."""
+        with path.open("rb") as source:
+            shutil.copyfileobj(source, self._file, _COPY_BYTES)
 
 
-class Parquet:
-    """A column ``embeddings`` or ``scores`` of list<float32>."""
+class ParquetWriter:
+    """Writes a column ``embeddings`` or ``scores`` of list<float32>.
+
+    Args:
+        path: The output file.
+        row_group_bytes: The size from which collected rows are written as a row group.
+    """
 
     suffix = ".out.parquet"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, row_group_bytes: int = _ROW_GROUP_BYTES) -> None:
         self._path = path
-        self._held: list[pa.RecordBatch] = []
+        self._row_group_bytes = row_group_bytes
+        self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
-        """See `AnswerFile`."""
+        """See `OutputWriter`."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """See `AnswerFile`."""
-        if self._held:
-            self._write_group()
+        """See `OutputWriter`."""
+        if self._batches:
+            self._write_row_group()
         if self._writer:
             self._writer.close()
-        else:  # no answers: of what kind they would have been, nothing tells
+        else:  # Without predictions, the name of the column is unknown.
             pq.write_table(pa.table({}), self._path)
 
     @staticmethod
-    def encoded(predictions: Predictions, output: str) -> pa.RecordBatch:
-        """See `AnswerFile`."""
+    def encode(predictions: Predictions, output: str) -> pa.RecordBatch:
+        """See `OutputWriter`."""
         rows, width = predictions.shape
         splits = pa.array(width * np.arange(rows + 1, dtype=np.int32))
         lists = pa.ListArray.from_arrays(splits, pa.array(predictions.ravel()))
         return pa.record_batch({output: lists})
 
     def write(self, encoded: pa.RecordBatch) -> None:
-        """See `AnswerFile`."""
-        self._held.append(encoded)
+        """See `OutputWriter`."""
+        self._batches.append(encoded)
         self._bytes += encoded.nbytes
-        if self._bytes >= _GROUP_BYTES:
-            self._write_group()
+        if self._bytes >= self._row_group_bytes:
+            self._write_row_group()
 
-    def _write_group(self) -> None:
-        table = pa.Table.from_batches(self._held)
+    def _write_row_group(self) -> None:
+        table = pa.Table.from_batches(self._batches)
         if self._writer is None:
-            self._writer = _writer(self._path, table.schema)
+            # Floats hardly ever repeat, so dictionary encoding would only cost time.
+            self._writer = pq.ParquetWriter(
+                self._path, table.schema, use_dictionary=False
+            )
         self._writer.write_table(table)
-        self._held, self._bytes = [], 0
+        self._batches, self._bytes = [], 0
 
-    def append(self, part: Path) -> None:
-        """See `AnswerFile`."""
-        with pq.ParquetFile(part, pre_buffer=False) as source:
-            if source.schema_arrow.names:  # otherwise it holds no answers
+    def append(self, path: Path) -> None:
+        """See `OutputWriter`."""
+        with pq.ParquetFile(path, pre_buffer=False) as source:
+            if source.schema_arrow.names:  # none in a file without predictions
                 for batch in source.iter_batches():
                     self.write(batch)
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    # Hardly any two numbers are the same: a dictionary would be tried in vain.
-    return pq.ParquetWriter(path, schema, use_dictionary=False)
-
-
-FORMATS: Final[Mapping[str, type[AnswerFile]]] = {
-    "jsonl": JsonLines,
-    "parquet": Parquet,
+FORMATS: Final[Mapping[str, type[OutputWriter]]] = {
+    "jsonl": JsonLinesWriter,
+    "parquet": ParquetWriter,
 }

@@ -1,4 +1,4 @@
-"""Objects of a file through a model, and what it answers into another."""
+"""Predictions for a split of a file, written in the order of its rows."""
 
 from __future__ import annotations
 
@@ -8,59 +8,60 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from object2vec_tf.bulk.output_writers import AnswerFile
+from object2vec_tf.bulk.output_writers import OutputWriter
 from object2vec_tf.inference.file_splits import FileSplit
 from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 
-# Parts that are in the model's hands at the same time.
-_AT_ONCE = 2
+# The number of blocks that the model predicts at the same time.
+_CONCURRENT_BLOCKS = 2
 
 
-def write_answers(
-    model: Predictor, piece: FileSplit, path: Path, answer_file: type[AnswerFile]
+def write_predictions(
+    model: Predictor, split: FileSplit, path: Path, writer: type[OutputWriter]
 ) -> Iterator[int]:
-    """Writes what a model answers to a piece of a file, in the same order.
+    """Writes a model's predictions for a split of a file, in the order of its rows.
 
-    Memory does not grow with the piece.
+    The memory does not grow with the size of the split.
 
     Args:
         model: The model.
-        piece: JSON Lines or Parquet.
-        path: The file to write.
-        answer_file: What it is written as.
+        split: A file of JSON Lines or Parquet, or a part of one.
+        path: The output file.
+        writer: Writes the output file.
 
     Yields:
-        After each part, how many rows have been written.
+        After each block, the number of rows written so far.
 
     Raises:
         DataError: A line or row is wrong.
     """
     count = 0
-    with answer_file(path) as file:
-        for rows, encoded in _answered(model, read_split(piece, model), answer_file):
+    with writer(path) as file:
+        blocks = read_split(split, model)
+        for rows, encoded in _predict_blocks(model, blocks, writer):
             file.write(encoded)
             count += rows
             yield count
 
 
-def _answered(
-    model: Predictor, parts: Iterable[RaggedInputs], answer_file: type[AnswerFile]
+def _predict_blocks(
+    model: Predictor, blocks: Iterable[RaggedInputs], writer: type[OutputWriter]
 ) -> Iterator[tuple[int, Any]]:
-    """Yields the number of rows and the encoded answers of each part, in order.
+    """Yields the number of rows and the encoded predictions of each block, in order.
 
-    Two parts are answered at once, so that one runs where the other waits for a core.
+    Two blocks are predicted at a time: one runs while the other waits for a core.
     """
 
-    def answer(objects: RaggedInputs) -> tuple[int, Any]:
-        return len(objects), answer_file.encoded(model(objects), objects.output)
+    def predict(inputs: RaggedInputs) -> tuple[int, Any]:
+        return len(inputs), writer.encode(model(inputs), inputs.output)
 
-    answers: deque[Future[tuple[int, Any]]] = deque()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for objects in parts:
-            answers.append(pool.submit(answer, objects))
-            if len(answers) > 2 * _AT_ONCE:
-                yield answers.popleft().result()
-        while answers:
-            yield answers.popleft().result()
+    futures: deque[Future[tuple[int, Any]]] = deque()
+    with ThreadPoolExecutor(_CONCURRENT_BLOCKS) as pool:
+        for inputs in blocks:
+            futures.append(pool.submit(predict, inputs))
+            if len(futures) > 2 * _CONCURRENT_BLOCKS:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()

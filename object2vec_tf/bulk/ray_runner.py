@@ -1,9 +1,10 @@
-"""A job whose shards are answered by the workers of a Ray cluster.
+"""Running file jobs on the workers of a Ray cluster.
 
-Ray Data hands pieces of shards to a pool of actors, each of which has loaded the model,
-and again those whose actor died. Neither objects nor answers pass through Ray: actors
-read the shard and write a file, which the driver puts together. So a piece may be of
-any size, the memory of all is bounded, and the request code is that of one process.
+Ray Data distributes the splits of the input files to a pool of actors, each of which
+has loaded the model. A split whose actor died is given to another one. Neither inputs
+nor predictions pass through Ray: actors read the input file and write one output file
+per split, and the driver joins these files. A split may therefore have any size, memory
+is bounded, and actors use the same prediction code as a single process.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 from object2vec_tf.bulk.assembly import Assembly
-from object2vec_tf.bulk.job import progress
+from object2vec_tf.bulk.file_jobs import FileJob
+from object2vec_tf.bulk.job import progress_bar
 from object2vec_tf.bulk.output_writers import FORMATS
-from object2vec_tf.bulk.predict_split import write_answers
-from object2vec_tf.bulk.shards import Shard
+from object2vec_tf.bulk.predict_split import write_predictions
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
 from object2vec_tf.files.atomic import sync
@@ -33,270 +34,286 @@ from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.native_logging import silence_native_stderr
 
-# Pieces are so small that each worker gets several, but within these bounds.
-_PIECES_A_WORKER = 8
-_LEAST_BYTES, _MOST_BYTES = 4 * BLOCK_BYTES, 64 * BLOCK_BYTES
-# A piece may lose its worker so often; loading the model may, in a row.
-_DEATHS = 3
-_CORES_A_WORKER = 2
-_KNOCK_SECONDS = 10
-# Nothing but names and numbers is put into Ray's store.
+# Each worker gets several splits, whose size stays within these bounds.
+_SPLITS_PER_WORKER = 8
+_MIN_SPLIT_BYTES, _MAX_SPLIT_BYTES = 4 * BLOCK_BYTES, 64 * BLOCK_BYTES
+# The number of workers that may die with the same split, and the number that may die
+# one after another while they load the model.
+_MAX_DEATHS = 3
+_CORES_PER_WORKER = 2
+_CONNECT_TIMEOUT_SECONDS = 10
+# Ray's object store contains only names and numbers.
 _STORE_BYTES = 100 << 20
 
 
-def answer_over_ray(
-    shards: Sequence[Shard],
+def predict_on_ray(
+    jobs: Sequence[FileJob],
     model: str,
     runtime: str = "tensorflow",
     *,
     address: str = "local",
     workers: int | None = None,
     console: Console | None = None,
-) -> Iterator[tuple[Shard, int]]:
-    """Answers shards on a Ray cluster, to which all names mean the same files.
+) -> Iterator[tuple[FileJob, int]]:
+    """Runs file jobs on a Ray cluster. All paths must be valid on its machines.
 
     Args:
-        shards: What is answered; each file appears when all of it is written.
+        jobs: The file jobs. Each output file is written atomically.
         model: A run, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
-        address: local starts a cluster on this machine, auto finds the one that it
-            belongs to, HOST:PORT another.
-        workers: How many load the model; by default one for two cores.
-        console: Where progress and the death of workers are told; nowhere by default.
+        address: local starts a cluster on this machine, auto uses the cluster that this
+            machine belongs to, HOST:PORT another one.
+        workers: The number of workers, each of which loads the model. The default is
+            one for two cores.
+        console: Shows the progress and the death of workers; None shows nothing.
 
     Yields:
-        A shard that is done, and its number of rows.
+        Each finished job, and its number of rows.
 
     Raises:
         DataError: A line or row is wrong.
-        UserError: Ray is not installed, there is no such cluster, a worker cannot load
-            the model, or all die.
+        UserError: Ray is not installed, the cluster does not exist, a worker cannot
+            load the model, or all workers die.
     """
-    ray = _ray()
+    ray = _import_ray()
     assemblies: dict[int, Assembly] = {}
-    answers: Iterator[dict[str, Any]] = iter(())
-    with _cluster(ray, address, workers):
+    results: Iterator[dict[str, Any]] = iter(())
+    with _connect(ray, address, workers):
         try:
             cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-            workers = workers or max(cores // _CORES_A_WORKER, 1)
-            size = _piece_bytes(shards, workers)
-            rows = []
-            for number, shard in enumerate(shards):
-                assemblies[number] = assembly = Assembly(shard, size)
-                rows += list(_tasks(number, assembly))
-            workers = min(workers, len(rows))
-            answers = _answers(ray, rows, model, runtime, workers, cores // workers)
-            yield from _assembled(answers, assemblies, len(rows), console)
+            workers = workers or max(cores // _CORES_PER_WORKER, 1)
+            size = _split_bytes(jobs, workers)
+            tasks = []
+            for number, job in enumerate(jobs):
+                assemblies[number] = assembly = Assembly(job, size)
+                tasks += list(_tasks(number, assembly))
+            workers = min(workers, len(tasks))
+            results = _run_actors(ray, tasks, model, runtime, workers, cores // workers)
+            yield from _assemble(results, assemblies, len(tasks), console)
         except BaseException as error:
             for assembly in assemblies.values():
-                assembly.give_up(error)
-            # Actors find their files gone and come to an end, before Ray does.
-            for _ in answers:
+                assembly.abort(error)
+            # Actors stop when their files are gone. Wait for them before Ray ends.
+            for _ in results:
                 pass
             raise
 
 
-def _assembled(
-    answers: Iterator[dict[str, Any]],
+def _assemble(
+    results: Iterator[dict[str, Any]],
     assemblies: dict[int, Assembly],
-    pieces: int,
+    splits: int,
     console: Console | None,
-) -> Iterator[tuple[Shard, int]]:
-    """Yields shards that are done, and takes them out of the assemblies."""
-    column = TextColumn("{task.completed} of {task.total} pieces")
-    with progress(column, console) as shown:
-        task = shown.add_task("", total=pieces)
-        for row in answers:
-            assembly = assemblies[row["shard"]]
-            _tell(row, assembly.shard, console)
-            if assembly.add(row["piece"], row["rows"]):
-                del assemblies[row["shard"]]
-                yield assembly.shard, assembly.rows
-            shown.advance(task)
+) -> Iterator[tuple[FileJob, int]]:
+    """Yields finished jobs and their rows, and removes them from ``assemblies``."""
+    column = TextColumn("{task.completed} of {task.total} splits")
+    with progress_bar(column, console) as progress:
+        task = progress.add_task("", total=splits)
+        for result in results:
+            assembly = assemblies[result["job"]]
+            _check(result, assembly.job, console)
+            if assembly.add(result["split"], result["rows"]):
+                del assemblies[result["job"]]
+                yield assembly.job, assembly.rows
+            progress.advance(task)
 
 
-def _tell(row: dict[str, Any], shard: Shard, console: Console | None) -> None:
-    if row["error"]:  # with the file as the user wrote it
-        path = str(shard.path)
-        raise UserError(row["error"].replace(str(shard.path.absolute()), path))
-    if row["deaths"] and console:
+def _check(result: dict[str, Any], job: FileJob, console: Console | None) -> None:
+    """Raises a UserError for a failed split; reports the death of workers."""
+    if result["error"]:  # with the path as the user wrote it
+        path = str(job.path)
+        raise UserError(result["error"].replace(str(job.path.absolute()), path))
+    if result["deaths"] and console:
         console.print(
-            f"{shard.path}: piece {row['piece'] + 1} was answered by another worker, "
-            "as its own had died",
+            f"{job.path}: the worker of split {result['split'] + 1} died. "
+            "Another worker finished the split.",
             highlight=False,
             soft_wrap=True,
         )
 
 
-def _piece_bytes(shards: Sequence[Shard], workers: int) -> int:
-    held = sum(shard.path.stat().st_size for shard in shards)
-    wanted = held // (workers * _PIECES_A_WORKER) // BLOCK_BYTES * BLOCK_BYTES
-    return min(max(wanted, _LEAST_BYTES), _MOST_BYTES)
+def _split_bytes(jobs: Sequence[FileJob], workers: int) -> int:
+    """Returns the size of a split: a multiple of the block size, within bounds."""
+    total = sum(job.path.stat().st_size for job in jobs)
+    wanted = total // (workers * _SPLITS_PER_WORKER) // BLOCK_BYTES * BLOCK_BYTES
+    return min(max(wanted, _MIN_SPLIT_BYTES), _MAX_SPLIT_BYTES)
 
 
 def _tasks(number: int, assembly: Assembly) -> Iterator[dict[str, Any]]:
-    """Yields what actors are told of each piece: numbers and names alone."""
-    form = next(n for n, kind in FORMATS.items() if kind is assembly.shard.answer_file)
-    for i, piece in enumerate(assembly.pieces):
+    """Yields the task of each split, which consists of names and numbers only."""
+    job = assembly.job
+    output_format = next(n for n, writer in FORMATS.items() if writer is job.writer)
+    for i, split in enumerate(assembly.splits):
         yield {
-            "shard": number,
-            "piece": i,
-            "path": str(piece.path.absolute()),
-            "start": piece.start,
-            "stop": -1 if piece.stop is None else piece.stop,
-            "part": str(assembly.part(i).absolute()),
-            "format": form,
+            "job": number,
+            "split": i,
+            "path": str(split.path.absolute()),
+            "start": split.start,
+            "stop": -1 if split.stop is None else split.stop,
+            "output": str(assembly.split_output(i).absolute()),
+            "format": output_format,
         }
 
 
-class Answerer:
-    """An actor: holds a model, and answers a piece at a time.
+class SplitPredictor:
+    """A Ray actor, which loads a model and writes predictions, one split at a time.
 
-    What a user can mend is told in the answer: an exception would be done again or come
-    with Ray's traceback.
+    User errors are returned and not raised: Ray would repeat the task, or print its own
+    traceback.
 
     Args:
         model: A run, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
-        cores: How many the model may use.
+        cores: The number of cores that the model uses.
     """
 
     def __init__(self, model: str, runtime: str, cores: int) -> None:
-        with suppress(RuntimeError):  # another model has run in this process
+        with suppress(RuntimeError):  # a model has already run in this process
             tf.config.threading.set_intra_op_parallelism_threads(cores)
         self._model: Predictor | None = None
         try:
             self._model = load_model(model, runtime)
         except UserError as error:
-            self._problem = f"{error} (on {socket.gethostname()})"
+            self._load_error = f"{error} (on {socket.gethostname()})"
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Answers a piece.
+    def __call__(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Writes the predictions for a split.
 
         Args:
-            row: What `_tasks` yields.
+            task: An item of `_tasks`.
 
         Returns:
-            The numbers of shard and piece, how many rows it has, how many workers died
-            of it before, and what the user has to mend.
+            The numbers of job and split, the number of rows, the number of workers that
+            died with this split, and the message of a user error or an empty text.
         """
-        told = {"shard": row["shard"], "piece": row["piece"], "rows": 0, "deaths": 0}
+        result = {"job": task["job"], "split": task["split"], "rows": 0, "deaths": 0}
         if self._model is None:
-            return told | {"error": self._problem}
-        part = Path(row["part"])
-        own = part.with_name(f"{part.name}.{socket.gethostname()}.{os.getpid()}")
-        left = [path for path in part.parent.glob(f"{part.name}.*") if path != own]
-        told["deaths"] = len(left)
-        if len(left) > _DEATHS:
-            return told | {
-                "error": f"{row['path']}: {len(left)} workers died while they answered "
-                f"piece {row['piece'] + 1}; look into Ray's logs, and if it was for "
-                "memory, give fewer --workers"
+            return result | {"error": self._load_error}
+        output = Path(task["output"])
+        own = output.with_name(f"{output.name}.{socket.gethostname()}.{os.getpid()}")
+        dead = [path for path in output.parent.glob(f"{output.name}.*") if path != own]
+        result["deaths"] = len(dead)
+        if len(dead) > _MAX_DEATHS:
+            return result | {
+                "error": f"{task['path']}: {len(dead)} workers died while they worked "
+                f"on split {task['split'] + 1}. Look into Ray's logs. If memory ran "
+                "out, give fewer --workers."
             }
         try:
-            for path in left:  # the name still counts
+            for path in dead:  # Frees the disk. The file's name is still counted.
                 os.truncate(path, 0)
-            stop = None if row["stop"] < 0 else row["stop"]
-            piece = FileSplit(Path(row["path"]), row["start"], stop)
-            answer_file = FORMATS[row["format"]]
-            for told["rows"] in write_answers(self._model, piece, own, answer_file):
+            stop = None if task["stop"] < 0 else task["stop"]
+            split = FileSplit(Path(task["path"]), task["start"], stop)
+            writer = FORMATS[task["format"]]
+            for result["rows"] in write_predictions(self._model, split, own, writer):
                 if not own.exists():
-                    return told | {"error": "the job was given up"}
+                    return result | {"error": "the job was aborted"}
             sync(own)
-            own.replace(part)
+            own.replace(output)
         except UserError as error:
-            return told | {"error": str(error)}
-        except OSError as error:  # the disk is full, a file may not be read, ...
-            name = error.filename or row["path"]
-            return told | {"error": f"{name}: {error.strerror or error}"}
-        return told | {"error": ""}
+            return result | {"error": str(error)}
+        except OSError as error:  # such as a full disk or a file without permission
+            name = error.filename or task["path"]
+            return result | {"error": f"{name}: {error.strerror or error}"}
+        return result | {"error": ""}
 
 
-def _answers(
+def _run_actors(
     ray: Any,
-    rows: Sequence[dict[str, Any]],
+    tasks: Sequence[dict[str, Any]],
     model: str,
     runtime: str,
     workers: int,
     cores: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yields what the pool's actors return, in the order in which they do."""
+    """Yields the results of tasks in the order in which actors finish them."""
     data = ray.data
     cores = max(cores, 1)
     path = str(Path(model).absolute())
-    # A row is a block, and an actor has one at a time: the last are spread evenly.
+    # Each task is a block, and an actor gets one block at a time. This distributes the
+    # last tasks evenly.
     pool = data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
-    answered = data.from_items(list(rows), override_num_blocks=len(rows)).map(
-        Answerer,
+    results = data.from_items(list(tasks), override_num_blocks=len(tasks)).map(
+        SplitPredictor,
         fn_constructor_args=(path, runtime, cores),
         compute=pool,
         num_cpus=cores,
     )
     try:
-        yield from answered.iter_rows()
+        yield from results.iter_rows()
     except ray.exceptions.RayActorError as error:
         raise UserError(
             f"workers died while they loaded {model}: {str(error).splitlines()[0]} "
-            "Look into Ray's logs, and if it was for memory, give fewer --workers"
+            "Look into Ray's logs. If memory ran out, give fewer --workers."
         ) from error
 
 
 @contextmanager
-def _cluster(ray: Any, address: str, workers: int | None) -> Iterator[None]:
-    """Connects to a cluster, or starts one; not where this process has done so."""
+def _connect(ray: Any, address: str, workers: int | None) -> Iterator[None]:
+    """Connects to a cluster or starts one, unless this process is connected already.
+
+    Raises:
+        UserError: The cluster cannot be reached or started.
+    """
     if ray.is_initialized():
         yield
         return
-    loud = absl_logging.get_verbosity() >= absl_logging.DEBUG
+    is_verbose = absl_logging.get_verbosity() >= absl_logging.DEBUG
     options: dict[str, Any] = {
         "address": address,
-        "log_to_driver": loud,
-        "logging_level": logging.INFO if loud else logging.ERROR,
+        "log_to_driver": is_verbose,
+        "logging_level": logging.INFO if is_verbose else logging.ERROR,
     }
     if address == "local":
         cores = len(os.sched_getaffinity(0))
         options |= {
             "num_cpus": max(cores, workers or 1),
             "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",  # nobody else is to reach it
+            "_node_ip_address": "127.0.0.1",  # not reachable from other machines
             "object_store_memory": _STORE_BYTES,
         }
     try:
-        _knock(address)
-        with silence_native_stderr(not loud):
+        _check_reachable(address)
+        with silence_native_stderr(not is_verbose):
             ray.init(**options)
-    except Exception as error:  # Ray raises a bare one where a node starts too slowly
+    except (
+        Exception
+    ) as error:  # Ray raises Exception itself if a node starts too slowly
         ray.shutdown()
         advice = (
-            "start one with ray start --head, or give local; where it wants a token, "
-            "as ray start does by default, set RAY_AUTH_MODE=token"
+            "Start one with ray start --head, or give local. If it requires a token, "
+            "as ray start does by default, set RAY_AUTH_MODE=token."
         )
         if address == "local":
-            advice = "look into Ray's logs; on a machine that is busy, try again"
+            advice = "Look into Ray's logs. If the machine is busy, try again."
         raise UserError(
-            f"--ray_address={address}: no cluster: {error}; {advice}"
+            f"--ray_address={address}: no cluster: {error}. {advice}"
         ) from error
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = loud
-    context.print_on_execution_start = loud
+    context.enable_progress_bars = is_verbose
+    context.print_on_execution_start = is_verbose
     context.execution_no_progress_timeout_s = -1
-    context.max_consecutive_actor_init_deaths = _DEATHS
+    context.max_consecutive_actor_init_deaths = _MAX_DEATHS
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raises an OSError where nobody listens, which Ray would try for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raises an OSError if nothing listens at the address.
+
+    Ray itself would try to connect for minutes.
+    """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:
-        socket.create_connection((host, int(port)), _KNOCK_SECONDS).close()
+        address_pair = (host, int(port))
+        socket.create_connection(address_pair, _CONNECT_TIMEOUT_SECONDS).close()
 
 
-def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports nothing to anybody
-    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # starts no cluster unasked
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # start no cluster unasked
     if absl_logging.get_verbosity() < absl_logging.DEBUG:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray = import_extra("ray", "distributed", "--runner=ray")

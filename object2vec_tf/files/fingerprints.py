@@ -19,13 +19,17 @@ class Digest(Protocol):
 
 
 @contextmanager
-def verify_unchanged(path: Path) -> Iterator[None]:
+def verify_unchanged(path: Path, before: list[int] | None = None) -> Iterator[None]:
     """Checks at the end of the context that a regular file did not change meanwhile.
+
+    Args:
+        path: The file.
+        before: An earlier `file_signature` of the file; None takes it now.
 
     Raises:
         DataError: The file changed or was removed.
     """
-    before = file_signature(path)
+    before = before or file_signature(path)
     yield
     if before != file_signature(path):
         raise DataError(

@@ -1,3 +1,5 @@
+"""A small exported model for the tests of this directory."""
+
 import pytest
 
 import object2vec_tf as o2v
@@ -7,7 +9,7 @@ from object2vec_tf.inference.predictor import load_model
 
 @pytest.fixture(scope="package")
 def exported(tmp_path_factory):
-    """The directory of an exported model of 40 ids a side."""
+    """The directory of an exported model with 40 token ids per encoder."""
     hyperparameters = o2v.Hyperparameters(
         enc0_network="pooled_embedding",
         enc0_max_seq_len=5,

@@ -1,57 +1,59 @@
+"""Tests of object2vec_tf/bulk/output_writers.py: content, joined files, row groups."""
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from object2vec_tf.bulk import output_writers
-from object2vec_tf.bulk.output_writers import FORMATS, Parquet
+from object2vec_tf.bulk.output_writers import FORMATS, JsonLinesWriter, ParquetWriter
 
-ANSWERS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
-
-
-def write(path, form, parts, output="scores"):
-    kind = FORMATS[form]
-    with kind(path) as file:
-        for part in parts:
-            file.write(kind.encoded(part, output))
+PREDICTIONS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
 
 
-def content(path, form):
-    if form == "jsonl":
+def write(writer, blocks):
+    with writer as file:
+        for block in blocks:
+            file.write(writer.encode(block, "scores"))
+
+
+def content(path, output_format):
+    if output_format == "jsonl":
         return path.read_text()
     return pq.read_table(path).to_pydict()
 
 
 def test_json_lines(tmp_path):
-    write(tmp_path / "out", "jsonl", [ANSWERS[:1], ANSWERS[1:2]])
+    write(JsonLinesWriter(tmp_path / "out"), [PREDICTIONS[:1], PREDICTIONS[1:2]])
     expected = '{"scores":[0.0,0.125,0.25]}\n{"scores":[0.375,0.5,0.625]}\n'
     assert (tmp_path / "out").read_text() == expected
 
 
-def test_parquet(tmp_path, monkeypatch):
-    monkeypatch.setattr(output_writers, "_GROUP_BYTES", 40)
-    write(tmp_path / "out", "parquet", [ANSWERS[:1], ANSWERS[1:3], ANSWERS[3:]])
+def test_parquet(tmp_path):
+    writer = ParquetWriter(tmp_path / "out", row_group_bytes=40)
+    write(writer, [PREDICTIONS[:1], PREDICTIONS[1:3], PREDICTIONS[3:]])
     table = pq.read_table(tmp_path / "out")
     assert table.schema.names == ["scores"]
     assert table.schema.field("scores").type.value_type == pa.float32()
-    assert table.column("scores").to_pylist() == ANSWERS.tolist()
+    assert table.column("scores").to_pylist() == PREDICTIONS.tolist()
     assert pq.ParquetFile(tmp_path / "out").num_row_groups == 2
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_files_end_to_end(form, tmp_path):
-    parts = [ANSWERS[:1], None, ANSWERS[1:]]
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_appended_files_equal_one_file(output_format, tmp_path):
+    writer = FORMATS[output_format]
+    blocks = [PREDICTIONS[:1], None, PREDICTIONS[1:]]
     paths = [tmp_path / str(i) for i in range(3)]
-    for path, part in zip(paths, parts, strict=True):
-        write(path, form, [] if part is None else [part])
-    with FORMATS[form](tmp_path / "joined") as file:
+    for path, block in zip(paths, blocks, strict=True):
+        write(writer(path), [] if block is None else [block])
+    with writer(tmp_path / "joined") as file:
         for path in paths:
             file.append(path)
-    write(tmp_path / "whole", form, [ANSWERS])
-    assert content(tmp_path / "joined", form) == content(tmp_path / "whole", form)
+    write(writer(tmp_path / "whole"), [PREDICTIONS])
+    joined = content(tmp_path / "joined", output_format)
+    assert joined == content(tmp_path / "whole", output_format)
 
 
-def test_no_answers_are_a_table_without_columns(tmp_path):
-    with Parquet(tmp_path / "out"):
+def test_a_file_without_predictions_is_a_table_without_columns(tmp_path):
+    with ParquetWriter(tmp_path / "out"):
         pass
     assert pq.read_table(tmp_path / "out").shape == (0, 0)

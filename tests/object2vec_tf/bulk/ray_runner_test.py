@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/bulk/over_ray.py; those of a cluster start their own."""
+"""Tests of object2vec_tf/bulk/ray_runner.py. Tests of a cluster start their own."""
 
 import importlib.util
 import json
@@ -12,98 +12,101 @@ from pathlib import Path
 
 import pytest
 
-from object2vec_tf.bulk.ray_runner import Answerer, answer_over_ray
+from object2vec_tf.bulk.ray_runner import SplitPredictor, predict_on_ray
 from object2vec_tf.errors import UserError
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="pip install '.[distributed]'"
 )
-_PATIENCE = 300
+_TIMEOUT_SECONDS = 300
 
 
 def task(tmp_path, text='{"in0": [1]}\n{"in0": [2]}\n', **changes):
-    """What an actor is told of a file of one piece."""
+    """The task of an actor, for a file with one split."""
     path = tmp_path / "a.jsonl"
     path.write_text(text)
     (tmp_path / "parts").mkdir(exist_ok=True)
     return {
-        "shard": 3,
-        "piece": 7,
+        "job": 3,
+        "split": 7,
         "path": str(path),
         "start": 0,
         "stop": -1,
-        "part": str(tmp_path / "parts/7"),
+        "output": str(tmp_path / "parts/7"),
         "format": "jsonl",
     } | changes
 
 
 @pytest.fixture(scope="module")
-def answerer(exported):
-    return Answerer(str(exported), "tensorflow", 1)
+def split_predictor(exported):
+    return SplitPredictor(str(exported), "tensorflow", 1)
 
 
-def test_a_piece_becomes_a_part(answerer, tmp_path):
-    told = answerer(task(tmp_path, start=13, stop=26))
-    expected = {"shard": 3, "piece": 7, "rows": 1, "deaths": 0, "error": ""}
-    assert told == expected
+def test_the_output_of_a_split_is_written(split_predictor, tmp_path):
+    result = split_predictor(task(tmp_path, start=13, stop=26))
+    expected = {"job": 3, "split": 7, "rows": 1, "deaths": 0, "error": ""}
+    assert result == expected
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["7"]
     assert len((tmp_path / "parts/7").read_text().splitlines()) == 1
 
 
-def test_what_is_wrong_is_told_and_not_raised(answerer, tmp_path):
-    told = answerer(task(tmp_path, '{"in0": [1]}\n\n{"in0": [40]}\n', start=13))
-    assert told["error"].startswith(f"{tmp_path}/a.jsonl:3: in0[0]: expected a token")
-    told = answerer(task(tmp_path, part=str(tmp_path / "none/7")))
-    assert told["error"].endswith(": No such file or directory")
+def test_user_errors_are_returned_and_not_raised(split_predictor, tmp_path):
+    text = '{"in0": [1]}\n\n{"in0": [40]}\n'
+    error = split_predictor(task(tmp_path, text, start=13))["error"]
+    assert error.startswith(f"{tmp_path}/a.jsonl:3: in0[0]: expected a token")
+    error = split_predictor(task(tmp_path, output=str(tmp_path / "none/7")))["error"]
+    assert error.endswith(": No such file or directory")
 
 
-def test_a_later_piece_knows_the_inputs_of_the_first(answerer, tmp_path):
+def test_a_later_split_needs_the_inputs_of_the_first(split_predictor, tmp_path):
     text = '{"in0": [1]}\n' + "\n" * 5000 + '{"in1": [2]}\n'
-    told = answerer(task(tmp_path, text, start=5013))
-    assert "a.jsonl:5002: has in1, where the lines before have in0" in told["error"]
+    error = split_predictor(task(tmp_path, text, start=5013))["error"]
+    assert "a.jsonl:5002: has in1, where the lines before have in0" in error
 
 
-def test_deaths_are_counted_and_bounded(answerer, tmp_path):
+def test_deaths_are_counted_and_limited(split_predictor, tmp_path):
     given = task(tmp_path)
     for process in range(3):
         (tmp_path / f"parts/7.host.{process}").write_text("begun")
-    assert answerer(given)["deaths"] == 3
+    assert split_predictor(given)["deaths"] == 3
     assert (tmp_path / "parts/7.host.0").read_text() == ""
     (tmp_path / "parts/7.host.3").write_text("begun")
-    assert "a.jsonl: 4 workers died while they answered" in answerer(given)["error"]
+    error = split_predictor(given)["error"]
+    assert "a.jsonl: 4 workers died while they worked on split 8." in error
 
 
-def test_a_model_that_cannot_be_loaded_is_told(tmp_path):
-    told = Answerer(str(tmp_path / "none"), "tensorflow", 1)(task(tmp_path))
-    assert told["error"].startswith(f"{tmp_path}/none: no such model")
+def test_a_model_that_cannot_be_loaded_is_a_user_error(tmp_path):
+    predictor = SplitPredictor(str(tmp_path / "none"), "tensorflow", 1)
+    error = predictor(task(tmp_path))["error"]
+    assert error.startswith(f"{tmp_path}/none: no such model")
 
 
-def test_ray_is_asked_for(monkeypatch):
+def test_without_ray_the_error_has_the_pip_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install '.*\[distributed\]'"):
-        next(answer_over_ray([], "model"))
+        next(predict_on_ray([], "model"))
 
 
 @needs_ray
-def test_a_cluster_that_is_not_there_is_told():
+def test_an_unreachable_cluster_is_a_user_error():
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(UserError, match=rf"--ray_address={address}: no cluster: .*"):
-        next(answer_over_ray([], "model", address=address))
+        next(predict_on_ray([], "model", address=address))
 
 
 def free_port():
-    """A port on which nobody listens."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+    """A port on which nothing listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
 
 
 def command(*flags):
     return [sys.executable, "-m", "object2vec_tf.transform", *map(str, flags)]
 
 
-def write_shards(directory):
-    """Writes a large and two small files of in0, five ids each."""
+def write_files(directory):
+    """Writes one large and two small files of in0, with five ids per line."""
     directory.mkdir()
     lines = [json.dumps({"in0": [i % 40, i % 7, 1, 2, i % 39]}) for i in range(6000)]
     text = "".join(line + "\n" for line in lines)
@@ -112,37 +115,37 @@ def write_shards(directory):
     (directory / "tiny.jsonl").write_text('{"in0": [3]}')
 
 
-def kill_who_writes(parts):
-    """Kills a process that is writing a part: its name has the process at its end."""
-    until = time.monotonic() + _PATIENCE
+def kill_a_writer(parts):
+    """Kills a process that is writing a split's output; its id ends the file name."""
+    until = time.monotonic() + _TIMEOUT_SECONDS
     while time.monotonic() < until:
         for path in parts.glob("*.*.*"):
             process = int(path.suffix[1:])
             if b"ray::" not in Path(f"/proc/{process}/cmdline").read_bytes():
                 continue
             os.kill(process, signal.SIGSTOP)
-            if path.exists():  # it has not come to an end meanwhile
+            if path.exists():  # the split has not been finished meanwhile
                 os.kill(process, signal.SIGKILL)
                 return
             os.kill(process, signal.SIGCONT)
         time.sleep(0.005)
-    raise TimeoutError(f"{parts}: nobody writes")
+    raise TimeoutError(f"{parts}: no process writes")
 
 
 @needs_ray
 @pytest.mark.long
-def test_two_workers_of_which_one_is_killed(exported, tmp_path):
-    write_shards(tmp_path / "in")
+def test_another_worker_finishes_the_split_of_a_killed_one(exported, tmp_path):
+    write_files(tmp_path / "in")
     flags = (f"--model={exported}", f"--input={tmp_path}/in/*.jsonl")
     out, local = tmp_path / "out", tmp_path / "local"
     over_ray = command(*flags, f"--output={out}/", "--runner=ray", "--workers=2")
     with subprocess.Popen(
         over_ray, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        kill_who_writes(out / ".large.jsonl.out.parts")
-        stdout, stderr = process.communicate(timeout=_PATIENCE)
+        kill_a_writer(out / ".large.jsonl.out.parts")
+        stdout, stderr = process.communicate(timeout=_TIMEOUT_SECONDS)
     assert process.returncode == 0, stderr
-    assert "was answered by another worker" in stderr
+    assert "Another worker finished the split." in stderr
     assert "Traceback" not in stderr
     assert stdout.splitlines()[-1] == f"{out}: 420,152 lines in 3 files"
     subprocess.run(command(*flags, f"--output={local}/"), check=True)
@@ -159,17 +162,20 @@ def test_two_workers_of_which_one_is_killed(exported, tmp_path):
 
 @needs_ray
 @pytest.mark.long
-def test_a_cluster_that_runs_is_joined(exported, tmp_path):
+def test_a_running_cluster_is_used_and_left_running(exported, tmp_path):
     source = tmp_path / "a.jsonl"
     source.write_text('{"in0": [1]}\n{"in0": [2, 3]}\n' * 50)
     flags = (f"--model={exported}", f"--input={source}")
     subprocess.run(command(*flags, f"--output={tmp_path}/local"), check=True)
-    ours = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = os.environ | {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     host, port = socket.gethostbyname(socket.gethostname()), free_port()
     head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     head += [f"--node-ip-address={host}", f"--port={port}", "--num-cpus=1"]
     with subprocess.Popen(
-        [*head, "--include-dashboard=false"], stdout=subprocess.DEVNULL, env=ours
+        [*head, "--include-dashboard=false"], stdout=subprocess.DEVNULL, env=environment
     ) as cluster:
         try:
             job = command(
@@ -178,11 +184,11 @@ def test_a_cluster_that_runs_is_joined(exported, tmp_path):
                 "--runner=ray",
                 f"--ray_address={host}:{port}",
             )
-            until = time.monotonic() + _PATIENCE
-            while subprocess.run(job, env=ours, check=False).returncode:
+            until = time.monotonic() + _TIMEOUT_SECONDS
+            while subprocess.run(job, env=environment, check=False).returncode:
                 assert time.monotonic() < until
                 time.sleep(1)
-            assert cluster.poll() is None  # it is left as it was
+            assert cluster.poll() is None  # it is still running
         finally:
             cluster.terminate()
     local, joined = (tmp_path / name for name in ("local", "joined"))
@@ -191,9 +197,9 @@ def test_a_cluster_that_runs_is_joined(exported, tmp_path):
 
 @needs_ray
 @pytest.mark.long
-def test_a_bad_line_ends_the_job_and_what_is_done_stays(exported, tmp_path):
+def test_a_bad_line_ends_the_job_and_its_files_are_removed(exported, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
-    write_shards(source)
+    write_files(source)
     with (source / "large.jsonl").open("a") as file:
         file.write('\n{"in0": [4, 40]}\n')
     job = command(

@@ -1,0 +1,95 @@
+"""File jobs: the input files of a transform, each with its output file."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from object2vec_tf.bulk.output_writers import FORMATS, OutputWriter
+from object2vec_tf.errors import UserError
+from object2vec_tf.files.channels import channel_files
+from object2vec_tf.inference.file_splits import is_parquet
+
+
+@dataclasses.dataclass(frozen=True)
+class FileJob:
+    """An input file and the file that its predictions are written to.
+
+    Attributes:
+        path: The input file, JSON Lines or Parquet.
+        output: The output file.
+        writer: Writes the output file, in one of `FORMATS`.
+    """
+
+    path: Path
+    output: Path
+    writer: type[OutputWriter]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the output file exists and is not older than the input file."""
+        if not self.output.is_file():
+            return False
+        return self.output.stat().st_mtime_ns >= self.path.stat().st_mtime_ns
+
+
+def find_file_jobs(
+    source: str, directory: Path, output_format: str | None
+) -> list[FileJob]:
+    """Returns a job for each input file, in a fixed order.
+
+    An output file has the name of its input file plus ``.out`` or ``.out.parquet``.
+    Files found below a directory or by a glob keep their subdirectories.
+
+    Args:
+        source: Files, directories and globs, separated by commas.
+        directory: The directory of the output files.
+        output_format: jsonl or parquet; None: the format of each input file.
+
+    Raises:
+        UserError: No file was found, or two files have the same output file.
+    """
+    jobs: dict[Path, FileJob] = {}
+    for part in [source] if Path(source).exists() else source.split(","):
+        root = _root(part.strip())
+        if Path(part).is_dir() and directory.resolve().is_relative_to(root.resolve()):
+            raise UserError(
+                f"{directory}: is inside the input {part}: the next run would read it "
+                "as input. Give another --output."
+            )
+        for path in channel_files(part, "input"):
+            writer = writer_for(path, output_format)
+            name = f"{path.relative_to(root)}{writer.suffix}"
+            job = FileJob(path, directory / name, writer)
+            other = jobs.setdefault(job.output, job)
+            if not other.path.samefile(path):
+                raise UserError(
+                    f"{path} and {other.path}: both have the output file {job.output}. "
+                    "Give the directory above them as --input, or run the command once "
+                    "for each."
+                )
+    return list(jobs.values())
+
+
+def writer_for(path: Path, output_format: str | None) -> type[OutputWriter]:
+    """Returns the writer of an input file's predictions.
+
+    Args:
+        path: The input file.
+        output_format: jsonl or parquet; None: the format of the input file.
+    """
+    return FORMATS[output_format or ("parquet" if is_parquet(path) else "jsonl")]
+
+
+def _root(part: str) -> Path:
+    """Returns the directory below which the files of an input keep their paths."""
+    path = Path(part)
+    if path.is_dir():
+        return path
+    if path.exists() or not glob.has_magic(part):
+        return path.parent
+    names: Sequence[str] = path.parent.parts
+    magic = [i for i, name in enumerate(names) if glob.has_magic(name)]
+    return Path(*names[: magic[0]]) if magic else path.parent
