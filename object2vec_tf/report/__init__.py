@@ -1,1 +1,1 @@
-"""The report of a training run."""
+"""The report of a training run: tables, charts and baselines."""

@@ -1,4 +1,4 @@
-"""Examples of what stands near in a run's embeddings."""
+"""Examples of nearest neighbors among a run's embeddings."""
 
 from __future__ import annotations
 
@@ -9,55 +9,58 @@ from object2vec_tf.report.embedding_sample import EmbeddingSample
 from object2vec_tf.report.tables import Table
 
 _EXAMPLES, _NEIGHBORS = 6, 5
-# Objects that stand in fewer pairs have hardly been learnt: they are left out, unless
-# that leaves out nearly all.
-_ENOUGH_PAIRS, _ENOUGH_OBJECTS = 5, 20
-_MOST_LETTERS = 72
+# Objects in fewer pairs are hardly trained. They are left out if at least _MIN_OBJECTS
+# others remain.
+_MIN_PAIRS, _MIN_OBJECTS = 5, 20
+_MAX_NAME_LENGTH = 72
 
 
-def nearest(sample: EmbeddingSample) -> tuple[str, Table]:
-    """Returns the objects nearest, by cosine, to some of the more frequent ones.
+def neighbor_table(sample: EmbeddingSample) -> tuple[str, Table]:
+    """Returns the nearest neighbors, by cosine, of some of the more frequent objects.
 
-    Objects whose embedding is zero are near to none.
+    Objects whose embedding is zero are left out.
 
     Args:
         sample: The objects, from the most to the least frequent.
 
     Returns:
-        What the table shows, in words, and the table.
+        A sentence on the content of the table, and the table.
     """
-    there = np.abs(sample.vectors).max(axis=1) > 0
-    learnt = there & (sample.counts >= _ENOUGH_PAIRS)
-    enough = int(learnt.sum()) >= _ENOUGH_OBJECTS
-    pool = np.flatnonzero(learnt if enough else there)
+    nonzero = np.abs(sample.vectors).max(axis=1) > 0
+    trained = nonzero & (sample.counts >= _MIN_PAIRS)
+    enough = int(trained.sum()) >= _MIN_OBJECTS
+    pool = np.flatnonzero(trained if enough else nonzero)
     vectors = normalized(sample.vectors[pool])
     rows = []
-    for place in _asked(len(pool)):
-        cosines = vectors @ vectors[place]
+    for query in _example_positions(len(pool)):
+        cosines = vectors @ vectors[query]
         order = np.argsort(-cosines, kind="stable")
-        found = [int(i) for i in order if i != place][:_NEIGHBORS]
-        names = [_short(sample.names[i]) for i in pool[found]]
-        told = zip(cosines[found], names, strict=True)
+        nearest = [int(i) for i in order if i != query][:_NEIGHBORS]
+        names = [_shortened(sample.names[i]) for i in pool[nearest]]
+        neighbors = zip(names, cosines[nearest], strict=True)
         rows.append(
             [
-                _short(sample.names[pool[place]]),
-                f"{sample.counts[pool[place]]:,}",
-                "\n".join(f"{name} ({cosine:.2f})" for cosine, name in told),
+                _shortened(sample.names[pool[query]]),
+                f"{sample.counts[pool[query]]:,}",
+                "\n".join(f"{name} ({cosine:.2f})" for name, cosine in neighbors),
             ]
         )
-    note = f"Some of the frequent objects, and what is nearest among {len(pool):,}"
-    note += f" that stand in {_ENOUGH_PAIRS} pairs or more." if enough else "."
+    note = "Examples of frequent objects and their nearest neighbors among "
+    note += f"{len(pool):,} objects"
+    note += f" that occur in at least {_MIN_PAIRS} pairs." if enough else "."
     head = [sample.side, "pairs", "nearest (cosine)"]
-    return note, Table(head, rows, words=3)
+    return note, Table(head, rows, text_columns=3)
 
 
-def _asked(count: int) -> list[int]:
-    """Returns places of the more frequent half, closer together at its beginning."""
+def _example_positions(count: int) -> list[int]:
+    """Returns positions in the first half of a list, denser at its beginning."""
     if count < 2:
         return []
-    places = np.geomspace(1, (count + 1) // 2, _EXAMPLES)
-    return sorted({round(place) - 1 for place in places.tolist()})
+    positions = np.geomspace(1, (count + 1) // 2, _EXAMPLES)
+    return sorted({round(position) - 1 for position in positions.tolist()})
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"
+def _shortened(text: str) -> str:
+    if len(text) <= _MAX_NAME_LENGTH:
+        return text
+    return text[: _MAX_NAME_LENGTH - 1] + "…"

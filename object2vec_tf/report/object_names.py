@@ -1,4 +1,4 @@
-"""What a run's objects are called, for people who look at its report."""
+"""Names of objects, which the report and the Projector display."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.hyperparameters import Hyperparameters
 
-# By encoder (0 or 1) and token ids.
-ObjectNames = Mapping[tuple[int, tuple[int, ...]], str]
+# The encoder (0 or 1) and the token ids of an object.
+_Object = tuple[int, tuple[int, ...]]
+ObjectNames = Mapping[_Object, str]
 _PathLike = str | os.PathLike[str]
 
 
 class _Item(msgspec.Struct, forbid_unknown_fields=False):
-    """A line of the items' file."""
+    """A line of the items file."""
 
     in0: list[int] | None = None
     in1: list[int] | None = None
@@ -28,67 +29,72 @@ class _Item(msgspec.Struct, forbid_unknown_fields=False):
 def read_object_names(
     items: _PathLike | None, labels: _PathLike | None, hyperparameters: Hyperparameters
 ) -> ObjectNames:
-    """Returns names by object, from the files that ``neighbors build`` takes too.
+    """Reads the names of objects from the files that ``neighbors build`` also takes.
 
     Args:
-        items: JSON Lines of objects, ``{"in0": [196]}`` or ``{"in1": [172]}``.
-        labels: A text file with a name for each of them, a line each.
-        hyperparameters: Tell what is cut of long objects.
+        items: A JSON Lines file of objects, ``{"in0": [196]}`` or ``{"in1": [172]}``.
+        labels: A text file. Line *i* is the name of item *i*.
+        hyperparameters: Determine where objects are truncated, as in training.
+
+    Returns:
+        The names by object; empty without files.
 
     Raises:
-        DataError: A line of items holds no ids.
-        UserError: One file is there without the other, cannot be read, or they differ
+        DataError: A line of ``items`` is not an object of token ids.
+        UserError: Only one file is given, a file cannot be read, or the files differ
             in the number of lines.
     """
     if not items and not labels:
         return {}
     if not items or not labels:
-        given, lacking = ("items", "labels") if items else ("labels", "items")
+        given, missing = ("items", "labels") if items else ("labels", "items")
         raise UserError(
-            f"{given}: is given without {lacking}; --items has objects, and --labels a "
-            "name for each of them, a line each"
+            f"{given}: expected {missing} too, got {given} alone. items lists objects; "
+            "labels gives their names, one per line in the same order."
         )
-    objects = list(_objects(Path(items), hyperparameters))
-    lines = _text(Path(labels)).removesuffix("\n").split("\n")
-    found = [" ".join(line.split()) for line in lines]
-    if len(found) != len(objects):
+    objects = list(_read_objects(Path(items), hyperparameters))
+    lines = _read_text(Path(labels)).removesuffix("\n").split("\n")
+    names = [" ".join(line.split()) for line in lines]
+    if len(names) != len(objects):
         raise UserError(
-            f"{labels}: has {len(found):,} labels for the {len(objects):,} items of "
-            f"{items}; give a line for each item, in their order"
+            f"{labels}: expected {len(objects):,} labels, one per item of {items}, got "
+            f"{len(names):,}. Write one line per item, in the same order."
         )
-    return {item: name for item, name in zip(objects, found, strict=True) if name}
+    return {item: name for item, name in zip(objects, names, strict=True) if name}
 
 
-def _objects(
-    path: Path, hyperparameters: Hyperparameters
-) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _read_objects(path: Path, hyperparameters: Hyperparameters) -> Iterator[_Object]:
     decoder = msgspec.json.Decoder(_Item)
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(_read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
             item = decoder.decode(line)
         except msgspec.MsgspecError as error:
-            raise DataError(_wrong(path, number, str(error))) from error
+            raise DataError(_message(path, number, str(error))) from error
         inputs: list[Any] = [item.in0, item.in1]
-        held = [side for side in (0, 1) if inputs[side] is not None]
-        if len(held) != 1:
-            raise DataError(_wrong(path, number, "needs in0 or in1, one of them"))
-        (side,) = held
-        most = hyperparameters.of_encoder(side, "max_seq_len")
-        yield side, tuple(inputs[side][:most])
+        sides = [side for side in (0, 1) if inputs[side] is not None]
+        if len(sides) != 1:
+            given = "both" if sides else "neither"
+            problem = f"expected either in0 or in1, got {given}"
+            raise DataError(_message(path, number, problem))
+        (side,) = sides
+        limit = hyperparameters.of_encoder(side, "max_seq_len")
+        yield side, tuple(inputs[side][:limit])
 
 
-def _wrong(path: Path, line: int, problem: str) -> str:
+def _message(path: Path, line: int, problem: str) -> str:
     return (
-        f'{path}:{line}: {problem}; expected an object of token ids, as {{"in1": '
-        "[172]} (texts need no name: they are shown as they are)"
+        f"{path}:{line}: {problem}. Write an object of token ids, as in "
+        '{"in1": [172]}. Texts need no names: they are displayed as they are.'
     )
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         with open_file(path) as file:
             return file.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+        raise UserError(
+            f"{path}: cannot be read: {error}. Check the file and its permissions."
+        ) from error

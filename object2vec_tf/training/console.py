@@ -1,4 +1,4 @@
-"""What a run shows on stdout: progress and tables for people, lines for programs."""
+"""The output of a run on stdout: progress, tables and SageMaker's log lines."""
 
 from __future__ import annotations
 
@@ -37,45 +37,52 @@ CHANNELS = ("train", "validation", "test")
 Metrics = Mapping[str, float]
 
 
-class _LastingConsole(Console):
-    """Falls silent when nobody reads stdout any more, as behind ``| head -1``."""
+class _PipeSafeConsole(Console):
+    """Stays silent once the reader of stdout is gone, as in ``... | head -1``."""
 
     def on_broken_pipe(self) -> None:
-        """Lets the run go on, where rich ends the process."""
+        """Lets the process continue, where rich would end it."""
         self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        null_device = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null_device, sys.stdout.fileno())
+        os.close(null_device)
 
 
 class RunConsole:
-    """Writes to stdout; a bar and colours on a terminal, plain lines elsewhere.
+    """Writes to stdout: progress bars and colors on a terminal, else plain lines.
 
     Args:
-        quiet: Whether to write nothing at all.
+        quiet: Whether to write nothing.
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = _LastingConsole(
+        self.console = _PipeSafeConsole(
             file=sys.stdout, quiet=quiet, highlight=False, emoji=False, markup=False
         )
 
     def say(self, text: str) -> None:
-        """Writes a line, as it stands and however long it is."""
+        """Writes a line literally and without wrapping it."""
         self.console.print(text, soft_wrap=True)
 
     def words(self, words: TextAssets) -> None:
-        """Tells how many words have pretrained vectors."""
-        for encoder, held in words.vectors.items():
+        """Reports how many words have a pretrained vector."""
+        for encoder, vectors in words.vectors.items():
             self.say(
-                f"enc{encoder}: {held.found:,} of {held.words:,} words have a "
-                f"pretrained vector ({held.found / held.words:.1%}); the others are "
-                "drawn like them"
+                f"enc{encoder}: {vectors.found:,} of {vectors.words:,} words have a "
+                f"pretrained vector ({vectors.found / vectors.words:.1%}); the "
+                "others get random vectors of the same mean and variance"
             )
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Callable[[int], None]]:
-        """Yields what is told of each block of bytes read; shows how many there are."""
+        """Shows the progress of reading a channel.
+
+        Args:
+            name: The name of the channel.
+
+        Yields:
+            A function to call with the number of bytes of each block read.
+        """
         columns = (
             TextColumn("{task.description}"),
             DownloadColumn(),
@@ -89,35 +96,41 @@ class RunConsole:
             yield lambda size: bar.advance(task, size)
 
     def channel(self, name: str, pairs: Pairs) -> None:
-        """Tells what was read, and what was cut, empty or left out."""
+        """Reports the pairs of a channel: truncated and empty inputs, and bad lines."""
         report = pairs.report
         files = f"{len(report.files)} file" + "s" * (len(report.files) > 1)
-        cached = ", read before" if report.cached else ""
+        cached = " (cached)" if report.cached else ""
         self.say(f"{name}: {len(pairs):,} pairs from {files}{cached}")
         if pairs.weights is not None:
-            held = np.asarray(pairs.weights)
-            self.say(f"{name}: weights from {held.min():g} to {held.max():g}")
+            weights = np.asarray(pairs.weights)
+            self.say(f"{name}: weights from {weights.min():g} to {weights.max():g}")
         for side in ("in0", "in1"):
             if report.truncated[side]:
                 limit = getattr(pairs.hyperparameters, f"enc{side[-1]}_max_seq_len")
                 self.say(
-                    f"{name}: {report.truncated[side]:,} {side} sequences cut at "
-                    f"enc{side[-1]}_max_seq_len={limit}"
+                    f"{name}: {report.truncated[side]:,} {side} sequences truncated "
+                    f"to enc{side[-1]}_max_seq_len={limit}"
                 )
             if report.empty[side]:
                 self.say(
-                    f"{name}: {report.empty[side]:,} empty {side} (encoded as zeros)"
+                    f"{name}: {report.empty[side]:,} empty {side} (embedding is zero)"
                 )
         for side, count in report.unknown.items():
             if count:
                 self.say(f"{name}: {count:,} unknown tokens in {side}")
         if report.bad_lines:
-            self.say(f"{name}: {len(report.bad_lines):,} bad lines left out:")
+            self.say(f"{name}: {len(report.bad_lines):,} bad lines skipped:")
             for message in report.bad_lines:
                 self.say(f"  {message}")
 
     def epoch(self, record: Mapping[str, Any], epochs: int, remaining: float) -> None:
-        """Tells of an epoch, in a line for people and in SageMaker's lines."""
+        """Reports an epoch, in a line for people and in SageMaker's lines.
+
+        Args:
+            record: The epoch's record, as in history.jsonl.
+            epochs: The number of epochs.
+            remaining: The most seconds that training still takes; 0 if it is done.
+        """
         number = record["epoch"]
         parts = [f"epoch {number + 1}/{epochs}"]
         for channel in CHANNELS:
@@ -137,20 +150,24 @@ class RunConsole:
         self.say(throughput_line(rate))
 
     def results(self, metrics: Mapping[str, Any]) -> None:
-        """Writes the closing table."""
+        """Writes the table of results.
+
+        Args:
+            metrics: The content of metrics.json.
+        """
         channels = [name for name in CHANNELS if name in metrics]
-        fancy = self.console.is_terminal
-        table = Table(box=box.SIMPLE_HEAD if fancy else None, pad_edge=False)
+        rules = box.SIMPLE_HEAD if self.console.is_terminal else None
+        table = Table(box=rules, pad_edge=False)
         table.add_column("metric")
         for name in channels:
             table.add_column(f"{name} ({metrics['rows'][name]:,})", justify="right")
         for name in metrics[channels[0]]:
             values = [f"{metrics[channel][name]:.4f}" for channel in channels]
             table.add_row(name, *values)
-            for simple, scores in metrics.get("baselines", {}).items():
+            for baseline, scores in metrics.get("baselines", {}).items():
                 if name in scores[channels[0]]:
                     values = [f"{scores[channel][name]:.4f}" for channel in channels]
-                    table.add_row(f"  by {TITLES[simple]}", *values)
+                    table.add_row(f"  baseline: {TITLES[baseline]}", *values)
         self.console.print(table)
         self.say(
             f"best epoch {metrics['best_epoch'] + 1} of {metrics['epochs_run']} "
@@ -160,10 +177,10 @@ class RunConsole:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar for the running epoch, on a terminal.
+    """A progress bar for the current epoch.
 
     Args:
-        console: Where to draw it; nothing is drawn where that is no terminal.
+        console: The console. The bar appears only if it is a terminal.
     """
 
     def __init__(self, console: Console) -> None:
@@ -181,7 +198,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._task: TaskID | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Starts the epoch's bar."""
+        """Adds the epoch's bar."""
         self._progress.start()
         self._task = self._progress.add_task(
             f"epoch {epoch + 1}/{self.params['epochs']}",
@@ -190,19 +207,19 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the bar."""
+        """Advances the bar."""
         if self._task is not None:
-            shown = "  ".join(f"{k} {v:.4f}" for k, v in (logs or {}).items())
-            self._progress.update(self._task, completed=batch + 1, metrics=shown)
+            metrics = "  ".join(f"{k} {v:.4f}" for k, v in (logs or {}).items())
+            self._progress.update(self._task, completed=batch + 1, metrics=metrics)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._progress.stop()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self._progress.stop()
 
 

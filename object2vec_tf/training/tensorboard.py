@@ -1,4 +1,4 @@
-"""Curves and hyperparameters for TensorBoard."""
+"""Writes metrics, hyperparameters and embeddings for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from object2vec_tf.report.embedding_sample import EmbeddingSample
 
 
 class TensorBoardLogs:
-    """Writes scalars and HParams.
+    """Writes the logs of a run.
 
-    A metric has one tag in the runs train and validation, so that TensorBoard draws
-    both curves in one chart.
+    A metric has the same tag in the TensorBoard runs ``train`` and ``validation``, so
+    that both curves appear in one chart. The run ``final`` has the results, the
+    hyperparameters and the embeddings.
 
     Args:
         directory: The log directory.
-        hyperparameters: Shown in the HParams tab.
+        hyperparameters: The hyperparameters, for the HParams tab.
     """
 
     def __init__(self, directory: Path, hyperparameters: Hyperparameters) -> None:
@@ -31,7 +32,11 @@ class TensorBoardLogs:
         self._writers: dict[str, Any] = {}
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """Writes the metrics of an epoch."""
+        """Writes the metrics of an epoch.
+
+        Args:
+            record: The epoch's record, as in history.jsonl.
+        """
         for channel in ("train", "validation"):
             if channel not in record:
                 continue
@@ -44,7 +49,11 @@ class TensorBoardLogs:
             self._writer(channel).flush()
 
     def results(self, metrics: Mapping[str, Any]) -> None:
-        """Writes the hyperparameters beside the metrics of the model kept."""
+        """Writes the hyperparameters and the best model's metrics; closes the logs.
+
+        Args:
+            metrics: The content of metrics.json.
+        """
         with self._writer("final").as_default(step=metrics["best_epoch"]):
             hparams.hparams(self._hyperparameters.to_dict())
             for channel in ("train", "validation", "test"):
@@ -54,19 +63,19 @@ class TensorBoardLogs:
             writer.close()
 
     def embeddings(self, samples: Iterable[EmbeddingSample]) -> None:
-        """Writes what the Projector shows: a table of vectors for each side.
+        """Writes the embeddings of each input for the Projector.
 
-        Keras's TensorBoard callback writes a configuration that it cannot read (keras
-        issue 20210); files of tab-separated values it can.
+        The Projector reads tab-separated values. It cannot read the configuration that
+        Keras's TensorBoard callback writes (keras issue 20210).
         """
         directory, config = self._directory / "final", []
         for sample in samples:
             vectors, metadata = f"{sample.side}_vectors.tsv", f"{sample.side}.tsv"
             rows = ("\t".join(f"{x:.6g}" for x in row) for row in sample.vectors)
             write_atomic(directory / vectors, "\n".join(rows) + "\n")
-            told = zip(sample.names, sample.counts, sample.labels, strict=True)
-            lines = [f"{name}\t{count}\t{label:.6g}" for name, count, label in told]
-            head = f"name\tpairs\t{sample.meaning}"
+            objects = zip(sample.names, sample.counts, sample.labels, strict=True)
+            lines = [f"{name}\t{count}\t{label:.6g}" for name, count, label in objects]
+            head = f"name\tpairs\t{sample.label_title}"
             write_atomic(directory / metadata, "\n".join([head, *lines]) + "\n")
             config.append(
                 f'embeddings {{\n  tensor_name: "{sample.side}"\n  tensor_path: '

@@ -148,8 +148,8 @@ def test_runs_share_a_cache_and_its_limit_is_told(settings, ratings, tmp_path):
         done = subprocess.run(line, capture_output=True, text=True, check=True)
         outputs.append(done.stdout)
         assert not (tmp_path / name / "cache").exists()
-    assert "read before" not in outputs[0]
-    assert outputs[1].count("from 1 file, read before\n") == 3
+    assert "(cached)" not in outputs[0]
+    assert outputs[1].count("from 1 file (cached)\n") == 3
     done = subprocess.run(
         command(settings, ratings, tmp_path / "third", "--cache_limit=0.000001"),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The oracles are sums over pairs, written out."""
+"""Expected scores are computed with plain loops over the pairs."""
 
 import json
 import math
@@ -24,18 +24,18 @@ VALIDATION = [([1], [2, 3], 4.0), ([8], [1, 3], 2.0), ([0], [8], 5.5), ([], [], 
 
 
 def read(folder, hyperparameters, **channels):
-    told = {}
+    pairs = {}
     for name, rows in channels.items():
         path = folder / f"{name}.jsonl"
         lines = [json.dumps({"in0": a, "in1": b, "label": c}) for a, b, c in rows]
         path.write_text("\n".join(lines))
-        told[name] = o2v.read_pairs(path, hyperparameters)
-    return told
+        pairs[name] = o2v.read_pairs(path, hyperparameters)
+    return pairs
 
 
-def test_values_are_told_by_the_mean_and_by_biases(tmp_path):
+def test_real_values_are_predicted_by_the_mean_and_by_biases(tmp_path):
     channels = read(tmp_path, REGRESSION, train=TRAIN, validation=VALIDATION)
-    told = baselines(REGRESSION, channels)
+    scores = baselines(REGRESSION, channels)
 
     mean = sum(label for _, _, label in TRAIN) / len(TRAIN)
     users, items = {}, {}
@@ -53,16 +53,16 @@ def test_values_are_told_by_the_mean_and_by_biases(tmp_path):
             for a, b, label in rows
         ]
         for model, errors in (("constant", constant), ("biases", biased)):
-            scored = told[model][name]["mean_squared_error"]
-            assert scored == pytest.approx(sum(errors) / len(errors)), (model, name)
+            score = scores[model][name]["mean_squared_error"]
+            assert score == pytest.approx(sum(errors) / len(errors)), (model, name)
     assert (
-        told["biases"]["train"]["mean_squared_error"]
-        < told["constant"]["train"]["mean_squared_error"]
+        scores["biases"]["train"]["mean_squared_error"]
+        < scores["constant"]["train"]["mean_squared_error"]
     )
 
 
 @pytest.mark.parametrize("rate", [0, 3])
-def test_classes_are_told_by_their_shares(tmp_path, rate):
+def test_classes_are_predicted_by_their_shares(tmp_path, rate):
     hyperparameters = o2v.Hyperparameters(
         **SETTINGS, num_classes=3, negative_sampling_rate=rate
     )
@@ -71,26 +71,26 @@ def test_classes_are_told_by_their_shares(tmp_path, rate):
     validation = [([1], [2], label) for label in (0, 1, 1)]
     channels = read(tmp_path, hyperparameters, train=train, validation=validation)
 
-    told = baselines(hyperparameters, channels)["prior"]
+    scores = baselines(hyperparameters, channels)["prior"]
 
     counts = [1 + rate * 6, 4, 1]
     shares = [count / sum(counts) for count in counts]
     cost = -(math.log(shares[0]) + 2 * math.log(shares[1])) / 3
-    assert told["validation"]["cross_entropy"] == pytest.approx(cost)
-    right = 1 / 3 if rate else 2 / 3
-    assert told["validation"]["accuracy"] == pytest.approx(right)
+    assert scores["validation"]["cross_entropy"] == pytest.approx(cost)
+    accuracy = 1 / 3 if rate else 2 / 3
+    assert scores["validation"]["accuracy"] == pytest.approx(accuracy)
 
 
-def test_a_class_that_training_lacks_is_not_impossible(tmp_path):
+def test_a_class_without_training_pairs_has_a_finite_loss(tmp_path):
     hyperparameters = o2v.Hyperparameters(**SETTINGS, num_classes=2)
     channels = read(
         tmp_path, hyperparameters, train=[([1], [2], 1)], test=[([1], [2], 0)]
     )
-    told = baselines(hyperparameters, channels)["prior"]
-    assert told["test"]["cross_entropy"] == pytest.approx(-math.log(1e-7), rel=1e-3)
+    scores = baselines(hyperparameters, channels)["prior"]
+    assert scores["test"]["cross_entropy"] == pytest.approx(-math.log(1e-7), rel=1e-3)
 
 
-def test_a_run_tells_them_beside_its_own(tmp_path, capsys):
+def test_a_run_reports_baselines_with_its_own_scores(tmp_path, capsys):
     read(tmp_path, REGRESSION, train=TRAIN, validation=VALIDATION)
     run = o2v.fit(
         {**SETTINGS, "output_layer": "mean_squared_error", "epochs": 1},
@@ -98,21 +98,23 @@ def test_a_run_tells_them_beside_its_own(tmp_path, capsys):
         validation=tmp_path / "validation.jsonl",
         model_dir=tmp_path / "run",
     )
-    held = json.loads((tmp_path / "run/metrics.json").read_text())["baselines"]
-    assert held == run.metrics["baselines"]
-    shown = capsys.readouterr().out
-    value = held["biases"]["validation"]["mean_squared_error"]
-    row = next(line for line in shown.splitlines() if "by biases of objects" in line)
+    saved = json.loads((tmp_path / "run/metrics.json").read_text())["baselines"]
+    assert saved == run.metrics["baselines"]
+    output = capsys.readouterr().out
+    value = saved["biases"]["validation"]["mean_squared_error"]
+    row = next(
+        line for line in output.splitlines() if "baseline: object biases" in line
+    )
     assert row.split()[-1] == f"{value:.4f}"
-    assert "by the mean label" in shown
+    assert "baseline: mean label" in output
 
 
 @pytest.mark.parametrize("layer", ["softmax", "mean_squared_error"])
-def test_a_weight_counts_as_so_many_pairs(tmp_path, layer):
+def test_a_weight_of_n_equals_n_copies_of_the_pair(tmp_path, layer):
     settings = o2v.Hyperparameters(**SETTINGS, output_layer=layer, num_classes=3)
     rows = [(a, b, int(c) % 3, 1 + i % 3) for i, (a, b, c) in enumerate(TRAIN)]
 
-    def told(name, repeat):
+    def scores(name, repeat):
         lines = [
             json.dumps({"in0": a, "in1": b, "label": c} | weight)
             for a, b, c, n in rows
@@ -122,8 +124,9 @@ def test_a_weight_counts_as_so_many_pairs(tmp_path, layer):
         pairs = o2v.read_pairs(tmp_path / name, settings)
         return pairs, baselines(settings, {"train": pairs})
 
-    (weighted, once), (repeated, often) = told("once", False), told("often", True)
+    weighted_pairs, weighted = scores("weighted", False)
+    repeated_pairs, repeated = scores("repeated", True)
 
-    assert weighted.mean_label() == pytest.approx(repeated.mean_label())
-    for model, by_channel in often.items():
-        assert once[model]["train"] == pytest.approx(by_channel["train"]), model
+    assert weighted_pairs.mean_label() == pytest.approx(repeated_pairs.mean_label())
+    for model, by_channel in repeated.items():
+        assert weighted[model]["train"] == pytest.approx(by_channel["train"]), model

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.report import embedding_sample as module
 from object2vec_tf.report.embedding_sample import sample_embeddings
 from tests.conftest import lines
 
@@ -10,14 +9,14 @@ ROWS = [([1], [2], 2), ([1], [3], 2), ([1], [3], 0), ([4], [3], 1), ([], [3], 1)
 
 
 @pytest.mark.parametrize(
-    ("output", "classes", "meaning", "labels"),
+    ("output", "classes", "label_title", "labels"),
     [
         ("softmax", 3, "most frequent class", [2, 1, 1]),
         ("mean_squared_error", 2, "mean label", [4 / 3, 1, 1]),
     ],
 )
 def test_the_most_frequent_objects_come_first(
-    settings, tmp_path, output, classes, meaning, labels
+    settings, tmp_path, output, classes, label_title, labels
 ):
     chosen = settings | {"output_layer": output, "num_classes": classes}
     hyperparameters = o2v.Hyperparameters(**chosen)
@@ -28,17 +27,18 @@ def test_the_most_frequent_objects_come_first(
     assert left.names == ["1", "4", "(empty)"]
     assert left.counts.tolist() == [3, 1, 1]
     assert left.labels.tolist() == pytest.approx(labels)
-    assert (left.meaning, left.classes) == (meaning, output == "softmax")
+    assert left.label_title == label_title
+    assert left.labels_are_classes == (output == "softmax")
     assert right.names == ["three", "2"]
     assert right.counts.tolist() == [4, 1]
     np.testing.assert_allclose(right.vectors, model.enc1.get_weights()[0][[3, 2]])
     assert not left.vectors[2].any()
 
 
-def test_few_objects_are_taken_of_many(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_OBJECTS", 2)
+def test_the_number_of_objects_is_limited(settings, tmp_path):
     hyperparameters = o2v.Hyperparameters(**settings)
     (tmp_path / "train.jsonl").write_text(lines(ROWS))
     pairs = o2v.read_pairs(tmp_path / "train.jsonl", hyperparameters)
-    left, _ = sample_embeddings(o2v.Object2Vec(hyperparameters), pairs, {})
+    model = o2v.Object2Vec(hyperparameters)
+    left, _ = sample_embeddings(model, pairs, {}, max_objects=2)
     assert left.names == ["1", "4"]

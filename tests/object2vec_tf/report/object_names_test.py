@@ -16,12 +16,12 @@ def files(tmp_path):
     return write
 
 
-def test_names_are_those_of_the_lines(files, hyperparameters):
+def test_line_i_of_labels_names_item_i(files, hyperparameters):
     items, labels = files(
         '{"in1": [3]}\n{"in0": [3], "year": 1977}\n\n{"in1": []}\n{"in1": [5, 6]}\n',
         "Star  Wars\u2028IV\né\n\nbasket\n",
     )
-    # What is longer than enc1_max_seq_len=1 is cut, as in training.
+    # Objects longer than enc1_max_seq_len=1 are truncated, as in training.
     expected = {(1, (3,)): "Star Wars IV", (0, (3,)): "é", (1, (5,)): "basket"}
     assert read_object_names(items, labels, hyperparameters) == expected
     packed = items.with_name("items.jsonl.gz")
@@ -33,23 +33,32 @@ def test_names_are_those_of_the_lines(files, hyperparameters):
 @pytest.mark.parametrize(
     ("items", "labels", "message"),
     [
-        ('{"in1": [3]}\n', "a\nb\n", r"names.tsv: has 2 labels for the 1 items"),
+        (
+            '{"in1": [3]}\n',
+            "a\nb\n",
+            r"names.tsv: expected 1 labels, one per item of .*, got 2\.",
+        ),
         ('{"in1": ["x"]}\n', "a\n", r"items.jsonl:1: Expected `int`.*token ids"),
-        ('{"in1": [1]}\n{"in0": [1], "in1": [1]}\n', "a\nb", r":2: needs in0 or in1"),
+        (
+            '{"in1": [1]}\n{"in0": [1], "in1": [1]}\n',
+            "a\nb",
+            r":2: expected either in0 or in1, got both",
+        ),
+        ('{"in2": [1]}\n', "a\n", r":1: expected either in0 or in1, got neither"),
         ("{\n", "a\n", r"items.jsonl:1: Input data was truncated"),
     ],
 )
-def test_what_is_wrong_is_told(files, hyperparameters, items, labels, message):
+def test_invalid_files_are_rejected(files, hyperparameters, items, labels, message):
     with pytest.raises(o2v.UserError, match=message):
         read_object_names(*files(items, labels), hyperparameters)
 
 
-def test_both_files_are_needed_before_anything_is_read(files, settings, tmp_path):
+def test_missing_files_are_reported_before_data_is_read(files, settings, tmp_path):
     items, labels = files('{"in1": [3]}\n', "a\n")
     given = {"train": "nowhere.jsonl", "model_dir": tmp_path / "run"}
-    with pytest.raises(o2v.UserError, match="items: is given without labels"):
+    with pytest.raises(o2v.UserError, match="items: expected labels too"):
         o2v.fit(settings, **given, items=items)
-    with pytest.raises(o2v.UserError, match="labels: is given without items"):
+    with pytest.raises(o2v.UserError, match="labels: expected items too"):
         o2v.fit(settings, **given, labels=labels)
     with pytest.raises(o2v.UserError, match=r"gone.tsv: cannot be opened: No such"):
         o2v.fit(settings, **given, items=items, labels=tmp_path / "gone.tsv")

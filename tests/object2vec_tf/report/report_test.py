@@ -1,4 +1,4 @@
-"""A run's report: what it shows is what was measured, and a browser draws it."""
+"""The report shows the run's true results, and a browser displays it offline."""
 
 import html.parser
 import json
@@ -8,28 +8,29 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.chromium import browser, chromium, spots
+from tests.chromium import count_spots, open_tab
 from tests.object2vec_tf.conftest import ITEMS, NAMES, TEXTS
 
 VOID = ("meta", "br")
 
 
 class Page(html.parser.HTMLParser):
-    """What a page holds.
+    """The content of a page.
 
     Attributes:
-        tags: All that are opened.
-        open: Those that are not closed.
-        addresses: What it refers to.
-        tables: Rows of cells by heading.
-        figures: By title, the lines, points and texts in each.
+        tags: The names of all elements.
+        open: The names of the elements that are not closed.
+        addresses: The addresses that elements refer to.
+        tables: Rows of cells, by heading.
+        charts: Lines, names of points, and texts with their positions, by title.
+        text: The text of all elements.
     """
 
     def __init__(self, path):
         super().__init__()
         self.tags, self.addresses, self.open = [], [], []
-        self.tables, self.figures, self.words = {}, {}, ""
-        self._figure = self._cell = None
+        self.tables, self.charts, self.text = {}, {}, ""
+        self._chart = self._cell = None
         self._heading = ""
         self.feed(path.read_text(encoding="utf-8").removeprefix("<!doctype html>"))
 
@@ -52,15 +53,15 @@ class Page(html.parser.HTMLParser):
             case "br":
                 self._cell += "\n"
             case "svg":
-                self._figure = {"lines": [], "names": [], "texts": []}
+                self._chart = {"lines": [], "names": [], "texts": []}
             case "polyline":
                 points = [
                     tuple(map(float, p.split(","))) for p in attrs["points"].split()
                 ]
-                self._figure["lines"].append(points)
+                self._chart["lines"].append(points)
             case "text":
-                place = float(attrs["x"]), float(attrs["y"])
-                self._figure["texts"].append((*place, attrs.get("class"), ""))
+                position = float(attrs["x"]), float(attrs["y"])
+                self._chart["texts"].append((*position, attrs.get("class"), ""))
 
     def handle_startendtag(self, tag, attrs):
         self.handle_starttag(tag, attrs)
@@ -72,21 +73,21 @@ class Page(html.parser.HTMLParser):
             self.tables[self._heading][-1].append(self._cell)
             self._cell = None
         if tag == "svg":
-            title = next(t for *_, kind, t in self._figure["texts"] if kind == "title")
-            self.figures[title] = self._figure
-            self._figure = None
+            title = next(t for *_, kind, t in self._chart["texts"] if kind == "title")
+            self.charts[title] = self._chart
+            self._chart = None
 
     def handle_data(self, data):
-        self.words += data
+        self.text += data
         if self._cell is not None:
             self._cell += data
         if self.open and self.open[-1] == "h2":
             self._heading += data
-        if self._figure and self.open[-1] == "text":
-            x, y, kind, text = self._figure["texts"].pop()
-            self._figure["texts"].append((x, y, kind, text + data))
-        if self._figure and self.open[-1] == "title":
-            self._figure["names"].append(data)
+        if self._chart and self.open[-1] == "text":
+            x, y, kind, text = self._chart["texts"].pop()
+            self._chart["texts"].append((x, y, kind, text + data))
+        if self._chart and self.open[-1] == "title":
+            self._chart["names"].append(data)
 
 
 @pytest.fixture(scope="module")
@@ -94,111 +95,112 @@ def page(run):
     return Page(run.model_dir / "report.html")
 
 
-def held(run, name):
+def read_json(run, name):
     return json.loads((run.model_dir / name).read_text(encoding="utf-8"))
 
 
-def test_the_page_is_whole_and_loads_nothing(run, page):
+def test_the_page_is_well_formed_and_loads_nothing(run, page):
     assert page.open == []
     assert page.addresses == []
     assert "url(" not in (run.model_dir / "report.html").read_text()
     assert not {"script", "img", "link", "iframe", "a"} & set(page.tags)
-    assert "<my> run" in page.words
+    assert "<my> run" in page.text
     for name in filter(None, NAMES):
-        assert name in page.words
-    assert "<b> a|b <unk>" in page.words
+        assert name in page.text
+    assert "<b> a|b <unk>" in page.text
 
 
-def test_results_stand_beside_the_baselines(run, page):
-    metrics = held(run, "metrics.json")
+def test_results_are_compared_with_the_baselines(run, page):
+    metrics = read_json(run, "metrics.json")
     titles = {
-        "constant": "the mean label",
-        "biases": "biases of objects",
-        "prior": "shares of classes",
+        "constant": "mean label",
+        "biases": "object biases",
+        "prior": "class frequencies",
     }
     channels = ["train", "validation", "test"]
-    expected = [["metric", "by", *channels]]
+    expected = [["metric", "model", *channels]]
     for name in metrics["train"]:
-        by = [("this model", metrics)]
-        by += [(titles[key], told) for key, told in metrics["baselines"].items()]
+        models = [("this model", metrics)]
+        models += [
+            (titles[key], scores) for key, scores in metrics["baselines"].items()
+        ]
         expected += [
-            [name, title, *(f"{told[channel][name]:.4f}" for channel in channels)]
-            for title, told in by
-            if name in told["train"]
+            [name, title, *(f"{scores[channel][name]:.4f}" for channel in channels)]
+            for title, scores in models
+            if name in scores["train"]
         ]
     assert page.tables["Results"] == expected
     loss = run.model.hyperparameters.loss_name
-    best = min(told["test"][loss] for told in metrics["baselines"].values())
-    assert f"on test is {metrics['test'][loss]:.4f}; the best" in page.words
-    assert f" has {best:.4f} (less is better)" in page.words
-    assert f"for 3 epochs ({metrics['stopped']})" in page.words
-    assert f"that of epoch {metrics['best_epoch'] + 1}, with seed 0" in page.words
+    best = min(scores["test"][loss] for scores in metrics["baselines"].values())
+    assert f"on test is {metrics['test'][loss]:.4f}; the best baseline (" in page.text
+    assert f") has {best:.4f} (lower is better)" in page.text
+    assert f"for 3 epochs ({metrics['stopped']})" in page.text
+    assert f"best epoch, number {metrics['best_epoch'] + 1}." in page.text
+    assert "with random seed 0." in page.text
 
 
 def test_curves_are_the_history(run, page):
     lines = (run.model_dir / "history.jsonl").read_text().splitlines()
     history = [json.loads(line) for line in lines]
     for name in history[0]["train"]:
-        figure = page.figures[name]
-        # What the rules' numbers say of heights; they stand 4 below their rules.
-        rules = [
+        chart = page.charts[name]
+        # The y axis: each value is written 4 pixels below its grid line.
+        ticks = [
             (y - 4, float(text.replace(",", "")))
-            for x, y, _, text in figure["texts"]
+            for x, y, _, text in chart["texts"]
             if x < 60 and re.fullmatch(r"[\d.,]+", text)
         ]
-        (high, most), (low, least) = min(rules), max(rules)
-        slope = (least - most) / (low - high)
-        drawn = [
-            [most + (y - high) * slope for _, y in line] for line in figure["lines"]
-        ]
-        told = [
+        (top, high), (bottom, low) = min(ticks), max(ticks)
+        slope = (low - high) / (bottom - top)
+        drawn = [[high + (y - top) * slope for _, y in line] for line in chart["lines"]]
+        expected = [
             [r[channel][name] for r in history] for channel in ("train", "validation")
         ]
-        np.testing.assert_allclose(drawn, told, atol=abs(slope) * 0.11)
-        texts = [text for *_, text in figure["texts"]]
+        np.testing.assert_allclose(drawn, expected, atol=abs(slope) * 0.11)
+        texts = [text for *_, text in chart["texts"]]
         assert {"train", "validation", "epoch", "1", "2", "3"} <= set(texts)
 
 
-def test_settings_are_all_there(run, page):
+def test_all_settings_are_listed(run, page):
     expected = {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in held(run, "hyperparameters.json").items()
+        for name, value in read_json(run, "hyperparameters.json").items()
     }
-    chosen = dict(page.tables["Settings"][1:])
-    rest = dict(page.tables["Settings as by default"][1:])
-    assert chosen | rest == expected
-    assert not chosen.keys() & rest.keys()
-    assert chosen["enc1_vocab_size"] == str(ITEMS)
-    assert rest["weight_decay"] == "0.0"
+    changed = dict(page.tables["Settings"][1:])
+    default = dict(page.tables["Default settings"][1:])
+    assert changed | default == expected
+    assert not changed.keys() & default.keys()
+    assert changed["enc1_vocab_size"] == str(ITEMS)
+    assert default["weight_decay"] == "0.0"
 
 
-def test_data_is_counted(run, page):
-    metrics = held(run, "metrics.json")
+def test_lengths_are_counted(run, page):
+    metrics = read_json(run, "metrics.json")
     head, *rows = page.tables["Data"]
     table = {
         (row[0], row[1]): dict(zip(head[2:], row[2:], strict=True)) for row in rows
     }
     assert len(table) == 6
     known = {"cat", "dog", "<b>", "a|b", "</script>"}
-    for (channel, side), told in table.items():
+    for (channel, side), cells in table.items():
         texts = [row["in0"].split() for row in run.rows[channel]]
         if side == "in1":
             texts = [["cat"]] * len(texts)
         counts = [min(len(words), 3) for words in texts]
-        assert told == {
+        assert cells == {
             "pairs": str(len(texts)),
             "mean": f"{np.mean(counts):.1f}",
             "median": f"{np.median(counts):.0f}",
-            "95 %": f"{np.quantile(counts, 0.95):.0f}",
-            "longest": str(max(counts)),
-            "cut": str(sum(len(words) > 3 for words in texts)),
+            "95%": f"{np.quantile(counts, 0.95):.0f}",
+            "max": str(max(counts)),
+            "truncated": str(sum(len(words) > 3 for words in texts)),
             "empty": str(counts.count(0)),
             "unknown tokens": str(sum(w not in known for t in texts for w in t[:3])),
         }
-        assert told["cut"] == str(metrics["truncated"][channel][side])
-        assert told["empty"] == str(metrics["empty"][channel][side])
-    assert "lengths of in0 (train)" in page.figures
-    assert "lengths of in1 (train)" not in page.figures
+        assert cells["truncated"] == str(metrics["truncated"][channel][side])
+        assert cells["empty"] == str(metrics["empty"][channel][side])
+    assert "lengths of in0 (train)" in page.charts
+    assert "lengths of in1 (train)" not in page.charts
     ((_, message),) = page.tables["Bad lines"][1:]
     assert "train.jsonl:201: in1[0] is 99" in message
 
@@ -215,37 +217,39 @@ def test_labels_are_counted(run, page):
             counts = [(np.sum(v == number), len(v)) for v in labels.values()]
             assert row == [str(number), *(f"{n} ({n / of:.1%})" for n, of in counts)]
     else:
-        for name, *told in rows:
+        for name, *cells in rows:
             values = labels[name]
             quartiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
             expected = [values.mean(), values.std(), *quartiles]
-            np.testing.assert_allclose([float(t) for t in told], expected, rtol=1e-3)
+            np.testing.assert_allclose(list(map(float, cells)), expected, rtol=1e-3)
     counts = [int(np.sum(labels["train"] == number)) for number in (0, 1)]
-    assert page.figures["labels (train)"]["names"] == list(map(str, counts))
+    assert page.charts["labels (train)"]["names"] == list(map(str, counts))
 
 
-def test_maps_and_neighbours_are_of_the_embeddings(run, page):
-    maps = [figure for title, figure in page.figures.items() if title.startswith("in")]
-    assert [len(figure["names"]) for figure in maps] == [len(TEXTS), ITEMS]
+def test_scatter_plots_and_neighbors_show_the_embeddings(run, page):
+    maps = [chart for title, chart in page.charts.items() if title.startswith("in")]
+    assert [len(chart["names"]) for chart in maps] == [len(TEXTS), ITEMS]
     table = run.model.enc1.get_weights()[0]
     unit = table / np.linalg.norm(table, axis=1, keepdims=True)
     names = [*NAMES, *map(str, range(len(NAMES), ITEMS))]
     names[NAMES.index("")] = str(NAMES.index(""))
-    sums = {name: [] for name in names}
+    labels = {name: [] for name in names}
     for row in run.rows["train"]:
-        sums[names[row["in1"][0]]].append(row["label"])
-    told = {f"{name} ({np.mean(values):.3g})" for name, values in sums.items()}
-    assert set(maps[1]["names"]) == told
+        labels[names[row["in1"][0]]].append(row["label"])
+    expected = {f"{name} ({np.mean(values):.3g})" for name, values in labels.items()}
+    assert set(maps[1]["names"]) == expected
 
-    rows = page.tables["Nearest neighbours, in1"][1:]
+    rows = page.tables["Nearest neighbors, in1"][1:]
     assert len(rows) > 3
-    for name, pairs, found in rows:
+    for name, pairs, neighbors in rows:
         assert pairs == "5"
         cosines = unit @ unit[names.index(name)]
         order = [i for i in np.argsort(-cosines) if names[i] != name][:5]
-        assert found.split("\n") == [f"{names[i]} ({cosines[i]:.2f})" for i in order]
-    # Nothing is near to an empty text, whose embedding is zero.
-    assert "(empty)" not in str(page.tables["Nearest neighbours, in0"])
+        assert neighbors.split("\n") == [
+            f"{names[i]} ({cosines[i]:.2f})" for i in order
+        ]
+    # The embedding of an empty text is zero: it has no neighbors.
+    assert "(empty)" not in str(page.tables["Nearest neighbors, in0"])
 
 
 def test_the_model_card_has_the_same_tables(run, page):
@@ -256,7 +260,7 @@ def test_the_model_card_has_the_same_tables(run, page):
     for title, table in re.findall(r"## (.+)\n\n(?:[^|#].*\n\n)?((?:\|.*\n)+)", text):
         rows = [re.split(r"(?<!\\) ?\| ?", row)[1:-1] for row in table.splitlines()]
         assert set("".join(rows.pop(1))) <= {"-", ":"}
-        tables[title] = [[unmarked(cell) for cell in row] for row in rows]
+        tables[title] = [[displayed(cell) for cell in row] for row in rows]
     epochs = tables.pop("Epochs")
     assert tables == page.tables
     lines = (run.model_dir / "history.jsonl").read_text().splitlines()
@@ -266,49 +270,53 @@ def test_the_model_card_has_the_same_tables(run, page):
         assert row == [str(record["epoch"] + 1), *(f"{score:.4f}" for score in scores)]
 
 
-def unmarked(cell):
-    """What a cell of Markdown shows."""
+def displayed(cell):
+    """Returns the text that a cell of Markdown displays."""
     cell = re.sub(r"^\*\*(.*)\*\*$", r"\1", cell).replace("<br>", "\n")
     return html.unescape(re.sub(r"\\([\\`*\[\]|~#_])", r"\1", cell))
 
 
+# Finds a chart by the beginning of its title; returns its position and size.
+CHART_BOX = """title => {
+  const chart = [...document.querySelectorAll('svg')].find(
+    svg => svg.querySelector('.title').textContent.startsWith(title));
+  const box = chart.getBoundingClientRect();
+  return [box.x, box.y + scrollY, box.width, box.height];
+}"""
+
+
 @pytest.mark.parametrize("run", ["softmax"], indirect=True)
-def test_a_browser_draws_the_page_and_asks_for_nothing_else(run, tmp_path):
-    chromium()
-    # A page that was mailed stands alone.
-    shutil.copy(run.model_dir / "report.html", tmp_path / "mailed.html")
-    address = (tmp_path / "mailed.html").as_uri()
-    place = (
-        "(title => { const svg = [...document.querySelectorAll('svg')].find(s => "
-        "s.querySelector('.title').textContent.startsWith(title)); "
-        "const box = svg.getBoundingClientRect(); "
-        "return [box.x, box.y + scrollY, box.width, box.height]; })"
-    )
-    with browser(tmp_path / "profile") as tab:
+def test_a_browser_draws_the_page_and_requests_nothing_else(run, tmp_path):
+    # The copy is alone in its directory: the page must be self-contained.
+    shutil.copy(run.model_dir / "report.html", tmp_path / "copy.html")
+    address = (tmp_path / "copy.html").as_uri()
+    with open_tab() as tab:
 
-        def drawn(title):
-            x, y, width, height = map(int, tab.value(f"{place}('{title}')"))
-            return tab.screenshot(whole=True)[y : y + height, x : x + width]
+        def chart_picture(title):
+            x, y, width, height = map(int, tab.page.evaluate(CHART_BOX, title))
+            return tab.screenshot(full_page=True)[y : y + height, x : x + width]
 
-        tab.open(address)
-        assert tab.complaints == []
+        tab.page.goto(address)
+        assert tab.problems == []
         assert tab.requests == [address]
-        maps = drawn("in1")
-        assert spots(maps) > ITEMS
+        spots = count_spots(chart_picture("in1"))
+        assert spots > ITEMS
         for title in ("cross_entropy", "accuracy", "lengths of in0", "labels"):
-            assert drawn(title).std() > 3
-        # The whole page fits its window, and a telephone's.
+            assert chart_picture(title).std() > 3
+        # The page is no wider than the window, also on a phone.
         for width in (1280, 400):
-            tab.resize(width, 900)
-            assert tab.value("document.documentElement.scrollWidth") <= width
-        tab.resize(1280, 900)
-        # Bright text on a dark page for those who want that.
+            tab.page.set_viewport_size({"width": width, "height": 900})
+            page_width = "document.documentElement.scrollWidth"
+            assert tab.page.evaluate(page_width) <= width
+        tab.page.set_viewport_size({"width": 1280, "height": 900})
+        # The page is light, or dark if the reader prefers that.
         assert tab.screenshot()[-1, -1].min() > 240
-        dark = {"name": "prefers-color-scheme", "value": "dark"}
-        tab.do("Emulation.setEmulatedMedia", features=[dark])
+        tab.page.emulate_media(color_scheme="dark")
         assert tab.screenshot()[-1, -1].max() < 40
 
-        # It is the points that were counted.
-        tab.do("Emulation.setEmulatedMedia", features=[])
-        tab.value("document.querySelectorAll('svg circle').forEach(c => c.remove())")
-        assert spots(drawn("in1")) < spots(maps) - ITEMS // 2
+        # The spots are the points: without them, few are left.
+        tab.page.emulate_media(color_scheme="light")
+        tab.page.evaluate(
+            "document.querySelectorAll('svg circle').forEach(c => c.remove())"
+        )
+        assert count_spots(chart_picture("in1")) < spots - ITEMS // 2

@@ -1,19 +1,15 @@
-from object2vec_tf.report.tables import Table, plain_markdown
+from object2vec_tf.report.tables import Table
 
 
-def test_markdown_shows_a_text_as_it_stands():
-    assert plain_markdown("<img> a|b *c* [d](e) `f` \\ &amp;") == (
-        "&lt;img&gt; a\\|b \\*c\\* \\[d\\](e) \\`f\\` \\\\ &amp;amp;"
-    )
-    assert plain_markdown("mean_squared_error _e_") == "mean_squared_error \\_e\\_"
-    table = Table(["a", "b"], [["x", "1"], ["y\nz", ""]], strong=[1])
+def test_markdown_displays_text_literally():
+    table = Table(["a", "b*"], [["x", "1"], ["y\nz|", ""]], bold_rows=[1])
     assert table.markdown() == (
-        "| a | b |\n| --- | ---: |\n| x | 1 |\n| **y<br>z** |  |\n"
+        "| a | b\\* |\n| --- | ---: |\n| x | 1 |\n| **y<br>z\\|** |  |\n"
     )
 
 
-def test_html_shows_a_text_as_it_stands():
-    table = Table(["<a>", "b"], [["x&y", "1"], ["y\n<b>", ""]], strong=[0])
+def test_html_displays_text_literally():
+    table = Table(["<a>", "b"], [["x&y", "1"], ["y\n<b>", ""]], bold_rows=[0])
     assert table.html() == (
         '<div class="wide"><table>\n'
         '<tr><th>&lt;a&gt;</th><th class="n">b</th></tr>\n'

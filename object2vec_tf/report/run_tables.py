@@ -1,0 +1,117 @@
+"""Tables and sentences on a run's results, epochs and hyperparameters."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from object2vec_tf.hyperparameters import Hyperparameters, defaults
+from object2vec_tf.report.baselines import DESCRIPTIONS, TITLES
+from object2vec_tf.report.tables import Table
+from object2vec_tf.runs.run_directory import Record
+
+_CHANNELS = ("train", "validation", "test")
+# The most epochs of a table, not counting the best and the last one.
+_MAX_EPOCHS = 10
+
+
+def result_note(metrics: Mapping[str, Any]) -> str:
+    """Explains the result table.
+
+    Args:
+        metrics: The content of metrics.json.
+    """
+    note = (
+        "The scores of this model on train are averages over the best epoch, while its "
+        "weights were changing. All other scores are computed with fixed weights."
+    )
+    baselines = [
+        f"{TITLES[name]} ({DESCRIPTIONS[name]})"
+        for name in metrics.get("baselines", {})
+    ]
+    return f"{note} Baselines: {'; '.join(baselines)}." if baselines else note
+
+
+def result_table(metrics: Mapping[str, Any]) -> Table:
+    """Returns the scores of the model and of the baselines on each channel."""
+    channels = [name for name in _CHANNELS if name in metrics]
+    rows: list[list[str]] = []
+    own_rows = []
+    for name in metrics[channels[0]]:
+        own_rows.append(len(rows))
+        scores = [metrics[channel].get(name) for channel in channels]
+        rows.append([name, "this model", *map(_score, scores)])
+        for baseline, by_channel in metrics.get("baselines", {}).items():
+            if name in by_channel[channels[0]]:
+                scores = [by_channel[channel][name] for channel in channels]
+                rows.append([name, TITLES[baseline], *map(_score, scores)])
+    head = ["metric", "model", *channels]
+    return Table(head, rows, text_columns=2, bold_rows=own_rows)
+
+
+def loss_sentence(metrics: Mapping[str, Any], loss: str) -> str:
+    """Compares the model's loss with that of the best baseline.
+
+    Args:
+        metrics: The content of metrics.json.
+        loss: The metric. The sentence reports it on test or, if the run has no such
+            channel, on validation or train.
+    """
+    channel = next(name for name in reversed(_CHANNELS) if name in metrics)
+    sentence = f"Its {loss} on {channel} is {_score(metrics[channel][loss])}"
+    baselines = {
+        name: float(scores[channel][loss])
+        for name, scores in metrics.get("baselines", {}).items()
+        if loss in scores[channel]
+    }
+    if not baselines:
+        return f"{sentence}."
+    best = min(baselines, key=lambda name: baselines[name])
+    return (
+        f"{sentence}; the best baseline ({TITLES[best]}) has {_score(baselines[best])} "
+        "(lower is better)."
+    )
+
+
+def epoch_table(history: Sequence[Record], best: int) -> Table:
+    """Returns the metrics of evenly spaced epochs, of the best and of the last one.
+
+    Args:
+        history: The record of each epoch.
+        best: The best epoch, counted from 0; its row is in bold.
+    """
+    count = len(history)
+    step = math.ceil(count / _MAX_EPOCHS)
+    epochs = sorted({*range(0, count, step), best, count - 1})
+    first = history[0]
+    columns = [
+        (channel, name) for channel in _CHANNELS for name in first.get(channel, {})
+    ]
+    rows = [
+        [
+            str(epoch + 1),
+            *(_score(history[epoch][channel][name]) for channel, name in columns),
+        ]
+        for epoch in epochs
+    ]
+    head = ["epoch", *(f"{channel} {name}" for channel, name in columns)]
+    return Table(head, rows, bold_rows=[epochs.index(best)])
+
+
+def setting_tables(hyperparameters: Hyperparameters) -> tuple[Table, Table]:
+    """Returns the hyperparameters that differ from their defaults, and the others."""
+    changed: list[list[str]] = []
+    default: list[list[str]] = []
+    default_values = defaults()
+    for name, value in hyperparameters.to_dict().items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        rows = default if value == default_values.get(name) else changed
+        rows.append([name, text])
+    head = ["hyperparameter", "value"]
+    return Table(head, changed, text_columns=2), Table(head, default, text_columns=2)
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
