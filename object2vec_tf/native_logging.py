@@ -1,4 +1,4 @@
-"""Silence while native libraries start, for commands that a person reads."""
+"""Keeps the log lines of native libraries out of the output of commands."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def command_is_starting() -> bool:
 
 @contextmanager
 def silence_native_stderr(quiet: bool) -> Iterator[None]:
-    """Drops what native libraries write to stderr while they are imported or started.
+    """Discards what native libraries write to stderr inside the context.
 
     TensorFlow 2.21 writes there before ``absl::InitializeLog``, whatever
-    TF_CPP_MIN_LOG_LEVEL says. An exception passes through and is shown as ever.
+    TF_CPP_MIN_LOG_LEVEL is. Exceptions pass through.
 
     Args:
-        quiet: Whether to do so; otherwise nothing happens.
+        quiet: Whether to discard it; False does nothing.
     """
     if not quiet:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
-    held = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    stderr = os.dup(2)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(held, 2)
-        os.close(held)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)

@@ -1,1 +1,1 @@
-"""Flags, exit status and signals, which the commands share."""
+"""Flags, exit status and signal handling that the commands share."""

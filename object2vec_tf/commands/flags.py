@@ -1,4 +1,4 @@
-"""The absl flags of the training command, made from the hyperparameters."""
+"""The flags of the training command, most of them generated from hyperparameters."""
 
 from __future__ import annotations
 
@@ -22,87 +22,88 @@ from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 TRAIN = flags.DEFINE_string(
     "train",
     None,
-    "training pairs: comma-separated files, directories or globs of JSON Lines, "
-    ".gz and .zst read as they are",
+    "training pairs: comma-separated files, directories or globs of JSON Lines, which "
+    "may be compressed (.gz, .zst)",
 )
-VALIDATION = flags.DEFINE_string("validation", None, "validation pairs, as for --train")
-TEST = flags.DEFINE_string("test", None, "test pairs, as for --train")
+VALIDATION = flags.DEFINE_string("validation", None, "validation pairs, see --train")
+TEST = flags.DEFINE_string("test", None, "test pairs, see --train")
 AUXILIARY = flags.DEFINE_string(
     "auxiliary", None, "directory of vocabulary and pretrained embedding files"
 )
 ITEMS = flags.DEFINE_string(
     "items",
     None,
-    'JSON Lines of objects of ids, {"in0": [...]} or {"in1": [...]}, that have names '
-    "in --labels",
+    'JSON Lines of objects as token ids, {"in0": [...]} or {"in1": [...]}, whose names '
+    "are in --labels",
 )
 LABELS = flags.DEFINE_string(
     "labels",
     None,
-    "a text file with a name for each of --items, a line each, shown by the report "
-    "and by TensorBoard",
+    "text file with the name of each of --items, one per line, for the report and "
+    "TensorBoard",
 )
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "the run directory")
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "run directory")
 HYPERPARAMETERS = flags.DEFINE_string(
     "hyperparameters",
     None,
-    "a hyperparameters.json, SageMaker's or ours; a flag given beside it wins",
+    "hyperparameters.json of SageMaker or of a run; flags override its values",
 )
 SEED = flags.DEFINE_integer(
     "seed",
     0,
-    "decides initial weights, shuffles and negatives; the same seed on the same "
-    "machine gives the same weights",
+    "seed of initial weights, shuffling and negatives; results repeat with the same "
+    "seed on the same machine",
     lower_bound=0,
 )
 MAX_BAD_LINES = flags.DEFINE_integer(
     "max_bad_lines",
     0,
-    "bad lines tolerated in a channel: skipped, counted and reported",
+    "maximum number of invalid lines per channel; they are skipped, counted and "
+    "reported",
     lower_bound=0,
 )
 EXPORT_DIR = flags.DEFINE_string(
-    "export_dir", None, "where the SavedModel goes (default: model_dir/export)"
+    "export_dir", None, "directory of the SavedModel (default: model_dir/export)"
 )
 OVERWRITE = flags.DEFINE_bool(
     "overwrite",
     False,
-    "start afresh in a model_dir that holds another run; without it the same run is "
-    "resumed and a different one refused",
+    "delete another run in model_dir and start again; without it, the same run is "
+    "resumed and another run is rejected",
 )
 CHECKPOINT_SECONDS = flags.DEFINE_integer(
     "checkpoint_seconds",
     60,
-    "from one checkpoint to the next within an epoch, unless saving then takes more "
-    "than a tenth of the time; 0: at the ends of epochs alone",
+    "seconds between checkpoints within an epoch, or more if saving would take over a "
+    "tenth of the time; 0: only at the end of each epoch",
     lower_bound=0,
 )
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     None,
-    "where what was read of the channels is kept between epochs and runs, which "
-    "several runs may share (default: model_dir/cache)",
+    "directory of parsed channels, which several runs may share (default: "
+    "model_dir/cache)",
 )
 CACHE_LIMIT = flags.DEFINE_float(
     "cache_limit",
     None,
-    "gigabytes (10**9 bytes) that --cache_dir may hold; channels not used for the "
-    "longest time give way (default: no limit)",
+    "maximum size of --cache_dir in gigabytes (10**9 bytes); the least recently used "
+    "channels are deleted first (default: no limit)",
 )
 STRATEGY = flags.DEFINE_enum(
     "strategy",
     "auto",
     STRATEGIES,
-    "where steps are done: one, a device; mirrored, all GPUs of this machine; "
-    "multi_worker, the processes that the environment's TF_CONFIG tells of, each of "
-    "which is this command; auto, multi_worker where it tells of several, mirrored "
-    "where there are several GPUs (_num_gpus in --hyperparameters bounds them), "
-    "else one",
+    "devices that train; one: a single device; mirrored: all GPUs of this machine; "
+    "multi_worker: the processes in the environment variable TF_CONFIG, each of which "
+    "runs this command; auto: multi_worker if TF_CONFIG has several processes, "
+    "mirrored if there are several GPUs (at most _num_gpus of --hyperparameters), "
+    "otherwise one",
 )
 
 
 class _AsGiven(flags.ArgumentParser[str]):
-    """Leaves the text to the dataclass, which tells of all problems at once."""
+    """Keeps the text, so that `Hyperparameters` reports all problems together."""
 
     def parse(self, argument: Any) -> str:
         return str(argument)
@@ -111,7 +112,7 @@ class _AsGiven(flags.ArgumentParser[str]):
 def _define(name: str, specification: Specification) -> None:
     default = defaults().get(name, "required")
     if name.startswith("enc1_") and name != "enc1_network":
-        default = f"enc0's with enc1_network=enc0, else {default}"
+        default = f"value of enc0 if enc1_network=enc0, otherwise {default}"
     text = f"{specification.help}; {specification.kind.valid} (default: {default})"
     flags.DEFINE_flag(
         flags.Flag(
@@ -130,14 +131,14 @@ for _name, _specification in specifications().items():
 
 
 def run_arguments() -> dict[str, Any]:
-    """Returns what `fit` and a study both take, of the command line's flags.
+    """Returns the arguments that `fit` and `tune` share, from the command line.
 
     Raises:
         UserError: --train or --model_dir is not given.
     """
     for required in (TRAIN, MODEL_DIR):
         if not required.value:
-            raise UserError(f"--{required.name} is required; see --help")
+            raise UserError(f"--{required.name} is required. See --help.")
     shared = (
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),
@@ -146,7 +147,7 @@ def run_arguments() -> dict[str, Any]:
 
 
 def num_gpus_from_flags(values: flags.FlagValues = flags.FLAGS) -> int | None:
-    """Returns how many GPUs --hyperparameters allows; None for all there are."""
+    """Returns the number of GPUs that --hyperparameters allows; None for all."""
     path = values["hyperparameters"].value
     return max_gpus(read_json(path)) if path else None
 
@@ -154,10 +155,10 @@ def num_gpus_from_flags(values: flags.FlagValues = flags.FLAGS) -> int | None:
 def hyperparameters_from_flags(
     values: flags.FlagValues = flags.FLAGS,
 ) -> Hyperparameters:
-    """Returns the hyperparameters given by flags, over those of --hyperparameters.
+    """Returns the hyperparameters of --hyperparameters, overridden by flags.
 
     Raises:
-        HyperparameterError: Names every rule that is broken.
+        HyperparameterError: Names every problem.
         UserError: The --hyperparameters file or a vocabulary cannot be read.
     """
     auxiliary = values["auxiliary"].value
@@ -166,16 +167,16 @@ def hyperparameters_from_flags(
 
 
 def given_by_flags(values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
-    """Returns what flags give, over what --hyperparameters gives, as it was written.
+    """Returns the values of --hyperparameters, overridden by flags, not yet parsed.
 
     Raises:
         UserError: The --hyperparameters file cannot be read.
     """
     path = values["hyperparameters"].value
-    held = read_json(path) if path else {}
-    given = {
+    from_file = read_json(path) if path else {}
+    from_flags = {
         name: values[name].value
         for name in specifications()
         if values[name].value is not None
     }
-    return {**held, **given}
+    return {**from_file, **from_flags}

@@ -1,4 +1,4 @@
-"""How a command starts and ends: flags, messages and exit status."""
+"""Start and end of a command: flags, error messages and exit status."""
 
 from __future__ import annotations
 
@@ -17,58 +17,46 @@ from absl import app, flags, logging
 from object2vec_tf.errors import Interrupted, UserError
 
 USER_ERROR = 2
-# What TensorFlow says of a full disk, behind the file's name.
-_FULL = "No space left on device"
 INTERRUPTED = 130
+# TensorFlow's message about a full disk has the file's name and then this text.
+_DISK_FULL = "No space left on device"
+_FREE_SPACE = "Free disk space and start again."
 
 
 def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
-    """Runs a command's ``main`` and exits.
+    """Parses the flags, runs a command's ``main`` and exits.
+
+    Exit status: 0: success, or stopped by SIGTERM and resumable. 1: internal error,
+    with a traceback. 2: user error, with one message on stderr and a traceback only
+    with --verbosity=1. 130: interrupted from the keyboard.
 
     Args:
-        main: Takes the verb, where there are verbs.
-        verbs: The words of which the command takes one.
-
-    Exit status: 0 done; 2 the user can mend it (one plain message on stderr, and a
-    traceback only with --verbosity=1); 1 our fault, with a traceback.
+        main: Function of the command. It takes the verb if there are verbs.
+        verbs: Words of which the command line must have exactly one.
     """
     warnings.showwarning = _show_warning
     tf.get_logger().setLevel("WARNING")
 
     def guarded(argv: Sequence[str]) -> None:
-        given = list(argv[1:])
-        if verbs and given[:1] not in [[verb] for verb in verbs]:
-            _fail(f"expected {' or '.join(verbs)}, got {' '.join(given) or 'nothing'}")
-        if given[len(verbs) > 0 :]:
-            _fail(f"unexpected argument {given[-1]!r}; flags start with --")
+        arguments = _check_arguments(argv[1:], verbs)
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
-            main(*given)
-        except UserError as error:
-            if logging.get_verbosity() >= logging.DEBUG:
-                traceback.print_exc()
-            _fail(str(error))
+            main(*arguments)
         except Interrupted as error:
             print(error, flush=True)
         except BrokenPipeError:
-            _end_unread()
-        except OSError as error:  # the disk is full, a file may not be read, ...
-            if logging.get_verbosity() >= logging.DEBUG:
-                traceback.print_exc()
-            advice = "; make room, and start again" * (error.errno == errno.ENOSPC)
-            where = error.filename or "file system"
-            _fail(f"{where}: {error.strerror or error}{advice}")
-        except tf.errors.ResourceExhaustedError as error:
-            if _FULL not in error.message:  # memory
-                raise
-            if logging.get_verbosity() >= logging.DEBUG:
-                traceback.print_exc()
-            told = error.message.partition(_FULL)[0] + _FULL
-            _fail(f"{told}; make room, and start again")
+            _exit_without_reader()
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)
+        except Exception as error:
+            message = _user_message(error)
+            if message is None:
+                raise
+            if logging.get_verbosity() >= logging.DEBUG:
+                traceback.print_exc()
+            _fail(message)
 
     app.run(guarded, flags_parser=_parse)
 
@@ -98,8 +86,35 @@ def run_cli(
     run(main, verbs)
 
 
-def _end_unread() -> NoReturn:
-    """Ends where the reader of our output has gone, as with ``| head``."""
+def _check_arguments(arguments: Sequence[str], verbs: Sequence[str]) -> Sequence[str]:
+    """Returns the arguments that are not flags: the verb, if the command has verbs."""
+    if verbs and (not arguments or arguments[0] not in verbs):
+        got = " ".join(arguments) or "nothing"
+        _fail(f"expected {' or '.join(verbs)}, got {got}")
+    if len(arguments) > (1 if verbs else 0):
+        _fail(f"unexpected argument {arguments[-1]!r}. Flags start with --.")
+    return arguments
+
+
+def _user_message(error: Exception) -> str | None:
+    """Returns the message of an error that the user can resolve; None for others."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):  # full disk, missing permission, ...
+        message = f"{error.filename or 'file system'}: {error.strerror or error}"
+        return f"{message}. {_FREE_SPACE}" if error.errno == errno.ENOSPC else message
+    # TensorFlow raises the same class when memory is exhausted.
+    if (
+        isinstance(error, tf.errors.ResourceExhaustedError)
+        and _DISK_FULL in error.message
+    ):
+        file = error.message.partition(_DISK_FULL)[0]
+        return f"{file}{_DISK_FULL}. {_FREE_SPACE}"
+    return None
+
+
+def _exit_without_reader() -> NoReturn:
+    """Exits when the reader of stdout has closed it, as ``| head`` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
 
@@ -107,12 +122,12 @@ def _end_unread() -> NoReturn:
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
         return list(flags.FLAGS(argv))
-    except BrokenPipeError:  # of --help
-        _end_unread()
+    except BrokenPipeError:  # the output of --help
+        _exit_without_reader()
     except flags.CantOpenFlagFileError as error:
         _fail(f"--flagfile: {_flagfile_problem(error.__context__)}")
     except UnicodeDecodeError:
-        _fail("--flagfile: holds bytes that are not text; give a file of flags")
+        _fail("--flagfile: expected text, got other bytes. Give a file of flags.")
     except flags.Error as error:
         _fail(str(error))
     except SystemExit:  # absl ends --help with status 1

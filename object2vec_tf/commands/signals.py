@@ -1,4 +1,4 @@
-"""SIGTERM: a request to stop that waits until what was learnt is safe."""
+"""SIGTERM as a request to stop, which a run obeys when its progress is saved."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class StopRequest:
-    """Whether the process was told to stop.
+    """Whether the process has received SIGTERM.
 
     Attributes:
-        asked: Whether it was.
+        asked: True after the first SIGTERM.
     """
 
     asked = False
@@ -21,22 +21,25 @@ class StopRequest:
 
 @contextmanager
 def catch_sigterm() -> Iterator[StopRequest]:
-    """Yields what notes a SIGTERM while the context lasts; a second one is obeyed.
+    """Records the first SIGTERM inside the context; a second one has its usual effect.
 
-    Python lets the main thread alone handle signals; in another nothing is noted.
+    Outside the main thread, where Python cannot handle signals, nothing is recorded.
+
+    Yields:
+        The request, which changes when the signal arrives.
     """
-    noted = StopRequest()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield request
         return
-    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    previous = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
 
-    def note(*_: Any) -> None:
-        noted.asked = True
-        signal.signal(signal.SIGTERM, before)
+    def record(*_: Any) -> None:
+        request.asked = True
+        signal.signal(signal.SIGTERM, previous)
 
-    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGTERM, record)
     try:
-        yield noted
+        yield request
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/flags.py: the command line, as hyperparameters."""
+"""Tests of the hyperparameters that the command line gives."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ REQUIRED = ("--enc0_max_seq_len=10", "--enc0_vocab_size=50")
 
 
 @pytest.fixture(autouse=True)
-def _flags_as_before() -> Iterator[None]:
+def _restore_flags() -> Iterator[None]:
     with flagsaver.flagsaver():
         yield
     flags.FLAGS.unparse_flags()
@@ -49,50 +49,50 @@ def test_flags_become_typed_hyperparameters():
         ("--epochs=30", False),
     ],
 )
-def test_a_boolean_may_stand_bare_or_with_its_value(argument: str, expected: bool):
+def test_a_boolean_flag_may_have_a_value(argument: str, expected: bool):
     assert parsed(*REQUIRED, argument).tied_token_embedding_weight is expected
 
 
-def test_a_boolean_that_is_on_by_default_can_be_put_off():
+def test_a_boolean_that_is_true_by_default_can_be_negated():
     got = parsed(*REQUIRED, "--noenc0_freeze_pretrained_embedding")
     assert got.enc0_freeze_pretrained_embedding is False
 
 
-def test_a_flagfile_holds_flags_and_the_last_value_wins(tmp_path: Path):
+def test_the_last_value_of_flagfile_and_flags_is_used(tmp_path: Path):
     path = tmp_path / "x.flags"
-    path.write_text("# a note\n" + "\n".join(REQUIRED) + "\n\n--epochs=3\n")
+    path.write_text("# a comment\n" + "\n".join(REQUIRED) + "\n\n--epochs=3\n")
     assert parsed(f"--flagfile={path}").epochs == 3
     assert parsed(f"--flagfile={path}", "--epochs=4").epochs == 4
     assert parsed("--epochs=4", f"--flagfile={path}").epochs == 3
 
 
-def test_a_flag_wins_over_the_hyperparameters_file(tmp_path: Path):
+def test_a_flag_overrides_the_hyperparameters_file(tmp_path: Path):
     path = tmp_path / "hyperparameters.json"
-    held = {"enc0_max_seq_len": "10", "enc0_vocab_size": "50", "epochs": "3"}
-    path.write_text(json.dumps({**held, "_kvstore": "device", "dropout": "0.5"}))
+    values = {"enc0_max_seq_len": "10", "enc0_vocab_size": "50", "epochs": "3"}
+    path.write_text(json.dumps({**values, "_kvstore": "device", "dropout": "0.5"}))
     got = parsed(f"--hyperparameters={path}", "--epochs=4")
     assert (got.enc0_vocab_size, got.epochs, got.dropout) == (50, 4, 0.5)
 
 
-def test_a_hyperparameters_file_that_is_not_there_is_named():
+def test_a_missing_hyperparameters_file_is_reported():
     with pytest.raises(UserError, match=r"/no/such.json: cannot be read: No such"):
         parsed("--hyperparameters=/no/such.json")
 
 
-def test_all_wrong_flags_are_told_at_once():
+def test_all_invalid_flags_are_reported_together():
     with pytest.raises(HyperparameterError) as raised:
         parsed("--enc0_vocab_size=1", "--epochs=x", "--enc0_max_seq_len=")
     for name in ("enc0_vocab_size", "epochs", "enc0_max_seq_len"):
         assert f"{name}: expected an integer in " in str(raised.value)
 
 
-def test_a_misspelt_flag_is_refused_with_the_one_meant():
+def test_a_misspelled_flag_is_rejected_with_a_suggestion():
     with pytest.raises(flags.UnrecognizedFlagError, match="Did you mean: epochs"):
         flags.FLAGS(["command", "--epoch=3"])
 
 
 @pytest.mark.parametrize("argument", ["--seed=-1", "--max_bad_lines=-1", "--seed=x"])
-def test_numbers_of_the_run_are_not_negative(argument: str):
+def test_negative_numbers_are_rejected(argument: str):
     with pytest.raises(flags.IllegalFlagValueError):
         flags.FLAGS(["command", argument])
 
@@ -111,11 +111,14 @@ def test_every_hyperparameter_has_a_flag_whose_help_shows_range_and_default():
         ("enc0_vocab_size", "an integer in 2..3000000 (default: required)"),
         (
             "enc1_vocab_size",
-            "(default: enc0's with enc1_network=enc0, else required)",
+            "(default: value of enc0 if enc1_network=enc0, otherwise required)",
         ),
-        ("enc1_layers", "(default: enc0's with enc1_network=enc0, else auto)"),
+        (
+            "enc1_layers",
+            "(default: value of enc0 if enc1_network=enc0, otherwise auto)",
+        ),
         ("enc1_network", "(default: enc0)"),
     ],
 )
-def test_the_help_of_a_flag_says_what_holds_without_it(name: str, ending: str):
+def test_the_help_of_a_flag_ends_with_its_default(name: str, ending: str):
     assert flags.FLAGS[name].help.endswith(ending)

@@ -1,6 +1,6 @@
-"""Tests of object2vec_tf/command.py: how commands end, in this process and in others.
+"""Tests of how commands end, in this process and in others.
 
-The processes that are slow to start are started together, once.
+The other processes are slow to start, so that all of them start together, once.
 """
 
 import logging as python_logging
@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MODULE = [sys.executable, "-m", "object2vec_tf.fit"]
 BUG = "from object2vec_tf.commands import runner; runner.run(lambda: 1 / 0)"
 SCRIPT = """
@@ -51,8 +51,8 @@ def ended() -> dict[str, tuple[int, str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def _process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Puts back what a command sets for its whole process."""
+def _restore_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restores what a command sets for its whole process."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     root = python_logging.root
     monkeypatch.setattr(root, "handlers", list(root.handlers))
@@ -76,47 +76,47 @@ def status(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     return run
 
 
-def wrong() -> None:
-    raise UserError("train.jsonl:3: mend me")
+def fail() -> None:
+    raise UserError("train.jsonl:3: expected 1, got 2.")
 
 
-def never() -> None:
+def unreachable() -> None:
     raise AssertionError("the command ran")
 
 
-def test_a_command_that_is_done_ends_with_0(status, capsys):
+def test_success_exits_with_0(status, capsys):
     assert status(lambda: print("done")) == 0
     assert capsys.readouterr().out == "done\n"
 
 
-def test_what_the_user_can_mend_ends_with_2_and_one_plain_message(status, capsys):
-    assert status(wrong) == 2
+def test_a_user_error_exits_with_2_and_one_message(status, capsys):
+    assert status(fail) == 2
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "error: train.jsonl:3: mend me\n")
+    assert (out, err) == ("", "error: train.jsonl:3: expected 1, got 2.\n")
 
 
-def test_verbosity_1_shows_where_it_came_from(status, capsys):
-    assert status(wrong, "--verbosity=1") == 2
+def test_verbosity_1_shows_the_traceback_of_a_user_error(status, capsys):
+    assert status(fail, "--verbosity=1") == 2
     err = capsys.readouterr().err
     assert err.startswith("Traceback (most recent call last):")
-    assert "in wrong" in err
-    assert err.endswith("error: train.jsonl:3: mend me\n")
+    assert "in fail" in err
+    assert err.endswith("error: train.jsonl:3: expected 1, got 2.\n")
 
 
-def test_verbosity_0_does_not(status, capsys):
-    assert status(wrong, "--verbosity=0") == 2
-    assert capsys.readouterr().err == "error: train.jsonl:3: mend me\n"
+def test_verbosity_0_hides_the_traceback_of_a_user_error(status, capsys):
+    assert status(fail, "--verbosity=0") == 2
+    assert capsys.readouterr().err == "error: train.jsonl:3: expected 1, got 2.\n"
 
 
-def test_an_argument_without_dashes_is_refused(status, capsys):
-    assert status(never, "epochs=3") == 2
+def test_an_argument_without_dashes_is_rejected(status, capsys):
+    assert status(unreachable, "epochs=3") == 2
     assert capsys.readouterr().err == (
-        "error: unexpected argument 'epochs=3'; flags start with --\n"
+        "error: unexpected argument 'epochs=3'. Flags start with --.\n"
     )
 
 
-def test_a_flag_of_the_wrong_type_is_refused(status, capsys):
-    assert status(never, "--verbosity=loud") == 2
+def test_a_flag_of_the_wrong_type_is_rejected(status, capsys):
+    assert status(unreachable, "--verbosity=loud") == 2
     err = capsys.readouterr().err
     assert err.startswith("error: flag --verbosity=loud")
     assert "Traceback" not in err
@@ -130,25 +130,23 @@ def test_a_flag_of_the_wrong_type_is_refused(status, capsys):
         ("outer.flags", "no such file"),
     ],
 )
-def test_a_flagfile_that_cannot_be_read_is_told(
-    status, capsys, tmp_path, name, problem
-):
+def test_an_unreadable_flagfile_is_reported(status, capsys, tmp_path, name, problem):
     (tmp_path / "directory").mkdir()
     missing = tmp_path / "missing.flags"
     (tmp_path / "outer.flags").write_text(f"--flagfile={missing}\n")
-    assert status(never, f"--flagfile={tmp_path / name}") == 2
+    assert status(unreachable, f"--flagfile={tmp_path / name}") == 2
     path = missing if name == "outer.flags" else tmp_path / name
     assert capsys.readouterr().err == f"error: --flagfile: {path}: {problem}\n"
 
 
-def test_a_flagfile_that_is_no_text_is_told(status, capsys, tmp_path):
+def test_a_binary_flagfile_is_reported(status, capsys, tmp_path):
     path = tmp_path / "x.flags"
     path.write_bytes(b"\xff\xfe-")
-    assert status(never, f"--flagfile={path}") == 2
-    assert capsys.readouterr().err.startswith("error: --flagfile: holds bytes that")
+    assert status(unreachable, f"--flagfile={path}") == 2
+    assert capsys.readouterr().err.startswith("error: --flagfile: expected text, got")
 
 
-def test_an_interrupt_ends_with_130(status, capsys):
+def test_a_keyboard_interrupt_exits_with_130(status, capsys):
     def interrupted() -> None:
         raise KeyboardInterrupt
 
@@ -156,19 +154,19 @@ def test_an_interrupt_ends_with_130(status, capsys):
     assert capsys.readouterr().err.strip() == "interrupted"
 
 
-def test_a_warning_is_one_plain_line(status, capsys):
+def test_a_warning_is_one_line(status, capsys):
     def warns() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.warn("look here", stacklevel=1)
 
-    # Entering catch_warnings puts Python's own way of showing back in place, unless
-    # showwarning was replaced, as the command does.
+    # catch_warnings restores Python's own showwarning, unless it was replaced, as the
+    # runner does.
     assert status(warns) == 0
     assert capsys.readouterr().err == "warning: look here\n"
 
 
-def test_a_misspelt_flag_ends_with_2_and_the_one_meant(ended):
+def test_a_misspelled_flag_exits_with_2_and_a_suggestion(ended):
     status, out, err = ended["typo"]
     assert (status, out) == (2, "")
     assert err.startswith("error: Unknown command line flag 'epoch'. Did you mean:")
@@ -176,7 +174,7 @@ def test_a_misspelt_flag_ends_with_2_and_the_one_meant(ended):
     assert "Traceback" not in err
 
 
-def test_help_ends_with_0_and_shows_ranges_and_defaults(ended):
+def test_help_exits_with_0_and_shows_ranges_and_defaults(ended):
     status, out, _ = ended["help"]
     assert status == 0
     text = " ".join(out.split())
@@ -195,7 +193,7 @@ def test_a_console_script_shows_the_help_of_its_module(ended):
     assert script_help == module_help
 
 
-def test_a_fault_of_ours_ends_with_1_and_a_traceback(ended):
+def test_an_internal_error_exits_with_1_and_a_traceback(ended):
     status, _, err = ended["bug"]
     assert status == 1
     assert "Traceback (most recent call last):" in err
