@@ -24,7 +24,7 @@ from object2vec_tf.text.conversion import decode, encode
 from object2vec_tf.text.shuffling import shuffle_lines
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 from object2vec_tf.text.vocabularies import parse_vocabulary, vocabulary_json
-from object2vec_tf.text.vocabulary_builder import MOST_WORDS, build_vocabulary
+from object2vec_tf.text.vocabulary_builder import MAX_WORDS, build_vocabulary
 
 _VERBS = ("build", "encode", "decode", "shuffle")
 _COUNTED = ("whitespace", "unicode_script", "wordpiece")
@@ -45,7 +45,7 @@ _NORMALIZATION = flags.DEFINE_enum(
     "unicode_normalization", "none", UNICODE_NORMALIZATIONS, "build: a Unicode form"
 )
 _MAX_SIZE = flags.DEFINE_integer(
-    "max_size", MOST_WORDS, "build: the most words", 2, MOST_WORDS
+    "max_size", MAX_WORDS, "build: the most words", 2, MAX_WORDS
 )
 _MIN_COUNT = flags.DEFINE_integer(
     "min_count", 1, "build: tokens that occur less often are left out", 1

@@ -37,7 +37,11 @@ from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.gradients import add_weight_decay
 from object2vec_tf.registration import PACKAGE
 from object2vec_tf.text.tokenizer import Tokenizer
-from object2vec_tf.text.tokenizer_loading import Tokenizers, make_tokenizer, shared
+from object2vec_tf.text.tokenizer_loading import (
+    Tokenizers,
+    make_tokenizer,
+    shared_tokenizers,
+)
 
 # Of a dataset's inputs: the logarithms of the shares of pairs that have the same in0,
 # and the same in1, float [batch, 2].
@@ -210,7 +214,7 @@ class Object2Vec(keras.Model):
                 held[i] = make_tokenizer(
                     self.hyperparameters, i, file.read_bytes(), file.name
                 )
-        self.tokenizers = shared(held[0], held[1])
+        self.tokenizers = shared_tokenizers(held[0], held[1])
 
     @property
     def _encoders_are_one(self) -> bool:

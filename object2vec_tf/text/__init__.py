@@ -1,1 +1,1 @@
-"""Words: tokenizers, vocabularies and pretrained vectors."""
+"""Tokenizers, vocabularies and pretrained vectors."""

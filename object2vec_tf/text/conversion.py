@@ -1,4 +1,4 @@
-"""Lines of text to lines of token ids, and back."""
+"""Converts the text of JSON Lines to token ids, and token ids to words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source
-from object2vec_tf.text.json_objects import read_objects
+from object2vec_tf.text.json_objects import read_object_blocks
 from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer import Tokenizer
 
@@ -18,78 +18,88 @@ from object2vec_tf.text.tokenizer import Tokenizer
 def encode(
     source: Source, destination: Path, tokenizers: Mapping[str, Tokenizer]
 ) -> tuple[int, int]:
-    """Writes lines whose text has become token ids; what else they hold stays.
+    """Writes lines with token ids in place of text; other fields are kept.
 
     Args:
-        source: Files of JSON Lines.
-        destination: The file to write; it is there whole, or not at all.
-        tokenizers: By the field that is text. A line may lack one of several.
+        source: JSON Lines files.
+        destination: The file to write. It is written atomically.
+        tokenizers: The tokenizer of each field with text. Every line must have all of
+            these fields.
 
     Returns:
-        The number of lines, and of tokens that the vocabulary lacks.
+        The number of lines, and the number of tokens that the vocabulary lacks.
 
     Raises:
-        DataError: A line is no object, or a field no text.
+        DataError: A line is not a JSON object, or a field is missing or not text.
     """
     lines = unknown = 0
     encoder = msgspec.json.Encoder()
     with atomic_file(destination) as temporary, temporary.open("wb") as file:
-        for objects in read_objects(source):
+        for block in read_object_blocks(source):
             for field, tokenizer in tokenizers.items():
-                column, lacking = token_ids(tokenizer, objects.texts(field))
+                column, unknown_in_block = token_ids(tokenizer, block.texts(field))
                 ids, splits = column.values.tolist(), column.row_splits.tolist()
                 for row, start, end in zip(
-                    objects.rows, splits, splits[1:], strict=False
+                    block.rows, splits, splits[1:], strict=False
                 ):
                     row[field] = ids[start:end]
-                unknown += lacking
-            file.writelines(encoder.encode(row) + b"\n" for row in objects.rows)
-            lines += len(objects.rows)
+                unknown += unknown_in_block
+            file.writelines(encoder.encode(row) + b"\n" for row in block.rows)
+            lines += len(block.rows)
     return lines, unknown
 
 
 def decode(
     source: Source, destination: Path, vocabularies: Mapping[str, Mapping[str, int]]
 ) -> int:
-    """Writes lines whose token ids have become lists of words.
+    """Writes lines with lists of words in place of token ids.
 
     Args:
-        source: Files of JSON Lines.
-        destination: The file to write; it is there whole, or not at all.
-        vocabularies: Ids by word, by the field that holds them.
+        source: JSON Lines files.
+        destination: The file to write. It is written atomically.
+        vocabularies: The vocabulary (ids by word) of each field with token ids.
 
     Returns:
         The number of lines.
 
     Raises:
-        DataError: A line is no object, a field is no list of ids, or an id is not in
-            the vocabulary.
+        DataError: A line is not a JSON object, a field is not a list of ids, or the
+            vocabulary lacks an id.
     """
     words = {
-        field: {number: word for word, number in vocabulary.items()}
+        field: {id_: word for word, id_ in vocabulary.items()}
         for field, vocabulary in vocabularies.items()
     }
     lines = 0
     with atomic_file(destination) as temporary, temporary.open("wb") as file:
-        for objects in read_objects(source):
-            for number, row in enumerate(objects.rows):
+        for block in read_object_blocks(source):
+            for number, row in enumerate(block.rows):
                 for field, by_id in words.items():
                     try:
                         row[field] = _words(row.get(field), by_id)
                     except ValueError as error:
-                        raise objects.error(number, f"{field}{error}") from None
+                        raise block.error(number, f"{field}{error}") from None
                 file.write(msgspec.json.encode(row) + b"\n")
-            lines += len(objects.rows)
+            lines += len(block.rows)
     return lines
 
 
 def _words(ids: object, by_id: Mapping[int, str]) -> list[str]:
+    """Returns the words of ids.
+
+    Raises:
+        ValueError: The ids are invalid. Its message continues the name of the field.
+    """
     if not isinstance(ids, list):
-        raise ValueError(f" is {json.dumps(ids)[:60]}, expected a list of token ids")
-    for place, each in enumerate(ids):
-        if type(each) is not int or each not in by_id:
+        raise ValueError(
+            f": expected a list of token ids, got {json.dumps(ids)[:60]}. Give a file "
+            "with token ids."
+        )
+    for position, id_ in enumerate(ids):
+        if type(id_) is not int or id_ not in by_id:
             raise ValueError(
-                f"[{place}] is {json.dumps(each)[:60]}, which the vocabulary lacks; is "
-                "it the one that the ids were made with?"
+                f"[{position}]: expected a token id of the vocabulary, got "
+                f"{json.dumps(id_)[:60]}. Give the vocabulary with which the text was "
+                "encoded."
             )
-    return [by_id[each] for each in ids]
+    return [by_id[id_] for id_ in ids]

@@ -1,4 +1,4 @@
-"""JSON Lines as objects, block by block, for what changes them or counts in them."""
+"""JSON objects of JSON Lines files, in blocks that keep the line numbers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import read_line_blocks
 
 _BLOCK_BYTES = 1 << 22
-_SHOWN = 60
+# The length of a value that an error message shows.
+_MAX_SHOWN = 60
 _DECODER = msgspec.json.Decoder(dict[str, Any])
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
-class RaggedInputs:
-    """The objects of a block of lines.
+class ObjectBlock:
+    """The JSON objects of a block of lines.
 
     Attributes:
-        rows: The objects, as they stand there.
+        rows: The objects in the order of their lines; blank lines have none.
     """
 
     rows: list[dict[str, Any]]
@@ -32,16 +34,21 @@ class RaggedInputs:
     _text: bytes
 
     def error(self, row: int, message: str) -> DataError:
-        """Returns an error that tells the file and the line of an object."""
+        """Returns an error that names the file and the line of an object.
+
+        Args:
+            row: The position in `rows`.
+            message: The problem and how to fix it.
+        """
         lines = enumerate(self._text.split(b"\n"), self._first_line)
         numbers = [number for number, line in lines if line.strip()]
         return DataError(f"{self._path}:{numbers[row]}: {message}")
 
     def texts(self, field: str) -> list[str | list[str]]:
-        """Returns a field of all objects.
+        """Returns one field of all objects.
 
         Raises:
-            DataError: Somewhere it is missing, or no text.
+            DataError: An object lacks the field, or it is not text.
         """
         values = [row.get(field) for row in self.rows]
         for number, value in enumerate(values):
@@ -50,50 +57,52 @@ class RaggedInputs:
             if not isinstance(value, list) or not all(
                 isinstance(item, str) for item in value
             ):
-                shown = msgspec.json.encode(value).decode()[:_SHOWN]
+                shown = msgspec.json.encode(value).decode()[:_MAX_SHOWN]
+                got = shown if field in self.rows[number] else "no such field"
                 raise self.error(
                     number,
-                    f"{field} is {shown}, expected text: a string, or a list of strings"
-                    if field in self.rows[number]
-                    else f"field {field} is missing; expected text",
+                    f"{field}: expected a string or a list of strings, got {got}. Fix "
+                    "or remove the line.",
                 )
         return values  # type: ignore[return-value]
 
 
-def read_objects(source: Source) -> Iterator[RaggedInputs]:
-    """Yields the objects of files of JSON Lines.
+def read_object_blocks(source: Source) -> Iterator[ObjectBlock]:
+    """Yields the objects of JSON Lines files, block by block.
 
     Args:
-        source: Files, directories and globs, as those of a channel.
+        source: Files, directories and globs, as for a channel.
 
     Raises:
-        DataError: A file cannot be read, or a line is no object.
+        DataError: A file cannot be read, or a line is not a JSON object.
     """
     for path in channel_files(source, "input"):
         line = 1
         for text in read_line_blocks(path, _BLOCK_BYTES):
-            yield RaggedInputs(_decoded(path, line, text), path, line, text)
+            yield ObjectBlock(_decoded(path, line, text), path, line, text)
             line += text.count(b"\n")
 
 
 def _decoded(path: Path, first_line: int, text: bytes) -> list[dict[str, Any]]:
     try:
         return _DECODER.decode_lines(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _DECODE_ERRORS as block_error:
         for number, line in enumerate(text.split(b"\n"), first_line):
             try:
                 if line.strip():
                     _DECODER.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as own:
-                shown = line[:_SHOWN].decode("utf-8", "replace")
+            except _DECODE_ERRORS as error:
+                shown = line[:_MAX_SHOWN].decode("utf-8", "replace")
                 raise DataError(
-                    f"{path}:{number}: is no JSON object: {own} ({shown}); write one "
-                    "object a line"
-                ) from own
-        raise DataError(f"{path}:{first_line}: {error}") from error
+                    f"{path}:{number}: expected a JSON object, got {shown}: {error}. "
+                    "Write one object per line."
+                ) from error
+        raise DataError(f"{path}:{first_line}: {block_error}") from block_error
 
 
-def flat(values: Sequence[str | list[str]]) -> tuple[list[str], list[list[str]]]:
-    """Returns the texts, and the lists of strings, of a field."""
+def split_texts_and_lists(
+    values: Sequence[str | list[str]],
+) -> tuple[list[str], list[list[str]]]:
+    """Returns the strings and the lists of strings among the values of a field."""
     texts = [value for value in values if isinstance(value, str)]
     return texts, [value for value in values if not isinstance(value, str)]

@@ -1,4 +1,4 @@
-"""The lines of files larger than memory in a random order."""
+"""Shuffles the lines of files larger than memory."""
 
 from __future__ import annotations
 
@@ -15,43 +15,52 @@ from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import read_line_blocks
 
-# What a part should take, to be put into order in memory.
+# The intended size of a part, which is shuffled in memory.
 _PART_BYTES = 1 << 27
-# Compressed files unpack to several times as much.
-_UNPACKED = 5
-_MOST_PARTS = 512
+# The assumed compression ratio of .gz and .zst files.
+_COMPRESSION_RATIO = 5
+_MAX_PARTS = 512
 
 
-def shuffle_lines(source: Source, destination: Path, seed: int = 0) -> int:
+def shuffle_lines(
+    source: Source, destination: Path, seed: int = 0, *, part_bytes: int = _PART_BYTES
+) -> int:
     """Writes the lines of files in a uniformly random order.
 
-    Each line is dealt to one of some parts at random, and each part is then put into a
-    random order in memory. Blank lines are left out.
+    Each line goes to one of several parts at random, and each part is shuffled in
+    memory. Blank lines are dropped.
 
     Args:
-        source: Files, directories and globs; ``.gz`` and ``.zst`` are unpacked.
-        destination: The file to write; it is there whole, or not at all.
-        seed: Decides the order.
+        source: Files, directories and globs; ``.gz`` and ``.zst`` are decompressed.
+        destination: The file to write. It is written atomically.
+        seed: Seed of the order.
+        part_bytes: The intended size of a part.
 
     Returns:
         The number of lines.
 
     Raises:
-        DataError: A file cannot be read, or there is no line.
+        DataError: A file cannot be read, or there are no lines.
+
+    Source: Rao 1961 and Sandelius 1962, "A simple randomization procedure"; one level
+    of their recursion.
     """
     files = channel_files(source, "input")
     size = sum(
-        path.stat().st_size * (_UNPACKED if path.suffix in (".gz", ".zst") else 1)
+        path.stat().st_size
+        * (_COMPRESSION_RATIO if path.suffix in (".gz", ".zst") else 1)
         for path in files
     )
-    parts = min(max(-(-size // _PART_BYTES), 1), _MOST_PARTS)
+    parts = min(max(-(-size // part_bytes), 1), _MAX_PARTS)
     generator = np.random.default_rng(seed)
     scratch = Path(tempfile.mkdtemp("", ".shuffle-", destination.parent))
     try:
         paths = [scratch / str(number) for number in range(parts)]
-        count = _deal(files, paths, generator)
+        count = _distribute(files, paths, generator)
         if not count:
-            raise DataError("the input holds no line")
+            raise DataError(
+                "input: expected at least one line, got none. Check the input files."
+            )
         with atomic_file(destination) as temporary, temporary.open("wb") as file:
             for path in paths:
                 lines = path.read_bytes().split(b"\n")[:-1]
@@ -63,20 +72,24 @@ def shuffle_lines(source: Source, destination: Path, seed: int = 0) -> int:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _deal(files: list[Path], paths: list[Path], generator: np.random.Generator) -> int:
+def _distribute(
+    files: list[Path], paths: list[Path], generator: np.random.Generator
+) -> int:
+    """Writes each line to a random one of the paths; returns the number of lines."""
     count = 0
     with ExitStack() as stack:
         parts = [stack.enter_context(path.open("wb")) for path in paths]
-        for lines in _lines(files):
+        for lines in _blocks(files):
             chosen = generator.integers(0, len(parts), len(lines))
-            for number in np.unique(chosen).tolist():
-                mine = np.flatnonzero(chosen == number).tolist()
-                parts[number].writelines(lines[i] + b"\n" for i in mine)
+            for part in np.unique(chosen).tolist():
+                positions = np.flatnonzero(chosen == part).tolist()
+                parts[part].writelines(lines[i] + b"\n" for i in positions)
             count += len(lines)
     return count
 
 
-def _lines(files: list[Path]) -> Iterator[list[bytes]]:
+def _blocks(files: list[Path]) -> Iterator[list[bytes]]:
+    """Yields the lines of files, block by block, without blank lines."""
     for path in files:
         for text in read_line_blocks(path):
             yield [line for line in text.split(b"\n") if line.strip()]

@@ -1,4 +1,4 @@
-"""What a run knows of words: tokenizers, and pretrained token vectors."""
+"""The text assets of a run: tokenizers and pretrained token vectors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import xxhash
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, open_file
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.text.pretrained_vectors import PretrainedVectors, read_vectors
+from object2vec_tf.text.pretrained_vectors import read_vectors
 from object2vec_tf.text.tokenizer_loading import (
     Tokenizers,
     auxiliary_file,
     read_tokenizers,
 )
+from object2vec_tf.text.vector_table import PretrainedVectors
 from object2vec_tf.text.vocabularies import parse_vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class TextAssets:
-    """What the auxiliary channel gives a run.
+    """What a run reads from the auxiliary channel.
 
     Attributes:
-        tokenizers: Of in0 and of in1; None for a side of ids.
-        vectors: Pretrained token vectors by encoder, 0 or 1; of encoder 0 alone where
-            the table is tied.
+        tokenizers: The tokenizers of in0 and in1; None for a side with ids.
+        vectors: Pretrained token vectors by encoder, 0 or 1. Tied encoders have those
+            of encoder 0 only.
     """
 
     tokenizers: Tokenizers
@@ -34,7 +35,7 @@ class TextAssets:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Digests of the vocabularies and vectors, by what they are."""
+        """Digests of the vocabularies and vectors, by description."""
         vocabularies = {
             f"vocabulary of in{i}": tokenizer.fingerprint
             for i, tokenizer in enumerate(self.tokenizers)
@@ -42,9 +43,9 @@ class TextAssets:
         }
         vectors = {
             f"pretrained vectors of enc{i}": xxhash.xxh3_128_hexdigest(
-                held.rows.tobytes()
+                vectors.rows.tobytes()
             )
-            for i, held in self.vectors.items()
+            for i, vectors in self.vectors.items()
         }
         return vocabularies | vectors
 
@@ -55,26 +56,28 @@ def read_text_assets(
     """Reads vocabularies and pretrained vectors.
 
     Args:
-        hyperparameters: The settings that name them.
-        auxiliary: The channel that holds them.
-        seed: Of the vectors of words that have no pretrained one.
+        hyperparameters: Has the names of the files.
+        auxiliary: The channel with the files.
+        seed: Seed of the vectors of words without a pretrained vector.
 
     Raises:
-        UserError: A file is not there, or is not what it should be.
+        UserError: A file is missing or invalid.
     """
     tokenizers = read_tokenizers(hyperparameters, auxiliary)
     vectors: dict[int, PretrainedVectors] = {}
     for encoder in (0,) if hyperparameters.tied_token_embedding_weight else (0, 1):
         if hyperparameters.of_encoder(encoder, "pretrained_embedding_file"):
-            if 0 in vectors and _alike(hyperparameters):
+            if 0 in vectors and _have_same_vectors(hyperparameters):
                 vectors[encoder] = vectors[0]
             else:
-                vectors[encoder] = _read(hyperparameters, encoder, auxiliary, seed)
+                vectors[encoder] = _read_encoder_vectors(
+                    hyperparameters, encoder, auxiliary, seed
+                )
     return TextAssets(tokenizers, vectors)
 
 
-def _alike(hyperparameters: Hyperparameters) -> bool:
-    """Whether both encoders begin with the same vectors."""
+def _have_same_vectors(hyperparameters: Hyperparameters) -> bool:
+    """Returns whether both encoders start with the same vectors."""
     names = (
         "pretrained_embedding_file",
         "vocab_file",
@@ -85,41 +88,40 @@ def _alike(hyperparameters: Hyperparameters) -> bool:
     return all(of_encoder(1, name) == of_encoder(0, name) for name in names)
 
 
-def _read(
+def _read_encoder_vectors(
     hyperparameters: Hyperparameters,
     encoder: int,
     auxiliary: Source | None,
     seed: int,
 ) -> PretrainedVectors:
     of_encoder = hyperparameters.of_encoder
+    vectors_setting = f"enc{encoder}_pretrained_embedding_file"
     if of_encoder(encoder, "tokenizer") == "sentencepiece":
         raise UserError(
-            f"enc{encoder}_pretrained_embedding_file: the pieces of sentencepiece have "
-            f"no pretrained vectors; leave it out, or set enc{encoder}_tokenizer to "
-            "another one"
+            f"{vectors_setting}: expected a tokenizer with words, got sentencepiece, "
+            f"whose pieces have no pretrained vectors. Set enc{encoder}_tokenizer to "
+            f"another one, or leave {vectors_setting} out."
         )
-    setting = f"enc{encoder}_vocab_file"
-    vocabulary = auxiliary_file(auxiliary, of_encoder(encoder, "vocab_file"), setting)
+    vocabulary = auxiliary_file(
+        auxiliary, of_encoder(encoder, "vocab_file"), f"enc{encoder}_vocab_file"
+    )
     with open_file(vocabulary) as file:
         words = parse_vocabulary(file.read(), str(vocabulary))
-    size = of_encoder(encoder, "vocab_size")
-    if max(words.values()) >= size:
+    vocab_size = of_encoder(encoder, "vocab_size")
+    if max(words.values()) >= vocab_size:
         raise UserError(
-            f"enc{encoder}_vocab_size: is {size}, and {vocabulary} has ids up to "
-            f"{max(words.values())}; raise it, or leave it out"
+            f"enc{encoder}_vocab_size: expected at least {max(words.values()) + 1} for "
+            f"the ids in {vocabulary}, got {vocab_size}. Raise it or leave it out."
         )
-    setting = f"enc{encoder}_pretrained_embedding_file"
     path = auxiliary_file(
-        auxiliary, of_encoder(encoder, "pretrained_embedding_file"), setting
+        auxiliary, of_encoder(encoder, "pretrained_embedding_file"), vectors_setting
     )
-    width = f"enc{encoder}_token_embedding_dim"
-    if hyperparameters.network(encoder) == "pooled_embedding":
-        width = "enc_dim"
+    is_pooled = hyperparameters.network(encoder) == "pooled_embedding"
     return read_vectors(
         path,
         words,
-        size,
+        vocab_size,
         of_encoder(encoder, "token_embedding_dim"),
-        setting=width,
+        setting="enc_dim" if is_pooled else f"enc{encoder}_token_embedding_dim",
         seed=seed,
     )

@@ -14,19 +14,25 @@ from object2vec_tf.text.tokenizer import Tokenizer
 
 Text = str | Sequence[str]
 
-# Texts that are tokenized at a time, on each core.
-_PART = 4096
+# Texts that one core tokenizes at a time.
+_TEXTS_PER_TASK = 4096
 
 
 def token_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn, int]:
-    """Returns the token ids of texts and lists of strings, and the unknown tokens."""
+    """Returns the token ids of rows, and the number of unknown tokens.
+
+    Args:
+        tokenizer: The tokenizer of the rows.
+        rows: Strings and lists of strings.
+    """
     is_text = np.array([isinstance(row, str) for row in rows], bool)
     texts = [row for row in rows if isinstance(row, str)]
     lists = [row for row in rows if not isinstance(row, str)]
     columns, unknown = [], 0
     if texts or not lists:
-        parts = [texts[i : i + _PART] for i in range(0, len(texts), _PART)] or [[]]
-        # The ops run outside Python's lock, each on one core.
+        starts = range(0, len(texts), _TEXTS_PER_TASK)
+        parts = [texts[i : i + _TEXTS_PER_TASK] for i in starts] or [[]]
+        # The ops release Python's global lock; each runs on one core.
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             for ids, count in pool.map(
                 lambda part: tokenizer.of_texts(tf.constant(part, tf.string)), parts
@@ -43,6 +49,7 @@ def token_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn,
         unknown += int(tf.reduce_sum(count))
     if not (texts and lists):
         return RaggedColumn.concatenate(columns), unknown
+    # The column has the texts first, then the lists.
     order = np.empty(len(rows), np.int64)
     order[np.flatnonzero(is_text)] = np.arange(len(texts))
     order[np.flatnonzero(~is_text)] = len(texts) + np.arange(len(lists))

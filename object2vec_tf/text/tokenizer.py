@@ -1,4 +1,4 @@
-"""Text to token ids, by the same TensorFlow ops in training and in what is served."""
+"""Text to token ids, by the same TensorFlow ops in training and in serving."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from object2vec_tf.text.vocabularies import (
     unknown_id,
 )
 
-# A word longer than this, in bytes, is unknown to wordpiece.
-_LONGEST_WORD = 100
-_CONTINUES = "##"
-# Unicode's White_Space property but for ASCII, and what else controls devices.
-_OTHER_SPACES = (
+# Wordpiece treats longer words, in bytes, as unknown.
+_MAX_WORD_BYTES = 100
+_SUFFIX_INDICATOR = "##"
+# Characters with Unicode's White_Space property, and control characters; without ASCII.
+_NON_ASCII_SPACES = (
     r"[\x{7f}-\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokenization:
-    """How text becomes tokens.
+    """How text is split into tokens.
 
     Attributes:
         tokenizer: whitespace, unicode_script, wordpiece or sentencepiece.
-        lowercase: Whether letters are made small ones first.
-        unicode_normalization: none, NFC, NFKC, NFD or NFKD, applied before that.
-        num_oov_buckets: whitespace, unicode_script: words that the vocabulary lacks
-            share so many ids behind its own, by their hash (FarmHash's Fingerprint64).
+        lowercase: Whether text is converted to lowercase first.
+        unicode_normalization: none, NFC, NFKC, NFD or NFKD; applied before lowercasing.
+        num_oov_buckets: Number of hash buckets for out-of-vocabulary words, for
+            whitespace and unicode_script. The ids of the buckets follow those of the
+            vocabulary; the hash is FarmHash's Fingerprint64.
     """
 
     tokenizer: str
@@ -43,12 +44,16 @@ class Tokenization:
     num_oov_buckets: int = 0
 
     def normalized(self, texts: tf.Tensor) -> tf.Tensor:
-        """Returns strings in one form.
+        """Returns normalized strings of the same shape.
 
-        Control characters, and bytes that are not UTF-8, become spaces: behind a NUL,
-        tensorflow-text 2.21's normalize_utf8 would drop the rest of the string. So does
-        every other kind of space: of one that takes several bytes, such as U+3000,
-        WhitespaceTokenizer would leave all but the last at the word's end.
+        Control characters and invalid UTF-8 bytes become spaces, because the
+        normalize_utf8 of tensorflow-text 2.21 drops the rest of a string after a NUL.
+        All other kinds of whitespace become spaces too, because WhitespaceTokenizer
+        leaves all but the last byte of a space of several bytes, such as U+3000, at the
+        end of the word.
+
+        Args:
+            texts: Strings of any shape.
         """
         texts = tf.strings.unicode_transcode(
             texts,
@@ -57,44 +62,62 @@ class Tokenization:
             replacement_char=ord(" "),
             replace_control_characters=True,
         )
-        texts = tf.strings.regex_replace(texts, _OTHER_SPACES, " ")
+        texts = tf.strings.regex_replace(texts, _NON_ASCII_SPACES, " ")
         if self.unicode_normalization != "none":
             texts = load_text_ops().normalize_utf8(texts, self.unicode_normalization)
         return tf.strings.lower(texts, "utf-8") if self.lowercase else texts
 
     def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the words of each text, before a vocabulary is asked.
+        """Returns the words of each text, before the vocabulary lookup.
 
         Args:
             texts: Strings ``[batch]``.
 
         Returns:
-            RaggedTensor of strings ``[batch, (words)]``: parted at whitespace, or
-            (unicode_script, wordpiece) at changes of script and at punctuation too.
+            RaggedTensor of strings ``[batch, (words)]``. Text is split at whitespace;
+            for unicode_script and wordpiece also at changes of script and at
+            punctuation.
         """
         ops = load_text_ops()
-        whitespace = self.tokenizer == "whitespace"
-        cut = ops.WhitespaceTokenizer() if whitespace else ops.UnicodeScriptTokenizer()
-        return cut.tokenize(self.normalized(texts))
+        if self.tokenizer == "whitespace":
+            splitter = ops.WhitespaceTokenizer()
+        else:
+            splitter = ops.UnicodeScriptTokenizer()
+        return splitter.tokenize(self.normalized(texts))
 
 
 class Tokenizer(tf.Module):
-    """Turns text into the ids of its tokens.
+    """Converts text to token ids.
 
     Args:
-        tokenization: How text becomes tokens.
-        data: What the vocabulary's file holds: JSON ``{"word": id}`` or a word a line;
-            for sentencepiece, a model.
+        tokenization: How text is split into tokens.
+        data: The content of the vocabulary file: JSON ``{"word": id}``, or one word per
+            line; for sentencepiece, a model.
         file: The file's name, for messages.
 
     Attributes:
-        vocab_size: All ids are below it, those of buckets among them.
-        unknown_id: The id of words that the vocabulary lacks; None where they are
-            dropped, because the vocabulary has no ``[UNK]`` or ``<unk>``.
-        examples: Some texts, to try what is made of them.
+        vocab_size: All ids, including those of hash buckets, are below it.
+        unknown_id: The id of ``[UNK]`` or ``<unk>``, which out-of-vocabulary words get.
+            None if the vocabulary has no such word: without buckets, out-of-vocabulary
+            words are then dropped.
+        examples: A few texts to try the tokenizer with.
 
     Raises:
         DataError: The file does not fit the tokenizer.
+
+    Example:
+        >>> import object2vec_tf as o2v
+        >>> import tensorflow as tf
+        >>> from object2vec_tf.text.tokenizer import Tokenization
+        >>> vocabulary = b'{"[UNK]": 0, "the": 1, "cat": 2}'
+        >>> tokenizer = o2v.Tokenizer(
+        ...     Tokenization("whitespace", lowercase=True), vocabulary
+        ... )
+        >>> ids, unknown = tokenizer.of_texts(tf.constant(["The cat", "the dog ran"]))
+        >>> ids.to_list()
+        [[1, 2], [1, 0, 0]]
+        >>> unknown.numpy().tolist()
+        [0, 2]
     """
 
     def __init__(
@@ -106,8 +129,7 @@ class Tokenizer(tf.Module):
         self.unknown_id: int | None
         self.file = file
         self.examples = ["a", "the other one", ""]
-        kind = tokenization.tokenizer
-        if kind == "sentencepiece":
+        if tokenization.tokenizer == "sentencepiece":
             self._pieces = self._sentencepiece()
             self.vocab_size = int(self._pieces.vocab_size())
             self.unknown_id = int(self._pieces.string_to_id("<unk>"))
@@ -116,9 +138,9 @@ class Tokenizer(tf.Module):
         self._first_bucket = max(words.values()) + 1
         self.vocab_size = self._first_bucket + tokenization.num_oov_buckets
         self.unknown_id = unknown_id(words)
-        some = list(words)[:5]
-        self.examples = [some[-1], " ".join(some), ""]
-        if kind == "wordpiece":
+        first_words = list(words)[:5]
+        self.examples = [first_words[-1], " ".join(first_words), ""]
+        if tokenization.tokenizer == "wordpiece":
             self._pieces = self._wordpiece(words)
         else:
             self._table = tf.lookup.StaticHashTable(
@@ -130,46 +152,47 @@ class Tokenizer(tf.Module):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """A digest of the vocabulary."""
+        """Digest of the vocabulary."""
         return hashlib.blake2b(self.data, digest_size=8).hexdigest()
 
     def of_texts(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
-        """Returns the token ids of texts, and how many tokens are unknown.
+        """Returns the token ids of texts, and the number of unknown tokens.
 
         Args:
             texts: Strings ``[batch]``.
 
         Returns:
-            RaggedTensor int64 ``[batch, (time)]`` and int64 ``[batch]``.
+            The ids, RaggedTensor int64 ``[batch, (time)]``, and the number of unknown
+            tokens in each text, int64 ``[batch]``.
         """
         if self.tokenization.tokenizer in ("wordpiece", "sentencepiece"):
             texts = self.tokenization.normalized(texts)
-            return self._counted(self._pieces.tokenize(texts))
-        return self._looked_up(self.tokenization.words(texts))
+            return self._with_unknown_count(self._pieces.tokenize(texts))
+        return self._lookup(self.tokenization.words(texts))
 
     def of_lists(self, items: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Returns the token ids of lists of strings, such as tags or baskets.
 
-        An item is one token, whatever it holds; wordpiece and sentencepiece cut it into
-        pieces. Items that are empty strings are dropped.
+        An item is one token even if it contains spaces; wordpiece and sentencepiece
+        split it into pieces. Empty strings are dropped.
 
         Args:
             items: RaggedTensor of strings ``[batch, (items)]``.
 
         Returns:
-            As `of_texts` does.
+            The same as `of_texts`.
         """
         items = tf.ragged.boolean_mask(items, items != "")
         items = items.with_values(self.tokenization.normalized(items.values))
         if self.tokenization.tokenizer in ("wordpiece", "sentencepiece"):
             pieces = self._pieces.tokenize(items.values)
             splits = tf.gather(pieces.row_splits, items.row_splits)
-            return self._counted(
+            return self._with_unknown_count(
                 tf.RaggedTensor.from_row_splits(pieces.values, splits, validate=False)
             )
-        return self._looked_up(items)
+        return self._lookup(items)
 
-    def _looked_up(self, words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    def _lookup(self, words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         ids = words.with_values(self._table.lookup(words.values))
         unknown = ids.values < 0
         count = tf.reduce_sum(ids.with_values(tf.cast(unknown, tf.int64)), axis=1)
@@ -182,7 +205,9 @@ class Tokenizer(tf.Module):
         known = tf.where(unknown, tf.constant(self.unknown_id, tf.int64), ids.values)
         return ids.with_values(known), count
 
-    def _counted(self, pieces: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    def _with_unknown_count(
+        self, pieces: tf.RaggedTensor
+    ) -> tuple[tf.RaggedTensor, tf.Tensor]:
         pieces = pieces.with_values(tf.cast(pieces.values, tf.int64))
         unknown = tf.cast(pieces.values == self.unknown_id, tf.int64)
         return pieces, tf.reduce_sum(pieces.with_values(unknown), axis=1)
@@ -192,19 +217,19 @@ class Tokenizer(tf.Module):
         if self.vocab_size != len(pieces):
             missing = next(i for i, word in enumerate(pieces) if words[word] != i)
             raise DataError(
-                f"{self.file}: no piece has the id {missing}; wordpiece needs ids "
-                "without gaps"
+                f"{self.file}: expected ids without gaps for wordpiece, got no piece "
+                f"with the id {missing}. Number the pieces from 0."
             )
         unknown = next((word for word in UNKNOWN_TOKENS if word in words), None)
         if unknown is None:
             raise DataError(
-                f"{self.file}: holds none of {', '.join(UNKNOWN_TOKENS)}, which "
-                "wordpiece needs for words that no pieces make; add one"
+                f"{self.file}: expected one of {', '.join(UNKNOWN_TOKENS)} for words "
+                "that wordpiece cannot split into pieces, got none. Add one."
             )
         return load_text_ops().FastWordpieceTokenizer(
             pieces,
-            suffix_indicator=_CONTINUES,
-            max_bytes_per_word=_LONGEST_WORD,
+            suffix_indicator=_SUFFIX_INDICATOR,
+            max_bytes_per_word=_MAX_WORD_BYTES,
             token_out_type=tf.int64,
             unknown_token=unknown,
         )
@@ -217,8 +242,8 @@ class Tokenizer(tf.Module):
             pieces.vocab_size()
         except (tf.errors.OpError, TypeError, ValueError) as error:
             raise DataError(
-                f"{self.file}: is no model of sentencepiece; give the file NAME.model "
-                "that its trainer wrote"
+                f"{self.file}: expected a sentencepiece model, got another file. Give "
+                "the NAME.model file that sentencepiece's trainer wrote."
             ) from error
         return pieces
 
@@ -227,13 +252,14 @@ def load_text_ops() -> Any:
     """Returns tensorflow_text, whose import registers its ops with TensorFlow.
 
     Raises:
-        UserError: It is not installed.
+        UserError: tensorflow_text cannot be imported.
     """
     try:
         import tensorflow_text
     except ImportError as error:
         raise UserError(
-            f"text needs tensorflow-text, which cannot be imported: {error}; "
-            "install it (pip install tensorflow-text), in TensorFlow's own version"
+            f"text needs tensorflow-text, which cannot be imported: {error}. Install "
+            f"the version that matches TensorFlow {tf.__version__}: "
+            f"pip install 'tensorflow-text=={tf.__version__.rpartition('.')[0]}.*'"
         ) from error
     return tensorflow_text

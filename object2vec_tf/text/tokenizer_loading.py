@@ -1,4 +1,4 @@
-"""The auxiliary channel: vocabularies and what tokenizes by them."""
+"""Tokenizers and vocabulary sizes from the files of the auxiliary channel."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from object2vec_tf.files.channels import Source, channel_files, open_file
 from object2vec_tf.hyperparameters import Hyperparameters, defaults
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 
-# Of in0 and of in1; None where the side holds ids.
+# The tokenizers of in0 and in1; None for a side with ids.
 Tokenizers = tuple[Tokenizer | None, Tokenizer | None]
 
 
 def auxiliary_file(auxiliary: Source | None, name: str, setting: str) -> Path:
-    """Returns the path of a file of the auxiliary channel.
+    """Returns the path of a file in the auxiliary channel.
 
     Args:
         auxiliary: The channel: a directory, files, globs.
         name: The file's name.
-        setting: The hyperparameter that gives it, for messages.
+        setting: The hyperparameter that has the name, for messages.
 
     Raises:
         UserError: There is no such file, or no channel.
     """
     if not auxiliary:
         raise UserError(
-            f"{setting}: {name!r} is looked for in the auxiliary channel, and there is "
-            "none; give --auxiliary=DIRECTORY"
+            f"{setting}: expected {name!r} in the auxiliary channel, got no auxiliary "
+            "channel. Give --auxiliary=DIRECTORY."
         )
     files = channel_files(auxiliary, "auxiliary")
     for path in files:
         if path.name == name:
             return path
-    held = ", ".join(sorted(path.name for path in files)[:5])
+    names = ", ".join(sorted(path.name for path in files)[:5])
     raise UserError(
-        f"{setting}: {name!r} is not in the auxiliary channel, which holds {held}; "
-        "put it there, or mend the name"
+        f"{setting}: expected {name!r} in the auxiliary channel, got {names}. Add the "
+        "file or correct the name."
     )
 
 
@@ -48,22 +48,40 @@ def read_tokenizers(
     """Returns the tokenizers of in0 and in1, with their vocabularies.
 
     Args:
-        hyperparameters: ``encX_tokenizer``, ``encX_vocab_file`` and how text is
-            normalized.
-        auxiliary: The channel that holds the vocabularies.
+        hyperparameters: Has ``encX_tokenizer``, ``encX_vocab_file`` and the settings of
+            normalization.
+        auxiliary: The channel with the vocabularies.
 
     Returns:
-        One object for both sides where they tokenize alike; None for a side of ids.
+        The same object twice if both sides have equal tokenizers. None for a side with
+        ids.
 
     Raises:
-        UserError: A vocabulary is not there, damaged, or has ids that
-            ``encX_vocab_size`` does not allow.
+        UserError: A vocabulary is missing or damaged, or has an id that is not below
+            ``encX_vocab_size``.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import object2vec_tf as o2v
+        >>> _ = Path("words.json").write_text('{"[UNK]": 0, "the": 1, "cat": 2}')
+        >>> hyperparameters = o2v.Hyperparameters(
+        ...     enc0_network="pooled_embedding",
+        ...     enc0_max_seq_len=10,
+        ...     enc0_vocab_size=3,
+        ...     enc0_tokenizer="whitespace",
+        ...     enc0_vocab_file="words.json",
+        ... )
+        >>> in0, in1 = o2v.read_tokenizers(hyperparameters, "words.json")
+        >>> in0.vocab_size
+        3
+        >>> in0 is in1  # enc1 shares all settings of enc0 by default
+        True
     """
-    first, second = (_tokenizer(hyperparameters, i, auxiliary) for i in (0, 1))
-    return shared(first, second)
+    first, second = (_read_tokenizer(hyperparameters, i, auxiliary) for i in (0, 1))
+    return shared_tokenizers(first, second)
 
 
-def _tokenizer(
+def _read_tokenizer(
     hyperparameters: Hyperparameters, encoder: int, auxiliary: Source | None
 ) -> Tokenizer | None:
     if f"in{encoder}" not in hyperparameters.texts:
@@ -81,11 +99,11 @@ def make_tokenizer(
     Args:
         hyperparameters: The settings.
         encoder: 0 or 1.
-        data: What the vocabulary's file holds.
+        data: The content of the vocabulary file.
         file: Its name, for messages.
 
     Raises:
-        UserError: It does not fit the settings.
+        UserError: The vocabulary does not fit the settings.
     """
     of_encoder = hyperparameters.of_encoder
     tokenization = Tokenization(
@@ -98,17 +116,17 @@ def make_tokenizer(
     limit = of_encoder(encoder, "vocab_size")
     if tokenizer.vocab_size > limit:
         buckets = tokenization.num_oov_buckets
-        more = f" with {buckets} buckets" if buckets else ""
+        with_buckets = f" with {buckets} buckets" if buckets else ""
         raise UserError(
-            f"enc{encoder}_vocab_size: is {limit}, and {file}{more} has ids up to "
-            f"{tokenizer.vocab_size - 1}; set it to {tokenizer.vocab_size}, or leave "
-            "it out"
+            f"enc{encoder}_vocab_size: expected at least {tokenizer.vocab_size} for "
+            f"the ids in {file}{with_buckets}, got {limit}. Set it to "
+            f"{tokenizer.vocab_size} or leave it out."
         )
     return tokenizer
 
 
-def shared(first: Tokenizer | None, second: Tokenizer | None) -> Tokenizers:
-    """Returns two tokenizers, the first one twice where they are alike."""
+def shared_tokenizers(first: Tokenizer | None, second: Tokenizer | None) -> Tokenizers:
+    """Returns the two tokenizers, as a single object if they are equal."""
     if (
         first
         and second
@@ -122,16 +140,16 @@ def shared(first: Tokenizer | None, second: Tokenizer | None) -> Tokenizers:
 def with_vocab_sizes(
     values: Mapping[str, Any], auxiliary: Source | None
 ) -> dict[str, Any]:
-    """Returns settings to which those vocabulary sizes are added that files tell.
+    """Returns settings with missing vocabulary sizes set to those of the files.
 
     Args:
         values: Hyperparameters by name, typed or as strings.
-        auxiliary: The channel that holds the vocabularies.
+        auxiliary: The channel with the vocabularies.
 
     Raises:
-        UserError: A vocabulary is not there, or damaged.
+        UserError: A vocabulary is missing or damaged.
     """
-    complete = dict(values)
+    result = dict(values)
     for encoder in (0, 1):
         size, file = f"enc{encoder}_vocab_size", f"enc{encoder}_vocab_file"
         name = values.get(file)
@@ -140,17 +158,17 @@ def with_vocab_sizes(
         kind = values.get(f"enc{encoder}_tokenizer") or defaults()["enc0_tokenizer"]
         path = auxiliary_file(auxiliary, str(name), file)
         tokenization = Tokenization("whitespace" if kind == "none" else str(kind))
-        held = Tokenizer(tokenization, _read(path), str(path)).vocab_size
-        complete[size] = held + _buckets(values, encoder)
-    return complete
+        words = Tokenizer(tokenization, _read(path), str(path)).vocab_size
+        result[size] = words + _num_oov_buckets(values, encoder)
+    return result
 
 
-def _buckets(values: Mapping[str, Any], encoder: int) -> int:
-    """Returns how many a side has; a value that is no number is told later."""
-    given = values.get(f"enc{encoder}_num_oov_buckets")
-    if given is None and values.get("enc1_network") in (None, "enc0"):
-        given = values.get("enc0_num_oov_buckets")
-    return int(str(given)) if str(given).isdigit() else 0
+def _num_oov_buckets(values: Mapping[str, Any], encoder: int) -> int:
+    """Returns a side's buckets; 0 for an invalid value, which is reported later."""
+    value = values.get(f"enc{encoder}_num_oov_buckets")
+    if value is None and values.get("enc1_network") in (None, "enc0"):
+        value = values.get("enc0_num_oov_buckets")
+    return int(str(value)) if str(value).isdigit() else 0
 
 
 def _read(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Vocabularies: which word has which id."""
+"""Vocabularies: the id of each word."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import msgspec
 
 from object2vec_tf.errors import DataError
 
-# A vocabulary that has one of these gives its id to every word that it lacks.
+# Words that a vocabulary lacks get the id of the first of these that it has.
 UNKNOWN_TOKENS = ("[UNK]", "<unk>", "<UNK>")
 
 
 def parse_vocabulary(data: bytes, name: str) -> dict[str, int]:
-    """Returns the ids by word that a vocabulary file holds.
+    """Returns the vocabulary in a file's content, as ids by word.
 
     Args:
-        data: The file's bytes: JSON ``{"word": id}``, or a word a line, whose ids are
-            their places, from 0.
+        data: The content: JSON ``{"word": id}``, or one word per line, where the ids
+            are the positions of the lines, starting at 0.
         name: The file's name, for messages.
 
     Raises:
@@ -28,27 +28,30 @@ def parse_vocabulary(data: bytes, name: str) -> dict[str, int]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{name}: is not UTF-8 text at byte {error.start}; give a vocabulary as "
-            'JSON, {"word": id}'
+            f"{name}: expected UTF-8 text, got an invalid byte at position "
+            f'{error.start}. Give a vocabulary: JSON {{"word": id}}, or one word per '
+            "line."
         ) from error
     if text.lstrip().startswith("{"):
         words = _parse_json(text, name)
     else:
-        words = _numbered(text.splitlines(), name)
+        words = _parse_lines(text.splitlines(), name)
     if not words:
-        raise DataError(f"{name}: holds no word; build it again")
+        raise DataError(
+            f"{name}: expected at least one word, got none. Build the vocabulary again."
+        )
     return words
 
 
-def _numbered(lines: Iterable[str], name: str) -> dict[str, int]:
+def _parse_lines(lines: Iterable[str], name: str) -> dict[str, int]:
     words: dict[str, int] = {}
-    for number, word in enumerate(lines):
+    for id_, word in enumerate(lines):
         if word in words:
             raise DataError(
-                f"{name}:{number + 1}: {word!r} stands there a second time, after line "
-                f"{words[word] + 1}; a word has one id"
+                f"{name}:{id_ + 1}: expected every word once, got {word!r} again after "
+                f"line {words[word] + 1}. Remove one of the two lines."
             )
-        words[word] = number
+        words[word] = id_
     return words
 
 
@@ -57,27 +60,35 @@ def _parse_json(text: str, name: str) -> dict[str, int]:
         words = msgspec.json.decode(text, type=dict[str, int])
     except msgspec.DecodeError as error:
         raise DataError(
-            f'{name}: is not a vocabulary, JSON {{"word": id}}: {error}'
+            f'{name}: expected a vocabulary as JSON, {{"word": id}}, got an error: '
+            f"{error}. Build the vocabulary again."
         ) from error
     by_id: dict[int, str] = {}
-    for word, number in words.items():
-        if number < 0:
-            raise DataError(f"{name}: {word!r} has the id {number}; ids are 0 or more")
-        other = by_id.setdefault(number, word)
+    for word, id_ in words.items():
+        if id_ < 0:
+            raise DataError(
+                f"{name}: {word!r}: expected an id of 0 or more, got {id_}. Number the "
+                "words from 0."
+            )
+        other = by_id.setdefault(id_, word)
         if other != word:
             raise DataError(
-                f"{name}: {other!r} and {word!r} have the same id, {number}; give each "
-                "word an id of its own"
+                f"{name}: expected a different id for every word, got {id_} for both "
+                f"{other!r} and {word!r}. Change one of the two ids."
             )
     return words
 
 
 def unknown_id(words: dict[str, int]) -> int | None:
-    """Returns the id of words that a vocabulary lacks; None where it has none."""
+    """Returns the id for words that a vocabulary lacks, or None if it has none.
+
+    Args:
+        words: The vocabulary, ids by word.
+    """
     return next((words[word] for word in UNKNOWN_TOKENS if word in words), None)
 
 
 def vocabulary_json(words: Iterable[str]) -> str:
-    """Returns a vocabulary file of words, whose ids are their places."""
-    ids = {word: number for number, word in enumerate(words)}
+    """Returns the content of a vocabulary file; ids are the positions of the words."""
+    ids = {word: id_ for id_, word in enumerate(words)}
     return json.dumps(ids, ensure_ascii=False, indent=0) + "\n"

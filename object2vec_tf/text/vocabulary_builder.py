@@ -1,4 +1,4 @@
-"""Vocabularies from text: tokens counted over files of any size."""
+"""Builds vocabularies from the tokens in files of any size."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ import tensorflow as tf
 
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source
-from object2vec_tf.text.json_objects import flat, read_objects
+from object2vec_tf.text.json_objects import read_object_blocks, split_texts_and_lists
 from object2vec_tf.text.tokenizer import Tokenization, load_text_ops
 
-# As many ids as a model may have.
-MOST_WORDS = 3_000_000
-# Different tokens held before they are put on the disk: some 300 MB.
-_HELD = 2_000_000
-# Words that wordpieces are learnt from, the most frequent ones.
-_LEARNT_FROM = 1_000_000
+# The maximum number of ids of a model.
+MAX_WORDS = 3_000_000
+# Distinct tokens counted in memory, about 300 MB, before the counts go to disk.
+_MAX_COUNTERS = 2_000_000
+# Wordpieces are learned from this number of the most frequent words.
+_WORDPIECE_WORDS = 1_000_000
 
-Count = tuple[str, int]
+WordCount = tuple[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """The words that were chosen.
+    """The words of a vocabulary, and statistics of the text.
 
     Attributes:
-        words: In the order of their ids.
-        tokens: How many tokens were counted.
-        distinct: How many different ones.
-        covered: How many of the tokens are among the words; None for wordpieces.
+        words: The words in the order of their ids.
+        tokens: The number of tokens in the text.
+        distinct: The number of distinct tokens in the text.
+        covered: The number of tokens in the text that are in the vocabulary; None for
+            wordpieces.
     """
 
     words: list[str]
@@ -51,44 +52,49 @@ def build_vocabulary(
     fields: Sequence[str],
     tokenization: Tokenization,
     *,
-    max_size: int = MOST_WORDS,
+    max_size: int = MAX_WORDS,
     min_count: int = 1,
     reserved: Sequence[str] = (),
     scratch: Path | None = None,
+    max_counters: int = _MAX_COUNTERS,
 ) -> Vocabulary:
-    """Chooses the most frequent tokens of files of JSON Lines.
+    """Selects the most frequent tokens in JSON Lines files.
 
-    Exact, in memory that does not grow with the files: beyond two million different
-    tokens, counts are kept in sorted files and merged at the end.
+    Counts are exact and memory is bounded: counts beyond ``max_counters`` go to sorted
+    files, which are merged at the end.
 
     Args:
         source: Files, directories and globs.
-        fields: The fields to count in: texts, or lists of strings, each of which is
-            one token.
-        tokenization: How text becomes tokens. For wordpiece, pieces are learnt from
-            the words.
-        max_size: The most words, reserved ones included.
+        fields: The fields with text: strings, or lists of strings, each of which is one
+            token.
+        tokenization: How text is split into tokens. For wordpiece, the pieces are
+            learned from the words.
+        max_size: The maximum number of words, including reserved ones.
         min_count: Tokens that occur less often are left out.
         reserved: Words that get the first ids.
-        scratch: Where files are kept meanwhile; by default where temporary files are.
+        scratch: The directory for temporary files, by default that of the system.
+        max_counters: The number of distinct tokens to count in memory.
 
     Raises:
-        DataError: A line is no object, or a field no text.
-        UserError: There is not a token to choose, or no room for the reserved ones.
+        DataError: A line is not a JSON object, or a field is missing or not text.
+        UserError: There are no tokens to select, or no room for the reserved words.
     """
     if len(reserved) >= max_size:
         raise UserError(
-            f"max_size: {max_size} leaves no room beside {len(reserved)} reserved "
-            "tokens; raise it"
+            f"max_size: expected more than the {len(reserved)} reserved tokens, got "
+            f"{max_size}. Raise it."
         )
-    counts = _Counts(scratch)
+    counts = _TokenCounts(scratch, max_counters)
     try:
-        for objects in read_objects(source):
+        for block in read_object_blocks(source):
             for field in fields:
-                counts.add(_tokens(tokenization, objects.texts(field)))
+                counts.add(_tokens(tokenization, block.texts(field)))
         if not counts.tokens:
-            raise DataError(f"no token in {' or '.join(fields)} of the input")
-        return _chosen(counts, tokenization, max_size, min_count, list(reserved))
+            raise DataError(
+                f"{' or '.join(fields)}: expected at least one token in the input, got "
+                "none. Check the fields and the input files."
+            )
+        return _selected(counts, tokenization, max_size, min_count, list(reserved))
     finally:
         counts.close()
 
@@ -96,7 +102,7 @@ def build_vocabulary(
 def _tokens(
     tokenization: Tokenization, values: Sequence[str | list[str]]
 ) -> list[bytes]:
-    texts, lists = flat(values)
+    texts, lists = split_texts_and_lists(values)
     words: list[bytes] = []
     if texts:
         words += tokenization.words(tf.constant(texts)).values.numpy().tolist()
@@ -106,37 +112,38 @@ def _tokens(
     return words
 
 
-def _chosen(
-    counts: _Counts,
+def _selected(
+    counts: _TokenCounts,
     tokenization: Tokenization,
     max_size: int,
     min_count: int,
     reserved: list[str],
 ) -> Vocabulary:
-    distinct, known = 0, dict.fromkeys(reserved, 0)
+    distinct, reserved_counts = 0, dict.fromkeys(reserved, 0)
 
     def candidates() -> Iterator[tuple[int, str]]:
+        """Yields (negative count, word) of words that are frequent enough."""
         nonlocal distinct
         for word, count in counts.merged():
             distinct += 1
-            if word in known:
-                known[word] = count
+            if word in reserved_counts:
+                reserved_counts[word] = count
             elif count >= min_count:
                 yield -count, word
 
     if tokenization.tokenizer == "wordpiece":
-        most = heapq.nsmallest(_LEARNT_FROM, candidates())
-        words = [(word, -negative) for negative, word in most]
+        frequent = heapq.nsmallest(_WORDPIECE_WORDS, candidates())
+        words = [(word, -negative_count) for negative_count, word in frequent]
         pieces = _wordpieces(words, max_size, min_count, reserved)
         return Vocabulary(pieces, counts.tokens, distinct, None)
-    most = heapq.nsmallest(max_size - len(reserved), candidates())
-    covered = sum(known.values()) - sum(negative for negative, _ in most)
-    chosen = [*reserved, *(word for _, word in most)]
-    return Vocabulary(chosen, counts.tokens, distinct, covered)
+    frequent = heapq.nsmallest(max_size - len(reserved), candidates())
+    covered = sum(reserved_counts.values()) - sum(count for count, _ in frequent)
+    selected = [*reserved, *(word for _, word in frequent)]
+    return Vocabulary(selected, counts.tokens, distinct, covered)
 
 
 def _wordpieces(
-    words: list[Count], max_size: int, min_count: int, reserved: list[str]
+    words: list[WordCount], max_size: int, min_count: int, reserved: list[str]
 ) -> list[str]:
     load_text_ops()
     from tensorflow_text.tools.wordpiece_vocab import (
@@ -144,19 +151,31 @@ def _wordpieces(
     )
 
     if not words:
-        raise UserError(f"min_count: no word occurs {min_count} times; lower it")
+        raise UserError(
+            f"min_count: expected a word that occurs at least {min_count} times, got "
+            "none. Lower it."
+        )
     pieces: list[str] = learner.learn(
         words, max_size, reserved, lower_thresh=min(2, min_count)
     )
     return pieces[:max_size]
 
 
-class _Counts:
-    """Counts of tokens, in memory and in sorted files."""
+class _TokenCounts:
+    """Counts of tokens, in memory and in sorted files.
 
-    def __init__(self, scratch: Path | None) -> None:
+    Args:
+        scratch: The parent directory of the files.
+        max_counters: The number of distinct tokens to count in memory.
+
+    Attributes:
+        tokens: The number of tokens counted.
+    """
+
+    def __init__(self, scratch: Path | None, max_counters: int) -> None:
         self._counter: collections.Counter[bytes] = collections.Counter()
         self._scratch = scratch
+        self._max_counters = max_counters
         self._directory: Path | None = None
         self._files: list[Path] = []
         self.tokens = 0
@@ -164,34 +183,35 @@ class _Counts:
     def add(self, tokens: list[bytes]) -> None:
         self._counter.update(tokens)
         self.tokens += len(tokens)
-        if len(self._counter) > _HELD:
+        if len(self._counter) > self._max_counters:
             self._spill()
 
     def _spill(self) -> None:
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp("", ".counts-", self._scratch))
         path = self._directory / str(len(self._files))
-        # Tokens hold no tabs or line ends: normalizing has made spaces of them.
+        # Tokens have no tabs or line ends: normalization replaces them by spaces.
         with path.open("wb") as file:
             for word, count in sorted(self._counter.items()):
                 file.write(b"%s\t%d\n" % (word, count))
         self._files.append(path)
         self._counter.clear()
 
-    def merged(self) -> Iterator[Count]:
-        """Yields each token once, in the order of their bytes."""
+    def merged(self) -> Iterator[WordCount]:
+        """Yields each token once with its count, in the order of the UTF-8 bytes."""
         parts: list[Iterable[tuple[bytes, int]]] = [sorted(self._counter.items())]
-        parts += [_read(path) for path in self._files]
+        parts += [_read_counts(path) for path in self._files]
         merged = heapq.merge(*parts, key=operator.itemgetter(0))
-        for word, same in itertools.groupby(merged, operator.itemgetter(0)):
-            yield word.decode(), sum(count for _, count in same)
+        for word, group in itertools.groupby(merged, operator.itemgetter(0)):
+            yield word.decode(), sum(count for _, count in group)
 
     def close(self) -> None:
+        """Removes the files."""
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _read(path: Path) -> Iterator[tuple[bytes, int]]:
+def _read_counts(path: Path) -> Iterator[tuple[bytes, int]]:
     with path.open("rb") as file:
         for line in file:
             word, _, count = line.rpartition(b"\t")

@@ -1,4 +1,4 @@
-"""Tests of python -m object2vec_tf.vocabulary; the oracle is plain Python."""
+"""Tests of python -m object2vec_tf.vocabulary; expected values are plain Python's."""
 
 import collections
 import json
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.text import shuffling, vocabulary_builder
 from object2vec_tf.text.conversion import decode, encode
 from object2vec_tf.text.shuffling import shuffle_lines
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
@@ -46,66 +45,65 @@ def by_count(words):
     return sorted(counts, key=lambda word: (-counts[word], word)), counts
 
 
-@pytest.mark.parametrize("held", [2_000_000, 50])
-def test_words_stand_by_falling_count_whether_or_not_they_fit_in_memory(
-    corpus, tmp_path, monkeypatch, held
-):
-    monkeypatch.setattr(vocabulary_builder, "_HELD", held)
+@pytest.mark.parametrize("options", [{}, {"max_counters": 50}])
+def test_words_are_sorted_by_count_in_memory_and_on_disk(corpus, tmp_path, options):
     path, words = corpus
     ordered, counts = by_count(words)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    fields = ["in0", "in1"]
-    made = build_vocabulary(path, fields, WHITESPACE, scratch=scratch)
-    assert made.words == ordered
-    assert (made.tokens, made.distinct) == (len(words), len(ordered))
-    assert made.covered == len(words)
-    some = build_vocabulary(
-        path, fields, WHITESPACE, max_size=30, reserved=["[UNK]", "cc"], scratch=scratch
-    )
+
+    def build(**settings):
+        fields = ["in0", "in1"]
+        return build_vocabulary(
+            path, fields, WHITESPACE, scratch=scratch, **options, **settings
+        )
+
+    complete = build()
+    assert complete.words == ordered
+    assert (complete.tokens, complete.distinct) == (len(words), len(ordered))
+    assert complete.covered == len(words)
+    limited = build(max_size=30, reserved=["[UNK]", "cc"])
     others = [word for word in ordered if word != "cc"]
-    assert some.words == ["[UNK]", "cc", *others[:28]]
-    assert some.covered == sum(counts[word] for word in some.words)
-    often = build_vocabulary(path, fields, WHITESPACE, min_count=9, scratch=scratch)
-    assert often.words == [word for word in ordered if counts[word] >= 9]
+    assert limited.words == ["[UNK]", "cc", *others[:28]]
+    assert limited.covered == sum(counts[word] for word in limited.words)
+    frequent = build(min_count=9)
+    assert frequent.words == [word for word in ordered if counts[word] >= 9]
     assert not list(scratch.iterdir())
 
 
-def test_an_item_of_a_list_is_one_token_brought_to_the_same_form(tmp_path):
+def test_an_item_of_a_list_is_one_normalized_token(tmp_path):
     path = tmp_path / "tags.jsonl"
     path.write_text('{"in0": ["Red Wine", "", "x\\ty"]}\n{"in0": "red wine"}\n')
     tokenization = Tokenization("whitespace", lowercase=True)
-    made = build_vocabulary(path, ["in0"], tokenization)
-    assert made.words == ["red", "red wine", "wine", "x y"]
+    vocabulary = build_vocabulary(path, ["in0"], tokenization)
+    assert vocabulary.words == ["red", "red wine", "wine", "x y"]
 
 
-def test_wordpieces_make_up_the_words_they_are_learnt_from(tmp_path):
+def test_wordpieces_compose_the_words_they_are_learned_from(tmp_path):
     words = ["walk", "walks", "walked", "talk", "talks", "talked"] * 30
     path = tmp_path / "words.jsonl"
     path.write_text("".join(json.dumps({"in0": word}) + "\n" for word in words))
-    made = build_vocabulary(
+    vocabulary = build_vocabulary(
         path, ["in0"], Tokenization("wordpiece"), max_size=25, reserved=["[UNK]"]
     )
-    assert made.words[0] == "[UNK]"
-    assert len(made.words) <= 25
-    ids = {word: i for i, word in enumerate(made.words)}
+    assert vocabulary.words[0] == "[UNK]"
+    assert len(vocabulary.words) <= 25
+    ids = {word: i for i, word in enumerate(vocabulary.words)}
     tokenizer = Tokenizer(Tokenization("wordpiece"), json.dumps(ids).encode())
     found, unknown = tokenizer.of_texts(np.array(words, object))
     assert not unknown.numpy().any()
     for word, pieces in zip(words, found.to_list(), strict=True):
-        parts = [made.words[each].removeprefix("##") for each in pieces]
+        parts = [vocabulary.words[piece].removeprefix("##") for piece in pieces]
         assert "".join(parts) == word
 
 
-def test_encoded_lines_keep_what_else_they_hold_and_decode_to_the_words(
-    corpus, tmp_path
-):
+def test_encoded_lines_keep_other_fields_and_decode_to_the_words(corpus, tmp_path):
     path, _ = corpus
     words = build_vocabulary(path, ["in0", "in1"], WHITESPACE, max_size=60).words
     ids = {word: i for i, word in enumerate([*words, "[UNK]"])}
     tokenizer = Tokenizer(WHITESPACE, json.dumps(ids).encode())
-    there, back = tmp_path / "ids.jsonl", tmp_path / "words.jsonl"
-    lines, unknown = encode(path, there, {"in0": tokenizer, "in1": tokenizer})
+    encoded, decoded = tmp_path / "ids.jsonl", tmp_path / "words.jsonl"
+    lines, unknown = encode(path, encoded, {"in0": tokenizer, "in1": tokenizer})
     texts = [json.loads(line) for line in path.read_text().splitlines() if line]
     sides = [
         [row[s].split() if isinstance(row[s], str) else row[s] for s in ("in0", "in1")]
@@ -113,7 +111,7 @@ def test_encoded_lines_keep_what_else_they_hold_and_decode_to_the_words(
     ]
     flat = [word for row in sides for side in row for word in side]
     assert (lines, unknown) == (600, sum(word not in ids for word in flat))
-    assert [json.loads(line) for line in there.read_text().splitlines()] == [
+    assert [json.loads(line) for line in encoded.read_text().splitlines()] == [
         {
             "in0": [ids.get(word, 60) for word in in0],
             "in1": [ids.get(word, 60) for word in in1],
@@ -121,23 +119,22 @@ def test_encoded_lines_keep_what_else_they_hold_and_decode_to_the_words(
         }
         for (in0, in1), row in zip(sides, texts, strict=True)
     ]
-    assert decode(there, back, {"in0": ids}) == 600
-    for line, (in0, _) in zip(back.read_text().splitlines(), sides, strict=True):
+    assert decode(encoded, decoded, {"in0": ids}) == 600
+    for line, (in0, _) in zip(decoded.read_text().splitlines(), sides, strict=True):
         known = [word if word in ids else "[UNK]" for word in in0]
         assert json.loads(line)["in0"] == known
 
 
-@pytest.mark.parametrize("part", [1 << 27, 400])
-def test_shuffled_lines_are_the_same_lines_in_the_order_of_the_seed(
-    corpus, tmp_path, monkeypatch, part
+@pytest.mark.parametrize("options", [{}, {"part_bytes": 400}])
+def test_shuffling_keeps_all_lines_and_its_order_depends_on_the_seed(
+    corpus, tmp_path, options
 ):
-    monkeypatch.setattr(shuffling, "_PART_BYTES", part)
     path, _ = corpus
     given = [line for line in path.read_bytes().split(b"\n") if line]
     orders = []
     for seed in (1, 2, 1):
         out = tmp_path / f"out{len(orders)}"
-        assert shuffle_lines(path, out, seed) == 600
+        assert shuffle_lines(path, out, seed, **options) == 600
         lines = out.read_bytes()
         assert lines.endswith(b"\n")
         orders.append(lines.split(b"\n")[:-1])
@@ -150,14 +147,13 @@ def test_shuffled_lines_are_the_same_lines_in_the_order_of_the_seed(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("part", [1 << 27, 2])
-def test_all_orders_of_three_lines_are_as_frequent(tmp_path, monkeypatch, part):
-    monkeypatch.setattr(shuffling, "_PART_BYTES", part)
+@pytest.mark.parametrize("options", [{}, {"part_bytes": 2}])
+def test_all_orders_of_three_lines_are_equally_frequent(tmp_path, options):
     path, out = tmp_path / "in", tmp_path / "out"
     path.write_text("a\nb\nc")
     seen = collections.Counter()
     for seed in range(600):
-        shuffle_lines(path, out, seed)
+        shuffle_lines(path, out, seed, **options)
         seen[out.read_text()] += 1
     # 100 of each are expected, with a standard deviation of 9.
     assert len(seen) == 6
@@ -171,15 +167,24 @@ def line_of(field):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (line_of({}) + "\nx\n", ":3: is no JSON object: "),
-        (line_of({}) + "[1]\n", ":2: is no JSON object: "),
-        ("\n" + line_of({"in0": 3}), ":2: in0 is 3, expected text: a string, or a "),
-        (line_of({}) * 2 + line_of({"in0": ["a", 1]}), ':3: in0 is ["a",1], expected'),
-        (line_of({}) + '{"in1": [1]}\n', ":2: field in0 is missing; expected text"),
-        (line_of({}) + '{"in0": "\xff"}\n', ":2: is no JSON object: "),
+        (line_of({}) + "\nx\n", ":3: expected a JSON object, got x: "),
+        (line_of({}) + "[1]\n", ":2: expected a JSON object, got [1]: "),
+        (
+            "\n" + line_of({"in0": 3}),
+            ":2: in0: expected a string or a list of strings, got 3",
+        ),
+        (
+            line_of({}) * 2 + line_of({"in0": ["a", 1]}),
+            ':3: in0: expected a string or a list of strings, got ["a",1]. ',
+        ),
+        (
+            line_of({}) + '{"in1": [1]}\n',
+            ":2: in0: expected a string or a list of strings, got no s",
+        ),
+        (line_of({}) + '{"in0": "\xff"}\n', ":2: expected a JSON object, got "),
     ],
 )
-def test_what_is_wrong_is_told_and_nothing_is_written(tmp_path, text, message):
+def test_an_invalid_line_is_rejected_and_nothing_is_written(tmp_path, text, message):
     path, out = tmp_path / "in.jsonl", tmp_path / "out"
     path.write_bytes(text.encode("latin-1"))
     tokenizer = Tokenizer(WHITESPACE, b"a")
@@ -187,37 +192,37 @@ def test_what_is_wrong_is_told_and_nothing_is_written(tmp_path, text, message):
         lambda: build_vocabulary(path, ["in0"], WHITESPACE),
         lambda: encode(path, out, {"in0": tokenizer}),
     ):
-        with pytest.raises(DataError) as told:
+        with pytest.raises(DataError) as error:
             run()
-        assert f"in.jsonl{message}" in str(told.value)
+        assert f"in.jsonl{message}" in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        ([0, 7], "in0[1] is 7, which the vocabulary lacks; is it the one"),
-        ([True], "in0[0] is true, which"),
-        ("a", 'in0 is "a", expected a list of token ids'),
+        ([0, 7], "in0[1]: expected a token id of the vocabulary, got 7. Give the v"),
+        ([True], "in0[0]: expected a token id of the vocabulary, got true"),
+        ("a", 'in0: expected a list of token ids, got "a". '),
     ],
 )
-def test_ids_that_are_no_words_are_told(tmp_path, ids, message):
+def test_invalid_ids_are_rejected(tmp_path, ids, message):
     path = tmp_path / "ids.jsonl"
     path.write_text(line_of({"in0": []}) + line_of({"in0": ids}))
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as error:
         decode(path, tmp_path / "out", {"in0": {"a": 0}})
-    assert f"ids.jsonl:2: {message}" in str(told.value)
+    assert f"ids.jsonl:2: {message}" in str(error.value)
 
 
-def test_nothing_to_choose_is_told(tmp_path):
+def test_input_without_tokens_or_lines_is_rejected(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_text('{"in0": ""}\n')
-    with pytest.raises(DataError, match="no token in in0 of the input"):
+    with pytest.raises(DataError, match="in0: expected at least one token"):
         build_vocabulary(path, ["in0"], WHITESPACE)
-    with pytest.raises(UserError, match="max_size: 2 leaves no room"):
+    with pytest.raises(UserError, match="max_size: expected more than the 2 reserved"):
         build_vocabulary(path, ["in0"], WHITESPACE, max_size=2, reserved=["a", "b"])
     path.write_text("\n")
-    with pytest.raises(DataError, match="the input holds no line"):
+    with pytest.raises(DataError, match="input: expected at least one line"):
         shuffle_lines(path, tmp_path / "out")
 
 

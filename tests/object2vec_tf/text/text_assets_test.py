@@ -1,4 +1,4 @@
-"""Runs that are given words: text, vocabularies and pretrained vectors."""
+"""Runs with text, vocabularies and pretrained vectors."""
 
 import json
 
@@ -48,19 +48,19 @@ def channels(tmp_path):
 
 def table(model, encoder):
     network = (model.enc0, model.enc1)[encoder]
-    (layer,) = (each for each in network.layers if "token_embedding" in each.name)
-    return layer.embeddings.numpy()
+    (embedding,) = (x for x in network.layers if "token_embedding" in x.name)
+    return embedding.embeddings.numpy()
 
 
-def test_text_trains_and_is_told_of(channels, tmp_path, capsys):
+def test_a_run_with_text_reports_unknown_tokens(channels, tmp_path, capsys):
     sources, unknown = channels
     run = o2v.fit(SETTINGS, **sources, model_dir=tmp_path / "run")
     assert run.model.hyperparameters.enc0_vocab_size == 5
     assert run.metrics["unknown"] == {"train": {"in0": unknown}}
-    told = capsys.readouterr().out
-    assert f"train: {unknown} unknown tokens in in0\n" in told
-    held = json.loads((tmp_path / "run/hyperparameters.json").read_text())
-    assert held["enc0_vocab_size"] == 5
+    output = capsys.readouterr().out
+    assert f"train: {unknown} unknown tokens in in0\n" in output
+    hyperparameters = json.loads((tmp_path / "run/hyperparameters.json").read_text())
+    assert hyperparameters["enc0_vocab_size"] == 5
     assert "pretrained" not in run.metrics
 
 
@@ -68,7 +68,7 @@ def test_text_trains_and_is_told_of(channels, tmp_path, capsys):
     ("frozen", "storage"),
     [(True, "row_sparse"), (False, "row_sparse"), (True, "dense")],
 )
-def test_pretrained_vectors_are_the_tokens_and_stay_or_learn(
+def test_pretrained_vectors_are_frozen_or_trained(
     channels, tmp_path, capsys, frozen, storage
 ):
     sources, _ = channels
@@ -78,12 +78,12 @@ def test_pretrained_vectors_are_the_tokens_and_stay_or_learn(
         "token_embedding_storage_type": storage,
     }
     run = o2v.fit(SETTINGS | pretrained, **sources, model_dir=tmp_path / "run")
-    found = table(run.model, 0)
-    assert (np.array_equal(found[:4], VECTORS)) is frozen
-    assert abs(found[:4] - VECTORS).max() < 1
+    vectors = table(run.model, 0)[:4]
+    assert np.array_equal(vectors, VECTORS) is frozen
+    assert abs(vectors - VECTORS).max() < 1
     assert run.metrics["pretrained"] == {"enc0": {"found": 4, "words": 5}}
-    told = capsys.readouterr().out
-    assert "enc0: 4 of 5 words have a pretrained vector (80.0%); " in told
+    output = capsys.readouterr().out
+    assert "enc0: 4 of 5 words have a pretrained vector (80.0%); " in output
 
 
 def test_a_tied_table_is_pretrained_once(channels, tmp_path):
@@ -106,7 +106,7 @@ def test_a_tied_table_is_pretrained_once(channels, tmp_path):
         ("glove.txt", "a 1 2 3 4\nb 5 6 7 9\n", "pretrained vectors of enc0"),
     ],
 )
-def test_a_run_with_other_words_is_another_run(
+def test_a_run_directory_of_other_vocabularies_or_vectors_is_rejected(
     channels, tmp_path, file, content, difference
 ):
     sources, _ = channels
@@ -120,17 +120,20 @@ def test_a_run_with_other_words_is_another_run(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"enc_dim": 8}, "glove.txt:1: has vectors 4 wide, and enc_dim is 8; set enc"),
-        ({"enc0_vocab_size": 4}, "enc0_vocab_size: is 4, and "),
-        ({"enc0_pretrained_embedding_file": "g.txt"}, "'g.txt' is not in the auxili"),
+        (
+            {"enc_dim": 8},
+            "glove.txt:1: expected vectors of 8 numbers (enc_dim), got 4. Set",
+        ),
+        ({"enc0_vocab_size": 4}, "enc0_vocab_size: expected at least 5 for "),
+        ({"enc0_pretrained_embedding_file": "g.txt"}, "expected 'g.txt' in the auxi"),
     ],
 )
-def test_what_does_not_fit_is_told_before_anything_is_written(
+def test_files_that_do_not_fit_are_rejected_before_anything_is_written(
     channels, tmp_path, settings, message
 ):
     sources, _ = channels
     settings = SETTINGS | {"enc0_pretrained_embedding_file": "glove.txt"} | settings
-    with pytest.raises(o2v.UserError) as told:
+    with pytest.raises(o2v.UserError) as error:
         o2v.fit(settings, **sources, model_dir=tmp_path / "run")
-    assert message in str(told.value)
+    assert message in str(error.value)
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/text/auxiliary.py: what the auxiliary channel gives."""
+"""Tests of object2vec_tf/text/tokenizer_loading.py."""
 
 import gzip
 import json
@@ -25,13 +25,13 @@ def auxiliary(tmp_path):
     return tmp_path
 
 
-def test_both_sides_have_one_tokenizer_where_enc1_follows_enc0(auxiliary):
+def test_both_sides_share_a_tokenizer_if_enc1_shares_enc0s_settings(auxiliary):
     first, second = o2v.read_tokenizers(o2v.Hyperparameters(**SETTINGS), auxiliary)
     assert first is second
     assert first.vocab_size == 7
 
 
-def test_a_side_of_ids_has_none(auxiliary):
+def test_a_side_with_ids_has_no_tokenizer(auxiliary):
     settings = SETTINGS | {"enc1_network": "hcnn", "enc1_max_seq_len": 3}
     settings |= {"enc1_vocab_size": 4}
     _, second = o2v.read_tokenizers(o2v.Hyperparameters(**settings), auxiliary)
@@ -47,21 +47,27 @@ def test_a_side_of_ids_has_none(auxiliary):
         (
             {},
             None,
-            "enc0_vocab_file: 'v.json' is looked for in the auxil",
+            "enc0_vocab_file: expected 'v.json' in the auxiliary channel, got no auxil",
         ),
-        ({"enc0_vocab_file": "x.json"}, "", "enc0_vocab_file: 'x.json' is not in the "),
-        ({"enc0_vocab_size": 6}, "", "enc0_vocab_size: is 6, and "),
-        ({"enc0_num_oov_buckets": 4}, "", "enc0_vocab_size: is 10, and "),
+        (
+            {"enc0_vocab_file": "x.json"},
+            "",
+            "enc0_vocab_file: expected 'x.json' in the auxiliary channel, got pieces.t",
+        ),
+        ({"enc0_vocab_size": 6}, "", "enc0_vocab_size: expected at least 7 for "),
+        ({"enc0_num_oov_buckets": 4}, "", "enc0_vocab_size: expected at least 11 for "),
     ],
 )
-def test_what_does_not_fit_is_told(auxiliary, settings, channel, message):
+def test_a_vocabulary_that_does_not_fit_is_rejected(
+    auxiliary, settings, channel, message
+):
     hyperparameters = o2v.Hyperparameters(**SETTINGS | settings)
-    with pytest.raises(o2v.UserError) as told:
+    with pytest.raises(o2v.UserError) as error:
         o2v.read_tokenizers(hyperparameters, None if channel is None else auxiliary)
-    assert str(told.value).startswith(message)
+    assert str(error.value).startswith(message)
 
 
-def test_vocabulary_sizes_are_those_of_the_files(auxiliary):
+def test_missing_vocabulary_sizes_come_from_the_files(auxiliary):
     values = {
         "enc0_vocab_file": "v.json",
         "enc1_vocab_file": "pieces.txt",
@@ -72,16 +78,18 @@ def test_vocabulary_sizes_are_those_of_the_files(auxiliary):
     assert with_vocab_sizes(values, auxiliary) == values | sizes
     given = values | {"enc0_vocab_size": "50"}
     assert with_vocab_sizes(given, auxiliary) == given | {"enc1_vocab_size": 3}
-    packed = {"enc0_vocab_file": "w.json.gz"}
-    assert with_vocab_sizes(packed, auxiliary) == packed | {"enc0_vocab_size": 3}
+    compressed = {"enc0_vocab_file": "w.json.gz"}
+    assert with_vocab_sizes(compressed, auxiliary) == compressed | {
+        "enc0_vocab_size": 3
+    }
     assert with_vocab_sizes({"epochs": 3}, None) == {"epochs": 3}
 
 
-def test_buckets_count_among_the_ids(auxiliary):
+def test_vocabulary_sizes_include_buckets(auxiliary):
     both = {"enc0_vocab_file": "v.json", "enc1_vocab_file": "w.json.gz"}
-    alike = both | {"enc0_num_oov_buckets": "5"}
+    same = both | {"enc0_num_oov_buckets": "5"}
     sizes = {"enc0_vocab_size": 12, "enc1_vocab_size": 8}
-    assert with_vocab_sizes(alike, auxiliary) == alike | sizes
+    assert with_vocab_sizes(same, auxiliary) == same | sizes
     other = both | {"enc1_network": "hcnn", "enc1_num_oov_buckets": 2}
     sizes = {"enc0_vocab_size": 7, "enc1_vocab_size": 5}
     assert with_vocab_sizes(other, auxiliary) == other | sizes
@@ -92,16 +100,16 @@ def test_buckets_count_among_the_ids(auxiliary):
 
 
 @pytest.mark.parametrize("kind", ["none", "wordpiece", "sentencepiece"])
-def test_only_words_have_buckets(kind):
+def test_only_tokenizers_of_words_have_buckets(kind):
     settings = SETTINGS | {"enc0_tokenizer": kind, "enc0_num_oov_buckets": 3}
     with pytest.raises(ValueError, match="enc0_num_oov_buckets: only words have a"):
         o2v.Hyperparameters(**settings)
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "pretrained_embedding_file"])
-def test_words_need_a_vocabulary(name):
+def test_text_needs_a_vocabulary_file(name):
     settings = {k: v for k, v in SETTINGS.items() if "voc" not in k and "tok" not in k}
     value = {"tokenizer": "wordpiece"}.get(name, "glove.txt")
-    with pytest.raises(o2v.HyperparameterError) as told:
+    with pytest.raises(o2v.HyperparameterError) as error:
         o2v.Hyperparameters(**settings, enc0_vocab_size=9, **{f"enc0_{name}": value})
-    assert f"enc0_vocab_file: required with enc0_{name}={value}, " in str(told.value)
+    assert f"enc0_vocab_file: required with enc0_{name}={value}, " in str(error.value)

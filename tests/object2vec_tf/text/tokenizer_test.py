@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/text/tokenizer.py, by hand and by plain Python."""
+"""Tests of object2vec_tf/text/tokenizer.py; expected values are from plain Python."""
 
 import io
 import json
@@ -13,72 +13,85 @@ from object2vec_tf.errors import DataError
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 
 
-def tokenizer(kind, words, **options):
+def make_tokenizer(kind, words, **options):
     return Tokenizer(Tokenization(kind, **options), json.dumps(words).encode())
 
 
-def of_texts(held, *texts):
-    ids, unknown = held.of_texts(tf.constant(texts, tf.string))
+def texts_to_ids(tokenizer, *texts):
+    ids, unknown = tokenizer.of_texts(tf.constant(texts, tf.string))
     return ids.to_list(), unknown.numpy().tolist()
 
 
-def of_lists(held, *lists):
+def lists_to_ids(tokenizer, *lists):
     items = tf.ragged.constant(lists, dtype=tf.string, ragged_rank=1)
-    ids, unknown = held.of_lists(items)
+    ids, unknown = tokenizer.of_lists(items)
     return ids.to_list(), unknown.numpy().tolist()
 
 
-def test_whitespace_parts_words_and_unknown_ones_are_dropped_and_counted():
-    held = tokenizer("whitespace", {"the": 0, "cat,": 3, "naïve": 7})
-    assert (held.vocab_size, held.unknown_id) == (8, None)
-    assert of_texts(held, "the  cat,\tThe naïve\n", "", "dog") == (
+def test_whitespace_drops_and_counts_unknown_words():
+    tokenizer = make_tokenizer("whitespace", {"the": 0, "cat,": 3, "naïve": 7})
+    assert (tokenizer.vocab_size, tokenizer.unknown_id) == (8, None)
+    assert texts_to_ids(tokenizer, "the  cat,\tThe naïve\n", "", "dog") == (
         [[0, 3, 7], [], []],
         [1, 0, 1],
     )
 
 
 @pytest.mark.parametrize("unknown", ["[UNK]", "<unk>", "<UNK>"])
-def test_unknown_words_get_the_unknown_tokens_id_where_there_is_one(unknown):
-    held = tokenizer("whitespace", {"the": 0, unknown: 2})
-    assert of_texts(held, "the dog the", "") == ([[0, 2, 0], []], [1, 0])
+def test_unknown_words_get_the_id_of_the_unknown_token(unknown):
+    tokenizer = make_tokenizer("whitespace", {"the": 0, unknown: 2})
+    assert texts_to_ids(tokenizer, "the dog the", "") == ([[0, 2, 0], []], [1, 0])
 
 
-def test_unicode_script_parts_punctuation_and_scripts():
+def test_unicode_script_splits_at_punctuation_and_scripts():
     words = {word: i for i, word in enumerate(["don", "'", "t", "stop", "!!", "日本"])}
-    held = tokenizer("unicode_script", words)
-    assert of_texts(held, "don't stop!!日本")[0] == [[0, 1, 2, 3, 4, 5]]
+    tokenizer = make_tokenizer("unicode_script", words)
+    assert texts_to_ids(tokenizer, "don't stop!!日本")[0] == [[0, 1, 2, 3, 4, 5]]
 
 
-def test_letters_are_made_small_in_every_alphabet():
-    held = tokenizer("whitespace", {"école": 0, "ñu": 1, "δ": 2}, lowercase=True)
-    assert of_texts(held, "École ÑU Δ") == ([[0, 1, 2]], [0])
+def test_every_alphabet_is_lowercased():
+    tokenizer = make_tokenizer(
+        "whitespace", {"école": 0, "ñu": 1, "δ": 2}, lowercase=True
+    )
+    assert texts_to_ids(tokenizer, "École ÑU Δ") == ([[0, 1, 2]], [0])
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFKC", "NFD", "NFKD"])
-def test_unicode_forms_are_those_of_unicodedata(form):
+def test_unicode_normalization_equals_unicodedata(form):
     text = "ﬁ é e\u0301 ① Å"
     words = unicodedata.normalize(form, text).split()
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    held = tokenizer("whitespace", vocabulary, unicode_normalization=form)
-    assert of_texts(held, text) == ([[vocabulary[word] for word in words]], [0])
+    tokenizer = make_tokenizer("whitespace", vocabulary, unicode_normalization=form)
+    assert texts_to_ids(tokenizer, text) == (
+        [[vocabulary[word] for word in words]],
+        [0],
+    )
 
 
 @pytest.mark.parametrize("form", ["none", "NFKC"])
-def test_control_characters_and_bytes_that_are_no_text_part_words(form):
-    held = tokenizer("whitespace", {"a": 0, "b": 1}, unicode_normalization=form)
-    assert of_texts(held, b"a\0b\x1bb", b"\xffa\xc3") == ([[0, 1, 1], [0]], [0, 0])
+def test_control_characters_and_invalid_bytes_separate_words(form):
+    tokenizer = make_tokenizer(
+        "whitespace", {"a": 0, "b": 1}, unicode_normalization=form
+    )
+    assert texts_to_ids(tokenizer, b"a\0b\x1bb", b"\xffa\xc3") == (
+        [[0, 1, 1], [0]],
+        [0, 0],
+    )
     spaces = "a".join(chr(i) for i in range(0x110000 - 1) if chr(i).isspace())
-    assert of_texts(held, f"{spaces}b") == ([[0] * spaces.count("a") + [1]], [0])
+    assert texts_to_ids(tokenizer, f"{spaces}b") == (
+        [[0] * spaces.count("a") + [1]],
+        [0],
+    )
 
 
 def test_a_long_text_and_a_long_word():
-    held = tokenizer("whitespace", {"a": 0, "b" * 100_000: 1})
-    assert of_texts(held, "a " * 50_000)[0] == [[0] * 50_000]
-    assert of_texts(held, "b" * 100_000, "c" * 100_000) == ([[1], []], [0, 1])
+    tokenizer = make_tokenizer("whitespace", {"a": 0, "b" * 100_000: 1})
+    assert texts_to_ids(tokenizer, "a " * 50_000)[0] == [[0] * 50_000]
+    assert texts_to_ids(tokenizer, "b" * 100_000, "c" * 100_000) == ([[1], []], [0, 1])
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_random_texts_are_parted_as_python_does(seed):
+def test_random_texts_are_split_as_by_python(seed):
     generator = random.Random(seed)
     letters = "ab🎉é日 \t\n\r\u3000.'"
     words = {}
@@ -87,26 +100,28 @@ def test_random_texts_are_parted_as_python_does(seed):
         for word in text.split():
             if generator.random() < 0.7:
                 words.setdefault(word, len(words))
-    held = tokenizer("whitespace", words)
+    tokenizer = make_tokenizer("whitespace", words)
     expected = [[words[word] for word in t.split() if word in words] for t in texts]
     unknown = [sum(word not in words for word in t.split()) for t in texts]
-    assert of_texts(held, *texts) == (expected, unknown)
+    assert texts_to_ids(tokenizer, *texts) == (expected, unknown)
 
 
 @pytest.mark.parametrize("kind", ["whitespace", "unicode_script"])
 def test_an_item_of_a_list_is_one_token(kind):
-    held = tokenizer(kind, {"red wine": 0, "cheese!": 1}, lowercase=True)
-    assert of_lists(held, ["Red Wine", "", "bread"], [], ["cheese!", "red wine"]) == (
+    tokenizer = make_tokenizer(kind, {"red wine": 0, "cheese!": 1}, lowercase=True)
+    assert lists_to_ids(
+        tokenizer, ["Red Wine", "", "bread"], [], ["cheese!", "red wine"]
+    ) == (
         [[0], [], [1, 0]],
         [1, 0, 0],
     )
 
 
-def test_words_that_the_vocabulary_lacks_share_ids_of_their_own():
-    held = tokenizer("whitespace", {"[UNK]": 0, "a": 4}, num_oov_buckets=3)
-    assert held.vocab_size == 8
+def test_unknown_words_are_hashed_to_buckets():
+    tokenizer = make_tokenizer("whitespace", {"[UNK]": 0, "a": 4}, num_oov_buckets=3)
+    assert tokenizer.vocab_size == 8
     words = ["b", "c", "é", "🎉"]
-    # Fingerprint64 modulo 3, by TensorFlow's own table of words with such buckets.
+    # Fingerprint64 modulo 3, by TensorFlow's own table with buckets.
     table = tf.lookup.StaticVocabularyTable(
         tf.lookup.KeyValueTensorInitializer(
             ["0", "1", "2", "3", "a"], list(range(5)), tf.string, tf.int64
@@ -114,30 +129,30 @@ def test_words_that_the_vocabulary_lacks_share_ids_of_their_own():
         3,
     )
     expected = table.lookup(tf.constant(words)).numpy().tolist()
-    assert of_texts(held, f"a {' '.join(words)}", "a") == (
+    assert texts_to_ids(tokenizer, f"a {' '.join(words)}", "a") == (
         [[4, *expected], [4]],
         [4, 0],
     )
-    assert of_lists(held, [*words, "a"], []) == ([[*expected, 4], []], [4, 0])
+    assert lists_to_ids(tokenizer, [*words, "a"], []) == ([[*expected, 4], []], [4, 0])
     assert len(set(expected)) > 1
 
 
 PIECES = "[UNK]\nun\n##break\n##able\n,\nworld\n##s"
 
 
-def test_wordpiece_takes_the_longest_pieces():
-    held = Tokenizer(Tokenization("wordpiece", lowercase=True), PIECES.encode())
-    assert (held.vocab_size, held.unknown_id) == (7, 0)
-    got = of_texts(held, "Unbreakable, worlds", "unbroken", "", "x" * 1000)
+def test_wordpiece_uses_the_longest_pieces():
+    tokenizer = Tokenizer(Tokenization("wordpiece", lowercase=True), PIECES.encode())
+    assert (tokenizer.vocab_size, tokenizer.unknown_id) == (7, 0)
+    got = texts_to_ids(tokenizer, "Unbreakable, worlds", "unbroken", "", "x" * 1000)
     assert got == ([[1, 2, 3, 4, 5, 6], [0], [], [0]], [0, 1, 0, 1])
-    assert of_lists(held, ["worlds", "", "q"], []) == ([[5, 6, 0], []], [1, 0])
+    assert lists_to_ids(tokenizer, ["worlds", "", "q"], []) == ([[5, 6, 0], []], [1, 0])
 
 
 def test_wordpiece_needs_ids_without_gaps_and_an_unknown_token():
-    with pytest.raises(DataError, match="no piece has the id 1; "):
-        tokenizer("wordpiece", {"[UNK]": 0, "a": 2})
-    with pytest.raises(DataError, match=r"holds none of \[UNK\]"):
-        tokenizer("wordpiece", {"a": 0})
+    with pytest.raises(DataError, match="got no piece with the id 1"):
+        make_tokenizer("wordpiece", {"[UNK]": 0, "a": 2})
+    with pytest.raises(DataError, match=r"expected one of \[UNK\]"):
+        make_tokenizer("wordpiece", {"a": 0})
 
 
 @pytest.fixture(scope="session")
@@ -153,19 +168,22 @@ def sentencepiece_model():
     return model.getvalue()
 
 
-def test_sentencepiece_cuts_as_its_own_library_does(sentencepiece_model):
-    held = Tokenizer(Tokenization("sentencepiece"), sentencepiece_model)
+def test_sentencepiece_equals_its_own_library(sentencepiece_model):
+    tokenizer = Tokenizer(Tokenization("sentencepiece"), sentencepiece_model)
     oracle = sentencepiece.SentencePieceProcessor(model_proto=sentencepiece_model)
-    assert (held.vocab_size, held.unknown_id) == (oracle.vocab_size(), oracle.unk_id())
+    assert (tokenizer.vocab_size, tokenizer.unknown_id) == (
+        oracle.vocab_size(),
+        oracle.unk_id(),
+    )
     texts = ["the cat ran", "", "🎉 over", "a mat a dog"]
     expected = [oracle.encode(text) for text in texts]
     unknown = [row.count(oracle.unk_id()) for row in expected]
     assert unknown[2] > 0
-    assert of_texts(held, *texts) == (expected, unknown)
+    assert texts_to_ids(tokenizer, *texts) == (expected, unknown)
     joined = oracle.encode("the cat") + oracle.encode("dog")
-    assert of_lists(held, ["the cat", "dog"]) == ([joined], [0])
+    assert lists_to_ids(tokenizer, ["the cat", "dog"]) == ([joined], [0])
 
 
-def test_what_is_no_model_of_sentencepiece_is_told():
-    with pytest.raises(DataError, match="vocabulary: is no model of sentencepiece"):
-        tokenizer("sentencepiece", {"a": 0})
+def test_an_invalid_sentencepiece_model_is_rejected():
+    with pytest.raises(DataError, match="vocabulary: expected a sentencepiece model"):
+        make_tokenizer("sentencepiece", {"a": 0})
