@@ -102,7 +102,7 @@ def test_vocabulary_sizes_include_buckets(auxiliary):
 @pytest.mark.parametrize("kind", ["none", "wordpiece", "sentencepiece"])
 def test_only_tokenizers_of_words_have_buckets(kind):
     settings = SETTINGS | {"enc0_tokenizer": kind, "enc0_num_oov_buckets": 3}
-    with pytest.raises(ValueError, match="enc0_num_oov_buckets: only words have a"):
+    with pytest.raises(ValueError, match="enc0_num_oov_buckets: only applies to wo"):
         o2v.Hyperparameters(**settings)
 
 
@@ -112,4 +112,4 @@ def test_text_needs_a_vocabulary_file(name):
     value = {"tokenizer": "wordpiece"}.get(name, "glove.txt")
     with pytest.raises(o2v.HyperparameterError) as error:
         o2v.Hyperparameters(**settings, enc0_vocab_size=9, **{f"enc0_{name}": value})
-    assert f"enc0_vocab_file: required with enc0_{name}={value}, " in str(error.value)
+    assert f"enc0_vocab_file: required with enc0_{name}={value}. " in str(error.value)
