@@ -1,10 +1,12 @@
-"""Times training of each encoder beside the same network out of Keras's own layers.
+"""Times training of each encoder and of the same network made of Keras's layers.
 
     python -m tools.benchmarks.encoders
 
-hcnn and bilstm read sequences of log-normal lengths; Keras's models get them padded to
-max_seq_len, as its layers need. pooled_embedding reads one id a side, as MovieLens has.
-Each round runs both sides in turn, so ratios hold although the machine's clock drifts.
+hcnn and bilstm read sequences with log-normal lengths. The Keras models get them padded
+to max_seq_len, as Keras's layers require. pooled_embedding reads one id per side, as in
+MovieLens.
+Every round runs both variants in turn, so that the ratios are valid even if the clock
+speed of the machine changes.
 """
 
 from __future__ import annotations
@@ -23,23 +25,23 @@ from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from tools.benchmarks.row_sparse import ROUNDS
-from tools.benchmarks.training import compiled, loop_of
+from tools.benchmarks.training import compiled_model, training_loop
 
 NETWORKS = flags.DEFINE_list(
     "networks", ["pooled_embedding", "hcnn", "bilstm"], "encoders"
 )
 
-_LONGEST = 82
-# As many as MovieLens-100k has movies, for one id a side.
+_MAX_SEQ_LEN = 82
+# pooled_embedding has as many ids as MovieLens-100k has movies.
 _VOCABULARY = {"pooled_embedding": 1_683, "hcnn": 10_000, "bilstm": 10_000}
 _TOKEN_DIM = 300
-# The pairs of a round and their batches.
+# Pairs per round, and batch size.
 _SIZES = {"pooled_embedding": (32_000, 64), "hcnn": (1536, 128), "bilstm": (512, 128)}
 _ENC_DIM = {"pooled_embedding": 64, "hcnn": 512, "bilstm": 512}
 
 
-def hyperparameters_of(network: str) -> Hyperparameters:
-    """Returns the settings with which an encoder is measured."""
+def make_hyperparameters(network: str) -> Hyperparameters:
+    """Returns the hyperparameters for measuring an encoder."""
     pooled = network == "pooled_embedding"
     settings: dict[str, Any] = (
         {"token_embedding_storage_type": "row_sparse"}
@@ -51,7 +53,7 @@ def hyperparameters_of(network: str) -> Hyperparameters:
         settings["enc0_layers"] = 4
     return Hyperparameters(
         enc0_vocab_size=_VOCABULARY[network],
-        enc0_max_seq_len=1 if pooled else _LONGEST,
+        enc0_max_seq_len=1 if pooled else _MAX_SEQ_LEN,
         enc_dim=_ENC_DIM[network],
         mlp_dim=256,
         mini_batch_size=_SIZES[network][1],
@@ -82,29 +84,29 @@ def make_pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
     )
 
 
-def ours(pairs: Pairs) -> Callable[[], object]:
-    """Returns what trains Object2Vec for an epoch."""
-    loop = loop_of(compiled(pairs.hyperparameters))
+def object2vec_epoch(pairs: Pairs) -> Callable[[], object]:
+    """Returns a function that trains Object2Vec for an epoch."""
+    loop = training_loop(compiled_model(pairs.hyperparameters))
     return lambda: loop.train(pairs.dataset(shuffle=True))
 
 
-def _padded(column: RaggedColumn, longest: int) -> npt.NDArray[np.int32]:
-    dense = np.zeros((len(column), longest), np.int32)
-    dense[np.arange(longest) < column.lengths[:, np.newaxis]] = column.values + 1
+def _padded(column: RaggedColumn, max_seq_len: int) -> npt.NDArray[np.int32]:
+    dense = np.zeros((len(column), max_seq_len), np.int32)
+    dense[np.arange(max_seq_len) < column.lengths[:, np.newaxis]] = column.values + 1
     return dense
 
 
-def _keras_encoder(network: str, longest: int) -> Any:
+def _keras_encoder(network: str, max_seq_len: int) -> Any:
     import keras
 
-    ids = keras.Input((longest,), dtype="int32")
-    size = _VOCABULARY[network] + 1
+    ids = keras.Input((max_seq_len,), dtype="int32")
+    vocab_size = _VOCABULARY[network] + 1  # 0 is padding
     dim = _ENC_DIM[network]
     if network == "pooled_embedding":
-        vectors = keras.layers.Embedding(size, dim)(ids)
+        vectors = keras.layers.Embedding(vocab_size, dim)(ids)
         return keras.Model(ids, keras.layers.GlobalAveragePooling1D()(vectors))
-    masks = network == "bilstm"
-    steps = keras.layers.Embedding(size, _TOKEN_DIM, mask_zero=masks)(ids)
+    mask_zero = network == "bilstm"
+    steps = keras.layers.Embedding(vocab_size, _TOKEN_DIM, mask_zero=mask_zero)(ids)
     if network == "bilstm":
         lstm = keras.layers.LSTM(dim // 2, return_sequences=True)
         steps = keras.layers.Bidirectional(lstm)(steps)
@@ -118,19 +120,15 @@ def _keras_encoder(network: str, longest: int) -> Any:
     return keras.Model(ids, keras.layers.Concatenate()(maxima))
 
 
-def plain_keras(pairs: Pairs) -> Callable[[], object]:
-    """Returns what trains the same network of Keras's layers for an epoch."""
+def keras_epoch(pairs: Pairs) -> Callable[[], object]:
+    """Returns a function that trains the same network in Keras for an epoch."""
     import keras
 
     hyperparameters = pairs.hyperparameters
-    network, longest = hyperparameters.enc0_network, hyperparameters.enc0_max_seq_len
-    sides = [keras.Input((longest,), dtype="int32") for _ in range(2)]
-    first, second = (
-        encoder(side)
-        for encoder, side in zip(
-            [_keras_encoder(network, longest) for _ in range(2)], sides, strict=True
-        )
-    )
+    network = hyperparameters.enc0_network
+    max_seq_len = hyperparameters.enc0_max_seq_len
+    inputs = [keras.Input((max_seq_len,), dtype="int32") for _ in range(2)]
+    first, second = (_keras_encoder(network, max_seq_len)(ids) for ids in inputs)
     compared = [
         keras.layers.Multiply()([first, second]),
         first,
@@ -140,10 +138,12 @@ def plain_keras(pairs: Pairs) -> Callable[[], object]:
     hidden = keras.layers.Concatenate()(compared)
     for _ in range(hyperparameters.mlp_layers):
         hidden = keras.layers.Dense(hyperparameters.mlp_dim, "relu")(hidden)
-    model = keras.Model(sides, keras.layers.Dense(2, "softmax")(hidden))
+    model = keras.Model(inputs, keras.layers.Dense(2, "softmax")(hidden))
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
     rows = np.arange(len(pairs))
-    arrays = [_padded(column.take(rows), longest) for column in (pairs.in0, pairs.in1)]
+    arrays = [
+        _padded(column.take(rows), max_seq_len) for column in (pairs.in0, pairs.in1)
+    ]
     return lambda: model.fit(
         arrays,
         np.asarray(pairs.labels),
@@ -154,18 +154,18 @@ def plain_keras(pairs: Pairs) -> Callable[[], object]:
 
 
 def measure(network: str) -> list[str]:
-    """Returns the row of one encoder."""
+    """Measures one encoder and returns its table row."""
     rows, batch = _SIZES[network]
-    pairs = make_pairs(hyperparameters_of(network), rows)
-    sides = {"ours": ours(pairs), "Keras": plain_keras(pairs)}
-    for epoch in sides.values():
-        epoch()  # traces
+    pairs = make_pairs(make_hyperparameters(network), rows)
+    variants = {"ours": object2vec_epoch(pairs), "Keras": keras_epoch(pairs)}
+    for epoch in variants.values():
+        epoch()  # traces the graph
     rates: dict[str, list[float]] = {}
     for _ in range(ROUNDS.value):
-        for side, epoch in sides.items():
+        for variant, epoch in variants.items():
             start = time.perf_counter()
             epoch()
-            rates.setdefault(side, []).append(rows / (time.perf_counter() - start))
+            rates.setdefault(variant, []).append(rows / (time.perf_counter() - start))
     ratios = [a / b for a, b in zip(rates["ours"], rates["Keras"], strict=True)]
     return [
         network,
@@ -179,7 +179,7 @@ def measure(network: str) -> list[str]:
 def main() -> None:
     """Runs the command."""
     rows = [measure(network) for network in NETWORKS.value]
-    print("\n| encoder | batch | pairs/s | Keras fit, pairs/s | times |")
+    print("\n| encoder | batch | pairs/s | Keras fit, pairs/s | ratio |")
     print("|---|---|---|---|---|")
     for row in rows:
         print(f"| {' | '.join(row)} |")

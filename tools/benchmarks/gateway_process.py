@@ -1,4 +1,4 @@
-"""A gateway in a process of its own, for as long as it is measured."""
+"""Runs a gateway in a subprocess while it is measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 
 @contextmanager
 def gateway(directory: Path) -> Iterator[int]:
-    """Yields the port of a gateway that serves a model from its own process."""
-    line = [sys.executable, "-m", "export.gateway", f"--model={directory}", "--port=0"]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    """Serves an exported model from a subprocess and yields its port."""
+    command = [sys.executable, "-m", "export.gateway"]
+    command += [f"--model={directory}", "--port=0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
+        # The first line on stdout ends with the port.
         yield int(process.stdout.readline().rsplit(":", 1)[1])
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-"""A light HTTP client for load: one thread, many connections, prepared requests."""
+"""A light HTTP load generator: one thread, many connections, prepared requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LENGTH = b"content-length: "
 
 
 def request(body: bytes, content_type: str = "application/json") -> bytes:
-    """Returns the bytes of a POST to /invocations."""
+    """Returns the bytes of a POST request to /invocations."""
     head = (
         f"POST /invocations HTTP/1.1\r\nHost: gateway\r\nContent-Type: {content_type}"
         f"\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -26,12 +26,12 @@ def request(body: bytes, content_type: str = "application/json") -> bytes:
 
 @dataclasses.dataclass
 class Load:
-    """What a load saw.
+    """The measurements of a load.
 
     Attributes:
-        seconds: How long it took.
-        latencies: Seconds from each request's first byte to its answer's last.
-        failures: Answers other than 200.
+        seconds: Duration of the load.
+        latencies: Seconds from sending each request to the end of its response.
+        failures: Number of responses with a status other than 200.
     """
 
     seconds: float
@@ -40,13 +40,13 @@ class Load:
 
     @property
     def requests_per_second(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return len(self.latencies) / self.seconds
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, source: Iterator[bytes], load: Load, deadline: float) -> None:
-        self._source = source
+    def __init__(self, requests: Iterator[bytes], load: Load, deadline: float) -> None:
+        self._requests = requests
         self._load = load
         self._deadline = deadline
         self._received = b""
@@ -62,7 +62,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             self.done.set_result(None)
             return
-        self._transport.write(next(self._source))
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -81,20 +81,22 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():
-            self.done.set_exception(error or ConnectionError("the server hung up"))
+            self.done.set_exception(
+                error or ConnectionError("the server closed the connection")
+            )
 
 
 def run(
     host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float
 ) -> Load:
-    """Sends requests over some connections at a time, each waiting for its answer.
+    """Sends requests over several connections; each waits for its response.
 
     Args:
-        host: The server's host.
-        port: Its port.
-        requests: What is sent, over and over.
-        connections: How many connections are held.
-        seconds: How long requests are sent.
+        host: Host of the server.
+        port: Port of the server.
+        requests: The requests; they are repeated.
+        connections: Number of concurrent connections.
+        seconds: Duration of the load.
     """
     return uvloop.run(_run(host, port, requests, connections, seconds))
 
@@ -104,22 +106,24 @@ async def _run(
 ) -> Load:
     loop = asyncio.get_running_loop()
     load, start = Load(0.0, [], 0), time.perf_counter()
-    held = []
+    finished = []
     for i in range(connections):
-        source = _turns(requests, i * len(requests) // connections)
-        connection = _Connection(source, load, start + seconds)
-        await loop.create_connection(functools.partial(_same, connection), host, port)
-        held.append(connection.done)
-    await asyncio.gather(*held)
+        repeated = _repeat(requests, i * len(requests) // connections)
+        connection = _Connection(repeated, load, start + seconds)
+        await loop.create_connection(
+            functools.partial(_identity, connection), host, port
+        )
+        finished.append(connection.done)
+    await asyncio.gather(*finished)
     load.seconds = time.perf_counter() - start
     return load
 
 
-def _same(connection: _Connection) -> _Connection:
+def _identity(connection: _Connection) -> _Connection:
     return connection
 
 
-def _turns(requests: Sequence[bytes], start: int) -> Iterator[bytes]:
+def _repeat(requests: Sequence[bytes], start: int) -> Iterator[bytes]:
     i = start
     while True:
         yield requests[i % len(requests)]

@@ -1,11 +1,12 @@
-"""Times reading JSON Lines, and batches made of what was read.
+"""Times reading JSON Lines and making batches from the pairs.
 
     python -m tools.benchmarks.input
 
-First the whole way from text to ragged columns, beside json.loads and orjson line by
-line and TensorFlow's own string ops in tf.data, which read the first lines alone; then
-batches in shuffled order, from memory and from the cache's files; then the share of a
-training step that waits for its batch. Each round runs all in turn.
+Measures three things: reading text into ragged columns, in comparison to json.loads and
+orjson line by line and to TensorFlow's string ops in tf.data (all three read only the
+first lines of the file); batches in shuffled order, from memory and from the cache; and
+the share of a training step that is spent waiting for its batch. Every round runs all
+variants in turn.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from tools.benchmarks import row_sparse
 from tools.benchmarks.row_sparse import ROUNDS
-from tools.benchmarks.training import compiled
+from tools.benchmarks.training import compiled_model
 
-LINES = flags.DEFINE_integer("lines", 1_000_000, "lines of each file", 1)
+LINES = flags.DEFINE_integer("lines", 1_000_000, "lines per file", 1)
 
 _VOCABULARY = 50_000
-_KINDS = {"20+50 ids": (20, 50), "one id a side": (1, 1)}
-_BATCHES = (64, 512, 2048)
+_KINDS = {"20+50 ids": (20, 50), "one id per side": (1, 1)}
+_BATCH_SIZES = (64, 512, 2048)
 
 
-def hyperparameters_of(tokens: tuple[int, int]) -> Hyperparameters:
-    """Returns settings that such pairs fit."""
+def make_hyperparameters(tokens: tuple[int, int]) -> Hyperparameters:
+    """Returns hyperparameters for pairs with these numbers of tokens."""
     return Hyperparameters(
         enc0_network="pooled_embedding",
         enc0_vocab_size=_VOCABULARY,
@@ -54,7 +55,7 @@ def hyperparameters_of(tokens: tuple[int, int]) -> Hyperparameters:
     )
 
 
-def write(path: Path, lines: int, tokens: tuple[int, int], seed: int = 0) -> None:
+def write_pairs(path: Path, lines: int, tokens: tuple[int, int], seed: int = 0) -> None:
     """Writes random pairs."""
     generator = np.random.default_rng(seed)
     with path.open("wb") as file:
@@ -70,7 +71,7 @@ def write(path: Path, lines: int, tokens: tuple[int, int], seed: int = 0) -> Non
                 file.write(line + b"\n")
 
 
-def _rows(
+def _read_by_line(
     path: Path, lines: int, loads: Callable[[bytes], dict[str, list[int]]]
 ) -> None:
     with path.open("rb") as file:
@@ -80,50 +81,52 @@ def _rows(
     np.array([pair["label"] for pair in pairs], np.int64)
 
 
-def _tensorflow(path: Path, lines: int) -> None:
+def _read_with_tensorflow(path: Path, lines: int) -> None:
     import tensorflow as tf
 
     def ids(lines: tf.Tensor, field: str) -> tf.RaggedTensor:
         text = tf.strings.regex_replace(lines, f'.*"{field}": ?\\[([^]]*)\\].*', "\\1")
         return tf.strings.to_number(tf.strings.split(text, ","), tf.int32)
 
-    def parsed(lines: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    def parse(lines: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
         return ids(lines, "in0"), ids(lines, "in1")
 
     dataset = tf.data.TextLineDataset(str(path)).take(lines).batch(512)
-    for _ in dataset.map(parsed, num_parallel_calls=tf.data.AUTOTUNE).prefetch(8):
+    for _ in dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(8):
         pass
 
 
-def _timed(run: Callable[[], object]) -> float:
+def _seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
-def first_pass(directory: Path) -> None:
-    """Prints the table of readers."""
-    print("\n| lines of | reader | thousand lines/s | MB/s | times json.loads |")
+def print_readers(directory: Path) -> None:
+    """Measures all readers and prints their table."""
+    print(
+        "\n| lines with | reader | thousand lines/s | MB/s | relative to json.loads |"
+    )
     print("|---|---|---|---|---|")
     for kind, tokens in _KINDS.items():
         path = directory / "pairs.jsonl"
-        write(path, LINES.value, tokens)
-        readers = _readers(path, hyperparameters_of(tokens), directory / "cache")
+        write_pairs(path, LINES.value, tokens)
+        readers = _readers(path, make_hyperparameters(tokens), directory / "cache")
         rates: dict[str, list[float]] = {name: [] for name in readers}
         for _ in range(ROUNDS.value):
             for name, (lines, reader) in readers.items():
-                rates[name].append(lines / _timed(reader))
+                rates[name].append(lines / _seconds(reader))
                 shutil.rmtree(directory / "cache", ignore_errors=True)
-        bytes_a_line = path.stat().st_size / LINES.value
-        for name, mine in rates.items():
+        bytes_per_line = path.stat().st_size / LINES.value
+        for name, measured in rates.items():
             ratios = [
                 rate / base
-                for rate, base in zip(mine, rates["json.loads"], strict=True)
+                for rate, base in zip(measured, rates["json.loads"], strict=True)
             ]
-            median = statistics.median(mine)
+            median = statistics.median(measured)
             print(
                 f"| {kind} | {name} | {median / 1e3:,.0f} "
-                f"| {bytes_a_line * median / 1e6:,.0f} "
+                f"| {bytes_per_line * median / 1e6:,.0f} "
                 f"| {statistics.median(ratios):.1f} "
                 f"({min(ratios):.1f} to {max(ratios):.1f}) |",
                 flush=True,
@@ -133,7 +136,7 @@ def first_pass(directory: Path) -> None:
 def _readers(
     path: Path, settings: Hyperparameters, cache: Path
 ) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Returns what reads a file by name, with the number of lines that it reads."""
+    """Returns for each reader its number of lines and a function that reads them."""
     lines = LINES.value
     some, few = min(lines, 200_000), min(lines, 50_000)
     return {
@@ -142,50 +145,56 @@ def _readers(
             lines,
             lambda: read_pairs(path, settings, cache_dir=cache),
         ),
-        "json.loads": (some, lambda: _rows(path, some, json.loads)),
-        "orjson.loads": (some, lambda: _rows(path, some, orjson.loads)),
-        "tf.strings in tf.data": (few, lambda: _tensorflow(path, few)),
+        "json.loads": (some, lambda: _read_by_line(path, some, json.loads)),
+        "orjson.loads": (some, lambda: _read_by_line(path, some, orjson.loads)),
+        "tf.strings in tf.data": (few, lambda: _read_with_tensorflow(path, few)),
     }
 
 
-def _batches(pairs: Pairs, size: int) -> Iterator[object]:
+def _shuffled_batches(pairs: Pairs, size: int) -> Iterator[object]:
     return iter(pairs.dataset(size, shuffle=True, seed=1, epoch=0))
 
 
-def shuffled_batches(in_memory: Pairs, cached: Pairs) -> None:
-    """Prints the rates at which batches come."""
-    print("\nThousand rows a second in shuffled order, 20+50 ids:\n")
+def print_batch_rates(in_memory: Pairs, cached: Pairs) -> None:
+    """Measures reading batches in shuffled order and prints the table."""
+    print("\nThousand rows per second in shuffled order, 20+50 ids:\n")
     print("| batch | from memory | from the cache |\n|---|---|---|")
-    for size in _BATCHES:
+    for size in _BATCH_SIZES:
         rates: dict[Pairs, list[float]] = {in_memory: [], cached: []}
         for _ in range(ROUNDS.value):
-            for pairs, mine in rates.items():
+            for pairs, measured in rates.items():
                 rows = min(len(pairs), 2_000 * size)
-                batches = itertools.islice(_batches(pairs, size), rows // size)
-                taken = _timed(lambda batches=batches: collections.deque(batches, 0))  # type: ignore[misc]
-                mine.append(rows / taken)
-        medians = [f"{statistics.median(mine) / 1e3:,.0f}" for mine in rates.values()]
+                batches = itertools.islice(_shuffled_batches(pairs, size), rows // size)
+                seconds = _seconds(
+                    lambda batches=batches: collections.deque(batches, 0)  # type: ignore[misc]
+                )
+                measured.append(rows / seconds)
+        medians = [f"{statistics.median(r) / 1e3:,.0f}" for r in rates.values()]
         print(f"| {size} | {medians[0]} | {medians[1]} |", flush=True)
 
 
-def waiting(pairs: Pairs) -> None:
-    """Prints the share of a training step that waits for its batch."""
+def print_waiting_share(pairs: Pairs) -> None:
+    """Measures and prints the share of a training step spent waiting for its batch."""
     size, steps = 512, 100
-    model = compiled(pairs.hyperparameters)
-    batches = [batch for batch, _ in zip(_batches(pairs, size), range(4), strict=False)]
-    held = row_sparse.trained(model, batches)
-    held(steps)
+    model = compiled_model(pairs.hyperparameters)
+    batches = [
+        batch
+        for batch, _ in zip(_shuffled_batches(pairs, size), range(4), strict=False)
+    ]
+    train = row_sparse.training_steps(model, batches)
+    train(steps)
     shares = []
     for _ in range(ROUNDS.value):
-        coming, waited = _batches(pairs, size), 0.0
-        next(coming)
+        incoming, waited = _shuffled_batches(pairs, size), 0.0
+        next(incoming)
         start = time.perf_counter()
         for _ in range(steps):
-            waited += _timed(lambda coming=coming: next(coming))  # type: ignore[misc]
-            held(1)
+            waited += _seconds(lambda incoming=incoming: next(incoming))  # type: ignore[misc]
+            train(1)
         shares.append(waited / (time.perf_counter() - start))
     print(
-        f"\nA step of batch {size} waits {statistics.median(shares):.1%} of its time "
+        f"\nShare of a step spent waiting for its batch of {size}: "
+        f"{statistics.median(shares):.1%} "
         f"({min(shares):.1%} to {max(shares):.1%})"
     )
 
@@ -193,13 +202,13 @@ def waiting(pairs: Pairs) -> None:
 def main() -> None:
     """Runs the command."""
     with tempfile.TemporaryDirectory() as directory:
-        first_pass(Path(directory))
-        path, settings = Path(directory) / "pairs.jsonl", hyperparameters_of((20, 50))
-        write(path, LINES.value, (20, 50))
+        print_readers(Path(directory))
+        path, settings = Path(directory) / "pairs.jsonl", make_hyperparameters((20, 50))
+        write_pairs(path, LINES.value, (20, 50))
         in_memory = read_pairs(path, settings)
         cached = read_pairs(path, settings, cache_dir=Path(directory) / "cache")
-        shuffled_batches(in_memory, cached)
-        waiting(cached)
+        print_batch_rates(in_memory, cached)
+        print_waiting_share(cached)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Trains on more text than a machine may have memory for; shows memory and time.
+"""Trains on more text than fits into memory; shows memory and time.
 
     python -m tools.benchmarks.large_data
 
-Writes 20 million pairs (5 GB), reads them for the first time and trains 1,000 batches
-in one process, then starts a second one that finds them in the cache. Memory is the
-process's own peak, above what it had when the model had been built and had trained.
+Writes 20 million pairs (5 GB). A first process reads them and trains 1,000 batches; a
+second process does the same with the pairs from the cache. The memory is the peak of
+the process above its memory after the model was built and trained on a few pairs.
 """
 
 from __future__ import annotations
@@ -23,27 +23,34 @@ from absl import flags
 from object2vec_tf.commands import runner
 from object2vec_tf.data.pairs import Pairs, read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
-from tools.benchmarks.training import compiled, loop_of
+from tools.benchmarks.training import compiled_model, training_loop
 
 PAIRS = flags.DEFINE_integer("pairs", 20_000_000, "pairs in the file", 1)
-BATCHES = flags.DEFINE_integer("batches", 1_000, "batches trained", 1)
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 512, "pairs in a batch", 1)
-BUCKET_WIDTH = flags.DEFINE_integer("bucket_width", 0, "batches of like lengths", 0)
-DIRECTORY = flags.DEFINE_string(
-    "directory", None, "where file and cache go; by default where temporary files do"
+BATCHES = flags.DEFINE_integer("batches", 1_000, "batches to train on", 1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 512, "pairs per batch", 1)
+BUCKET_WIDTH = flags.DEFINE_integer(
+    "bucket_width", 0, "bucket width for batches of similar lengths", 0
 )
-READ = flags.DEFINE_string("read", None, "a file to read and train on, and no more")
+DIRECTORY = flags.DEFINE_string(
+    "directory",
+    None,
+    "directory of the file and the cache; default: the temporary directory",
+)
+READ = flags.DEFINE_string("read", None, "only read and train on this existing file")
 
-# Ids of five digits, so that other ids can be put into the same text.
-_LEAST, _VOCABULARY = 10_000, 50_000
+# All ids have five digits, so that new ids can be written into the same text.
+_MIN_ID, _VOCABULARY = 10_000, 50_000
 _LENGTHS = ((5, 16), (17, 38))
-_PAIRS_A_BLOCK = 100_000
+_PAIRS_PER_BLOCK = 100_000
 
 
-def write(path: Path, pairs: int) -> None:
-    """Writes random pairs of 10 and 27 ids on average."""
+def write_pairs(path: Path, pairs: int) -> None:
+    """Writes random pairs with 10 and 27 ids on average.
+
+    All blocks of the file have the same text except for the digits of the ids.
+    """
     generator = np.random.default_rng(0)
-    rows = min(_PAIRS_A_BLOCK, pairs)
+    rows = min(_PAIRS_PER_BLOCK, pairs)
     text = "".join(
         '{{"in0":[{}],"in1":[{}],"label":{}}}\n'.format(
             *(",".join(["#####"] * generator.integers(*range_)) for range_ in _LENGTHS),
@@ -53,29 +60,29 @@ def write(path: Path, pairs: int) -> None:
     )
     block = np.frombuffer(text.encode(), np.uint8).copy()
     digits = np.flatnonzero(block == ord("#"))
-    places = 10 ** np.arange(4, -1, -1)
+    powers = 10 ** np.arange(4, -1, -1)
     with path.open("wb") as file:
         for _ in range(-(-pairs // rows)):
-            ids = generator.integers(_LEAST, _VOCABULARY, len(digits) // 5)
-            block[digits] = (ids[:, None] // places % 10 + ord("0")).ravel()
+            ids = generator.integers(_MIN_ID, _VOCABULARY, len(digits) // 5)
+            block[digits] = (ids[:, None] // powers % 10 + ord("0")).ravel()
             file.write(block.data)
 
 
-def reset_peak() -> None:
-    """Makes the peak of this process's memory what it has now."""
+def reset_peak_memory() -> None:
+    """Resets the peak memory (VmHWM) of this process to its current memory."""
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
-def memory(name: str) -> int:
-    """Returns VmRSS or VmHWM, megabytes of this process's memory now or at its peak."""
+def memory_mb(name: str) -> int:
+    """Returns the memory of this process in MB: VmRSS (current) or VmHWM (peak)."""
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(name):
             return int(line.split()[1]) // 1024
-    raise OSError(f"/proc/self/status has no {name}")
+    raise OSError(f"/proc/self/status: expected {name}; not found.")
 
 
 def read_and_train(path: Path) -> None:
-    """Reads the file or finds it in the cache, trains, and prints what it took."""
+    """Reads the file (or its cache), trains, and prints a table row."""
     settings = Hyperparameters(
         enc0_network="pooled_embedding",
         enc0_vocab_size=_VOCABULARY,
@@ -86,14 +93,14 @@ def read_and_train(path: Path) -> None:
         mlp_dim=128,
         bucket_width=BUCKET_WIDTH.value,
     )
-    loop = loop_of(compiled(settings))
+    loop = training_loop(compiled_model(settings))
     with tempfile.TemporaryDirectory() as directory:
         few = Path(directory) / "few.jsonl"
-        write(few, 10_000)
+        write_pairs(few, 10_000)
         loop.train(_batches(read_pairs(few, settings)))
     gc.collect()
-    reset_peak()
-    before = memory("VmRSS")
+    reset_peak_memory()
+    before = memory_mb("VmRSS")
     start = time.perf_counter()
     pairs = read_pairs(path, settings, cache_dir=path.parent / "cache")
     read = time.perf_counter() - start
@@ -104,9 +111,9 @@ def read_and_train(path: Path) -> None:
     loop.train(batches.take(BATCHES.value))
     rate = BATCHES.value * BATCH_SIZE.value / (time.perf_counter() - start)
     print(
-        f"| {'from the cache' if pairs.report.cached else 'from the text'} "
+        f"| {'from the cache' if pairs.report.cached else 'from text'} "
         f"| {read:,.1f} | {first:,.1f} | {rate / 1e3:,.0f} "
-        f"| {before:,} | {memory('VmHWM') - before:,} |",
+        f"| {before:,} | {memory_mb('VmHWM') - before:,} |",
         flush=True,
     )
 
@@ -123,24 +130,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as directory:
         path = Path(directory) / "pairs.jsonl"
         start = time.perf_counter()
-        write(path, PAIRS.value)
+        write_pairs(path, PAIRS.value)
         print(
             f"{PAIRS.value:,} pairs, {path.stat().st_size / 1e9:.2f} GB, written in "
             f"{time.perf_counter() - start:,.0f} s\n"
         )
         print(
             "| run | read, s | first batch, s | thousand pairs/s trained "
-            "| MB with the model | MB more at the peak |\n|---|---|---|---|---|---|",
+            "| MB after warm-up | MB added at peak |\n|---|---|---|---|---|---|",
             flush=True,
         )
-        these = [*(a for a in sys.argv[1:] if "directory" not in a), f"--read={path}"]
+        arguments = [arg for arg in sys.argv[1:] if "directory" not in arg]
+        arguments.append(f"--read={path}")
         for _ in range(2):
             subprocess.run(
-                [sys.executable, "-m", "tools.benchmarks.large_data", *these],
+                [sys.executable, "-m", "tools.benchmarks.large_data", *arguments],
                 check=True,
             )
         cache = sum(file.stat().st_size for file in (path.parent / "cache").rglob("*"))
-        print(f"\nThe cache takes {cache / 1e9:.2f} GB")
+        print(f"\nSize of the cache: {cache / 1e9:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Times training with negatives beside training without.
+"""Times training with negatives relative to training without.
 
     python -m tools.benchmarks.negatives
 
-A negative pairs encodings that the batch already has, so it costs the comparator alone.
-Each round runs both in turn, so ratios hold although the machine's clock drifts.
+A negative combines encodings that the batch already has, so it costs only the
+comparator. Every round runs both variants in turn, so that the ratios are valid even if
+the clock speed of the machine changes.
 """
 
 from __future__ import annotations
@@ -18,25 +19,27 @@ from absl import flags
 from object2vec_tf.commands import runner
 from tools.benchmarks import encoders, row_sparse
 
-RATE = flags.DEFINE_integer("rate", 5, "negatives for each pair", 1)
+RATE = flags.DEFINE_integer("rate", 5, "negatives per pair", 1)
 
 _STEPS = 8
 _HCNN_PAIRS = 768
 
 
 def pooled(rate: int) -> Callable[[], object]:
-    """Returns what trains pooled_embedding for some steps."""
-    steps = row_sparse.ours(row_sparse.SIZES["S"], "adam", rate)
-    return lambda: steps(_STEPS)
+    """Returns a function that trains pooled_embedding for some steps."""
+    train = row_sparse.object2vec_steps(row_sparse.NAMED_SETTINGS["S"], "adam", rate)
+    return lambda: train(_STEPS)
 
 
 def hcnn(rate: int) -> Callable[[], object]:
-    """Returns what trains hcnn for an epoch."""
-    pairs = encoders.make_pairs(encoders.hyperparameters_of("hcnn"), _HCNN_PAIRS)
+    """Returns a function that trains hcnn for an epoch."""
+    pairs = encoders.make_pairs(encoders.make_hyperparameters("hcnn"), _HCNN_PAIRS)
     hyperparameters = dataclasses.replace(
         pairs.hyperparameters, negative_sampling_rate=rate
     )
-    return encoders.ours(dataclasses.replace(pairs, hyperparameters=hyperparameters))
+    return encoders.object2vec_epoch(
+        dataclasses.replace(pairs, hyperparameters=hyperparameters)
+    )
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -47,15 +50,15 @@ def _seconds(run: Callable[[], object]) -> float:
 
 def main() -> None:
     """Runs the command."""
-    print(f"\n| encoder | time with {RATE.value} negatives / without | least | most |")
+    print(f"\n| encoder | time with {RATE.value} negatives / without | min | max |")
     print("|---|---|---|---|")
     for make in (pooled, hcnn):
-        sides = [make(RATE.value), make(0)]
-        for run in sides * 2:
-            run()  # traces
+        variants = [make(RATE.value), make(0)]
+        for run in variants * 2:
+            run()  # traces the graph
         ratios = []
         for _ in range(row_sparse.ROUNDS.value):
-            with_negatives, without = map(_seconds, sides)
+            with_negatives, without = map(_seconds, variants)
             ratios.append(with_negatives / without)
         print(
             f"| {make.__name__} | {statistics.median(ratios):.2f} "

@@ -1,10 +1,10 @@
-"""What each training setting gains that is off by default, on validation data.
+"""Measures the gain of training settings that are off by default, on validation data.
 
     python -m tools.benchmarks.options --options=learning_rate_decay,label_smoothing
 
-Trains a recipe of examples/ without and with the setting, with several seeds; nothing
-else differs. The measure is of the validation part, and never of the test part. A run
-is kept in --runs and not repeated.
+Trains a recipe of examples/ without and with the setting and with several seeds; all
+other settings are equal. The metric is measured on the validation part, never on the
+test part. Finished runs are kept in --option_runs and not repeated.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from object2vec_tf.search.evaluation import evaluate
 from tools.benchmarks.results import train
 from tools.benchmarks.spread import mean_and_spread
 
-SEEDS = flags.DEFINE_integer("option_seeds", 3, "runs of each variant", 1)
-RUNS = flags.DEFINE_string("option_runs", "runs/options", "where the runs are kept")
+SEEDS = flags.DEFINE_integer("option_seeds", 3, "runs per variant", 1)
+RUNS = flags.DEFINE_string("option_runs", "runs/options", "directory of the runs")
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A recipe, trained on less than all, and what is measured on validation pairs.
+    """A recipe trained without the validation pairs, and its metric on them.
 
     Attributes:
         recipe: A name in examples/.
-        channels: Flags in place of the recipe's.
-        metric: Of metrics.json's validation, or ``hits@1``.
+        overrides: Flags that replace those of the recipe.
+        metric: A validation metric in metrics.json, or ``hits@1``.
         pairs: For ``hits@1``, the validation pairs.
-        pool: For ``hits@1``, the items ranked; None: those of the pairs.
-        score: For ``hits@1``, what ranks them.
+        pool: For ``hits@1``, the items to rank; None: those of the pairs.
+        score: For ``hits@1``, the score that ranks them.
     """
 
     recipe: str
-    channels: tuple[str, ...]
+    overrides: tuple[str, ...]
     metric: str
     pairs: str = ""
     pool: str | None = None
     score: str = "cosine"
 
     def measure(self, run: Path) -> float:
-        """Returns the measure of a complete run."""
+        """Returns the metric of a finished run."""
         if self.metric == "hits@1":
             return evaluate(run, self.pairs, self.pool, score=self.score)["hits@1"]
-        told = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        return float(told["validation"][self.metric])
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        return float(metrics["validation"][self.metric])
 
 
-def _held_out(directory: str, end: str) -> tuple[str, ...]:
+def _held_out_channels(directory: str, suffix: str) -> tuple[str, ...]:
     return (
-        f"--train={directory}/ua.base.fit.jsonl{end}",
-        f"--validation={directory}/ua.base.held_out.jsonl{end}",
+        f"--train={directory}/ua.base.fit.jsonl{suffix}",
+        f"--validation={directory}/ua.base.held_out.jsonl{suffix}",
         "--test=",
     )
 
@@ -66,17 +66,17 @@ _ARTICLES = ("data/wikipedia/validation.jsonl", "data/wikipedia/articles.jsonl")
 TASKS = {
     "ratings": Task(
         "movielens_rating",
-        _held_out("data/movielens/rating", ""),
+        _held_out_channels("data/movielens/rating", ""),
         "mean_squared_error",
     ),
     "ratings, histories": Task(
         "movielens_history",
-        _held_out("data/movielens_history/rating", ".zst"),
+        _held_out_channels("data/movielens_history/rating", ".zst"),
         "mean_squared_error",
     ),
     "recommendation": Task(
         "movielens_recommendation",
-        _held_out("data/movielens/recommendation", ""),
+        _held_out_channels("data/movielens/recommendation", ""),
         "accuracy",
     ),
     "sentences": Task("snli_hcnn", ("--test=",), "accuracy"),
@@ -92,7 +92,7 @@ TASKS = {
     ),
 }
 
-# Of each option: a task, and flags without it and with it.
+# For each option: tasks with their flags without and with the option.
 OPTIONS: dict[str, list[tuple[str, str, str]]] = {
     "learning_rate_decay": [
         ("ratings", "", "--learning_rate_decay=linear"),
@@ -130,33 +130,37 @@ OPTIONS: dict[str, list[tuple[str, str, str]]] = {
         ("packages", "", "--enc0_num_oov_buckets=50000 --enc1_num_oov_buckets=50000"),
     ],
 }
-CHOSEN = flags.DEFINE_list("options", list(OPTIONS), f"some of {', '.join(OPTIONS)}")
+SELECTED = flags.DEFINE_list(
+    "options", list(OPTIONS), f"options to measure, from {', '.join(OPTIONS)}"
+)
 
 
-def measures(task: Task, changed: str) -> list[float]:
-    """Returns a task's measure for each seed, with some flags changed."""
-    name = changed.replace("--", "").replace(" ", ",") or "as_it_is"
-    held = []
+def measure(task: Task, overrides: str) -> list[float]:
+    """Returns the metric of a task for each seed, with some flags changed."""
+    name = overrides.replace("--", "").replace(" ", ",") or "as_it_is"
+    values = []
     for seed in range(SEEDS.value):
         run = Path(RUNS.value) / task.recipe / name / f"seed-{seed}"
-        train(task.recipe, seed, run, *task.channels, *changed.split())
-        held.append(task.measure(run))
-    return held
+        train(task.recipe, seed, run, *task.overrides, *overrides.split())
+        values.append(task.measure(run))
+    return values
 
 
 def main() -> None:
     """Runs the command."""
-    print("| setting | task | measure | without | with | gain |\n" + "|---" * 6 + "|")
-    for option in CHOSEN.value:
+    print("| setting | task | metric | without | with | gain |\n" + "|---" * 6 + "|")
+    for option in SELECTED.value:
         if option not in OPTIONS:
-            raise UserError(f"options: {option!r}: expected some of {list(OPTIONS)}")
-        for name, without, changed in OPTIONS[option]:
+            raise UserError(
+                f"--options: expected some of {', '.join(OPTIONS)}, got {option!r}."
+            )
+        for name, without, with_option in OPTIONS[option]:
             task = TASKS[name]
-            before, after = measures(task, without), measures(task, changed)
+            before, after = measure(task, without), measure(task, with_option)
             gains = [b - a for a, b in zip(before, after, strict=True)]
-            shown = [mean_and_spread(each) for each in (before, after, gains)]
-            setting = (changed or f"without: {without}").replace("--", "")
-            row = [setting, name, task.metric, *shown]
+            cells = [mean_and_spread(values) for values in (before, after, gains)]
+            setting = (with_option or f"without: {without}").replace("--", "")
+            row = [setting, name, task.metric, *cells]
             print(f"| {' | '.join(row)} |", flush=True)
 
 

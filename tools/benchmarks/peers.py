@@ -1,14 +1,16 @@
-"""Times training beside what a user would pick instead.
+"""Times training in comparison to other programs for the same job.
 
     python -m tools.benchmarks.peers --tables=row_sparse,encoders,programs
 
-The peers run in an environment of their own, which the first run makes: some gigabytes.
-Each round runs both sides in turn, so ratios hold although the machine's clock drifts.
+The peers run in their own virtual environment, which the first run creates (some
+gigabytes). Every round runs both sides in turn, so that the ratios are valid even if
+the clock speed of the machine changes. The tables are:
 
-row_sparse: torch's EmbeddingBag with sparse gradients, on the settings of
-tools.benchmarks.row_sparse. encoders: torch's convolutions and LSTM on the batches that
-ours get, bucketed. programs: sentence-transformers' StaticEmbedding, gensim's Doc2Vec,
-fastText's classifier (which has no network of pairs: it reads both objects as one).
+row_sparse: torch's EmbeddingBag with sparse gradients, with the settings of
+tools.benchmarks.row_sparse.
+encoders: torch's convolutions and LSTM on the same bucketed batches.
+programs: sentence-transformers' StaticEmbedding, gensim's Doc2Vec and fastText's
+classifier, which has no network for pairs and reads both objects as one text.
 """
 
 from __future__ import annotations
@@ -29,19 +31,26 @@ from absl import flags
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from tools.benchmarks import encoders, row_sparse
-from tools.benchmarks.row_sparse import BATCH, MLP_DIM, ROUNDS, SETTINGS, SIZES, STEPS
-from tools.benchmarks.training import compiled
+from tools.benchmarks.row_sparse import (
+    BATCH,
+    MLP_DIM,
+    NAMED_SETTINGS,
+    ROUNDS,
+    SETTINGS,
+    STEPS,
+)
+from tools.benchmarks.training import compiled_model
 
 ENVIRONMENT = flags.DEFINE_string(
-    "environment", ".venv-peers", "the virtual environment of the peers"
+    "environment", ".venv-peers", "virtual environment of the peers"
 )
 OPTIMIZERS = flags.DEFINE_list("optimizers", ["adam", "adagrad", "sgd"], "optimizers")
 TABLES = flags.DEFINE_list(
-    "tables", ["row_sparse", "encoders", "programs"], "what is measured"
+    "tables", ["row_sparse", "encoders", "programs"], "tables to measure"
 )
 
 _PROGRAMS = Path(__file__).parent / "peer_programs"
-# Distribution and the module it brings.
+# Module name of each distribution.
 _PACKAGES = {
     "torch": "torch",
     "sentence-transformers": "sentence_transformers",
@@ -49,40 +58,45 @@ _PACKAGES = {
     "fasttext-wheel": "fasttext",
 }
 _BUCKET_WIDTH = 8
-# Of these, some batches; so many that most buckets have full ones.
+# Only some batches of these pairs are used; with this many pairs most are full.
 _BUCKETED_PAIRS = 32_768
 _BUCKETED_STEPS = {"hcnn": 24, "bilstm": 8}
 
 Batches = list[dict[str, Any]]
 
 
-def interpreter(environment: Path, packages: Mapping[str, str] = _PACKAGES) -> Path:
-    """Returns the Python of the peers' environment, made where there is none.
+def peer_python(environment: Path, packages: Mapping[str, str] = _PACKAGES) -> Path:
+    """Returns the Python of the peers' environment, which is created if missing.
 
     Args:
-        environment: The virtual environment.
-        packages: Distributions that it needs, and the module that each brings.
+        environment: Path of the virtual environment.
+        packages: The required distributions and the module name of each.
+
+    Raises:
+        UserError: A package cannot be installed.
     """
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     for package, module in packages.items():
-        held = [str(python), "-c", f"import {module}"]
-        if subprocess.run(held, capture_output=True, check=False).returncode:
+        check = [str(python), "-c", f"import {module}"]
+        if subprocess.run(check, capture_output=True, check=False).returncode:
             install = [str(python), "-m", "pip", "install", "--quiet", package]
             if subprocess.run(install, check=False).returncode:
-                raise UserError(f"{environment}: {package} cannot be installed there")
+                raise UserError(
+                    f"{environment}: cannot install {package}. See the output above."
+                )
     return python
 
 
 class Peer:
-    """A process that trains when it is told to."""
+    """A subprocess that trains on request."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def steps(self, count: int) -> float:
-        """Trains on some batches; returns the seconds that took."""
+        """Trains on ``count`` batches and returns the seconds."""
         assert self._process.stdin
         assert self._process.stdout
         print(count, file=self._process.stdin, flush=True)
@@ -90,10 +104,10 @@ class Peer:
 
 
 @contextlib.contextmanager
-def peer(
+def start_peer(
     python: Path, program: str, batches: Batches, *arguments: object
 ) -> Iterator[Peer]:
-    """Yields a peer that has read the batches."""
+    """Starts a peer program with the batches as its input."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "batches.npz"
         arrays: dict[str, Any] = {
@@ -102,9 +116,14 @@ def peer(
             for part, array in batch.items()
         }
         np.savez(file, **arrays)
-        line = [str(python), str(_PROGRAMS / program), str(file), *map(str, arguments)]
+        command = [
+            str(python),
+            str(_PROGRAMS / program),
+            str(file),
+            *map(str, arguments),
+        ]
         process = subprocess.Popen(
-            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         with process:
             try:
@@ -113,18 +132,27 @@ def peer(
                 process.kill()
 
 
-def beside(
+def print_comparison(
     name: str,
     ours: Callable[[int], object],
     other: Peer,
     steps: int,
     pairs: int,
-    warm: int = 2,
+    warmup: int = 2,
 ) -> None:
-    """Prints a row: both sides' rates, and their ratio round by round."""
-    for _ in range(2):  # traces, and fills caches
-        ours(warm)
-        other.steps(warm)
+    """Measures both sides and prints a row with their rates and the ratio.
+
+    Args:
+        name: The first cell of the row.
+        ours: Runs training steps of Object2Vec.
+        other: The peer.
+        steps: Training steps per round.
+        pairs: Pairs in these steps.
+        warmup: Training steps before the measurement, run twice.
+    """
+    for _ in range(2):  # traces the graph and fills caches
+        ours(warmup)
+        other.steps(warmup)
     rates: list[tuple[float, float]] = []
     for _ in range(ROUNDS.value):
         start = time.perf_counter()
@@ -140,8 +168,8 @@ def beside(
     )
 
 
-def _head(first: str) -> None:
-    print(f"\n| {first} | pairs/s | peer, pairs/s | times |\n|---|---|---|---|")
+def _print_header(first: str) -> None:
+    print(f"\n| {first} | pairs/s | peer, pairs/s | ratio |\n|---|---|---|---|")
 
 
 def _batches(setting: row_sparse.Setting) -> Batches:
@@ -152,24 +180,28 @@ def _batches(setting: row_sparse.Setting) -> Batches:
 
 
 def row_sparse_table(python: Path) -> None:
-    """Prints the rows of torch's sparse optimizers."""
-    _head("torch EmbeddingBag, sparse")
+    """Prints the comparison with torch's sparse optimizers."""
+    _print_header("torch EmbeddingBag, sparse")
     for name in SETTINGS.value:
-        setting = SIZES[name]
+        setting = NAMED_SETTINGS[name]
         numbers = (setting.vocab_size, setting.dim, MLP_DIM)
         for optimizer in OPTIMIZERS.value:
-            ours = row_sparse.ours(setting, optimizer)
+            ours = row_sparse.object2vec_steps(setting, optimizer)
             program = "torch_embedding_bag.py"
-            with peer(python, program, _batches(setting), *numbers, optimizer) as torch:
+            with start_peer(
+                python, program, _batches(setting), *numbers, optimizer
+            ) as torch:
                 steps = STEPS.value
-                beside(f"{name} {optimizer}", ours, torch, steps, steps * BATCH)
+                print_comparison(
+                    f"{name} {optimizer}", ours, torch, steps, steps * BATCH
+                )
 
 
 def encoder_table(python: Path) -> None:
-    """Prints the rows of torch's encoders."""
-    _head("torch, bucketed")
+    """Prints the comparison with torch's encoders."""
+    _print_header("torch, bucketed")
     for network in ("hcnn", "bilstm"):
-        hyperparameters = encoders.hyperparameters_of(network)
+        hyperparameters = encoders.make_hyperparameters(network)
         pairs = encoders.make_pairs(hyperparameters, _BUCKETED_PAIRS)
         dataset = pairs.dataset(shuffle=True, bucket_width=_BUCKET_WIDTH)
         steps = _BUCKETED_STEPS[network]
@@ -182,7 +214,7 @@ def encoder_table(python: Path) -> None:
             }
             for inputs, labels in bucketed
         ]
-        ours = row_sparse.trained(compiled(hyperparameters), bucketed)
+        ours = row_sparse.training_steps(compiled_model(hyperparameters), bucketed)
         numbers = (
             hyperparameters.enc0_vocab_size,
             hyperparameters.enc0_token_embedding_dim,
@@ -190,18 +222,20 @@ def encoder_table(python: Path) -> None:
             hyperparameters.mlp_dim,
         )
         count = sum(len(labels) for _, labels in bucketed)
-        with peer(python, "torch_encoders.py", arrays, network, *numbers) as torch:
-            beside(network, ours, torch, steps, count, warm=steps)
+        with start_peer(
+            python, "torch_encoders.py", arrays, network, *numbers
+        ) as torch:
+            print_comparison(network, ours, torch, steps, count, warmup=steps)
 
 
 def program_table(python: Path) -> None:
-    """Prints the rows of other programs."""
-    _head("programs")
-    setting = SIZES["P"]
+    """Prints the comparison with other programs."""
+    _print_header("programs")
+    setting = NAMED_SETTINGS["P"]
     numbers = (setting.vocab_size, setting.dim)
     batches = _batches(setting)
     for optimizer in OPTIMIZERS.value:
-        ours = row_sparse.ours(setting, optimizer)
+        ours = row_sparse.object2vec_steps(setting, optimizer)
         for program, arguments in (
             ("static_embedding.py", ["adam"]),
             ("static_embedding.py", ["sgd"]),
@@ -212,9 +246,9 @@ def program_table(python: Path) -> None:
             if program == "static_embedding.py" and optimizer not in arguments:
                 continue
             name = " ".join([program.removesuffix(".py"), *arguments])
-            with peer(python, program, batches, *numbers, *arguments) as other:
-                beside(
-                    f"{optimizer} beside {name}",
+            with start_peer(python, program, batches, *numbers, *arguments) as other:
+                print_comparison(
+                    f"{optimizer}, {name}",
                     ours,
                     other,
                     setting.count,
@@ -224,7 +258,7 @@ def program_table(python: Path) -> None:
 
 def main() -> None:
     """Runs the command."""
-    python = interpreter(Path(ENVIRONMENT.value))
+    python = peer_python(Path(ENVIRONMENT.value))
     tables = {
         "row_sparse": row_sparse_table,
         "encoders": encoder_table,
@@ -232,7 +266,9 @@ def main() -> None:
     }
     for name in TABLES.value:
         if name not in tables:
-            raise UserError(f"tables: {name!r} is none of {', '.join(tables)}")
+            raise UserError(
+                f"--tables: expected tables from {', '.join(tables)}, got {name!r}."
+            )
         tables[name](python)
 
 

@@ -2,7 +2,7 @@
 
     python -m tools.benchmarks.results --recipes=movielens_rating,movielens_rating_aws
 
-A run is kept in --runs and not repeated; remove it there to train it afresh.
+Finished runs are kept in --runs and not repeated. Delete a run there to train it again.
 """
 
 from __future__ import annotations
@@ -30,46 +30,49 @@ RECIPES = flags.DEFINE_list(
     ],
     "names of flagfiles in examples/",
 )
-SEEDS = flags.DEFINE_integer("seeds", 5, "runs of each recipe", lower_bound=1)
-RUNS = flags.DEFINE_string("runs", "runs/results", "where the runs are kept")
+SEEDS = flags.DEFINE_integer("seeds", 5, "runs per recipe", lower_bound=1)
+RUNS = flags.DEFINE_string("runs", "runs/results", "directory of the runs")
 
 
-def train(recipe: str, seed: int, model_dir: Path, *more: str) -> dict[str, Any]:
-    """Trains a recipe by the command a user would type, and returns its metrics.
+def train(recipe: str, seed: int, model_dir: Path, *overrides: str) -> dict[str, Any]:
+    """Trains a recipe with the same command that a user would type.
 
     Args:
         recipe: Its name in examples/.
-        seed: The run's seed.
-        model_dir: Where the run is kept; a complete one is not repeated.
-        *more: Flags in place of the recipe's.
+        seed: The seed of the run.
+        model_dir: The run directory; a finished run is not repeated.
+        *overrides: Flags that replace those of the recipe.
+
+    Returns:
+        The metrics of the run.
     """
-    line = [
+    command = [
         sys.executable,
         "-m",
         "object2vec_tf.fit",
         f"--flagfile=examples/{recipe}.flags",
         f"--model_dir={model_dir}",
         f"--seed={seed}",
-        *more,
+        *overrides,
     ]
-    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{recipe}: training failed (see above)")
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode:
+        raise UserError(f"{recipe}: training failed. See the output above.")
     return dict(json.loads((model_dir / "metrics.json").read_text(encoding="utf-8")))
 
 
-def rows(recipe: str, metrics: list[dict[str, Any]]) -> list[str]:
-    """Returns a line of the table for each metric of each measured channel."""
-    lines = []
+def table_rows(recipe: str, metrics: list[dict[str, Any]]) -> list[str]:
+    """Returns a table row for each metric of each evaluated channel."""
+    rows = []
     for channel in ("validation", "test"):
         for name in metrics[0].get(channel, {}):
             values = [run[channel][name] for run in metrics]
             seconds = statistics.median(run["seconds"] for run in metrics)
-            lines.append(
+            rows.append(
                 f"| {recipe} | {channel} {name} | {mean_and_spread(values)} "
                 f"| {min(values):.4f} to {max(values):.4f} | {seconds:.0f} |"
             )
-    return lines
+    return rows
 
 
 def main() -> None:
@@ -83,7 +86,7 @@ def main() -> None:
             train(recipe, seed, Path(RUNS.value) / recipe / f"seed-{seed}")
             for seed in range(SEEDS.value)
         ]
-        print("\n".join(rows(recipe, metrics)), flush=True)
+        print("\n".join(table_rows(recipe, metrics)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Times a training step of row-sparse embeddings beside what else there is.
+"""Times a training step with row_sparse token tables and the same network in Keras.
 
     python -m tools.benchmarks.row_sparse
 
-Pooled encoders with one table for both sides, multiplied, an MLP of two layers. Each
-round runs all variants in turn, so ratios hold although the machine's clock drifts.
+The network has pooled encoders with one table for both sides, the hadamard comparator
+and an MLP of two layers. Every round runs all variants in turn, so that the ratios are
+valid even if the clock speed of the machine changes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import gc
 import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,14 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.hyperparameters import Hyperparameters
-from tools.benchmarks.training import compiled, loop_of
+from tools.benchmarks.training import compiled_model, training_loop
 
-SETTINGS = flags.DEFINE_list("settings", ["S", "L", "W"], "which settings are run")
+SETTINGS = flags.DEFINE_list("settings", ["S", "L", "W"], "settings to measure")
 MEMORY = flags.DEFINE_bool(
-    "memory", False, "show the memory that 3,000,000 x 300 takes, and nothing else"
+    "memory", False, "only measure the memory of a table of 3,000,000 x 300"
 )
-ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
-STEPS = flags.DEFINE_integer("steps", 8, "steps in a round", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds per measurement", 1)
+STEPS = flags.DEFINE_integer("steps", 8, "training steps per round", 1)
 
 BATCH = 512
 MLP_DIM = 512
@@ -40,13 +41,13 @@ Ids = npt.NDArray[np.int32]
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is trained.
+    """Sizes of a model and of its batches.
 
     Attributes:
-        vocab_size: Rows of the table.
-        dim: Its width.
+        vocab_size: Rows of the token table.
+        dim: Width of the token table.
         tokens: Tokens of in0 and of in1.
-        count: Different batches.
+        count: Number of different batches.
     """
 
     vocab_size: int
@@ -55,7 +56,7 @@ class Setting:
     count: int = 4
 
     def batches(self) -> list[tuple[Ids, Ids, npt.NDArray[np.int64]]]:
-        """Returns batches whose tokens are as skewed as words are (Zipf)."""
+        """Returns random batches; token frequencies follow Zipf's law, as in text."""
         generator = np.random.default_rng(0)
         weights = 1 / np.arange(1, self.vocab_size + 1)
         edges = np.cumsum(weights / weights.sum())
@@ -71,25 +72,26 @@ class Setting:
         ]
 
 
-SIZES = {
+NAMED_SETTINGS = {
     "S": Setting(267_522, 300, (20, 50)),
     "L": Setting(267_522, 300, (50, 500)),
     "W": Setting(3_000_000, 64, (20, 50)),
     "P": Setting(50_000, 300, (20, 50), 78),
 }
 
-# The most that AWS's largest vocabulary and width may take: too large for Keras here.
+# AWS's largest vocabulary at a common width; too large for plain Keras here.
 _LARGE = Setting(3_000_000, 300, (20, 50))
 
 Steps = Callable[[int], object]
+"""A function that runs the given number of training steps."""
 
 
-def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
-    """Returns what runs some steps of Object2Vec with row_sparse."""
+def object2vec_steps(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
+    """Returns the training steps of Object2Vec with row_sparse."""
     import tensorflow as tf
 
-    return trained(
-        model_of(setting, optimizer, negatives),
+    return training_steps(
+        build_model(setting, optimizer, negatives),
         [
             (
                 {
@@ -103,10 +105,10 @@ def ours(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
     )
 
 
-def model_of(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
+def build_model(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
     """Returns the compiled Object2Vec of a setting."""
     settings: dict[str, Any] = {"optimizer": optimizer}
-    return compiled(
+    return compiled_model(
         Hyperparameters(
             enc0_network="pooled_embedding",
             enc0_vocab_size=setting.vocab_size,
@@ -122,26 +124,26 @@ def model_of(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
     )
 
 
-def trained(model: Any, batches: Sequence[Any]) -> Steps:
-    """Returns what trains a compiled model for some steps, batches in turn."""
+def training_steps(model: Any, batches: Sequence[Any]) -> Steps:
+    """Returns the training steps of a compiled model that repeats the batches."""
     import tensorflow as tf
 
     parts = [tf.data.Dataset.from_tensors(batch) for batch in batches]
     dataset = functools.reduce(tf.data.Dataset.concatenate, parts).cache()
-    for _ in dataset:  # from now on, batches come out of one cache
+    for _ in dataset:  # fills the cache
         pass
-    loop = loop_of(model)
+    loop = training_loop(model)
 
-    def steps(count: int) -> None:
+    def run(count: int) -> None:
         repeated = dataset.repeat().take(count)
         repeated = repeated.apply(tf.data.experimental.assert_cardinality(count))
         loop.train(repeated)
 
-    return steps
+    return run
 
 
-def plain_keras(setting: Setting, optimizer: str) -> Steps:
-    """Returns what runs some steps of the same network out of Keras's own layers."""
+def keras_steps(setting: Setting, optimizer: str) -> Steps:
+    """Returns the training steps of the same network made of Keras's own layers."""
     import keras
     import tensorflow as tf
 
@@ -159,8 +161,8 @@ def plain_keras(setting: Setting, optimizer: str) -> Steps:
     return lambda count: model.fit(dataset, steps_per_epoch=count, verbose=0)
 
 
-def _distinct(setting: Setting) -> float:
-    """Returns the mean number of distinct tokens in a batch."""
+def mean_distinct_tokens(setting: Setting) -> float:
+    """Returns the mean number of distinct tokens per batch."""
     return statistics.mean(
         len(np.unique(np.concatenate([in0.ravel(), in1.ravel()])))
         for in0, in1, _ in setting.batches()
@@ -168,30 +170,36 @@ def _distinct(setting: Setting) -> float:
 
 
 def measure(name: str, setting: Setting) -> None:
-    """Prints the table of one setting."""
+    """Measures one setting and prints its table."""
     rates: dict[str, list[float]] = {}
     for optimizer in ("adam", "adagrad", "sgd"):
-        sides = {
-            f"row_sparse {optimizer}": ours(setting, optimizer),
-            f"Keras {optimizer}": plain_keras(setting, optimizer),
+        variants = {
+            f"row_sparse {optimizer}": object2vec_steps(setting, optimizer),
+            f"Keras {optimizer}": keras_steps(setting, optimizer),
         }
-        for steps in sides.values():
-            steps(2)  # traces
-            steps(2)
+        for run in variants.values():
+            run(2)  # traces the graph
+            run(2)
         for _ in range(ROUNDS.value):
-            for variant, steps in sides.items():
+            for variant, run in variants.items():
                 start = time.perf_counter()
-                steps(STEPS.value)
+                run(STEPS.value)
                 seconds = time.perf_counter() - start
                 rates.setdefault(variant, []).append(STEPS.value * BATCH / seconds)
-        del sides, steps
+        del variants, run
         gc.collect()
     print(
         f"\n{name}: {setting.vocab_size:,} x {setting.dim}, "
         f"{setting.tokens[0]} + {setting.tokens[1]} tokens, batch {BATCH}, "
-        f"{_distinct(setting):,.0f} distinct tokens a batch\n"
+        f"{mean_distinct_tokens(setting):,.0f} distinct tokens per batch\n"
     )
-    print("| variant | pairs/s | times Keras's | least | most |\n|---|---|---|---|---|")
+    _print_rates(rates)
+
+
+def _print_rates(rates: Mapping[str, Sequence[float]]) -> None:
+    print(
+        "| variant | pairs/s | relative to Keras | min | max |\n|---|---|---|---|---|"
+    )
     for variant, values in rates.items():
         base = rates[f"Keras {variant.split()[-1]}"]
         ratios = [a / b for a, b in zip(values, base, strict=True)]
@@ -203,21 +211,20 @@ def measure(name: str, setting: Setting) -> None:
 
 
 def measure_memory() -> None:
-    """Prints what the largest table takes, in this process so far."""
-    steps = ours(_LARGE, "adam")
-    steps(2)
+    """Prints the rate and the memory of the largest table, from this process's peak."""
+    run = object2vec_steps(_LARGE, "adam")
+    run(2)
     start = time.perf_counter()
-    steps(STEPS.value)
+    run(STEPS.value)
     rate = STEPS.value * BATCH / (time.perf_counter() - start)
     weights = 4 * _LARGE.vocab_size * _LARGE.dim / 2**30
-    distinct = _distinct(_LARGE)
-    # Forwards reads the rows; Adam reads and writes them and two slots.
-    moved = 7 * 4 * distinct * _LARGE.dim / 2**20
+    # The forward pass reads the rows. Adam reads and writes them and two slots.
+    moved = 7 * 4 * mean_distinct_tokens(_LARGE) * _LARGE.dim / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"\n{_LARGE.vocab_size:,} x {_LARGE.dim}, adam: {rate:,.0f} pairs/s, peak "
         f"memory {peak:.1f} GiB (weights {weights:.1f}, slots {2 * weights:.1f}); a "
-        f"step moves {moved:,.0f} MiB of rows, a dense one {7 * weights * 1024:,.0f}"
+        f"step moves {moved:,.0f} MiB of rows, a dense step {7 * weights * 1024:,.0f}"
     )
 
 
@@ -227,7 +234,7 @@ def main() -> None:
         measure_memory()
         return
     for name in SETTINGS.value:
-        measure(name, SIZES[name])
+        measure(name, NAMED_SETTINGS[name])
 
 
 if __name__ == "__main__":

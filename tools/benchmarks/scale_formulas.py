@@ -1,6 +1,6 @@
-"""What large models take, by constants that are measured.
+"""Estimates memory, network traffic and time of large models from measured constants.
 
-GB are 10**9 bytes. What a formula supposes beside the constants, it says.
+GB are 10**9 bytes. Each docstring states the further assumptions of its formula.
 """
 
 from __future__ import annotations
@@ -12,57 +12,60 @@ from pathlib import Path
 
 from object2vec_tf.errors import UserError
 
+# Bytes of a float32.
 FLOAT = 4
-# Weights, and Adam's two slots beside them.
+# The weights and Adam's two slots.
 ADAM_COPIES = 3
-# A step reads a row, then reads and writes it and both slots.
+# A step reads a row, then reads and writes the row and both slots.
 ADAM_PASSES = 7
-# Of a replica's capacity, so that it can take a burst, or a failed neighbour's share.
-UTILISATION = 0.7
-
+# Planned load of a replica relative to its capacity. The rest is for bursts and for the
+# requests of a failed replica.
+UTILIZATION = 0.7
+# Pairs in the training set of the estimates.
 PAIRS = 10**9
 
 
 @dataclasses.dataclass(frozen=True)
 class Constants:
-    """What is measured, by scale_probes.
+    """The constants that scale_probes measures.
 
     Attributes:
-        date: When.
-        cores: Of the machine.
-        memory_gb: Of the machine.
-        network_gbit: Between machines: given, not measured.
-        copy_gb_s: Bytes read and written by a copy of a large array.
+        date: Date of the measurement.
+        cores: Cores of the machine.
+        memory_gb: Memory of the machine.
+        network_gbit: Gbit/s between machines; given, not measured.
+        copy_gb_s: Bytes read and written per second when copying a large array.
         rows_gb_s: The same for random rows of 1,200 bytes.
         batch: Pairs in a training step of pooled_embedding.
-        pooled_step_ms: Such a step: adam, row_sparse, 20 + 50 tokens.
-        pooled_tokens: Tokens in it.
-        pooled_rows: Distinct token rows in it.
-        pooled_dim: Their width.
+        pooled_step_ms: Time of such a step: adam, row_sparse, 20 + 50 tokens.
+        pooled_tokens: Tokens in the step.
+        pooled_rows: Distinct token rows in the step.
+        pooled_dim: Width of the rows.
         pooled_dense_mb: Weights of the MLP.
-        pooled_sums_ms: The encodings of such a step alone, and from their gradients
-            those of the rows.
-        hcnn_pairs_s: Pairs that hcnn trains a second, 512 wide, 15 tokens a side.
-        text_bytes: Of a pair as JSON Lines: 10 + 27 ids.
-        cache_bytes: Of the same pair in the cache.
-        order_bytes: Memory of a pair's place in an epoch's order.
-        read_mb_s: Text read for the first time, into the cache.
-        shuffled_pairs_s: Pairs in random order out of the cache.
-        checkpoint_gb_s: Weights and slots written, and on the disk.
-        export_gb_s: Weights exported as a SavedModel, and replayed.
-        load_gb_s: Weights of a SavedModel loaded.
-        pooled_requests_s: Requests of a pair, 50 + 50 tokens, that a gateway and its
-            clients answer on the machine, 64 connections.
-        pooled_p99_ms: Their 99th percentile.
-        hcnn_requests_s: The same of hcnn.
-        hcnn_p99_ms: The same of hcnn.
-        request_bytes: Of such a request, with its headers.
-        enc_dim: The width of embeddings that are searched and sent.
-        exact_gb_s: Vectors that an exact search scans, one query at a time.
-        graph_items: Items of the approximate index that was measured.
-        graph_query_ms: A query of it.
-        graph_build_ms: An item put into it.
-        graph_bytes: Of an item's links, beside its vector.
+        pooled_sums_ms: The part of the step that computes the encodings and, from their
+            gradients, the gradients of the token rows.
+        hcnn_pairs_s: Pairs per second when training hcnn, 512 wide, 15 tokens per side.
+        text_bytes: Size of a pair as JSON Lines: 10 + 27 ids.
+        cache_bytes: Size of the same pair in the cache.
+        order_bytes: Memory per pair for the order of an epoch.
+        read_mb_s: Rate of reading text into the cache.
+        shuffled_pairs_s: Pairs per second read in random order from the cache.
+        checkpoint_gb_s: Rate of writing weights and slots to disk.
+        export_gb_s: Rate of exporting weights as a SavedModel, with the replay of the
+            warm-up requests.
+        load_gb_s: Rate of loading the weights of a SavedModel.
+        pooled_requests_s: Requests per second answered by a gateway on the machine,
+            which also runs the clients: one pair of 50 + 50 tokens, 64 connections.
+        pooled_p99_ms: 99th percentile of their latency.
+        hcnn_requests_s: The same rate for hcnn.
+        hcnn_p99_ms: The same percentile for hcnn.
+        request_bytes: Size of such a request with its headers.
+        enc_dim: Width of the embeddings that are searched and sent.
+        exact_gb_s: Rate at which an exact search scans vectors, one query at a time.
+        graph_items: Items in the approximate index that was measured.
+        graph_query_ms: Time of a query of that index.
+        graph_build_ms: Time of adding an item to that index.
+        graph_bytes: Bytes per item for the links of the graph, without the vector.
     """
 
     date: str
@@ -101,25 +104,26 @@ class Constants:
 
 
 def table_gb(vocab_size: int, dim: int) -> float:
-    """Returns the gigabytes of a token table's weights."""
+    """Returns the gigabytes of the weights of a token table."""
     return vocab_size * dim * FLOAT / 1e9
 
 
 def largest_vocabulary(memory_gb: float, dim: int, copies: int = ADAM_COPIES) -> int:
-    """Returns the rows of a table that fit into memory, with its slots."""
+    """Returns the number of rows of a table that fit into memory with its slots."""
     return int(memory_gb * 1e9 / (dim * FLOAT * copies))
 
 
 def step_mb(rows: int, dim: int) -> float:
-    """Returns the megabytes that adam moves in a step that uses so many rows."""
+    """Returns the megabytes that adam moves in a step that uses ``rows`` rows."""
     return ADAM_PASSES * FLOAT * rows * dim / 1e6
 
 
 def exchange_mb(c: Constants, workers: int) -> float:
     """Returns the megabytes that a worker receives in a step.
 
-    Every worker holds the whole table, and gets of all others the gradients of two
-    encodings a pair; token ids and the MLP's gradient go round a ring, twice.
+    Every worker has the whole table. It receives the gradients of two encodings per
+    pair from every other worker. Token ids and the gradient of the MLP are exchanged
+    with a ring all-reduce, which sends them twice.
     """
     encodings = 2 * c.batch * c.pooled_dim * FLOAT / 1e6
     ids = workers * c.pooled_tokens * FLOAT / 1e6
@@ -128,11 +132,11 @@ def exchange_mb(c: Constants, workers: int) -> float:
 
 
 def replicated_step_ms(c: Constants, workers: int) -> float:
-    """Returns a step's milliseconds when every worker holds the whole table.
+    """Returns the milliseconds of a step if every worker has the whole table.
 
-    Beside the step itself it waits for the exchange, makes the gradients of all others'
-    tokens, and updates their rows, as if no two had rows in common. Nothing overlaps:
-    it is an upper bound.
+    In addition to its own step, a worker waits for the exchange, computes the gradients
+    of the other workers' tokens and updates their rows. The formula assumes that no two
+    workers share rows and that nothing overlaps in time: it is an upper bound.
     """
     network = exchange_mb(c, workers) / (c.network_gbit / 8)  # MB by GB/s: ms
     update = (ADAM_PASSES - 1) * FLOAT * c.pooled_rows * c.pooled_dim
@@ -141,38 +145,43 @@ def replicated_step_ms(c: Constants, workers: int) -> float:
 
 
 def sharded_step_ms(c: Constants, workers: int) -> float:
-    """Returns a step's milliseconds when each worker holds a share of the table.
+    """Returns the milliseconds of a step if the table is sharded over the workers.
 
-    Rows come from where they are and gradients go there: both ways most of a worker's
-    rows, however many workers there are.
+    A worker fetches the rows of its batch from their owners and sends the gradients
+    back. Most of its rows belong to other workers, whatever the number of workers.
     """
-    share = (workers - 1) / workers
-    rows = 2 * share * c.pooled_rows * (c.pooled_dim * FLOAT + 8) / 1e6
-    ring = 2 * share * c.pooled_dense_mb
+    remote = (workers - 1) / workers
+    rows = 2 * remote * c.pooled_rows * (c.pooled_dim * FLOAT + 8) / 1e6
+    ring = 2 * remote * c.pooled_dense_mb
     return c.pooled_step_ms + (rows + ring) / (c.network_gbit / 8)
 
 
 def epoch_hours(c: Constants, workers: int, step_ms: float) -> float:
-    """Returns the hours of an epoch of 10**9 pairs, each worker a batch a step."""
+    """Returns the hours of an epoch of 10**9 pairs; a step has one batch per worker."""
     return PAIRS / (c.batch * workers) * step_ms / 1e3 / 3600
 
 
 def replicas(rate: float, capacity: float) -> int:
-    """Returns how many replicas answer so many requests a second, with headroom."""
-    return math.ceil(rate / (capacity * UTILISATION))
+    """Returns the number of replicas for ``rate`` requests per second, with headroom.
 
-
-def queue_p99_ms(capacity: float, utilisation: float = UTILISATION) -> float:
-    """Returns the 99th percentile of a request's time in one replica.
-
-    As if it answered one at a time and requests came at random (M/M/1): the time is
-    exponential, with the mean 1 / (capacity - rate).
+    Args:
+        rate: Requests per second in total.
+        capacity: Requests per second that one replica can answer.
     """
-    return 1e3 * math.log(100) / (capacity * (1 - utilisation))
+    return math.ceil(rate / (capacity * UTILIZATION))
+
+
+def queue_p99_ms(capacity: float, utilization: float = UTILIZATION) -> float:
+    """Returns the 99th percentile of the time of a request in one replica.
+
+    Assumes an M/M/1 queue: requests arrive at random and are answered one at a time.
+    The time is then exponentially distributed with mean 1 / (capacity - rate).
+    """
+    return 1e3 * math.log(100) / (capacity * (1 - utilization))
 
 
 def exact_ms(c: Constants, items: int) -> float:
-    """Returns the milliseconds of an exact query: every vector is read."""
+    """Returns the milliseconds of an exact query, which reads every vector."""
     return 1e3 * table_gb(items, c.enc_dim) / c.exact_gb_s
 
 
@@ -181,23 +190,23 @@ def graph_gb(c: Constants, items: int) -> float:
     return items * (c.enc_dim * FLOAT + c.graph_bytes) / 1e9
 
 
-def _grown(c: Constants, items: int) -> float:
-    # A graph is walked in steps that grow with the logarithm of its items.
+def _relative_depth(c: Constants, items: int) -> float:
+    # A search visits a number of nodes that grows with the logarithm of the items.
     return max(math.log(items) / math.log(c.graph_items), 1.0)
 
 
 def graph_ms(c: Constants, items: int) -> float:
-    """Returns the milliseconds of an approximate query, by the logarithm of items."""
-    return c.graph_query_ms * _grown(c, items)
+    """Returns the milliseconds of an approximate query; grows with log(items)."""
+    return c.graph_query_ms * _relative_depth(c, items)
 
 
 def graph_hours(c: Constants, items: int) -> float:
-    """Returns the hours in which an approximate index is built, likewise."""
-    return items * c.graph_build_ms * _grown(c, items) / 1e3 / 3600
+    """Returns the hours of building an approximate index."""
+    return items * c.graph_build_ms * _relative_depth(c, items) / 1e3 / 3600
 
 
-def busiest_workers(c: Constants) -> int:
-    """Returns from how many workers on half of a replicated step is not its own."""
+def half_efficiency_workers(c: Constants) -> int:
+    """Returns the number of workers at which a replicated step takes twice as long."""
     workers = 1
     while replicated_step_ms(c, workers) < 2 * c.pooled_step_ms:
         workers += 1
@@ -205,14 +214,15 @@ def busiest_workers(c: Constants) -> int:
 
 
 def read_constants(path: Path) -> Constants:
-    """Returns the constants of a file.
+    """Reads constants from a JSON file.
 
     Raises:
-        UserError: It cannot be read, or lacks some.
+        UserError: It cannot be read, or constants are missing.
     """
     try:
         return Constants(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"{path}: no constants: {error}; write them with --save"
+            f"{path}: expected the constants of scale_model: {error}. Create the file"
+            " with --save."
         ) from error

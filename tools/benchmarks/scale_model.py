@@ -1,10 +1,10 @@
-"""Works out memory, network and time of large models from measured constants.
+"""Estimates memory, network traffic and time of large models from measured constants.
 
     python -m tools.benchmarks.scale_model --constants=docs/scale_constants.json
-    python -m tools.benchmarks.scale_model --save=constants.json     # of this machine
+    python -m tools.benchmarks.scale_model --save=constants.json
 
-The first prints the tables of docs/scale.md, and with --page=docs/scale.md puts them
-there. The second measures for some minutes.
+The first command prints the tables of docs/scale.md; --page=docs/scale.md also updates
+them there. The second measures the constants of this machine, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from tools.benchmarks.scale_formulas import read_constants
-from tools.benchmarks.scale_tables import put_into, tables
+from tools.benchmarks.scale_tables import tables, update_page
 
 CONSTANTS = flags.DEFINE_string(
-    "constants", None, "a JSON file of constants; by default this machine is measured"
+    "constants", None, "JSON file with constants; by default this machine is measured"
 )
-SAVE = flags.DEFINE_string("save", None, "where the constants go as JSON")
-PAGE = flags.DEFINE_string("page", None, "a page whose tables are to be these")
+SAVE = flags.DEFINE_string("save", None, "output file for the constants, as JSON")
+PAGE = flags.DEFINE_string("page", None, "Markdown page whose tables are updated")
 NETWORK = flags.DEFINE_float(
-    "network_gbit", 10.0, "Gbit/s between machines, which nothing here measures", 0.1
+    "network_gbit",
+    10.0,
+    "Gbit/s between machines; used if the machine is measured",
+    0.1,
 )
 
 
@@ -42,7 +45,7 @@ def main() -> None:
         Path(SAVE.value).write_text(text, encoding="utf-8")
     if PAGE.value:
         page = Path(PAGE.value)
-        text = put_into(page.read_text(encoding="utf-8"), constants)
+        text = update_page(page.read_text(encoding="utf-8"), constants)
         page.write_text(text, encoding="utf-8")
     for name, table in tables(constants).items():
         print(f"\n{name}\n\n{table}", end="")

@@ -1,4 +1,4 @@
-"""Measures the constants of scale_formulas, each in some seconds, on this machine."""
+"""Measures the constants of scale_formulas on this machine, each in some seconds."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from object2vec_tf.training.checkpoints import Checkpoints
 from tools.benchmarks import encoders, http_load, large_data, row_sparse
 from tools.benchmarks.gateway_process import gateway
 from tools.benchmarks.scale_formulas import Constants
-from tools.benchmarks.training import compiled
+from tools.benchmarks.training import compiled_model
 
 _ROUNDS = 5
-_ROW_FLOATS, _TABLE_ROWS, _ROWS_TAKEN = 300, 1 << 20, 1 << 15
+_ROW_FLOATS, _TABLE_ROWS, _GATHERED_ROWS = 300, 1 << 20, 1 << 15
 _PAIRS = 1_000_000
 _TABLE = (300_000, 300)
 _ENC_DIM, _TOKENS, _CONNECTIONS = 300, 50, 64
@@ -38,8 +38,12 @@ _EXACT_ITEMS, _GRAPH_ITEMS, _QUERIES = 200_000, 50_000, 200
 
 
 def measure(network_gbit: float) -> Constants:
-    """Returns the constants of this machine; the network's speed is given."""
-    found: dict[str, Any] = {
+    """Returns the constants of this machine.
+
+    Args:
+        network_gbit: Gbit/s between machines; not measured.
+    """
+    measured: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9,
@@ -47,33 +51,33 @@ def measure(network_gbit: float) -> Constants:
     }
     with tempfile.TemporaryDirectory() as directory:
         for probe in (_memory, _steps, _reading, _files, _requests, _neighbors):
-            found |= probe(Path(directory))
+            measured |= probe(Path(directory))
     rounded: dict[str, Any] = {
         name: float(f"{value:.3g}") if isinstance(value, float) else value
-        for name, value in found.items()
+        for name, value in measured.items()
     }
     return Constants(**rounded)
 
 
-def _seconds(ask: Callable[[], object], rounds: int = _ROUNDS) -> float:
-    """Returns the least seconds of some calls, after one that warms up.
+def _seconds(run: Callable[[], object], rounds: int = _ROUNDS) -> float:
+    """Returns the minimum seconds of several calls, after a warm-up call.
 
-    Others may use the machine too; it is the machine that is asked about.
+    The minimum is least affected by other programs on the machine.
     """
-    ask()
-    taken = []
+    run()
+    seconds = []
     for _ in range(rounds):
         start = time.perf_counter()
-        ask()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def _memory(directory: Path) -> dict[str, Any]:
     table = np.ones((_TABLE_ROWS, _ROW_FLOATS), np.float32)
-    rows = np.random.default_rng(0).integers(0, len(table), _ROWS_TAKEN)
+    rows = np.random.default_rng(0).integers(0, len(table), _GATHERED_ROWS)
     half = len(table) // 2
-    out = np.empty((_ROWS_TAKEN, _ROW_FLOATS), np.float32)
+    out = np.empty((_GATHERED_ROWS, _ROW_FLOATS), np.float32)
 
     def copy() -> None:
         table[:half] = table[half:]
@@ -88,24 +92,20 @@ def _memory(directory: Path) -> dict[str, Any]:
 
 
 def _steps(directory: Path) -> dict[str, Any]:
-    setting = row_sparse.SIZES["S"]
-    steps = row_sparse.ours(setting, "adam")
-    steps(4)
-    pooled = _seconds(lambda: steps(8)) / 8
-    distinct = [
-        len(np.unique(np.concatenate([in0.ravel(), in1.ravel()])))
-        for in0, in1, _ in setting.batches()
-    ]
-    settings = encoders.hyperparameters_of("hcnn")
+    setting = row_sparse.NAMED_SETTINGS["S"]
+    train = row_sparse.object2vec_steps(setting, "adam")
+    train(4)
+    pooled = _seconds(lambda: train(8)) / 8
+    settings = encoders.make_hyperparameters("hcnn")
     pairs = 8 * settings.mini_batch_size
-    epoch = encoders.ours(encoders.make_pairs(settings, pairs))
+    epoch = encoders.object2vec_epoch(encoders.make_pairs(settings, pairs))
     epoch()
     return {
         "batch": row_sparse.BATCH,
         "pooled_step_ms": 1e3 * pooled,
         "pooled_tokens": row_sparse.BATCH * sum(setting.tokens),
-        "pooled_sums_ms": 1e3 * _seconds(_sums(setting), 20),
-        "pooled_rows": round(statistics.mean(distinct)),
+        "pooled_sums_ms": 1e3 * _seconds(_encode_and_backpropagate(setting), 20),
+        "pooled_rows": round(row_sparse.mean_distinct_tokens(setting)),
         "pooled_dim": setting.dim,
         "pooled_dense_mb": 4
         * (setting.dim * row_sparse.MLP_DIM + row_sparse.MLP_DIM**2)
@@ -114,27 +114,27 @@ def _steps(directory: Path) -> dict[str, Any]:
     }
 
 
-def _sums(setting: row_sparse.Setting) -> Callable[[], object]:
-    """Returns what encodes a batch, and makes the gradients of its token rows."""
+def _encode_and_backpropagate(setting: row_sparse.Setting) -> Callable[[], object]:
+    """Returns a function that encodes a batch and computes its row gradients."""
     import tensorflow as tf
 
-    model = row_sparse.model_of(setting, "adam")
+    model = row_sparse.build_model(setting, "adam")
     in0, in1, _ = setting.batches()[0]
     ids = concat_rows(*(tf.RaggedTensor.from_tensor(side) for side in (in0, in1)))
     table = model.trainable_variables[0].value
 
     @tf.function
-    def sums() -> tf.Tensor:
+    def run() -> tf.Tensor:
         with tf.GradientTape() as tape:
             encodings = model.enc0(ids, training=True)
         return tape.gradient(encodings, table).values
 
-    return sums
+    return run
 
 
 def _reading(directory: Path) -> dict[str, Any]:
     path = directory / "pairs.jsonl"
-    large_data.write(path, _PAIRS)
+    large_data.write_pairs(path, _PAIRS)
     settings = Hyperparameters(
         enc0_network="pooled_embedding",
         enc0_vocab_size=50_000,
@@ -163,7 +163,7 @@ def _reading(directory: Path) -> dict[str, Any]:
 
 def _files(directory: Path) -> dict[str, Any]:
     rows, dim = _TABLE
-    model = compiled(
+    model = compiled_model(
         Hyperparameters(
             enc0_network="pooled_embedding",
             enc0_vocab_size=rows,
@@ -190,7 +190,7 @@ def _files(directory: Path) -> dict[str, Any]:
 
 
 def _requests(directory: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     generator = np.random.default_rng(0)
     for network in ("pooled_embedding", "hcnn"):
         model = Object2Vec(
@@ -209,8 +209,8 @@ def _requests(directory: Path) -> dict[str, Any]:
                 {
                     "instances": [
                         {
-                            name: generator.integers(0, 20_000, _TOKENS).tolist()
-                            for name in ("in0", "in1")
+                            side: generator.integers(0, 20_000, _TOKENS).tolist()
+                            for side in ("in0", "in1")
                         }
                     ]
                 }
@@ -225,11 +225,11 @@ def _requests(directory: Path) -> dict[str, Any]:
                 for _ in range(_ROUNDS)
             ]
         load = max(loads, key=lambda load: load.requests_per_second)
-        short = network.split("_")[0]
-        found[f"{short}_requests_s"] = load.requests_per_second
-        found[f"{short}_p99_ms"] = 1e3 * float(np.percentile(load.latencies, 99))
-        found["request_bytes"] = round(statistics.mean(map(len, requests)))
-    return found | {"enc_dim": _ENC_DIM}
+        name = network.split("_")[0]
+        measured[f"{name}_requests_s"] = load.requests_per_second
+        measured[f"{name}_p99_ms"] = 1e3 * float(np.percentile(load.latencies, 99))
+        measured["request_bytes"] = round(statistics.mean(map(len, requests)))
+    return measured | {"enc_dim": _ENC_DIM}
 
 
 def _neighbors(directory: Path) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _neighbors(directory: Path) -> dict[str, Any]:
     exact = faiss.IndexFlatIP(_ENC_DIM)
     exact.add(generator.normal(size=(_EXACT_ITEMS, _ENC_DIM)).astype(np.float32))
 
-    def ask_exact() -> None:
+    def query_exact() -> None:
         for query in queries[:20]:
             exact.search(query[None], 10)
 
@@ -253,15 +253,15 @@ def _neighbors(directory: Path) -> dict[str, Any]:
     build = time.perf_counter() - start
     index = NeighborIndex(directory / "index")
 
-    def ask_graph() -> None:
+    def query_graph() -> None:
         for query in queries:
             index.nearest(query[None], 10)
 
     size = (directory / "index" / "index.faiss").stat().st_size
     return {
-        "exact_gb_s": scanned / _seconds(ask_exact),
+        "exact_gb_s": scanned / _seconds(query_exact),
         "graph_items": _GRAPH_ITEMS,
-        "graph_query_ms": 1e3 * _seconds(ask_graph) / _QUERIES,
+        "graph_query_ms": 1e3 * _seconds(query_graph) / _QUERIES,
         "graph_build_ms": 1e3 * build / _GRAPH_ITEMS,
         "graph_bytes": size / _GRAPH_ITEMS - 4 * _ENC_DIM,
     }

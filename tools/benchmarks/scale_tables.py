@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md."""
+"""Renders the tables of docs/scale.md."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tools.benchmarks.scale_formulas import (
     ADAM_PASSES,
     FLOAT,
     PAIRS,
-    UTILISATION,
+    UTILIZATION,
     Constants,
-    busiest_workers,
     epoch_hours,
     exact_ms,
     exchange_mb,
     graph_gb,
     graph_hours,
     graph_ms,
+    half_efficiency_workers,
     largest_vocabulary,
     queue_p99_ms,
     replicas,
@@ -40,7 +40,7 @@ TABLES = (
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 RATES = (1_000, 10_000, 100_000)
 ITEMS = (10**5, 10**6, 10**7, 10**8, 10**9)
-# A query is slow for a person's page from here on, with all else that a page does.
+# A slower query would delay an interactive page too much.
 SLOW_QUERY_MS = 50.0
 
 
@@ -53,18 +53,18 @@ def tables(c: Constants) -> dict[str, str]:
         "epoch": _epoch(c),
         "workers": _workers(c),
         "serving": _serving(c),
-        "neighbours": _neighbours(c),
+        "neighbors": _neighbors(c),
         "limits": _limits(c),
     }
 
 
-def put_into(page: str, c: Constants) -> str:
-    """Returns a page with the tables in their places: behind ``<!-- name -->``."""
+def update_page(page: str, c: Constants) -> str:
+    """Returns a page with updated tables; each follows a line ``<!-- name -->``."""
     for name, table in tables(c).items():
-        place = re.compile(rf"(?<=<!-- {name} -->\n\n)(?:\|.*\n)*")
-        page, count = place.subn(table.replace("\\", r"\\"), page)
+        pattern = re.compile(rf"(?<=<!-- {name} -->\n\n)(?:\|.*\n)*")
+        page, count = pattern.subn(table.replace("\\", r"\\"), page)
         if count != 1:
-            raise UserError(f"the page has {count} places for <!-- {name} -->, not one")
+            raise UserError(f"page: expected <!-- {name} --> once, got {count} times.")
     return page
 
 
@@ -74,7 +74,7 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _number(value: float) -> str:
-    """Returns a number with three digits that count, and no exponent."""
+    """Returns a number with three significant digits and without an exponent."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     digits = max(2 - math.floor(math.log10(abs(value))), 0)
@@ -98,11 +98,11 @@ def _constants(c: Constants) -> str:
             f"pooled step: {c.batch} pairs, {c.pooled_rows:,} rows x {c.pooled_dim}",
             f"{c.pooled_step_ms} ms",
         ),
-        ("its encodings, and gradients of rows, alone", f"{c.pooled_sums_ms} ms"),
+        ("encodings and gradients of rows in this step", f"{c.pooled_sums_ms} ms"),
         ("hcnn", f"{c.hcnn_pairs_s:,.0f} pairs/s"),
-        ("a pair: text; cache", f"{c.text_bytes}; {c.cache_bytes} bytes"),
-        ("first reading", f"{c.read_mb_s} MB/s"),
-        ("shuffled out of the cache", f"{c.shuffled_pairs_s:,.0f} pairs/s"),
+        ("size of a pair: text; cache", f"{c.text_bytes}; {c.cache_bytes} bytes"),
+        ("reading text into the cache", f"{c.read_mb_s} MB/s"),
+        ("shuffled reading from the cache", f"{c.shuffled_pairs_s:,.0f} pairs/s"),
         (
             "checkpoint; export; load",
             f"{c.checkpoint_gb_s}; {c.export_gb_s}; {c.load_gb_s} GB/s",
@@ -111,11 +111,11 @@ def _constants(c: Constants) -> str:
             "gateway, pooled; hcnn",
             f"{c.pooled_requests_s:,.0f}; {c.hcnn_requests_s:,.0f} requests/s",
         ),
-        ("p99 then, pooled; hcnn", f"{c.pooled_p99_ms}; {c.hcnn_p99_ms} ms"),
+        ("p99 at this load, pooled; hcnn", f"{c.pooled_p99_ms}; {c.hcnn_p99_ms} ms"),
         ("exact search", f"{c.exact_gb_s} GB/s"),
         (
             f"approximate search of {c.graph_items:,} x {c.enc_dim}",
-            f"{c.graph_query_ms} ms, built in {c.graph_build_ms} ms an item",
+            f"{c.graph_query_ms} ms, built in {c.graph_build_ms} ms per item",
         ),
     ]
     return _markdown((f"measured {c.date}", ""), rows)
@@ -141,10 +141,10 @@ def _memory(c: Constants) -> str:
         "table",
         "weights, SavedModel, GB",
         "with adam's slots, checkpoint, GB",
-        "of this machine's memory",
-        "checkpoint in",
-        "export in",
-        "load in",
+        "share of this machine's memory",
+        "checkpoint time",
+        "export time",
+        "load time",
     )
     return _markdown(head, rows)
 
@@ -177,13 +177,13 @@ def _epoch(c: Constants) -> str:
             ("text", f"{_number(PAIRS * c.text_bytes / 1e9)} GB"),
             ("cache on disk", f"{_number(PAIRS * c.cache_bytes / 1e9)} GB"),
             (
-                "memory for an epoch's order",
+                "memory for the order of an epoch",
                 f"{_number(PAIRS * c.order_bytes / 1e9)} GB",
             ),
-            ("first reading", _seconds(read)),
+            ("reading text into the cache", _seconds(read)),
             ("shuffling alone", _seconds(PAIRS / c.shuffled_pairs_s)),
-            ("an epoch, pooled", _seconds(pooled)),
-            ("an epoch, hcnn", _seconds(hcnn)),
+            ("one epoch, pooled", _seconds(pooled)),
+            ("one epoch, hcnn", _seconds(hcnn)),
         ],
     )
 
@@ -191,23 +191,24 @@ def _epoch(c: Constants) -> str:
 def _workers(c: Constants) -> str:
     rows = []
     for workers in WORKERS:
-        whole, sharded = replicated_step_ms(c, workers), sharded_step_ms(c, workers)
+        replicated = replicated_step_ms(c, workers)
+        sharded = sharded_step_ms(c, workers)
         rows.append(
             (
                 f"{workers}",
                 _number(exchange_mb(c, workers)),
-                _number(whole),
-                _seconds(3600 * epoch_hours(c, workers, whole)),
+                _number(replicated),
+                _seconds(3600 * epoch_hours(c, workers, replicated)),
                 _number(sharded),
                 _seconds(3600 * epoch_hours(c, workers, sharded)),
             )
         )
     head = (
         "workers",
-        "table on each: MB received a step",
+        "replicated table: MB received per step",
         "step, ms",
         "epoch",
-        "table in shards: step, ms",
+        "sharded table: step, ms",
         "epoch",
     )
     return _markdown(head, rows)
@@ -236,7 +237,7 @@ def _serving(c: Constants) -> str:
         "encoder",
         "requests/s",
         "replicas",
-        "p99 by the queue, ms",
+        "p99 of the queue model, ms",
         "p99 measured at full load, ms",
         "Gbit/s in",
         "GB of all replicas, 3,000,000 x 300",
@@ -244,7 +245,7 @@ def _serving(c: Constants) -> str:
     return _markdown(head, rows)
 
 
-def _neighbours(c: Constants) -> str:
+def _neighbors(c: Constants) -> str:
     rows = [
         (
             f"{items:,}",
@@ -257,12 +258,12 @@ def _neighbours(c: Constants) -> str:
         for items in ITEMS
     ]
     head = (
-        f"items, {c.enc_dim} wide",
+        f"items, {c.enc_dim} dimensions",
         "exact: GB",
         "ms",
         "approximate: GB",
         "ms",
-        "built in",
+        "build time",
     )
     return _markdown(head, rows)
 
@@ -274,32 +275,32 @@ def _limits(c: Constants) -> str:
     dense_rows = moved / (ADAM_PASSES * FLOAT * c.pooled_dim)
     rows = [
         (
-            "a table trained by adam, 300 wide, in one machine's memory",
+            "table trained with adam, 300 wide, in one machine's memory",
             f"{_number(largest_vocabulary(c.memory_gb, 300))} rows",
         ),
         (
-            "the same, served",
+            "the same table, served",
             f"{_number(largest_vocabulary(c.memory_gb, 300, 1))} rows",
         ),
         (
-            "dense token tables: they add a row_sparse step's time to a step",
+            "dense token tables: updates take as long as a row_sparse step",
             f"{_number(dense_rows)} rows x {c.pooled_dim}",
         ),
         (
-            "an epoch's order, in half of the memory",
+            "order of an epoch, in half of the memory",
             f"{_number(c.memory_gb * 1e9 / 2 / c.order_bytes)} pairs",
         ),
         (
-            "a table on each worker: half of a step is exchange and foreign updates",
-            f"{busiest_workers(c)} workers",
+            "replicated table: half of a step is exchange and others' updates",
+            f"{half_efficiency_workers(c)} workers",
         ),
         (
             "one gateway with headroom, pooled; hcnn",
-            f"{_number(UTILISATION * c.pooled_requests_s)}; "
-            f"{_number(UTILISATION * c.hcnn_requests_s)} requests/s",
+            f"{_number(UTILIZATION * c.pooled_requests_s)}; "
+            f"{_number(UTILIZATION * c.hcnn_requests_s)} requests/s",
         ),
         (
-            f"requests of a network of {_number(c.network_gbit)} Gbit/s",
+            f"requests over a network of {_number(c.network_gbit)} Gbit/s",
             f"{_number(c.network_gbit * 1e9 / 8 / c.request_bytes)} requests/s",
         ),
         (
@@ -311,4 +312,4 @@ def _limits(c: Constants) -> str:
             f"{_number(graph_items)} items",
         ),
     ]
-    return _markdown(("what", "gives way at"), rows)
+    return _markdown(("design", "limit"), rows)

@@ -1,17 +1,20 @@
-"""Times every door to a model side by side.
+"""Times the ways to get scores from a model: SavedModel, Keras and the HTTP gateway.
 
     python -m tools.benchmarks.serving
 
-Each round runs all of them in turn, so ratios hold although the machine's clock drifts.
+Every round runs all of them in turn, so that the ratios are valid even if the clock
+speed of the machine changes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,35 +31,59 @@ from tools.benchmarks import http_load
 from tools.benchmarks.gateway_process import gateway
 
 NETWORKS = flags.DEFINE_list("networks", ["pooled_embedding", "hcnn"], "encoders")
-ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each measurement", 1)
-SECONDS = flags.DEFINE_float("seconds", 3.0, "seconds of each load", 0.1)
-TOKENS = flags.DEFINE_integer("tokens", 50, "tokens an object", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds per measurement", 1)
+SECONDS = flags.DEFINE_float("seconds", 3.0, "seconds per HTTP load", 0.1)
+TOKENS = flags.DEFINE_integer("tokens", 50, "tokens per object", 1)
 
 _VOCABULARY = 20_000
 _CONNECTIONS = 64
-_MANY = 1000
-_REPEATS = 200
+_BULK_PAIRS = 1000
+_SIGNATURE_CALLS = 200
+
+_SIGNATURE_ONE = "signature, one pair"
+_KERAS_ONE = "Keras predict, one pair"
+_GATEWAY_ONE = "gateway, one connection"
+_GATEWAY_MANY = f"gateway, {_CONNECTIONS} connections"
+_GATEWAY_BULK = f"gateway, {_BULK_PAIRS} pairs in JSON Lines"
+_SIGNATURE_BULK = f"signature, {_BULK_PAIRS} pairs"
+
+Pair = dict[str, list[list[int]]]
+"""One pair as a batch of one row per side."""
 
 
-def latencies(ask: Callable[[int], object], count: int) -> list[float]:
-    """Returns the seconds of each of some calls."""
-    taken = []
-    for i in range(count):
-        start = time.perf_counter()
-        ask(i)
-        taken.append(time.perf_counter() - start)
-    return taken
+@dataclasses.dataclass
+class Timings:
+    """The measurements of each way, one entry per round.
+
+    Attributes:
+        latencies: Seconds of each call or request.
+        rates: Calls or requests per second.
+    """
+
+    latencies: dict[str, list[list[float]]]
+    rates: dict[str, list[float]]
+
+    def add(self, name: str, latencies: list[float], seconds: float) -> None:
+        """Adds a round of one way."""
+        self.latencies[name].append(latencies)
+        self.rates[name].append(len(latencies) / seconds)
+
+    def add_calls(self, name: str, call: Callable[[int], object], count: int) -> None:
+        """Times ``call(0)`` to ``call(count - 1)`` and adds them as a round."""
+        latencies = []
+        for i in range(count):
+            start = time.perf_counter()
+            call(i)
+            latencies.append(time.perf_counter() - start)
+        self.add(name, latencies, sum(latencies))
 
 
-def measure(network: str, directory: Path) -> None:
-    """Prints the table of one encoder."""
-    # Imported late: it writes to stderr unless object2vec_tf comes first.
-    import tensorflow as tf
-
+def build_model(network: str) -> Object2Vec:
+    """Returns an untrained model with the given encoder on both sides."""
     settings: dict[str, Any] = {"enc0_network": network}
     if network != "pooled_embedding":
         settings["enc0_token_embedding_dim"] = 300
-    model = Object2Vec(
+    return Object2Vec(
         Hyperparameters(
             enc0_max_seq_len=TOKENS.value,
             enc0_vocab_size=_VOCABULARY,
@@ -64,94 +91,122 @@ def measure(network: str, directory: Path) -> None:
             **settings,
         )
     )
-    export_saved_model(model, directory)
-    bare = SavedModelPredictor(directory / "1")
+
+
+def random_pairs() -> list[Pair]:
+    """Returns random pairs of TOKENS tokens per object."""
     generator = np.random.default_rng(0)
-    pairs = [
+    return [
         {
             name: [generator.integers(0, _VOCABULARY, TOKENS.value).tolist()]
             for name in ("in0", "in1")
         }
-        for _ in range(_MANY)
+        for _ in range(_BULK_PAIRS)
     ]
-    rows = [RaggedInputs.from_rows(pair) for pair in pairs]
-    ragged = [
-        {n: tf.ragged.constant(ids, tf.int64) for n, ids in pair.items()}
-        for pair in pairs[:3]
-    ]
-    lines = [{name: ids[0] for name, ids in pair.items()} for pair in pairs]
-    singles = [
-        http_load.request(json.dumps({"instances": [line]}).encode()) for line in lines
-    ]
-    many_lines = "\n".join(map(json.dumps, lines)).encode()
-    many = [http_load.request(many_lines, "application/jsonlines")]
-    together = RaggedInputs.from_rows(
+
+
+def measure(network: str, directory: Path) -> None:
+    """Measures one encoder and prints its table."""
+    model = build_model(network)
+    export_saved_model(model, directory)
+    timings = time_rounds(model, directory, random_pairs())
+    print(f"\n{network}, {TOKENS.value} tokens, {ROUNDS.value} rounds\n")
+    _print_table(timings)
+    _print_ratios(timings)
+
+
+def time_rounds(model: Object2Vec, directory: Path, pairs: Sequence[Pair]) -> Timings:
+    """Returns the timings of all rounds.
+
+    Args:
+        model: The Keras model.
+        directory: Its export directory.
+        pairs: The pairs to score.
+    """
+    # Imported late: it writes to stderr unless object2vec_tf is imported first.
+    import tensorflow as tf
+
+    predictor = SavedModelPredictor(directory / "1")
+    single_inputs = [RaggedInputs.from_rows(pair) for pair in pairs]
+    bulk_inputs = RaggedInputs.from_rows(
         {name: [pair[name][0] for pair in pairs] for name in ("in0", "in1")}
     )
-    seen: dict[str, list[list[float]]] = {}
-    rates: dict[str, list[float]] = {}
-
-    def keep(name: str, taken: list[float], seconds: float) -> None:
-        seen.setdefault(name, []).append(taken)
-        rates.setdefault(name, []).append(len(taken) / seconds)
-
+    keras_inputs = [
+        {name: tf.ragged.constant(ids, tf.int64) for name, ids in pair.items()}
+        for pair in pairs[:3]
+    ]
+    loads = _http_loads(pairs)
+    timings = Timings(defaultdict(list), defaultdict(list))
     with gateway(directory) as port:
         for _ in range(ROUNDS.value):
-            taken = latencies(lambda i: bare(rows[i]), _REPEATS)
-            keep("signature, one pair", taken, sum(taken))
-            taken = latencies(lambda i: model.predict(ragged[i], verbose=0), 3)
-            keep("Keras predict, one pair", taken, sum(taken))
-            for name, requests, connections in (
-                ("gateway, one connection", singles, 1),
-                (f"gateway, {_CONNECTIONS} connections", singles, _CONNECTIONS),
-                (f"gateway, {_MANY} pairs in JSON Lines", many, 1),
-            ):
+            timings.add_calls(
+                _SIGNATURE_ONE, lambda i: predictor(single_inputs[i]), _SIGNATURE_CALLS
+            )
+            timings.add_calls(
+                _KERAS_ONE, lambda i: model.predict(keras_inputs[i], verbose=0), 3
+            )
+            for name, (requests, connections) in loads.items():
                 load = http_load.run(
                     "127.0.0.1", port, requests, connections, SECONDS.value
                 )
                 assert not load.failures
-                keep(name, load.latencies, load.seconds)
-            taken = latencies(lambda i: bare(together), 5)
-            keep(f"signature, {_MANY} pairs", taken, sum(taken))
-    print(f"\n{network}, {TOKENS.value} tokens, {ROUNDS.value} rounds\n")
-    print("| door | p50 ms | p99 ms | requests/s | pairs/s |\n|---|---|---|---|---|")
-    for name, rounds in seen.items():
+                timings.add(name, load.latencies, load.seconds)
+            timings.add_calls(_SIGNATURE_BULK, lambda _: predictor(bulk_inputs), 5)
+    return timings
+
+
+def _http_loads(pairs: Sequence[Pair]) -> dict[str, tuple[list[bytes], int]]:
+    """Returns the requests and the number of connections of each HTTP load."""
+    rows = [{name: ids[0] for name, ids in pair.items()} for pair in pairs]
+    single = [
+        http_load.request(json.dumps({"instances": [row]}).encode()) for row in rows
+    ]
+    bulk = http_load.request(
+        "\n".join(map(json.dumps, rows)).encode(), "application/jsonlines"
+    )
+    return {
+        _GATEWAY_ONE: (single, 1),
+        _GATEWAY_MANY: (single, _CONNECTIONS),
+        _GATEWAY_BULK: ([bulk], 1),
+    }
+
+
+def _print_table(timings: Timings) -> None:
+    print("| access | p50 ms | p99 ms | requests/s | pairs/s |\n|---|---|---|---|---|")
+    for name, rounds in timings.latencies.items():
         p50, p99 = (
-            1e3 * statistics.median(float(np.percentile(t, q)) for t in rounds)
+            1e3 * statistics.median(float(np.percentile(times, q)) for times in rounds)
             for q in (50, 99)
         )
-        rate = statistics.median(rates[name])
-        pairs_a_request = _MANY if f" {_MANY} " in name else 1
-        print(
-            f"| {name} | {p50:.2f} | {p99:.2f} | {rate:,.0f} "
-            f"| {rate * pairs_a_request:,.0f} |"
-        )
-    _ratios(seen, rates)
+        rate = statistics.median(timings.rates[name])
+        pairs = _BULK_PAIRS if name in (_GATEWAY_BULK, _SIGNATURE_BULK) else 1
+        print(f"| {name} | {p50:.2f} | {p99:.2f} | {rate:,.0f} | {rate * pairs:,.0f} |")
 
 
-def _ratios(seen: dict[str, list[list[float]]], rates: dict[str, list[float]]) -> None:
-    medians = {n: [1e3 * statistics.median(t) for t in ts] for n, ts in seen.items()}
-    one, many = "gateway, one connection", f"gateway, {_MANY} pairs in JSON Lines"
-    figures = {
-        "one pair: gateway above the bare signature, ms": [
+def _print_ratios(timings: Timings) -> None:
+    medians = {
+        name: [1e3 * statistics.median(times) for times in rounds]
+        for name, rounds in timings.latencies.items()
+    }
+    rates = timings.rates
+    comparisons = {
+        "one pair: latency of the gateway minus latency of the signature, ms": [
             a - b
-            for a, b in zip(medians[one], medians["signature, one pair"], strict=True)
+            for a, b in zip(medians[_GATEWAY_ONE], medians[_SIGNATURE_ONE], strict=True)
         ],
-        f"{_CONNECTIONS} connections: times the sequential requests/s": [
+        f"{_CONNECTIONS} connections: requests/s relative to one connection": [
             a / b
-            for a, b in zip(
-                rates[f"gateway, {_CONNECTIONS} connections"], rates[one], strict=True
-            )
+            for a, b in zip(rates[_GATEWAY_MANY], rates[_GATEWAY_ONE], strict=True)
         ],
-        f"{_MANY} pairs: gateway's time beside the model's, times the model's": [
+        f"{_BULK_PAIRS} pairs: overhead of the gateway relative to the model's time": [
             a / b - 1
             for a, b in zip(
-                medians[many], medians[f"signature, {_MANY} pairs"], strict=True
+                medians[_GATEWAY_BULK], medians[_SIGNATURE_BULK], strict=True
             )
         ],
     }
     print()
-    for name, values in figures.items():
+    for name, values in comparisons.items():
         print(
             f"{name}: {statistics.median(values):.2f} "
             f"({min(values):.2f} to {max(values):.2f})"

@@ -1,11 +1,12 @@
-"""Where BM25 finds more first places than embeddings, and where fewer.
+"""Compares hits@1 of embeddings, TF-IDF and BM25 by the rarest shared word.
 
     python -m tools.benchmarks.shared_words
 
-Of Debian's test part, by how often train's long descriptions have the rarest word that
-a short description shares with its own long one: hits@1 of the runs of debian_in_batch
-(tools.benchmarks.results), by the cosine, beside TF-IDF and BM25. What is counted needs
-no word to be learnt; what is learnt needs none to be shared.
+Groups the queries of Debian's test part by the rarest word that a short description
+shares with its own long description: by the number of long training descriptions with
+that word. For each group it shows hits@1 of the runs of debian_in_batch
+(tools.benchmarks.results) by cosine, of TF-IDF and of BM25. Word statistics need no
+training on a word; learned embeddings need no shared word.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import numpy as np
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.search.evaluation import true_ranks
-from tools.benchmarks.retrieval import DATA, RUNS, beside
+from tools.benchmarks.retrieval import DATA, RUNS, run_baselines
 from tools.benchmarks.spread import mean_and_spread
 
-_RECIPE, _PLACE = "debian_in_batch", "debian/retrieval"
-# From so many texts of train on, up to the next.
+_RECIPE, _TASK = "debian_in_batch", "debian/retrieval"
+# Smallest number of training texts in each group; -1: no word is shared.
 _GROUPS = {
-    "no word is shared": -1,
-    "train has it in no text": 0,
+    "no shared word": -1,
+    "in no training text": 0,
     "1 to 9": 1,
     "10 to 99": 10,
     "100 to 999": 100,
@@ -34,16 +35,16 @@ _GROUPS = {
 
 def main() -> None:
     """Runs the command."""
-    directory = Path(DATA.value) / _PLACE
-    held = sorted(Path(RUNS.value).glob(f"{_RECIPE}/*"))
-    if not held:
+    directory = Path(DATA.value) / _TASK
+    runs = sorted(Path(RUNS.value).glob(f"{_RECIPE}/*"))
+    if not runs:
         raise UserError(
-            f"{RUNS.value}: holds no run of {_RECIPE}; train it first: "
+            f"{RUNS.value}: expected runs of {_RECIPE}, got none. Train them first: "
             f"python -m tools.benchmarks.results --recipes={_RECIPE} --seeds=3"
         )
-    told = beside("ranks", str(directory), "")
-    ours = [true_ranks(run, directory / "test.jsonl")[0] for run in held]
-    rarest = np.array(told["rarest"])
+    baselines = run_baselines("ranks", str(directory), "")
+    ours = [true_ranks(run, directory / "test.jsonl")[0] for run in runs]
+    rarest = np.array(baselines["rarest"])
     group = np.searchsorted(list(_GROUPS.values()), rarest, side="right") - 1
     print(
         "| rarest shared word | queries | ours | TF-IDF | BM25 |\n|---|---|---|---|---|"
@@ -52,13 +53,13 @@ def main() -> None:
         rows = group == number if name in _GROUPS else np.full(len(group), True)
         if not rows.any():
             continue
-        simple = [
-            np.mean(np.array(told[kind])[rows] <= 1) for kind in ("TF-IDF", "BM25")
-        ]
+        tf_idf, bm25 = (
+            np.mean(np.array(baselines[name])[rows] <= 1) for name in ("TF-IDF", "BM25")
+        )
         print(
             f"| {name} | {np.count_nonzero(rows):,} "
             f"| {mean_and_spread(float(np.mean(ranks[rows] <= 1)) for ranks in ours)} "
-            f"| {simple[0]:.4f} | {simple[1]:.4f} |"
+            f"| {tf_idf:.4f} | {bm25:.4f} |"
         )
 
 

@@ -1,4 +1,4 @@
-"""How results of several seeds are told."""
+"""Formats the results of several seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def mean_and_spread(values: Iterable[float]) -> str:
-    """Returns the mean of several seeds, their standard deviation and their number."""
+    """Returns the mean, standard deviation and number of the results as text."""
     values = list(values)
     if len(values) == 1:
         return f"{values[0]:.4f}"

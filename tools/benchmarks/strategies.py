@@ -1,13 +1,15 @@
-"""Times two workers, a core and a thread each, beside one worker of one thread.
+"""Times two workers with one core and thread each, relative to one such worker.
 
     python -m tools.benchmarks.strategies
 
-The processes wait for one another between rounds, in which both sides train in turn, so
-that ratios hold although the machine's clock drifts. Where other programs are at work,
-the seconds of a worker's core tell more than those of the clock: how much less each of
-two has to do than one alone, waiting for the other included. Below the table stands
-what a worker sends in a step for token tables (of a pooled encoder, the encodings'
-gradients and the token ids; else rows of the tables), and what whole tables would be.
+Every round runs both sides in turn, so that the ratios are valid even if the clock
+speed of the machine changes. If other programs run on the machine, the CPU seconds of a
+worker are more reliable than wall-clock seconds: they show how much less work each of
+two workers has than a single one, including the time spent waiting for the other.
+
+The second table shows the bytes that a worker sends per step for token tables (for a
+pooled encoder the gradients of the encodings and the token ids, otherwise rows of the
+tables), and the bytes that dense tables would need.
 """
 
 from __future__ import annotations
@@ -34,15 +36,15 @@ from object2vec_tf.ragged.column import RaggedColumn
 SETTINGS = flags.DEFINE_list(
     "settings",
     ["pooled", "pooled_without_negatives", "hcnn", "hcnn_small_batch"],
-    "which settings are run",
+    "settings to measure",
 )
 ROUNDS = flags.DEFINE_integer(
-    "rounds", 5, "rounds of each measurement; 0: only tell what is sent", 0
+    "rounds", 5, "rounds per measurement; 0: only show the bytes sent", 0
 )
-STEPS = flags.DEFINE_integer("steps", 6, "steps in a round", 1)
-WORKERS = flags.DEFINE_integer("workers", 2, "workers of the larger side", 2)
-_CHILD = flags.DEFINE_string("child", None, "the setting that this process trains")
-_CORE = flags.DEFINE_integer("core", 0, "the core that this process stays on")
+STEPS = flags.DEFINE_integer("steps", 6, "training steps per round", 1)
+WORKERS = flags.DEFINE_integer("workers", 2, "number of workers to compare with one", 2)
+_CHILD = flags.DEFINE_string("child", None, "setting that this process trains")
+_CORE = flags.DEFINE_integer("core", 0, "CPU core of this process")
 
 _GO = "go"
 _LOOPBACK = "lo"
@@ -50,12 +52,12 @@ _LOOPBACK = "lo"
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is trained.
+    """Sizes of a model and of its batches.
 
     Attributes:
-        batch: Pairs in a step.
-        tokens: Mean tokens of in0 and of in1.
-        settings: Hyperparameters besides.
+        batch: Pairs per step.
+        tokens: Mean number of tokens of in0 and of in1.
+        settings: Further hyperparameters.
     """
 
     batch: int
@@ -64,7 +66,7 @@ class Setting:
 
     @property
     def hyperparameters(self) -> Hyperparameters:
-        """The hyperparameters."""
+        """The hyperparameters of the setting."""
         return Hyperparameters(
             enc0_max_seq_len=100,
             mini_batch_size=self.batch,
@@ -73,7 +75,7 @@ class Setting:
         )
 
     def pairs(self, steps: int) -> Pairs:
-        """Returns pairs whose tokens are as skewed as words are (Zipf)."""
+        """Returns random pairs; token frequencies follow Zipf's law, as in text."""
         generator = np.random.default_rng(0)
         hyperparameters, rows = self.hyperparameters, steps * self.batch
         weights = 1 / np.arange(1, hyperparameters.enc0_vocab_size + 1)
@@ -99,7 +101,7 @@ _POOLED = {
     "tied_token_embedding_weight": True,
 }
 _HCNN = {"enc0_network": "hcnn", "enc0_vocab_size": 10_000, "enc_dim": 512}
-SIZES = {
+NAMED_SETTINGS = {
     "pooled": Setting(4096, (20, 50), _POOLED | {"negative_sampling_rate": 5}),
     "pooled_without_negatives": Setting(2048, (20, 50), _POOLED),
     "hcnn": Setting(1024, (15, 15), _HCNN),
@@ -107,8 +109,8 @@ SIZES = {
 }
 
 
-def child(name: str) -> None:
-    """Trains a round for each line on stdin; writes its seconds, and the core's."""
+def run_worker(name: str) -> None:
+    """Trains a round per line on stdin; prints its wall-clock and CPU seconds."""
     os.sched_setaffinity(0, {_CORE.value})
     import keras
     import tensorflow as tf
@@ -121,7 +123,7 @@ def child(name: str) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     strategy = choose_strategy()
-    setting = SIZES[name]
+    setting = NAMED_SETTINGS[name]
 
     def build() -> Object2Vec:
         model = Object2Vec(setting.hyperparameters)
@@ -140,12 +142,12 @@ def child(name: str) -> None:
     strategy.part()
 
 
-class Side:
-    """Worker processes that train when they are told to.
+class WorkerGroup:
+    """Worker processes that train together, a round per request.
 
     Args:
-        name: The setting.
-        workers: Their number.
+        name: Name of the setting.
+        workers: Number of workers.
     """
 
     def __init__(self, name: str, workers: int) -> None:
@@ -173,19 +175,19 @@ class Side:
             )
 
     def round(self) -> tuple[float, float]:
-        """Returns the seconds of a round, and of the busiest worker's core."""
+        """Trains a round; returns the maximum wall-clock and CPU seconds per worker."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write(f"{_GO}\n")
             process.stdin.flush()
-        told = []
+        reports = []
         for process in self._processes:
             assert process.stdout is not None
-            told.append([float(text) for text in process.stdout.readline().split()])
-        return max(wall for wall, _ in told), max(core for _, core in told)
+            reports.append([float(text) for text in process.stdout.readline().split()])
+        return max(wall for wall, _ in reports), max(cpu for _, cpu in reports)
 
     def end(self) -> None:
-        """Ends the processes."""
+        """Ends the worker processes."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.close()
@@ -194,44 +196,46 @@ class Side:
 
 
 def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
+    # All ports are opened before one is closed, so that they differ.
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
     return ports
 
 
 def measure(name: str) -> list[str]:
-    """Returns the row of a setting."""
-    one, several = Side(name, 1), Side(name, WORKERS.value)
+    """Measures a setting and returns its table row."""
+    one, several = WorkerGroup(name, 1), WorkerGroup(name, WORKERS.value)
     rates: dict[str, list[float]] = {"one": [], "several": []}
-    sent, cores = [], []
-    pairs = STEPS.value * SIZES[name].batch
+    sent, cpu_ratios = [], []
+    pairs = STEPS.value * NAMED_SETTINGS[name].batch
     for number in range(ROUNDS.value + 1):
-        alone, core_alone = one.round()
+        one_seconds, one_cpu = one.round()
         before = _loopback_bytes()
-        together, core_together = several.round()
-        if number:  # the first one traces
+        several_seconds, several_cpu = several.round()
+        if number:  # the first round traces the graph
             sent.append((_loopback_bytes() - before) / STEPS.value / WORKERS.value)
-            rates["one"].append(pairs / alone)
-            rates["several"].append(pairs / together)
-            cores.append(core_alone / core_together)
+            rates["one"].append(pairs / one_seconds)
+            rates["several"].append(pairs / several_seconds)
+            cpu_ratios.append(one_cpu / several_cpu)
     one.end()
     several.end()
     ratios = [b / a for a, b in zip(rates["one"], rates["several"], strict=True)]
     return [
         name,
-        f"{SIZES[name].batch}",
+        f"{NAMED_SETTINGS[name].batch}",
         f"{statistics.median(rates['one']):,.0f}",
         f"{statistics.median(rates['several']):,.0f}",
         f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-        f"{statistics.median(cores):.2f} ({min(cores):.2f} to {max(cores):.2f})",
+        f"{statistics.median(cpu_ratios):.2f} "
+        f"({min(cpu_ratios):.2f} to {max(cpu_ratios):.2f})",
         f"{statistics.median(sent):,.0f}",
     ]
 
 
 def _loopback_bytes() -> int:
-    """Returns the bytes that the loopback device has sent; others' are among them."""
+    """Returns the bytes sent by the loopback device, including other programs'."""
     for line in Path("/proc/net/dev").read_text().splitlines():
         device, _, counts = line.partition(":")
         if device.strip() == _LOOPBACK:
@@ -240,34 +244,36 @@ def _loopback_bytes() -> int:
 
 
 def traffic(name: str) -> list[str]:
-    """Returns what a worker sends in a step, by what there is to send."""
+    """Returns the table row with the bytes that a worker sends per step."""
     from object2vec_tf.data.batch_plan import shard_rows
     from object2vec_tf.distributed.collectives import filled_size
     from object2vec_tf.model.object2vec import Object2Vec
 
-    setting, workers = SIZES[name], WORKERS.value
+    setting, workers = NAMED_SETTINGS[name], WORKERS.value
     hyperparameters, pairs = setting.hyperparameters, setting.pairs(1)
     model = Object2Vec(hyperparameters)
     tied = hyperparameters.tied_token_embedding_weight
     dim = hyperparameters.enc0_token_embedding_dim
     columns = [pairs.in0, pairs.in1]
-    most = [0] * (1 if tied else 2)
+    max_distinct = [0] * (1 if tied else 2)
     for worker in range(workers):
         rows, _ = shard_rows(np.arange(len(pairs)), worker, workers)
         ids = [column.take(rows).values for column in columns]
-        tables = [np.concatenate(ids)] if tied else ids
-        counts = [len(np.unique(table)) for table in tables]
-        most = [max(pair) for pair in zip(most, counts, strict=True)]
-    # A ring: rows go to each other worker, sums take two rounds of a share.
+        table_ids = [np.concatenate(ids)] if tied else ids
+        counts = [len(np.unique(token_ids)) for token_ids in table_ids]
+        max_distinct = [max(pair) for pair in zip(max_distinct, counts, strict=True)]
+    # Rows are sent to every other worker. A ring all-reduce sends each shard twice.
     ring = 2 * (workers - 1) / workers
-    rows_sent = sum(filled_size(m) * (dim + 1) * 4 for m in most) * (workers - 1)
-    table = len(most) * hyperparameters.enc0_vocab_size * dim * 4 * ring
+    rows_sent = (workers - 1) * sum(
+        filled_size(count) * (dim + 1) * 4 for count in max_distinct
+    )
+    dense = len(max_distinct) * hyperparameters.enc0_vocab_size * dim * 4 * ring
     sent = float(rows_sent)
     if model.encoders_of_whole_batches:
-        share = filled_size(-(-setting.batch // workers)) * (workers - 1)
-        partners = filled_size(setting.batch) * ring
+        gathered = filled_size(-(-setting.batch // workers)) * (workers - 1)
+        reduced = filled_size(setting.batch) * ring
         negatives = hyperparameters.negative_sampling_rate > 0
-        sent = (share + (partners if negatives else share)) * dim * 4
+        sent = (gathered + (reduced if negatives else gathered)) * dim * 4
         sent += sum(filled_size(column.tokens) * 4 * ring for column in columns)
     weights = sum(
         int(np.prod(variable.shape))
@@ -276,11 +282,11 @@ def traffic(name: str) -> list[str]:
     )
     return [
         name,
-        f"{' + '.join(f'{m:,}' for m in most)}",
+        " + ".join(f"{count:,}" for count in max_distinct),
         f"{sent:,.0f}",
         f"{rows_sent:,}",
-        f"{table:,.0f}",
-        f"{table / sent:.1f}",
+        f"{dense:,.0f}",
+        f"{dense / sent:.1f}",
         f"{weights * 4 * ring:,.0f}",
     ]
 
@@ -288,20 +294,20 @@ def traffic(name: str) -> list[str]:
 def main() -> None:
     """Runs the command."""
     if _CHILD.value:
-        child(_CHILD.value)
+        run_worker(_CHILD.value)
         return
     if ROUNDS.value:
         rows = [measure(name) for name in SETTINGS.value]
         print(
             "\n| setting | batch | 1 worker, pairs/s "
-            f"| {WORKERS.value} workers, pairs/s | times | times by the cores' seconds "
-            "| bytes a worker and step on the wire |\n|---|---|---|---|---|---|---|"
+            f"| {WORKERS.value} workers, pairs/s | ratio | ratio by CPU seconds "
+            "| bytes sent per worker and step |\n|---|---|---|---|---|---|---|"
         )
         for row in rows:
             print(f"| {' | '.join(row)} |")
     print(
-        "\n| setting | distinct tokens of a share | bytes sent for token tables "
-        "| as their rows | as dense tables | times | other weights |"
+        "\n| setting | distinct tokens per shard | bytes sent for token tables "
+        "| as rows | as dense tables | ratio | other weights |"
         "\n|---|---|---|---|---|---|---|"
     )
     for name in SETTINGS.value:

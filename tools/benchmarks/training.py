@@ -1,4 +1,4 @@
-"""What the benchmarks train with: a compiled model, and the loop that trains it."""
+"""A compiled model and its training loop, as the benchmarks use them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from object2vec_tf.hyperparameters import Hyperparameters
 
 
-def compiled(hyperparameters: Hyperparameters, seed: int = 0) -> Any:
-    """Returns an Object2Vec with its optimizer's slots."""
+def compiled_model(hyperparameters: Hyperparameters, seed: int = 0) -> Any:
+    """Returns a compiled Object2Vec whose optimizer slots are built."""
     from object2vec_tf.model.object2vec import Object2Vec
 
     model = Object2Vec(hyperparameters, seed=seed)
@@ -17,8 +17,8 @@ def compiled(hyperparameters: Hyperparameters, seed: int = 0) -> Any:
     return model
 
 
-def loop_of(model: Any) -> Any:
-    """Returns the training loop of a compiled model, which tells nobody."""
+def training_loop(model: Any) -> Any:
+    """Returns the training loop of a compiled model, without callbacks."""
     import keras
 
     from object2vec_tf.training.loop import TrainingLoop

@@ -1,8 +1,9 @@
-"""Times transform of a large file beside the bare model on prepared batches.
+"""Times transform on a large file relative to the model on prepared batches.
 
     python -m tools.benchmarks.transform
 
-Each round runs both in turn, so the ratio holds although the machine's clock drifts.
+Every round runs both in turn, so that the ratio is valid even if the clock speed of the
+machine changes.
 """
 
 from __future__ import annotations
@@ -28,13 +29,15 @@ from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.transform import transform
 
 PAIRS = flags.DEFINE_integer("pairs", 1_000_000, "pairs in the file", 1)
-TOKENS = flags.DEFINE_integer("tokens", 20, "most tokens an object, least half", 1)
-ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds of each measurement", 1)
+TOKENS = flags.DEFINE_integer(
+    "tokens", 20, "maximum tokens per object; the minimum is half", 1
+)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "rounds per measurement", 1)
 
 _VOCABULARY = 20_000
 _ENC_DIM = 300
-_PREPARED = 32
-_AT_ONCE = 10_000
+_PREPARED_BATCHES = 32
+_ROWS_PER_BLOCK = 10_000
 
 
 def _column(generator: np.random.Generator, rows: int) -> RaggedColumn:
@@ -43,7 +46,7 @@ def _column(generator: np.random.Generator, rows: int) -> RaggedColumn:
     return RaggedColumn(values, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def _texts(column: RaggedColumn) -> list[str]:
+def _comma_separated(column: RaggedColumn) -> list[str]:
     words = list(map(str, column.values.tolist()))
     splits = column.row_splits.tolist()
     return [",".join(words[start:end]) for start, end in itertools.pairwise(splits)]
@@ -52,19 +55,19 @@ def _texts(column: RaggedColumn) -> list[str]:
 def write_pairs(path: Path, generator: np.random.Generator, pairs: int) -> None:
     """Writes random pairs as JSON Lines."""
     with path.open("w") as file:
-        for start in range(0, pairs, _AT_ONCE):
-            rows = min(_AT_ONCE, pairs - start)
-            sides = (_texts(_column(generator, rows)) for _ in range(2))
+        for start in range(0, pairs, _ROWS_PER_BLOCK):
+            rows = min(_ROWS_PER_BLOCK, pairs - start)
+            sides = (_comma_separated(_column(generator, rows)) for _ in range(2))
             for in0, in1 in zip(*sides, strict=True):
                 file.write(f'{{"label":1,"in0":[{in0}],"in1":[{in1}]}}\n')
 
 
-def bare_rate(
+def model_rate(
     model: SavedModelPredictor,
     batches: list[dict[str, npt.NDArray[np.int64]]],
     pairs: int,
 ) -> float:
-    """Returns the pairs a second of the signature, called with padded batches."""
+    """Returns the pairs per second of the signature, called with padded batches."""
     calls = -(-pairs // MAX_ROWS)
     start = time.perf_counter()
     for call in range(calls):
@@ -72,12 +75,12 @@ def bare_rate(
     return calls * MAX_ROWS / (time.perf_counter() - start)
 
 
-def _peak() -> float:
+def _peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def measure(directory: Path) -> None:
-    """Prints rates, their ratio and the memory that transform takes."""
+    """Prints the rates, their ratio and the memory of transform."""
     generator = np.random.default_rng(0)
     export_saved_model(
         Object2Vec(
@@ -97,37 +100,38 @@ def measure(directory: Path) -> None:
         RaggedInputs(
             {name: _column(generator, MAX_ROWS) for name in ("in0", "in1")}
         ).padded()
-        for _ in range(_PREPARED)
+        for _ in range(_PREPARED_BATCHES)
     ]
-    bare_rate(model, batches, MAX_ROWS)
-    before = _peak()
-    ratios, rates, bare_rates = [], [], []
+    model_rate(model, batches, MAX_ROWS)
+    before = _peak_memory_gb()
+    ratios, rates, model_rates = [], [], []
     for _ in range(ROUNDS.value):
-        bare = bare_rate(model, batches, PAIRS.value // 2)
+        rate_before = model_rate(model, batches, PAIRS.value // 2)
         start = time.perf_counter()
         lines = transform(model, source, out)
         rates.append(lines / (time.perf_counter() - start))
-        bare_rates.append(
-            statistics.mean([bare, bare_rate(model, batches, PAIRS.value // 2)])
+        model_rates.append(
+            statistics.mean([rate_before, model_rate(model, batches, PAIRS.value // 2)])
         )
-        ratios.append(rates[-1] / bare_rates[-1])
+        ratios.append(rates[-1] / model_rates[-1])
     size = source.stat().st_size / 1e6
     print(
         f"\n{PAIRS.value:,} pairs, {size:,.0f} MB of JSON Lines, enc_dim {_ENC_DIM}\n"
     )
-    print("| | median | least | most |\n|---|---|---|---|")
+    print("| | median | min | max |\n|---|---|---|---|")
     for name, values, form in (
-        ("bare model on prepared batches, pairs/s", bare_rates, ",.0f"),
+        ("model on prepared batches, pairs/s", model_rates, ",.0f"),
         ("transform, pairs/s", rates, ",.0f"),
-        ("transform / bare model", ratios, ".2f"),
+        ("transform / model", ratios, ".2f"),
     ):
-        middle = statistics.median(values)
+        median = statistics.median(values)
         print(
-            f"| {name} | {middle:{form}} "
+            f"| {name} | {median:{form}} "
             f"| {min(values):{form}} | {max(values):{form}} |"
         )
     print(
-        f"\ntransform's peak memory above the loaded model: {_peak() - before:.2f} GB"
+        "\nPeak memory of transform above the loaded model: "
+        f"{_peak_memory_gb() - before:.2f} GB"
     )
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of tools/benchmarks/scale_formulas.py, by hand, on round constants."""
+"""Tests of tools/benchmarks/scale_formulas.py; expected values calculated by hand."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import pytest
 from object2vec_tf.errors import UserError
 from tools.benchmarks import scale_formulas as scale
 
-# 100 rows of 250 floats are 100,000 bytes; a network of 8 Gbit/s moves 1 MB in 1 ms.
+# 100 rows of 250 floats are 100,000 bytes. A network of 8 Gbit/s moves 1 MB in 1 ms.
 ROUND = scale.Constants(
     date="2026-01-01",
     cores=1,
@@ -48,7 +48,7 @@ ROUND = scale.Constants(
 
 def test_tables():
     assert scale.table_gb(3_000_000, 300) == pytest.approx(3.6)
-    # 12 GB hold 12e9 / (3 * 300 * 4) rows with two slots.
+    # 12e9 / (3 * 300 * 4) rows with two slots fit into 12 GB.
     assert scale.largest_vocabulary(12, 300) == 3_333_333
     assert scale.largest_vocabulary(12, 300, 1) == 10_000_000
     # 7 * 4 bytes * 1,000 * 250
@@ -62,20 +62,21 @@ def test_one_worker_exchanges_nothing():
 
 
 def test_workers():
-    # From 3 others 2 * 1,000 encodings of 1,000 bytes each: 6 MB. Round the ring, there
-    # and back 3/4 of 2 MB and of 4 * 500 ids of 4 bytes: 2 * 2.008 * 3/4.
+    # 2 * 1,000 encodings of 1,000 bytes from each of 3 other workers: 6 MB. The ring
+    # sends 3/4 of 2 MB and of 4 * 500 ids of 4 bytes twice: 2 * 2.008 * 3/4.
     assert scale.exchange_mb(ROUND, 4) == pytest.approx(6 + 3.012)
-    # At 1 MB a ms. Of each of 3 others half a ms of sums, and 100 rows updated:
-    # 6 * 100,000 bytes at 1 GB/s, .6 ms.
+    # 9.012 MB at 1 MB per ms. For each of 3 other workers 0.5 ms of sums and the update
+    # of 100 rows: 6 * 100,000 bytes at 1 GB/s are 0.6 ms.
     assert scale.replicated_step_ms(ROUND, 4) == pytest.approx(10 + 9.012 + 3.3)
-    # 3/4 of 100 rows there and back: 0.1512 MB.
+    # 3/4 of 100 rows in both directions: 0.1512 MB.
     assert scale.sharded_step_ms(ROUND, 4) == pytest.approx(10 + 3 + 0.1512)
-    # Three workers add 4 + 2 * 2.006 * 2/3 + 2 * 1.1 = 8.8747 ms to 10, four 12.312.
+    # Three workers add 4 + 2 * 2.006 * 2/3 + 2 * 1.1 = 8.8747 ms to 10 ms. Four add
+    # 12.312 ms.
     assert scale.replicated_step_ms(ROUND, 3) == pytest.approx(18.8747, abs=1e-4)
-    assert scale.busiest_workers(ROUND) == 4
+    assert scale.half_efficiency_workers(ROUND) == 4
 
 
-def test_an_epoch():
+def test_epoch():
     # 10**9 / 2,000 steps of 7.2 ms are 3,600 s.
     assert scale.epoch_hours(ROUND, 2, 7.2) == pytest.approx(1)
 
@@ -84,22 +85,24 @@ def test_serving():
     assert scale.replicas(700, 1000) == 1
     assert scale.replicas(701, 1000) == 2
     assert scale.replicas(100_000, 1000) == 143
-    # The rest of the capacity is 500 a second: on average 2 ms, and ln 100 times that.
+    # The free capacity is 500 per second: the mean is 2 ms, the p99 ln 100 times that.
     assert scale.queue_p99_ms(1000, 0.5) == pytest.approx(2 * math.log(100))
 
 
 def test_search():
     assert scale.exact_ms(ROUND, 10**6) == pytest.approx(100)
     assert scale.graph_gb(ROUND, 10**6) == pytest.approx(1.2)
-    # A million items are twice as many by the logarithm as a thousand.
+    # The logarithm of a million is twice that of a thousand.
     assert scale.graph_ms(ROUND, 10**6) == pytest.approx(2)
     assert scale.graph_ms(ROUND, 10) == 1
     assert scale.graph_hours(ROUND, 10**6) == pytest.approx(2)
 
 
-def test_constants_of_a_file(tmp_path):
+def test_error_for_missing_constants(tmp_path):
     path = tmp_path / "constants.json"
     path.write_text('{"cores": 2}')
-    with pytest.raises(UserError, match=r"constants.json: no constants: .*missing"):
+    with pytest.raises(
+        UserError, match=r"constants.json: expected the constants .*missing"
+    ):
         scale.read_constants(path)
     assert dataclasses.asdict(ROUND)["cores"] == 1

@@ -1,8 +1,8 @@
 """Trains fastText's classifier on pairs as one text.
 
-Runs in an environment that has fastText: some batches for each line on stdin, answered
-by the seconds of an epoch on stdout. Reading the text and drawing the vectors take as
-long for three epochs as for one, and are not counted.
+Runs in an environment with fastText. Each line on stdin is a number of batches; the
+answer on stdout is the seconds of an epoch on them. Reading the text and initializing
+the vectors take the same time for three epochs as for one, and are subtracted.
 """
 
 import sys
@@ -13,26 +13,26 @@ import fasttext
 import numpy as np
 
 batches_file, vocab_size, dim = sys.argv[1:]
-held = np.load(batches_file)
+arrays = np.load(batches_file)
 batches = [
-    np.concatenate([held[f"in0_{i}"], held[f"in1_{i}"]], 1).astype(str).tolist()
-    for i in range(len(held.files) // 3)
+    np.concatenate([arrays[f"in0_{i}"], arrays[f"in1_{i}"]], 1).astype(str).tolist()
+    for i in range(len(arrays.files) // 3)
 ]
-labels = [held[f"label_{i}"] for i in range(len(batches))]
+labels = [arrays[f"label_{i}"] for i in range(len(batches))]
 
 
-def seconds(file, epochs):
+def train_seconds(file, epochs):
     start = time.perf_counter()
     fasttext.train_supervised(file, dim=int(dim), epoch=epochs, thread=2, verbose=0)
     return time.perf_counter() - start
 
 
 for line in sys.stdin:
+    count = int(line)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
-        count = int(line)
         for batch, classes in zip(batches[:count], labels[:count], strict=True):
             for words, label in zip(batch, classes, strict=True):
                 print(f"__label__{label}", *words, file=text)
         text.flush()
-        once = seconds(text.name, 1)
-        print((seconds(text.name, 3) - once) / 2, flush=True)
+        one_epoch = train_seconds(text.name, 1)
+        print((train_seconds(text.name, 3) - one_epoch) / 2, flush=True)

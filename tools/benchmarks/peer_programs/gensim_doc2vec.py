@@ -1,7 +1,7 @@
-"""Trains gensim's Doc2Vec on pairs as documents, an epoch at a time.
+"""Trains gensim's Doc2Vec on pairs as documents, one epoch per request.
 
-Runs in an environment that has gensim: some batches for each line on stdin, answered
-by the seconds on stdout.
+Runs in an environment with gensim. Each line on stdin is a number of batches; the
+answer on stdout is the seconds of an epoch on them.
 """
 
 import sys
@@ -11,22 +11,22 @@ import numpy as np
 from gensim.models.doc2vec import Doc2Vec, TaggedDocument
 
 batches_file, vocab_size, dim, variant = sys.argv[1:]
-held = np.load(batches_file)
+arrays = np.load(batches_file)
 batches = [
-    np.concatenate([held[f"in0_{i}"], held[f"in1_{i}"]], 1).astype(str).tolist()
-    for i in range(len(held.files) // 3)
+    np.concatenate([arrays[f"in0_{i}"], arrays[f"in1_{i}"]], 1).astype(str).tolist()
+    for i in range(len(arrays.files) // 3)
 ]
 documents = [
     [TaggedDocument(words, [i * len(batch) + j]) for j, words in enumerate(batch)]
     for i, batch in enumerate(batches)
 ]
-everything = [document for batch in documents for document in batch]
+all_documents = [document for batch in documents for document in batch]
 model = Doc2Vec(
     vector_size=int(dim), dm=int(variant == "dm"), min_count=1, workers=2, seed=0
 )
-model.build_vocab(everything)
+model.build_vocab(all_documents)
 for line in sys.stdin:
-    chosen = [document for batch in documents[: int(line)] for document in batch]
+    selected = [document for batch in documents[: int(line)] for document in batch]
     start = time.perf_counter()
-    model.train(chosen, total_examples=len(chosen), epochs=1)
+    model.train(selected, total_examples=len(selected), epochs=1)
     print(time.perf_counter() - start, flush=True)

@@ -1,7 +1,8 @@
-"""What scikit-surprise's models score on MovieLens, as one line of JSON on stdout.
+"""Prints the metrics of scikit-surprise's models on MovieLens as one line of JSON.
 
-Runs in an environment that has scikit-surprise: the files of pairs to learn from and to
-be measured by, and a seed. All but the tuned SVD have their default settings.
+Runs in an environment with scikit-surprise. Arguments: the file of training pairs, the
+file of test pairs, and a seed. All models but the tuned SVD have their default
+settings.
 """
 
 import json
@@ -13,7 +14,7 @@ import surprise
 train_file, test_file, seed = sys.argv[1:]
 
 
-def triples(path):
+def read_triples(path):
     with open(path, encoding="utf-8") as file:
         pairs = map(json.loads, file)
         return [(row["in0"][0], row["in1"][0], float(row["label"])) for row in pairs]
@@ -26,24 +27,24 @@ class Ratings(surprise.dataset.DatasetAutoFolds):
         self.raw_ratings = [(*row, None) for row in rows]
 
 
-train, test = triples(train_file), triples(test_file)
-known = Ratings(train).build_full_trainset()
-random = {"random_state": int(seed)}
-KNN = {"name": "pearson_baseline", "user_based": False}
+train, test = read_triples(train_file), read_triples(test_file)
+trainset = Ratings(train).build_full_trainset()
+random_state = {"random_state": int(seed)}
+KNN_OPTIONS = {"name": "pearson_baseline", "user_based": False}
 models = {
     "biases (BaselineOnly)": surprise.BaselineOnly(verbose=False),
-    "SVD": surprise.SVD(**random),
-    "SVD, tuned": surprise.SVD(n_factors=50, n_epochs=30, reg_all=0.08, **random),
-    "KNNBaseline": surprise.KNNBaseline(sim_options=KNN, verbose=False),
-    "SVD++": surprise.SVDpp(**random),
+    "SVD": surprise.SVD(**random_state),
+    "SVD, tuned": surprise.SVD(n_factors=50, n_epochs=30, reg_all=0.08, **random_state),
+    "KNNBaseline": surprise.KNNBaseline(sim_options=KNN_OPTIONS, verbose=False),
+    "SVD++": surprise.SVDpp(**random_state),
 }
 labels = np.array([row[2] for row in test])
-found = {}
+metrics = {}
 for name, model in models.items():
-    model.fit(known)
-    scores = np.array([each.est for each in model.test(test)])
-    found[name] = {
+    model.fit(trainset)
+    scores = np.array([prediction.est for prediction in model.test(test)])
+    metrics[name] = {
         "mean_squared_error": float(np.mean((scores - labels) ** 2)),
         "accuracy": float(np.mean((scores > 3.5) == (labels > 3))),
     }
-print(json.dumps(found))
+print(json.dumps(metrics))

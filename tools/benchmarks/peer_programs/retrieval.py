@@ -1,10 +1,13 @@
-"""Simple baselines of retrieval and of tags, as one line of JSON on stdout.
+"""Prints the metrics of simple baselines for retrieval and tags as one line of JSON.
 
-Runs in an environment that has scikit-learn, fastText and gensim: documents, ranks or
-tags, the directory of the task's data and, for the first two, the file of the pool (""
-for the pairs' own in1). Settings with a choice are chosen on validation. Of ranks it
-tells each query's, by TF-IDF and BM25, and the times that train's documents have the
-rarest word that it shares with its document (-1: they share none).
+Runs in an environment with scikit-learn, fastText and gensim. Arguments: the task
+(documents, ranks or tags), the directory of its data and, except for tags, the file of
+the pool ("": in1 of the pairs). Settings with several candidates are chosen on
+validation.
+
+documents and tags return the metrics of each model. ranks returns for each query its
+ranks by TF-IDF and BM25, and the number of training documents with the rarest word that
+the query shares with its document (-1: no shared word).
 """
 
 import json
@@ -25,7 +28,7 @@ task, directory, *rest = sys.argv[1:]
 WORD = r"[a-z0-9+]+"
 
 
-def rows(path):
+def read_rows(path):
     with open(path, encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
@@ -39,7 +42,7 @@ def ranks(scores, truths):
     return 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
 
 
-def measures(scores, truths):
+def rank_metrics(scores, truths):
     found = ranks(scores, truths)
     return {
         **{f"hits@{k}": float(np.mean(found <= k)) for k in (1, 10, 20)},
@@ -47,124 +50,32 @@ def measures(scores, truths):
     }
 
 
-def asked():
-    """Returns the rows of train, the queries, the pool, and where the truths are."""
-    train, test = (rows(f"{directory}/{part}.jsonl") for part in ("train", "test"))
-    named = rows(rest[0]) if rest[0] else []
-    places = {}
-    for row in [*named, *test]:
-        places.setdefault(row["in1"], len(places))
-    truths = np.array([places[row["in1"]] for row in test])
-    return train, [row["in0"] for row in test], list(places), truths
+def read_documents():
+    """Returns training rows, queries, pool and the pool row of each true document."""
+    train, test = (read_rows(f"{directory}/{part}.jsonl") for part in ("train", "test"))
+    pool_file = read_rows(rest[0]) if rest[0] else []
+    pool = {}
+    for row in [*pool_file, *test]:
+        pool.setdefault(row["in1"], len(pool))
+    truths = np.array([pool[row["in1"]] for row in test])
+    return train, [row["in0"] for row in test], list(pool), truths
 
 
 def tf_idf(train, queries, pool):
-    """Scores by the cosine of TF-IDF."""
+    """Returns the cosines of TF-IDF vectors, [queries, pool]."""
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD)
     vectorizer.fit([*dict.fromkeys(row["in1"] for row in train), *pool])
     return (vectorizer.transform(queries) @ vectorizer.transform(pool).T).toarray()
 
 
-def of_ranks():
-    """The rank of each query's document, and how rare what they share is."""
-    train, queries, pool, truths = asked()
-    held = Counter()
-    for text in dict.fromkeys(row["in1"] for row in train):
-        held.update(set(words(text).split()))
-    shared = [
-        set(words(query).split()) & set(words(pool[truth]).split())
-        for query, truth in zip(queries, truths, strict=True)
-    ]
-    return {
-        "TF-IDF": ranks(tf_idf(train, queries, pool), truths).tolist(),
-        "BM25": ranks(bm25(queries, pool), truths).tolist(),
-        "rarest": [min((held[word] for word in both), default=-1) for both in shared],
-    }
-
-
-def of_documents():
-    """Nearest documents by TF-IDF, BM25, fastText's and Doc2Vec's vectors.
-
-    fastText learns in two ways: unsupervised, and supervised as StarSpace does, to name
-    the document that a short text belongs to. It ranks by the cosine of words' averaged
-    vectors, and by its own labels, if the pool's documents are among those of train.
-    """
-    train, queries, pool, truths = asked()
-
-    def nearest(vector):
-        asked, held = (
-            np.stack([vector(words(text)) for text in texts])
-            for texts in (queries, pool)
-        )
-        for vectors in (asked, held):
-            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        return measures(asked @ held.T, truths)
-
-    found = {"TF-IDF": measures(tf_idf(train, queries, pool), truths)}
-    found["BM25"] = measures(bm25(queries, pool), truths)
-
-    documents = list(dict.fromkeys(row["in1"] for row in train))
-    corpus = [
-        TaggedDocument(words(text).split(), [i]) for i, text in enumerate(documents)
-    ]
-    doc2vec = Doc2Vec(
-        corpus, vector_size=300, min_count=2, dm=0, dbow_words=1, epochs=10, workers=2
-    )
-    found["gensim Doc2Vec"] = nearest(lambda text: doc2vec.infer_vector(text.split()))
-
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        names = {text: i for i, text in enumerate(documents)}
-        for row in train:
-            print(f"__label__{names[row['in1']]}", words(row["in0"]), file=file)
-            print(f"__label__{names[row['in1']]}", words(row["in1"]), file=file)
-        file.flush()
-        model = fasttext.train_supervised(
-            file.name,
-            loss="ns",
-            dim=300,
-            epoch=25,
-            lr=0.2,
-            minCount=2,
-            thread=2,
-            verbose=0,
-        )
-    found["fastText, supervised"] = nearest(model.get_sentence_vector)
-    if any(text in names for text in pool):
-        column = {f"__label__{i}": i for i in names.values()}
-        scores = by_labels(model, queries, column)
-        # What train lacks has no label, and comes last.
-        scores = np.column_stack([scores, np.full(len(scores), -1.0)])
-        held = [names.get(text, -1) for text in pool]
-        found["fastText, supervised, by labels"] = measures(scores[:, held], truths)
-
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
-        for side in ("in0", "in1"):
-            for line in dict.fromkeys(words(row[side]) for row in train):
-                print(line, file=text)
-        text.flush()
-        model = fasttext.train_unsupervised(
-            text.name, model="skipgram", dim=300, minCount=2, thread=2, verbose=0
-        )
-    found["fastText, averaged"] = nearest(model.get_sentence_vector)
-    return found
-
-
-def by_labels(model, texts, column):
-    """Returns what fastText gives each text's labels, [texts, labels]."""
-    scores = np.zeros((len(texts), len(column)))
-    for i, text in enumerate(texts):
-        # Not model.predict: it asks numpy 2 for what that does not do.
-        for chance, label in model.f.predict(words(text), len(column), 0.0, ""):
-            scores[i, column[label]] = chance
-    return scores
-
-
 def bm25(queries, pool, k1=1.2, b=0.75):
-    """Scores by Okapi BM25 with its usual constants."""
+    """Returns Okapi BM25 scores with the usual constants, [queries, pool]."""
     counter = CountVectorizer(token_pattern=WORD)
     counts = counter.fit_transform(pool).tocsr().astype(np.float64)
-    held = (counts > 0).sum(0).A1
-    weight = np.log(1 + (len(pool) - held + 0.5) / (held + 0.5))
+    document_frequency = (counts > 0).sum(0).A1
+    weight = np.log(
+        1 + (len(pool) - document_frequency + 0.5) / (document_frequency + 0.5)
+    )
     lengths = counts.sum(1).A1
     row = np.repeat(np.arange(len(pool)), np.diff(counts.indptr))
     norm = k1 * (1 - b + b * lengths / lengths.mean())
@@ -174,80 +85,204 @@ def bm25(queries, pool, k1=1.2, b=0.75):
     return (counter.transform(queries) @ counts.T).toarray()
 
 
-def micro_f1(chosen, true):
-    hit = float((chosen & true).sum())
-    return 2 * hit / max(float(chosen.sum() + true.sum()), 1.0)
+def embedding_metrics(embed, queries, pool, truths):
+    """Ranks the pool by the cosine of the vectors that ``embed`` returns for a text."""
+    query_vectors, pool_vectors = (
+        np.stack([embed(words(text)) for text in texts]) for texts in (queries, pool)
+    )
+    for vectors in (query_vectors, pool_vectors):
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return rank_metrics(query_vectors @ pool_vectors.T, truths)
+
+
+def train_doc2vec(documents):
+    corpus = [
+        TaggedDocument(words(text).split(), [i]) for i, text in enumerate(documents)
+    ]
+    return Doc2Vec(
+        corpus, vector_size=300, min_count=2, dm=0, dbow_words=1, epochs=10, workers=2
+    )
+
+
+def train_fasttext(lines, train=fasttext.train_supervised, **settings):
+    """Trains fastText on lines of text."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        for line in lines:
+            print(line, file=file)
+        file.flush()
+        return train(file.name, minCount=2, thread=2, verbose=0, **settings)
+
+
+def label_scores(model, texts, column):
+    """Returns fastText's probabilities of the labels of each text, [texts, labels]."""
+    scores = np.zeros((len(texts), len(column)))
+    for i, text in enumerate(texts):
+        # Not model.predict, which fails with numpy 2.
+        for probability, label in model.f.predict(words(text), len(column), 0.0, ""):
+            scores[i, column[label]] = probability
+    return scores
+
+
+def supervised_fasttext_metrics(train, documents, queries, pool, truths):
+    """Trains fastText to predict the document of a text, as StarSpace does.
+
+    Ranks by the cosine of averaged word vectors and, if documents of the pool are
+    training documents, also by the predicted labels.
+    """
+    label_ids = {text: i for i, text in enumerate(documents)}
+    lines = [
+        f"__label__{label_ids[row['in1']]} {words(row[side])}"
+        for row in train
+        for side in ("in0", "in1")
+    ]
+    model = train_fasttext(lines, loss="ns", dim=300, epoch=25, lr=0.2)
+    metrics = {
+        "fastText, supervised": embedding_metrics(
+            model.get_sentence_vector, queries, pool, truths
+        )
+    }
+    if any(text in label_ids for text in pool):
+        column = {f"__label__{i}": i for i in label_ids.values()}
+        scores = label_scores(model, queries, column)
+        # Documents that are not in train have no label and are ranked last.
+        scores = np.column_stack([scores, np.full(len(scores), -1.0)])
+        columns = [label_ids.get(text, -1) for text in pool]
+        metrics["fastText, supervised, by labels"] = rank_metrics(
+            scores[:, columns], truths
+        )
+    return metrics
+
+
+def document_metrics():
+    """Returns the metrics of TF-IDF, BM25, Doc2Vec and fastText."""
+    train, queries, pool, truths = read_documents()
+    documents = list(dict.fromkeys(row["in1"] for row in train))
+    doc2vec = train_doc2vec(documents)
+    metrics = {
+        "TF-IDF": rank_metrics(tf_idf(train, queries, pool), truths),
+        "BM25": rank_metrics(bm25(queries, pool), truths),
+        "gensim Doc2Vec": embedding_metrics(
+            lambda text: doc2vec.infer_vector(text.split()), queries, pool, truths
+        ),
+        **supervised_fasttext_metrics(train, documents, queries, pool, truths),
+    }
+    texts = [
+        text
+        for side in ("in0", "in1")
+        for text in dict.fromkeys(words(row[side]) for row in train)
+    ]
+    model = train_fasttext(
+        texts, fasttext.train_unsupervised, model="skipgram", dim=300
+    )
+    metrics["fastText, averaged"] = embedding_metrics(
+        model.get_sentence_vector, queries, pool, truths
+    )
+    return metrics
+
+
+def query_ranks():
+    """Returns the ranks of each query, and the frequency of the rarest shared word."""
+    train, queries, pool, truths = read_documents()
+    document_frequency = Counter()
+    for text in dict.fromkeys(row["in1"] for row in train):
+        document_frequency.update(set(words(text).split()))
+    shared_words = [
+        set(words(query).split()) & set(words(pool[truth]).split())
+        for query, truth in zip(queries, truths, strict=True)
+    ]
+    return {
+        "TF-IDF": ranks(tf_idf(train, queries, pool), truths).tolist(),
+        "BM25": ranks(bm25(queries, pool), truths).tolist(),
+        "rarest": [
+            min((document_frequency[word] for word in shared), default=-1)
+            for shared in shared_words
+        ],
+    }
+
+
+def micro_f1(predicted, true):
+    hits = float((predicted & true).sum())
+    return 2 * hits / max(float(predicted.sum() + true.sum()), 1.0)
 
 
 def best_threshold(scores, true):
     candidates = np.quantile(scores, np.linspace(0.9, 0.999, 100))
-    return max(candidates, key=lambda at: micro_f1(scores >= at, true))
+    return max(candidates, key=lambda threshold: micro_f1(scores >= threshold, true))
 
 
-def of_tags():
-    """Each tag against the rest, by logistic regression of TF-IDF, and by fastText."""
-    tags = [row["in1"][0] for row in rows(f"{directory}/tags.jsonl")]
-    binary = MultiLabelBinarizer(classes=tags)
-    texts, true = {}, {}
-    train = {}
-    for row in rows(f"{directory}/train.jsonl"):
-        train.setdefault(row["in0"], []).extend(row["in1"])
-    texts["train"], true["train"] = list(train), binary.fit_transform(train.values())
-    for part in ("validation", "test"):
-        packages = rows(f"{directory}/{part}.packages.jsonl")
-        texts[part] = [row["in0"] for row in packages]
-        true[part] = binary.transform([row["tags"] for row in packages]).astype(bool)
+class TagTask:
+    """The texts and tags of train, validation and test."""
 
-    def judged(score):
-        scores = {part: score(texts[part]) for part in ("validation", "test")}
-        threshold = best_threshold(scores["validation"], true["validation"])
-        return (
-            micro_f1(scores["validation"] >= threshold, true["validation"]),
-            micro_f1(scores["test"] >= threshold, true["test"]),
+    def __init__(self):
+        self.tags = [row["in1"][0] for row in read_rows(f"{directory}/tags.jsonl")]
+        binarizer = MultiLabelBinarizer(classes=self.tags)
+        self.train_tags = {}
+        for row in read_rows(f"{directory}/train.jsonl"):
+            self.train_tags.setdefault(row["in0"], []).extend(row["in1"])
+        self.texts = {"train": list(self.train_tags)}
+        self.true = {"train": binarizer.fit_transform(self.train_tags.values())}
+        for part in ("validation", "test"):
+            packages = read_rows(f"{directory}/{part}.packages.jsonl")
+            self.texts[part] = [row["in0"] for row in packages]
+            tags = binarizer.transform([row["tags"] for row in packages])
+            self.true[part] = tags.astype(bool)
+
+    def evaluate(self, score):
+        """Returns micro-F1 on validation and on test.
+
+        Args:
+            score: Returns the scores of texts, [texts, tags].
+        """
+        scores = {part: score(self.texts[part]) for part in ("validation", "test")}
+        threshold = best_threshold(scores["validation"], self.true["validation"])
+        return tuple(
+            micro_f1(scores[part] >= threshold, self.true[part])
+            for part in ("validation", "test")
         )
 
+
+def logistic_tag_f1(data):
+    """Returns the test micro-F1 of one-vs-rest logistic regression on TF-IDF."""
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD, min_df=2)
-    features = vectorizer.fit_transform(texts["train"])
-    tries = []
+    features = vectorizer.fit_transform(data.texts["train"])
+    results = []
     for penalty in (1, 10):
-        one = LogisticRegression(C=penalty, solver="liblinear")
-        model = OneVsRestClassifier(one).fit(features, true["train"])
-        tries.append(
-            judged(
-                lambda some, model=model: model.predict_proba(
-                    vectorizer.transform(some)
+        classifier = LogisticRegression(C=penalty, solver="liblinear")
+        model = OneVsRestClassifier(classifier).fit(features, data.true["train"])
+        results.append(
+            data.evaluate(
+                lambda texts, model=model: model.predict_proba(
+                    vectorizer.transform(texts)
                 )
             )
         )
-    found = {"TF-IDF, logistic": {"micro_f1": max(tries)[1]}}
-
-    column = {f"__label__{tag}": i for i, tag in enumerate(tags)}
-
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        for text, own in train.items():
-            print(*(f"__label__{tag}" for tag in own), words(text), file=file)
-        file.flush()
-        models = [
-            fasttext.train_supervised(
-                file.name,
-                loss="ova",
-                dim=100,
-                epoch=epoch,
-                lr=rate,
-                minCount=2,
-                thread=2,
-                verbose=0,
-            )
-            for epoch, rate in ((25, 0.1), (25, 0.5), (50, 0.2))
-        ]
-        tries = [
-            judged(lambda some, model=model: by_labels(model, some, column))
-            for model in models
-        ]
-    found["fastText, one against the rest"] = {"micro_f1": max(tries)[1]}
-    return found
+    return max(results)[1]
 
 
-print(
-    json.dumps({"tags": of_tags, "documents": of_documents, "ranks": of_ranks}[task]())
-)
+def fasttext_tag_f1(data):
+    """Returns the test micro-F1 of one-vs-rest fastText."""
+    column = {f"__label__{tag}": i for i, tag in enumerate(data.tags)}
+    lines = [
+        " ".join([*(f"__label__{tag}" for tag in tags), words(text)])
+        for text, tags in data.train_tags.items()
+    ]
+    results = []
+    for epoch, rate in ((25, 0.1), (25, 0.5), (50, 0.2)):
+        model = train_fasttext(lines, loss="ova", dim=100, epoch=epoch, lr=rate)
+        results.append(
+            data.evaluate(lambda texts, model=model: label_scores(model, texts, column))
+        )
+    return max(results)[1]
+
+
+def tag_metrics():
+    """Returns the test micro-F1 of both models, tuned on validation."""
+    data = TagTask()
+    return {
+        "TF-IDF, logistic": {"micro_f1": logistic_tag_f1(data)},
+        "fastText, one against the rest": {"micro_f1": fasttext_tag_f1(data)},
+    }
+
+
+TASKS = {"tags": tag_metrics, "documents": document_metrics, "ranks": query_ranks}
+print(json.dumps(TASKS[task]()))

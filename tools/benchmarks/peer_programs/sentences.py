@@ -1,7 +1,7 @@
-"""Simple baselines of the text tasks, as one line of JSON on stdout.
+"""Prints the metrics of simple baselines on the text tasks as one line of JSON.
 
-Runs in an environment that has scikit-learn: TASK, the directory of its data and a file
-of GloVe's vectors. Chosen settings are scikit-learn's defaults.
+Runs in an environment with scikit-learn. Arguments: the task, the directory of its data
+and the file of GloVe vectors. The models mostly have scikit-learn's default settings.
 """
 
 import json
@@ -27,47 +27,48 @@ def words(text):
 
 def read_vectors(texts):
     wanted = {word for text in texts for word in words(text)}
-    held = {}
+    vectors = {}
     with open(vectors_file, encoding="utf-8") as file:
         for line in file:
             word, numbers = line.split(" ", 1)
             if word in wanted:
-                held[word] = np.array(numbers.split(), np.float32)
-    return held
+                vectors[word] = np.array(numbers.split(), np.float32)
+    return vectors
 
 
-def averages(texts, held):
-    nothing = np.zeros_like(next(iter(held.values())))
+def average_vectors(texts, vectors):
+    zero = np.zeros_like(next(iter(vectors.values())))
     return np.stack(
         [
-            np.mean([held.get(word, nothing) for word in words(text)] or [nothing], 0)
+            np.mean([vectors.get(word, zero) for word in words(text)] or [zero], 0)
             for text in texts
         ]
     )
 
 
-def of_averages():
-    """The average of each sentence's word vectors, and a linear model of both."""
+def evaluate():
+    """Returns the metrics of a linear model on the averaged word vectors of a pair."""
     parts = {name: rows(name) for name in ("train", "validation", "test")}
     sides = ("in0", "in1")
-    held = read_vectors(
+    vectors = read_vectors(
         row[side] for part in parts.values() for row in part for side in sides
     )
     features, labels, cosine = {}, {}, {}
     for name, part in parts.items():
-        u, v = (averages([row[side] for row in part], held) for side in sides)
+        u, v = (average_vectors([row[side] for row in part], vectors) for side in sides)
         labels[name] = np.array([row["label"] for row in part])
         features[name] = np.concatenate([u, v, abs(u - v), u * v], 1)
-        lengths = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
-        cosine[name] = (u * v).sum(1) / np.maximum(lengths, 1e-9)
+        norms = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
+        cosine[name] = (u * v).sum(1) / np.maximum(norms, 1e-9)
     if task == "snli":
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         model.fit(features["train"], labels["train"])
         return {"accuracy": model.score(features["test"], labels["test"])}
-    both = features["train"][:, 100:], features["test"][:, 100:]
+    # Only |u - v| and u * v, which do not depend on the order of the sentences.
+    train, test = features["train"][:, 100:], features["test"][:, 100:]
     model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 13)))
-    model.fit(both[0], labels["train"])
-    scores = model.predict(both[1])
+    model.fit(train, labels["train"])
+    scores = model.predict(test)
     return {
         "pearson": np.corrcoef(scores, labels["test"])[0, 1],
         "mean_squared_error": np.mean((scores - labels["test"]) ** 2),
@@ -75,5 +76,4 @@ def of_averages():
     }
 
 
-found = of_averages()
-print(json.dumps({name: float(value) for name, value in found.items()}))
+print(json.dumps({name: float(value) for name, value in evaluate().items()}))

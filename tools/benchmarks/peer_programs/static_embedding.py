@@ -1,7 +1,7 @@
 """Trains sentence-transformers' StaticEmbedding with a softmax over u, v, |u - v|.
 
-Runs in an environment that has sentence-transformers: some steps for each line on
-stdin, answered by the seconds on stdout. Tokens come as ids, so that no text is read.
+Runs in an environment with sentence-transformers. Each line on stdin is a number of
+steps; the answer on stdout is their seconds. The inputs are token ids, not text.
 """
 
 import sys
@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import torch
 from sentence_transformers.models import StaticEmbedding
-from steps import answer
+from steps import serve
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 batches_file, vocab_size, dim, optimizer_name = sys.argv[1:]
 torch.set_num_threads(2)
-held = np.load(batches_file)
+arrays = np.load(batches_file)
 
 
 def features(ids):
@@ -28,11 +28,11 @@ def features(ids):
 
 batches = [
     (
-        features(held[f"in0_{i}"]),
-        features(held[f"in1_{i}"]),
-        torch.from_numpy(held[f"label_{i}"]),
+        features(arrays[f"in0_{i}"]),
+        features(arrays[f"in1_{i}"]),
+        torch.from_numpy(arrays[f"label_{i}"]),
     )
-    for i in range(len(held.files) // 3)
+    for i in range(len(arrays.files) // 3)
 ]
 words = {str(i): i for i in range(int(vocab_size))}
 encoder = StaticEmbedding(Tokenizer(WordLevel(words, "0")), embedding_dim=int(dim))
@@ -53,4 +53,4 @@ def train(in0, in1, labels):
     optimizer.step()
 
 
-answer(train, batches)
+serve(train, batches)

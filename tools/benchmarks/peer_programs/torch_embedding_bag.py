@@ -1,20 +1,21 @@
-"""Trains torch's EmbeddingBag with sparse gradients, some steps for each line on stdin.
+"""Trains torch's EmbeddingBag with sparse gradients.
 
-Runs in an environment that has torch and numpy; answers the seconds on stdout.
+Runs in an environment with torch and numpy. Each line on stdin is a number of steps;
+the answer on stdout is their seconds.
 """
 
 import sys
 
 import numpy as np
 import torch
-from steps import answer
+from steps import serve
 
-batches_file, vocab_size, dim, mlp_dim, optimizer = sys.argv[1:]
+batches_file, vocab_size, dim, mlp_dim, optimizer_name = sys.argv[1:]
 torch.set_num_threads(2)
-held = np.load(batches_file)
+arrays = np.load(batches_file)
 batches = [
-    [torch.from_numpy(held[f"{part}_{i}"]) for part in ("in0", "in1", "label")]
-    for i in range(len(held.files) // 3)
+    [torch.from_numpy(arrays[f"{part}_{i}"]) for part in ("in0", "in1", "label")]
+    for i in range(len(arrays.files) // 3)
 ]
 table = torch.nn.EmbeddingBag(int(vocab_size), int(dim), mode="mean", sparse=True)
 width = int(mlp_dim)
@@ -38,16 +39,16 @@ optimizers = {
         torch.optim.SGD(table.parameters(), 0.01),
         torch.optim.SGD(mlp.parameters(), 0.01),
     ],
-}[optimizer]
+}[optimizer_name]
 loss_of = torch.nn.CrossEntropyLoss()
 
 
 def train(in0, in1, labels):
-    for each in optimizers:
-        each.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
     loss_of(mlp(table(in0) * table(in1)), labels).backward()
-    for each in optimizers:
-        each.step()
+    for optimizer in optimizers:
+        optimizer.step()
 
 
-answer(train, batches)
+serve(train, batches)

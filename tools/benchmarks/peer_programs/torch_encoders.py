@@ -1,35 +1,35 @@
-"""Trains torch's convolutions or LSTM on bucketed batches, padded to their longest.
+"""Trains torch's convolutions or LSTM on bucketed batches, padded per batch.
 
-Runs in an environment that has torch and numpy: some steps for each line on stdin,
-answered by the seconds on stdout.
+Runs in an environment with torch and numpy. Each line on stdin is a number of steps;
+the answer on stdout is their seconds.
 """
 
 import sys
 
 import numpy as np
 import torch
-from steps import answer
+from steps import serve
 
 batches_file, network, *numbers = sys.argv[1:]
 vocab_size, token_dim, enc_dim, mlp_dim = map(int, numbers)
 torch.set_num_threads(2)
 
 
-def padded(ids, splits):
+def pad(ids, splits):
     lengths = np.diff(splits)
     dense = np.zeros((len(lengths), lengths.max()), np.int64)
     dense[np.arange(lengths.max()) < lengths[:, None]] = ids + 1
     return torch.from_numpy(dense), torch.from_numpy(lengths)
 
 
-held = np.load(batches_file)
+arrays = np.load(batches_file)
 batches = [
     (
-        *padded(held[f"in0_ids_{i}"], held[f"in0_splits_{i}"]),
-        *padded(held[f"in1_ids_{i}"], held[f"in1_splits_{i}"]),
-        torch.from_numpy(held[f"label_{i}"]),
+        *pad(arrays[f"in0_ids_{i}"], arrays[f"in0_splits_{i}"]),
+        *pad(arrays[f"in1_ids_{i}"], arrays[f"in1_splits_{i}"]),
+        torch.from_numpy(arrays[f"label_{i}"]),
     )
-    for i in range(len(held.files) // 5)
+    for i in range(len(arrays.files) // 5)
 ]
 
 
@@ -90,4 +90,4 @@ def train(in0, lengths0, in1, lengths1, labels):
     optimizer.step()
 
 
-answer(train, batches)
+serve(train, batches)
