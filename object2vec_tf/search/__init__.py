@@ -1,1 +1,1 @@
-"""What embeddings are for: finding the objects that belong to one."""
+"""Neighbor search: indexes of embeddings, and the evaluation of retrieval."""

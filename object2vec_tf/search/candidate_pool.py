@@ -1,4 +1,4 @@
-"""Pools of objects to search in."""
+"""Pools of distinct objects, the candidates of a search."""
 
 from __future__ import annotations
 
@@ -6,76 +6,86 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from object2vec_tf.metrics.ranking import Positions
 from object2vec_tf.ragged.column import RaggedColumn
 
-Places = npt.NDArray[np.int64]
+_ID_BYTES = 4
 
 
-class Pool:
-    """Distinct objects of one side, in the order in which they were first seen.
+class CandidatePool:
+    """Distinct objects of one input, in the order in which they were first added.
 
-    Objects are the same where their token ids are: what is cut off tells none apart.
+    Two objects are the same if their token ids are, after truncation to the maximum
+    length.
 
     Args:
-        side: The input that they are: in0 or in1.
+        side: The input of the objects: in0 or in1.
+
+    Attributes:
+        side: The input of the objects: in0 or in1.
     """
 
     def __init__(self, side: str) -> None:
         self.side = side
-        self._places: dict[bytes, int] = {}
+        # The bytes of an object's int32 token ids -> its position in the pool.
+        self._positions: dict[bytes, int] = {}
 
     def __len__(self) -> int:
         """Returns the number of objects."""
-        return len(self._places)
+        return len(self._positions)
 
-    def add(self, objects: RaggedInputs) -> Places:
-        """Takes in the objects of this side that are not there yet.
+    def add(self, objects: RaggedInputs) -> Positions:
+        """Adds the objects of this side that are not in the pool.
 
         Returns:
-            The place of each in the pool, int64 ``[rows]``.
+            The position of each object in the pool, int64 ``[rows]``.
         """
         column = objects.columns[self.side]
-        places = self._places
+        positions = self._positions
         return np.fromiter(
-            (places.setdefault(key, len(places)) for key in _keys(column)),
+            (positions.setdefault(key, len(positions)) for key in _keys(column)),
             np.int64,
             len(column),
         )
 
     def objects(self) -> RaggedInputs:
-        """Returns the objects, place by place."""
-        lengths = np.array([len(key) // 4 for key in self._places], np.int64)
-        values = np.frombuffer(b"".join(self._places), np.int32)
+        """Returns all objects, in the order of their positions."""
+        lengths = np.array([len(key) // _ID_BYTES for key in self._positions], np.int64)
+        values = np.frombuffer(b"".join(self._positions), np.int32)
         splits = np.concatenate([[0], np.cumsum(lengths)])
         return RaggedInputs({self.side: RaggedColumn(values, splits)})
 
 
-def pool_of(parts: Iterable[RaggedInputs], side: str, name: str) -> Pool:
-    """Returns the objects of a file as a pool.
+def read_pool(blocks: Iterable[RaggedInputs], side: str, name: str) -> CandidatePool:
+    """Returns a pool of the objects in a file.
 
     Args:
-        parts: What is read of the file.
-        side: The input that is wanted: in0 or in1.
+        blocks: The content of the file.
+        side: The input of the objects: in0 or in1.
         name: The file's name, for messages.
 
     Raises:
-        UserError: They have another input alone, or there are none.
+        UserError: The lines do not have this input, or the file has no lines.
     """
-    pool = Pool(side)
-    for objects in parts:
+    pool = CandidatePool(side)
+    for objects in blocks:
         if side not in objects.columns:
-            raise UserError(f"{name}: expected {side} in its lines, found in0 alone")
+            found = " and ".join(objects.columns)
+            raise UserError(
+                f"{name}: expected {side} in each line, got only {found}. Give a file "
+                f"of {side} objects."
+            )
         pool.add(objects)
     if not len(pool):
-        raise UserError(f"{name}: holds no objects; expected lines with {side}")
+        raise UserError(f"{name}: expected lines with {side}, got an empty file.")
     return pool
 
 
 def _keys(column: RaggedColumn) -> Iterator[bytes]:
+    """Returns the bytes of each object's token ids."""
     ids = column.values.astype(np.int32, copy=False).tobytes()
-    splits = (column.row_splits * 4).tolist()
-    return (ids[a:b] for a, b in itertools.pairwise(splits))
+    splits = (column.row_splits * _ID_BYTES).tolist()
+    return (ids[start:stop] for start, stop in itertools.pairwise(splits))

@@ -1,4 +1,4 @@
-"""JSON Lines of items and of queries: what they hold, and how they stand."""
+"""JSON Lines of items and queries: their embeddings, read or computed by a model."""
 
 from __future__ import annotations
 
@@ -16,112 +16,112 @@ from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.metrics.ranking import Vectors
 
-# What transform writes for a line, and is read back here.
+# The key of embeddings in the output of transform, which can be the input of a search.
 EMBEDDINGS = "embeddings"
 _BLOCK_BYTES = 1 << 20
+_MAX_SHOWN_CHARACTERS = 60
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields the number and the text of each line that is not blank."""
-    line = 1
-    for text in read_line_blocks(path, _BLOCK_BYTES):
-        for content in text.splitlines():
-            if content.strip():
-                yield line, content.strip()
-            line += 1
+    """Yields the line number, from 1, and the text of each line that is not blank."""
+    number = 1
+    for block in read_line_blocks(path, _BLOCK_BYTES):
+        for text in block.splitlines():
+            if text.strip():
+                yield number, text.strip()
+            number += 1
 
 
-def as_it_stands(content: bytes) -> dict[str, Any]:
-    """Returns a line's object, without an embedding."""
-    found: dict[str, Any] = json.loads(content)
-    found.pop(EMBEDDINGS, None)
-    return found
+def parse_item(text: bytes) -> dict[str, Any]:
+    """Returns the JSON object in a line, without its embedding."""
+    item: dict[str, Any] = json.loads(text)
+    item.pop(EMBEDDINGS, None)
+    return item
 
 
 def has_embeddings(path: Path) -> bool:
-    """Whether a file's lines hold embeddings, and not objects; by the first of them.
+    """Whether the first line of a file has an embedding, instead of in0 or in1.
 
     Raises:
-        DataError: There is none.
+        DataError: The file is empty, or the line is not a JSON object.
     """
-    for line, content in read_lines(path):
-        return EMBEDDINGS in _object(path, line, content)
+    for number, text in read_lines(path):
+        return EMBEDDINGS in _parse_object(path, number, text)
     raise DataError(
-        f'{path}: is empty; expected lines such as {{"in1": [172]}} or '
-        f'{{"{EMBEDDINGS}": [0.1, -0.2]}}'
+        f'{path}: expected lines such as {{"in1": [172]}} or '
+        f'{{"{EMBEDDINGS}": [0.1, -0.2]}}, got an empty file.'
     )
 
 
 def read_embeddings(path: Path, rows: int = 4096) -> Iterator[Vectors]:
-    """Yields embeddings that stand in a file, float32 ``[some, dim]``.
+    """Yields the embeddings in a file, float32 ``[rows, dim]``.
 
     Args:
-        path: JSON Lines with ``{"embeddings": [...]}``, such as transform writes.
-        rows: How many come at a time.
+        path: JSON Lines of ``{"embeddings": [...]}``, such as the output of transform.
+        rows: The number of embeddings per block. The last block may have fewer.
 
     Raises:
-        DataError: A line has none, another number of values than those before, or one
-            that is no finite number.
+        DataError: A line has no embedding, one with another number of values than the
+            lines before, or one with a value that is not a finite number.
     """
-    held: list[Any] = []
+    block: list[Vectors] = []
     width = 0
-    for line, content in read_lines(path):
-        values = _object(path, line, content).get(EMBEDDINGS)
-        vector = _vector(values)
+    for number, text in read_lines(path):
+        values = _parse_object(path, number, text).get(EMBEDDINGS)
+        vector = _to_vector(values)
         if vector is None:
             raise DataError(
-                f"{path}:{line}: {EMBEDDINGS}: expected a list of finite numbers, got "
-                f"{_shown(values)}"
+                f"{path}:{number}: {EMBEDDINGS}: expected a list of finite numbers, "
+                f"got {_shorten(values)}."
             )
         width = width or len(vector)
         if len(vector) != width:
             raise DataError(
-                f"{path}:{line}: {EMBEDDINGS}: has {len(vector)} values, where the "
-                f"lines before have {width}"
+                f"{path}:{number}: {EMBEDDINGS}: expected {width} values, as in the "
+                f"lines before, got {len(vector)}."
             )
-        held.append(vector)
-        if len(held) == rows:
-            yield np.stack(held)
-            held = []
-    if held:
-        yield np.stack(held)
+        block.append(vector)
+        if len(block) == rows:
+            yield np.stack(block)
+            block = []
+    if block:
+        yield np.stack(block)
 
 
-def embedded(path: Path, model: Predictor, side: str | None) -> Iterator[Vectors]:
-    """Yields what a model makes of a file's objects, float32 ``[some, enc_dim]``.
+def embed_file(path: Path, model: Predictor) -> Iterator[Vectors]:
+    """Yields the embeddings of the objects in a file, float32 ``[rows, enc_dim]``.
 
     Args:
         path: JSON Lines with in0 or in1.
         model: The model.
-        side: The input that they must have; None: in0 or in1.
 
     Raises:
         DataError: A line is wrong.
-        UserError: They are pairs, or of another side.
+        UserError: The lines are pairs.
     """
     for objects in read_objects(path, model):
-        inputs = list(objects.columns)
-        if len(inputs) > 1:
+        if len(objects.columns) > 1:
             raise UserError(
-                f"{path}: has in0 and in1 in its lines, of which one can be embedded; "
-                "leave the other out"
+                f"{path}: expected in0 or in1 in each line, got both. Remove the one "
+                "that is not searched."
             )
-        if side not in (None, inputs[0]):
-            raise UserError(f"{path}: has {inputs[0]} in its lines; expected {side}")
         yield model(objects)
 
 
-def _object(path: Path, line: int, content: bytes) -> dict[str, Any]:
+def _parse_object(path: Path, number: int, text: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(content)
+        parsed = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}:{line}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}:{line}: expected an object, got {_shown(found)}")
-    return found
+        raise DataError(f"{path}:{number}: not JSON: {error}.") from error
+    if not isinstance(parsed, dict):
+        raise DataError(
+            f"{path}:{number}: expected a JSON object, got {_shorten(parsed)}."
+        )
+    return parsed
 
 
-def _vector(values: Any) -> Vectors | None:
+def _to_vector(values: Any) -> Vectors | None:
+    """Returns float32 ``[dim]``; None if values is not a list of finite numbers."""
     if not isinstance(values, list) or not values:
         return None
     if not all(type(value) in (int, float) for value in values):
@@ -131,6 +131,8 @@ def _vector(values: Any) -> Vectors | None:
     return vector if np.isfinite(vector).all() else None
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    if len(text) <= _MAX_SHOWN_CHARACTERS:
+        return text
+    return text[: _MAX_SHOWN_CHARACTERS - 3] + "..."

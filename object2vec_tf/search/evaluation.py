@@ -1,4 +1,4 @@
-"""Retrieval, measured: what a model finds for the first objects of true pairs."""
+"""Evaluation of retrieval: the ranks of the true items of pairs in a pool of items."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.metrics.ranking import (
     METRICS,
+    Positions,
     Ranks,
     Scorer,
     Vectors,
@@ -24,13 +25,13 @@ from object2vec_tf.metrics.ranking import (
 )
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
-from object2vec_tf.search.candidate_pool import Places, Pool, pool_of
+from object2vec_tf.search.candidate_pool import CandidatePool, read_pool
 
-# By the model's own scores of pairs, as predict_pair gives them.
+# Ranks items by the model's own scores of pairs, those of predict_pair.
 MODEL = "model"
 SCORES = (*METRICS, MODEL)
-# Pairs that the comparator scores at a time.
-_MOST_PAIRS = 1 << 15
+# The number of pairs that the comparator scores at a time.
+_MAX_PAIRS = 1 << 15
 
 
 def evaluate(
@@ -41,28 +42,32 @@ def evaluate(
     score: str = "cosine",
     hits: Sequence[int] = (1, 10, 20),
 ) -> dict[str, float]:
-    """Returns how high the in1 of each pair stands among all items, for its in0.
+    """Returns retrieval metrics: how high each pair's in1 ranks for its in0.
 
     Args:
         model: A run or an exported model; with ``score="model"``, a run.
-        pairs: JSON Lines of true pairs; labels are passed over: leave others out.
-        pool: JSON Lines with the items, in1, to choose from. An in1 of a pair that it
-            lacks comes along: the truth is always in the pool. None: the pairs' own.
-        score: cosine, inner_product or euclidean of the embeddings, or model: the
-            score of a regression, the odds of class 1 of a classification.
+        pairs: JSON Lines of true pairs. Labels are ignored, so the file must not
+            contain negative pairs.
+        pool: JSON Lines of the items, in1, to rank. The in1 of the pairs are added, so
+            that the pool always contains the true item. None ranks only the in1 of the
+            pairs.
+        score: The score to rank by: cosine, inner_product or euclidean of the
+            embeddings, or model. The latter is the prediction of a regression, or the
+            log-odds of class 1 of a classification.
         hits: The numbers k of hits@k and ndcg@k.
 
     Returns:
-        hits@k, mean_rank, mrr, ndcg@k, and the numbers of queries and of items (pool).
+        hits@k, mean_rank, mrr, ndcg@k, the number of queries, and the number of items
+        (pool).
 
     Raises:
         DataError: A line is wrong.
-        UserError: There is no such model, or one of more than two classes has no one
-            score of a pair.
+        UserError: The model does not exist, or it has more than two classes and
+            therefore no single score of a pair.
     """
-    found, items = true_ranks(model, pairs, pool, score=score)
-    told: dict[str, float] = ranking_metrics(found, hits)
-    return {**told, "queries": len(found), "pool": items}
+    true_item_ranks, items = true_ranks(model, pairs, pool, score=score)
+    metrics: dict[str, float] = ranking_metrics(true_item_ranks, hits)
+    return {**metrics, "queries": len(true_item_ranks), "pool": items}
 
 
 def true_ranks(
@@ -72,16 +77,16 @@ def true_ranks(
     *,
     score: str = "cosine",
 ) -> tuple[Ranks, int]:
-    """Returns what `evaluate` measures: the rank of each pair's in1, for its in0.
+    """Returns the rank of each pair's in1 among all items, for its in0.
 
     Args:
-        model: As for `evaluate`, like all that follows.
-        pairs: The true pairs.
-        pool: The items to choose from.
-        score: What they are ranked by.
+        model: As for `evaluate`.
+        pairs: As for `evaluate`.
+        pool: As for `evaluate`.
+        score: As for `evaluate`.
 
     Returns:
-        The ranks in the order of the pairs, float ``[pairs]``, 1 for the first; and the
+        The ranks in the order of the pairs, float64 ``[pairs]``, starting at 1; and the
         number of items.
 
     Raises:
@@ -89,44 +94,57 @@ def true_ranks(
         UserError: As for `evaluate`.
     """
     if score not in SCORES:
-        raise UserError(f"score: {score!r}: expected one of {', '.join(SCORES)}")
-    comparing = pair_scorer(model) if score == MODEL else None
+        raise UserError(f"score: expected one of {', '.join(SCORES)}, got {score!r}.")
+    comparator = pair_scorer(model) if score == MODEL else None
     encoders = load_model(model)
-    items = Pool("in1")
+    items = CandidatePool("in1")
     if pool is not None:
         path = Path(pool)
-        items = pool_of(read_objects(path, encoders), "in1", str(path))
-    queries, truths = _queries(Path(pairs), encoders, items)
+        items = read_pool(read_objects(path, encoders), "in1", str(path))
+    queries, truths = _read_queries(Path(pairs), encoders, items)
     vectors = encoders(items.objects())
-    scored = comparing(vectors) if comparing else scorer(vectors, score)
-    return ranks(queries, truths, len(items), scored), len(items)
+    score_items = comparator(vectors) if comparator else scorer(vectors, score)
+    return ranks(queries, truths, len(items), score_items), len(items)
 
 
-def _queries(path: Path, model: Predictor, items: Pool) -> tuple[Vectors, Places]:
-    """Returns the embeddings of a file's in0, and the places of its in1."""
-    asked, truths = Pool("in0"), []
-    rows = []
+def _read_queries(
+    path: Path, model: Predictor, items: CandidatePool
+) -> tuple[Vectors, Positions]:
+    """Reads pairs and adds their in1 to a pool.
+
+    Returns:
+        The embeddings of in0, ``[pairs, enc_dim]``, and the position of each in1 in the
+        pool, ``[pairs]``.
+    """
+    queries = CandidatePool("in0")
+    query_positions, truths = [], []
     for objects in read_objects(path, model):
         if len(objects.columns) < 2:
-            raise UserError(f"{path}: expected in0 and in1 in its lines: true pairs")
-        rows.append(asked.add(objects))
+            raise UserError(
+                f"{path}: expected in0 and in1 in each line, got only "
+                f"{' and '.join(objects.columns)}. Give a file of true pairs."
+            )
+        query_positions.append(queries.add(objects))
         truths.append(items.add(objects))
-    if not rows:
-        raise UserError(f"{path}: holds no pairs")
-    vectors = model(asked.objects())
-    return vectors[np.concatenate(rows)], np.concatenate(truths)
+    if not query_positions:
+        raise UserError(f"{path}: expected lines with in0 and in1, got an empty file.")
+    vectors = model(queries.objects())
+    return vectors[np.concatenate(query_positions)], np.concatenate(truths)
 
 
 class PairScorer:
     """Scores embeddings by a model's comparator.
 
+    The score of a classification is the log-odds of class 1. It has the same order as
+    the probability. The probability itself would round to 1 in float32 for many items
+    when a model is confident, which makes ties.
+
     Args:
-        model: The model; of a classification, the logarithm of the odds of class 1 is
-            the score. The probabilities themselves are in the same order, but many
-            become 1 in float32 where a model is sure, and cannot be told apart.
+        model: The model.
+        max_pairs: The number of pairs that the comparator scores at a time.
     """
 
-    def __init__(self, model: Object2Vec) -> None:
+    def __init__(self, model: Object2Vec, *, max_pairs: int = _MAX_PAIRS) -> None:
         is_softmax = model.hyperparameters.output_layer == "softmax"
         network = model.comparator
         if is_softmax:
@@ -138,47 +156,59 @@ class PairScorer:
             count = tf.shape(items)[0]
             first = tf.repeat(queries, count, axis=0)
             second = tf.tile(items, [tf.shape(queries)[0], 1])
-            scores = network([first, second], training=False)
-            own = scores[:, 1] - scores[:, 0] if is_softmax else scores[:, 0]
-            return tf.reshape(own, [-1, count])
+            outputs = network([first, second], training=False)
+            scores = outputs[:, 1] - outputs[:, 0] if is_softmax else outputs[:, 0]
+            return tf.reshape(scores, [-1, count])
 
         self._score = score
+        self._max_pairs = max_pairs
 
     def __call__(self, items: Vectors) -> Scorer:
-        """Returns what scores queries against items, ``[items, enc_dim]``."""
-        size = _MOST_PAIRS
+        """Returns a function that scores queries against items.
 
-        def scored(queries: Vectors) -> Vectors:
+        Args:
+            items: The embeddings of the items, float32 ``[items, enc_dim]``.
+        """
+        items_per_step = self._max_pairs
+        queries_per_step = max(self._max_pairs // len(items), 1)
+
+        def score_queries(queries: Vectors) -> Vectors:
             scores = np.empty((len(queries), len(items)), np.float32)
-            some = max(size // len(items), 1)
-            for row in range(0, len(queries), some):
-                rows = slice(row, row + some)
-                for start in range(0, len(items), size):
-                    part = slice(start, start + size)
-                    scores[rows, part] = self._score(queries[rows], items[part])
+            for row in range(0, len(queries), queries_per_step):
+                rows = slice(row, row + queries_per_step)
+                for column in range(0, len(items), items_per_step):
+                    columns = slice(column, column + items_per_step)
+                    block = self._score(queries[rows], items[columns])
+                    scores[rows, columns] = block
             return scores
 
-        return scored
+        return score_queries
 
 
-def pair_scorer(run: str | os.PathLike[str]) -> PairScorer:
-    """Returns what scores embeddings as a run's predict_pair would.
+def pair_scorer(
+    run: str | os.PathLike[str], *, max_pairs: int = _MAX_PAIRS
+) -> PairScorer:
+    """Returns a scorer of embeddings, whose order is that of a run's predict_pair.
+
+    Args:
+        run: A run directory.
+        max_pairs: The number of pairs that the comparator scores at a time.
 
     Raises:
-        UserError: There is no run, or it has several scores for a pair.
+        UserError: The run does not exist, or its model has several scores per pair.
     """
     directory = RunDirectory(Path(run))
     if not directory.model.is_file():
         raise UserError(
-            f"{run}: holds no {directory.model.name}, whose comparator --score=model "
-            "asks; give a run, or another --score"
+            f"{run}: expected a run directory with {directory.model.name}, whose "
+            "comparator --score=model uses. Give a run, or another --score."
         )
     model = keras.models.load_model(directory.model)
     assert isinstance(model, Object2Vec)
     hyperparameters = model.hyperparameters
     if hyperparameters.output_layer == "softmax" and hyperparameters.num_classes > 2:
         raise UserError(
-            f"{run}: gives {hyperparameters.num_classes} probabilities a pair: nothing "
-            "to rank by; give --score=cosine"
+            f"{run}: expected a model with one score per pair, got "
+            f"{hyperparameters.num_classes} class probabilities. Give --score=cosine."
         )
-    return PairScorer(model)
+    return PairScorer(model, max_pairs=max_pairs)

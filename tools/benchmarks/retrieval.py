@@ -31,7 +31,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
-from object2vec_tf.search.candidate_pool import pool_of
+from object2vec_tf.search.candidate_pool import read_pool
 from object2vec_tf.search.evaluation import MODEL, evaluate, pair_scorer
 from tools.benchmarks.peers import ENVIRONMENT, peer_python
 from tools.benchmarks.spread import mean_and_spread
@@ -103,7 +103,7 @@ def best_threshold(scores: Scores, true: Flags) -> float:
 def tag_f1(run: Path, data: Path) -> dict[str, float]:
     """Returns the micro-F1 of a run with the threshold that is best on validation."""
     model = load_model(run)
-    tags = pool_of(read_objects(data / "tags.jsonl", model), "in1", "tags.jsonl")
+    tags = read_pool(read_objects(data / "tags.jsonl", model), "in1", "tags.jsonl")
     names = [row["in1"][0] for row in read_rows(data / "tags.jsonl")]
     score = pair_scorer(run)(model(tags.objects()))
     max_seq_len = input_limits(model.hyperparameters)["in0"][1]

@@ -1,6 +1,6 @@
-"""Tests of object2vec_tf/search/evaluation.py and of the command, on a trained run.
+"""Tests of object2vec_tf/search/evaluation.py and of the command, with a trained run.
 
-The oracle asks the model for each pair on its own, and sorts.
+The expected ranks come from scoring one pair at a time with the model.
 """
 
 import json
@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.search.evaluation import evaluate
+from object2vec_tf.search.evaluation import evaluate, pair_scorer
 
 SETTINGS = {
     "enc0_network": "pooled_embedding",
@@ -33,7 +33,7 @@ SETTINGS = {
 PAIRS = [
     ([1, 2, 3], [4, 5]),
     ([1, 2, 3], [6]),
-    ([7], [4, 5, 29]),  # is cut to [4, 5]
+    ([7], [4, 5, 29]),  # is truncated to [4, 5]
     ([], [8]),
     ([9, 9], [6]),
 ]
@@ -66,8 +66,8 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return pairs, write(tmp_path / "items.jsonl", [{"in1": item} for item in ITEMS])
 
 
-def by_hand(run: Path, score: str, items) -> list[float]:
-    """The rank of each pair's in1, asking the model for one pair after another."""
+def expected_ranks(run: Path, score: str, items) -> list[float]:
+    """The rank of each pair's in1, from scores of one pair at a time."""
     model = keras.models.load_model(run / "model.keras")
     ranks = []
     for in0, in1 in PAIRS:
@@ -97,13 +97,15 @@ def by_hand(run: Path, score: str, items) -> list[float]:
 
 
 @pytest.mark.parametrize("score", ["cosine", "inner_product", "euclidean", "model"])
-def test_ranks_are_those_of_asking_for_each_pair(run: Path, files, score: str):
+def test_metrics_equal_those_of_single_pairs(run: Path, files, score: str):
     pairs, pool = files
-    ranks = np.array(by_hand(run, score, [[10], [4, 5], [11, 12], [13], [8], [6]]))
+    ranks = np.array(
+        expected_ranks(run, score, [[10], [4, 5], [11, 12], [13], [8], [6]])
+    )
 
-    told = evaluate(run, pairs, pool, score=score, hits=(1, 3))
+    metrics = evaluate(run, pairs, pool, score=score, hits=(1, 3))
 
-    assert told == pytest.approx(
+    assert metrics == pytest.approx(
         {
             "hits@1": np.mean(ranks <= 1),
             "hits@3": np.mean(ranks <= 3),
@@ -116,47 +118,57 @@ def test_ranks_are_those_of_asking_for_each_pair(run: Path, files, score: str):
     )
 
 
-def test_without_a_pool_the_pairs_own_items_are_it(run: Path, files):
-    ranks = np.array(by_hand(run, "cosine", [[4, 5], [6], [8]]))
-    told = evaluate(run, files[0])
-    assert (told["mean_rank"], told["pool"]) == (pytest.approx(ranks.mean()), 3)
+def test_the_default_pool_is_the_items_of_the_pairs(run: Path, files):
+    ranks = np.array(expected_ranks(run, "cosine", [[4, 5], [6], [8]]))
+    metrics = evaluate(run, files[0])
+    assert (metrics["mean_rank"], metrics["pool"]) == (pytest.approx(ranks.mean()), 3)
 
 
-def test_scores_of_pairs_do_not_depend_on_how_many_at_a_time(
-    run: Path, files, monkeypatch: pytest.MonkeyPatch
-):
-    whole = evaluate(run, *files, score="model")
-    monkeypatch.setattr("object2vec_tf.search.evaluation._MOST_PAIRS", 4)
-    assert evaluate(run, *files, score="model") == pytest.approx(whole)
+@pytest.mark.parametrize("max_pairs", [1, 4, 13])
+def test_scores_do_not_depend_on_the_number_of_pairs_per_step(run: Path, max_pairs):
+    generator = np.random.default_rng(2)
+    items = generator.normal(size=(6, 8)).astype(np.float32)
+    queries = generator.normal(size=(5, 8)).astype(np.float32)
+    scores = pair_scorer(run, max_pairs=max_pairs)(items)(queries)
+    expected = pair_scorer(run)(items)(queries)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_what_cannot_be_measured_is_told(run: Path, files, tmp_path: Path):
+def test_invalid_arguments_are_rejected(run: Path, files, tmp_path: Path):
     pairs, pool = files
-    with pytest.raises(UserError, match=r"score: 'best': expected one of cosine, "):
+    with pytest.raises(
+        UserError, match=r"score: expected one of cosine, .*, got 'best'"
+    ):
         evaluate(run, pairs, score="best")
-    with pytest.raises(UserError, match=r"export: holds no model.keras, whose"):
+    with pytest.raises(
+        UserError, match=r"export: expected a run directory with model.keras"
+    ):
         evaluate(run / "export", pairs, score="model")
-    with pytest.raises(UserError, match=r"items.jsonl: expected in0 and in1 in its"):
+    with pytest.raises(UserError, match=r"items.jsonl: expected in0 and in1 in each"):
         evaluate(run, pool)
     in0 = write(tmp_path / "in0.jsonl", [{"in0": [1]}])
-    with pytest.raises(UserError, match=r"in0.jsonl: expected in1 in its lines, found"):
+    with pytest.raises(
+        UserError, match=r"in0.jsonl: expected in1 in each line, got only in0"
+    ):
         evaluate(run, pairs, in0)
     for name in ("pairs", "pool"):
         empty = write(tmp_path / "empty.jsonl", [])
-        with pytest.raises(UserError, match=r"empty.jsonl: holds no "):
+        with pytest.raises(
+            UserError, match=r"empty.jsonl: expected lines with .*, got an empty file"
+        ):
             evaluate(run, **{"pairs": pairs, name: empty})
     wrong = write(tmp_path / "wrong.jsonl", [{"in1": [1]}, {"in1": [30]}])
     with pytest.raises(DataError, match=r"wrong.jsonl:2: in1\[0\]"):
         evaluate(run, pairs, wrong)
 
 
-def test_classes_have_no_one_score(tmp_path: Path, files):
+def test_a_model_with_several_classes_has_no_single_score(tmp_path: Path, files):
     train = write(
         tmp_path / "train.jsonl",
         [{"in0": [i], "in1": [i], "label": i % 3} for i in range(8)],
     )
     o2v.fit({**SETTINGS, "num_classes": 3}, train=train, model_dir=tmp_path / "run")
-    with pytest.raises(UserError, match=r"gives 3 probabilities a pair"):
+    with pytest.raises(UserError, match=r"got 3 class probabilities"):
         evaluate(tmp_path / "run", files[0], score="model")
 
 
@@ -167,8 +179,8 @@ def test_the_command_prints_one_line_of_json(run: Path, files):
     line += [f"--model={run}", f"--input={pairs}", f"--pool={pool}", "--hits=1,5"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told == pytest.approx(evaluate(run, pairs, pool, hits=(1, 5)))
+    metrics = json.loads(done.stdout)
+    assert metrics == pytest.approx(evaluate(run, pairs, pool, hits=(1, 5)))
     line.append("--pool=none.jsonl")
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     message = "none.jsonl: no such file; check --pool"
