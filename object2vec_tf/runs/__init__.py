@@ -1,1 +1,1 @@
-"""The run directory: the files that a training run leaves."""
+"""The run directory: the files of a training run."""

@@ -1,4 +1,4 @@
-"""The run directory: what a run leaves behind, and whose it is."""
+"""The run directory: the files of a training run, and the identity of the run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from object2vec_tf.hyperparameters import Hyperparameters
 
 Record = dict[str, Any]
 
+# Glob patterns of the checkpoints of an epoch and of a batch within an epoch.
 _EPOCH = "epoch-" + 4 * "[0-9]"
 CHECKPOINT_NAMES = (_EPOCH, f"{_EPOCH}-batch-" + 9 * "[0-9]")
-# A run of TensorBoard each, below the log directory.
+# The TensorBoard runs in the log directory.
 LOG_NAMES = ("train", "validation", "final")
-# What the Projector is shown, in the log directory.
+# Glob patterns of the Projector's files in the log directory.
 PROJECTOR_FILES = ("final/*.tsv", "final/projector_config.pbtxt")
 
-# What metrics.json tells of a run that was told to stop, and can be gone on with.
+# The part of metrics.json that marks an interrupted run, which can be resumed.
 STOPPED = {"stopped": "resumable", "resumable": True}
-# What is shown of a complete run.
+# The keys of metrics.json that every finished run has.
 _RESULTS = (
     "epochs_run",
     "best_epoch",
@@ -41,7 +42,7 @@ _RESULTS = (
 
 @dataclasses.dataclass
 class RunDirectory:
-    """The files of one run, each written whole or not at all.
+    """The files of one run. Each is written atomically.
 
     Attributes:
         path: The directory (``model_dir``).
@@ -51,17 +52,17 @@ class RunDirectory:
 
     @property
     def hyperparameters(self) -> Path:
-        """Every effective value, typed."""
+        """All effective hyperparameters, with their types."""
         return self.path / "hyperparameters.json"
 
     @property
     def metrics(self) -> Path:
-        """The results; written last, and by a run that was told to stop."""
+        """The results. Written last, when the run finishes or is interrupted."""
         return self.path / "metrics.json"
 
     @property
     def history(self) -> Path:
-        """A line for each epoch."""
+        """The metrics of each epoch, one line per epoch."""
         return self.path / "history.jsonl"
 
     @property
@@ -71,32 +72,32 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """What a killed run continues from."""
+        """The checkpoints from which an interrupted run resumes."""
         return self.path / "checkpoints"
 
     @property
     def tensorboard(self) -> Path:
-        """The logs TensorBoard reads."""
+        """The TensorBoard logs."""
         return self.path / "tensorboard"
 
     @property
     def export(self) -> Path:
-        """Where the SavedModel goes by default."""
+        """The default directory of the SavedModel."""
         return self.path / "export"
 
     @property
     def report(self) -> Path:
-        """The page that tells of the run."""
+        """The report as a web page."""
         return self.path / "report.html"
 
     @property
     def card(self) -> Path:
-        """The same as a model card."""
+        """The report as a model card."""
         return self.path / "report.md"
 
     @property
     def cache(self) -> Path:
-        """Where what was read of the channels is kept by default."""
+        """The default directory of the cache of converted channels."""
         return self.path / "cache"
 
     @property
@@ -105,35 +106,36 @@ class RunDirectory:
 
     @contextmanager
     def claimed(self, identity: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
-        """Makes the directory this run's own while the context lasts.
+        """Locks the directory for this run while the context lasts.
 
         Args:
-            identity: What makes the run this one: settings, seed, data.
-            overwrite: Whether another run's files may be removed. Exported versions
-                stay: a server may be reading them.
+            identity: The settings, seed and data that identify the run; see
+                `run_identity`.
+            overwrite: Whether to remove the files of an earlier run first. Exported
+                versions stay: a server may be reading them.
 
         Raises:
-            RunDirectoryError: Another run's files are here, another process is at work
-                here, or the directory cannot be written.
+            RunDirectoryError: The directory contains another run, another process uses
+                it, or it cannot be written.
         """
         with self._locked():
             if overwrite:
                 self._clear()
-            differences = self._differences(identity)
-            if differences:
+            conflicts = self._conflicts(identity)
+            if conflicts:
                 raise RunDirectoryError(
-                    f"{self.path}: holds another run, which differs in:\n  "
-                    + "\n  ".join(differences)
-                    + "\ngive another --model_dir, or --overwrite to start afresh"
+                    f"{self.path}: contains another run, which differs in:\n  "
+                    + "\n  ".join(conflicts)
+                    + "\nGive another --model_dir, or --overwrite to start again."
                 )
             write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
             yield
 
     def make(self) -> None:
-        """Makes the directory itself.
+        """Creates the directory where it is missing.
 
         Raises:
-            RunDirectoryError: It cannot be made.
+            RunDirectoryError: It cannot be created.
         """
         with report_unwritable(self.path, "model_dir", RunDirectoryError):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -142,8 +144,8 @@ class RunDirectory:
     def _locked(self) -> Iterator[None]:
         with ExitStack() as stack:
             with report_unwritable(self.path, "model_dir", RunDirectoryError):
-                for needed in (self.checkpoints, self.tensorboard):
-                    needed.mkdir(parents=True, exist_ok=True)
+                for directory in (self.checkpoints, self.tensorboard):
+                    directory.mkdir(parents=True, exist_ok=True)
                 try:
                     stack.enter_context(locked(self.checkpoints / "lock", timeout=0))
                 except BlockingIOError as error:
@@ -153,49 +155,57 @@ class RunDirectory:
                     ) from error
             yield
 
-    def _differences(self, identity: Mapping[str, Any]) -> list[str]:
-        if not self._identity.exists():
-            found = [
-                entry.name
-                for entry in (self.model, self.metrics, self.history)
-                if entry.exists() and not self._is_left_by_reading(entry)
-            ]
-            return [f"{name}: of a run that is not known here" for name in found]
-        return differences(_read_record(self._identity), identity)
+    def _conflicts(self, identity: Mapping[str, Any]) -> list[str]:
+        """Returns the differences from the run that is in the directory."""
+        if self._identity.exists():
+            return differences(_read_record(self._identity), identity)
+        return [
+            f"{file.name}: belongs to a run without "
+            f"{self._identity.relative_to(self.path)}"
+            for file in (self.model, self.metrics, self.history)
+            if file.exists() and not self._is_of_unread_run(file)
+        ]
 
-    def _is_left_by_reading(self, entry: Path) -> bool:
-        """Whether a run left it that was told to stop before it had the directory."""
-        return entry == self.metrics and bool(_read_record(entry).get("resumable"))
+    def _is_of_unread_run(self, file: Path) -> bool:
+        """Returns whether `write_unread` wrote the file."""
+        return file == self.metrics and bool(_read_record(file).get("resumable"))
 
     def write_unread(self, seconds: float) -> None:
-        """Tells in metrics.json, where there is none, of a run stopped while reading.
+        """Writes the metrics.json of a run interrupted while it reads its channels.
 
-        The directory may be another run's: nothing else is looked at, or changed.
+        The directory is not locked yet and may contain another run. An existing
+        metrics.json therefore stays as it is.
+
+        Args:
+            seconds: The run's duration.
         """
         if not self.metrics.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_metrics({**STOPPED, "seconds": seconds})
 
     def _clear(self) -> None:
+        """Removes the files that a run wrote, and nothing else."""
         for path in (
             *(self.metrics, self.model, self.history, self.hyperparameters),
             *(self.report, self.card),
         ):
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
-        # What a run wrote and nothing else: the directory may hold files of others.
-        for names in CHECKPOINT_NAMES:
-            for entry in self.checkpoints.glob(names):
-                shutil.rmtree(entry)
+        for pattern in CHECKPOINT_NAMES:
+            for checkpoint in self.checkpoints.glob(pattern):
+                shutil.rmtree(checkpoint)
         for name in LOG_NAMES:
             shutil.rmtree(self.tensorboard / name, ignore_errors=True)
 
     def results(self) -> dict[str, Any] | None:
-        """Returns the metrics of a complete run, None where it is not complete."""
+        """Returns the metrics of a finished run, or None if no run has finished.
+
+        Raises:
+            RunDirectoryError: metrics.json is damaged.
+        """
         if not self.metrics.exists():
             return None
-        held = _read_record(self.metrics)
-        if held.get("resumable"):
+        if _read_record(self.metrics).get("resumable"):
             return None
         return _read_record(self.metrics, _RESULTS)
 
@@ -209,13 +219,17 @@ class RunDirectory:
         write_atomic(self.history, lines)
 
     def read_history(self) -> list[Record]:
-        """Returns the lines of history.jsonl."""
-        with _told_if_damaged(self.history):
+        """Returns the record of each epoch from history.jsonl.
+
+        Raises:
+            RunDirectoryError: The file is missing or damaged.
+        """
+        with _report_damage(self.history):
             lines = self.history.read_text(encoding="utf-8").splitlines()
             return [json.loads(line) for line in lines]
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Writes metrics.json, which completes the run."""
+        """Writes metrics.json, of a run that is finished or marked as resumable."""
         write_atomic(self.metrics, json.dumps(metrics, indent=2) + "\n")
 
 
@@ -225,7 +239,14 @@ def run_identity(
     fingerprints: Mapping[str, str],
     words: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Returns what two runs must share to be the same run, by name."""
+    """Returns the values, by name, that two runs must share to be the same run.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        seed: The random seed.
+        fingerprints: The fingerprint of the data of each channel.
+        words: The fingerprints of vocabularies and pretrained vectors, by name.
+    """
     return {
         **hyperparameters.to_dict(),
         "seed": seed,
@@ -234,33 +255,43 @@ def run_identity(
     }
 
 
-def differences(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns what differs between what a directory holds and what is asked for."""
+def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Describes the differences of two identities, one line per name.
+
+    Args:
+        saved: The identity of the run in the directory.
+        current: The identity of the run that is about to start.
+    """
     return [
-        f"{name}: {_shown(held.get(name))} there, {_shown(now.get(name))} now"
-        for name in sorted({*held, *now})
-        if held.get(name) != now.get(name)
+        f"{name}: {_shown(saved.get(name))} in the directory, "
+        f"{_shown(current.get(name))} now"
+        for name in sorted({*saved, *current})
+        if saved.get(name) != current.get(name)
     ]
 
 
 @contextmanager
-def _told_if_damaged(path: Path) -> Iterator[None]:
+def _report_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RecursionError) as error:
         raise RunDirectoryError(
-            f"{path}: cannot be read: {error}; put it back, or give --overwrite to "
-            "start afresh"
+            f"{path}: cannot be read: {error}. Restore the file, or give --overwrite "
+            "to start again."
         ) from error
 
 
-def _read_record(path: Path, needed: Collection[str] = ()) -> Record:
-    with _told_if_damaged(path):
+def _read_record(path: Path, required: Collection[str] = ()) -> Record:
+    """Reads a JSON object that has the required keys."""
+    with _report_damage(path):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not record.keys() >= set(needed):
-            raise ValueError("it is JSON, but not what a run writes there")
+        if not isinstance(record, dict):
+            raise ValueError(f"expected a JSON object, got {record!r:.40}")
+        missing = [key for key in required if key not in record]
+        if missing:
+            raise ValueError(f"the JSON object has no {', '.join(missing)}")
         return record
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else repr(value)
+    return "not set" if value is None else repr(value)

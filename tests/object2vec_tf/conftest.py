@@ -1,4 +1,4 @@
-"""A complete run that is looked at in several ways."""
+"""A finished run, and a TensorBoard server, for the tests of what a run writes."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ TEXTS = ["cat dog", "<b> a|b bird", "dog </script> cat cat", "", "a|b dog"]
 ITEMS = 40
 # Names of the first items.
 NAMES = ["<script>x</script>", "*[a](b)* | `c`", "Tom & Jerry", "", "_e_ f_g"]
-PATIENCE = 120  # seconds, then something is taken to hang
+TIMEOUT = 120  # seconds
 
 
 def rows_of(count):
@@ -34,24 +34,24 @@ def rows_of(count):
 
 @pytest.fixture(scope="session", params=["softmax", "mean_squared_error"])
 def run(request, tmp_path_factory):
-    """A run of texts and ids, with a bad line, and names that are no markup.
+    """A run of texts and ids, with a bad line and with names that look like markup.
 
-    Attributes are those of `o2v.Run`, with ``rows`` by channel.
+    It has the attributes of `o2v.Run`, and ``rows`` by channel.
     """
     folder = tmp_path_factory.mktemp("run")
     (folder / "words").mkdir()
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     (folder / "words/vocab.json").write_text(json.dumps(vocabulary))
     rows = {"train": rows_of(200), "validation": rows_of(49), "test": rows_of(25)}
-    for name, part in rows.items():
-        lines = "".join(json.dumps(row) + "\n" for row in part)
+    for name, channel in rows.items():
+        lines = "".join(json.dumps(row) + "\n" for row in channel)
         (folder / f"{name}.jsonl").write_text(lines)
     with (folder / "train.jsonl").open("a") as file:
         file.write('{"in0": "cat", "in1": [99], "label": 1}\n')
     items = "".join(json.dumps({"in1": [i]}) + "\n" for i in range(len(NAMES)))
     (folder / "items.jsonl").write_text(items)
     (folder / "names.tsv").write_text("\n".join(NAMES) + "\n")
-    told = o2v.fit(
+    result = o2v.fit(
         {
             "enc0_network": "pooled_embedding",
             "enc0_tokenizer": "whitespace",
@@ -73,12 +73,12 @@ def run(request, tmp_path_factory):
         model_dir=folder / "<my> run",
         verbose=False,
     )
-    return types.SimpleNamespace(**vars(told), rows=rows)
+    return types.SimpleNamespace(**vars(result), rows=rows)
 
 
 @contextlib.contextmanager
 def tensorboard(logs):
-    """Yields the address of a TensorBoard that has found what there is to project."""
+    """Yields the address of a TensorBoard whose Projector has found embeddings."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -88,7 +88,7 @@ def tensorboard(logs):
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while True:
             with contextlib.suppress(OSError):
                 if json.loads(fetch(f"{address}/data/plugin/projector/runs")):
@@ -102,6 +102,6 @@ def tensorboard(logs):
 
 
 def fetch(address):
-    """The body that is at an address."""
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        return answer.read()
+    """Returns the body of the response to a GET request."""
+    with urllib.request.urlopen(address, timeout=10) as response:
+        return response.read()

@@ -83,7 +83,8 @@ def test_a_run_stopped_in_an_epoch_goes_on_to_the_same_end(
 def test_what_goes_on_is_still_the_same_run(settings, ratings, tmp_path):
     with pytest.raises(o2v.Interrupted):
         o2v.fit(settings, **ratings, model_dir=tmp_path, callbacks=[Terminate(1)])
-    with pytest.raises(o2v.RunDirectoryError, match="enc_dim: 8 there, 16 now"):
+    difference = "enc_dim: 8 in the directory, 16 now"
+    with pytest.raises(o2v.RunDirectoryError, match=difference):
         o2v.fit(settings | {"enc_dim": 16}, **ratings, model_dir=tmp_path)
 
 

@@ -224,8 +224,8 @@ def test_a_different_run_is_refused_with_what_differs(settings, ratings, tmp_pat
     with pytest.raises(o2v.RunDirectoryError) as error:
         fit(settings | {"enc_dim": 16}, other, tmp_path / "run", seed=1)
     message = str(error.value)
-    assert "enc_dim: 8 there, 16 now" in message
-    assert "seed: 0 there, 1 now" in message
+    assert "enc_dim: 8 in the directory, 16 now" in message
+    assert "seed: 0 in the directory, 1 now" in message
     assert "data of train" in message
     assert "--overwrite" in message
     assert (tmp_path / "run/metrics.json").read_bytes() == held

@@ -86,7 +86,8 @@ def test_a_study_keeps_the_complete_run_of_its_best_trial(
     assert capsys.readouterr().out == ""
     with pytest.raises(o2v.RunDirectoryError) as error:
         tune(settings, **arguments | {"search": "dropout"}, trials=3)
-    assert "range of learning_rate: '0.03..0.1' there, nothing now" in str(error.value)
+    difference = "range of learning_rate: '0.03..0.1' in the directory, not set now"
+    assert difference in str(error.value)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

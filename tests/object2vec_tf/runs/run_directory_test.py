@@ -1,0 +1,105 @@
+import json
+
+import pytest
+
+from object2vec_tf.errors import RunDirectoryError
+from object2vec_tf.runs.run_directory import RunDirectory, differences
+
+IDENTITY = {"enc_dim": 8, "seed": 0}
+METRICS = {
+    "epochs_run": 1,
+    "best_epoch": 0,
+    "stopped": "all epochs done",
+    "train": {"accuracy": 1.0},
+    "rows": {"train": 9},
+    "seconds": 1.5,
+    "records_per_second": 6.0,
+}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return RunDirectory(tmp_path / "run")
+
+
+def test_differences_name_both_values():
+    assert differences({"a": 1, "b": "x", "c": 2}, {"a": 1, "b": "y", "d": 3}) == [
+        "b: 'x' in the directory, 'y' now",
+        "c: 2 in the directory, not set now",
+        "d: not set in the directory, 3 now",
+    ]
+
+
+def test_a_directory_belongs_to_one_run(directory):
+    for _ in range(2):
+        with directory.claimed(IDENTITY, overwrite=False):
+            pass
+    message = (
+        f"{directory.path}: contains another run, which differs in:\n"
+        "  seed: 0 in the directory, 1 now\n"
+        "Give another --model_dir, or --overwrite to start again."
+    )
+    with (
+        pytest.raises(RunDirectoryError) as error,
+        directory.claimed(IDENTITY | {"seed": 1}, overwrite=False),
+    ):
+        pass
+    assert str(error.value) == message
+    with directory.claimed(IDENTITY | {"seed": 1}, overwrite=True):
+        pass
+    saved = json.loads((directory.path / "checkpoints/run.json").read_text())
+    assert saved == {"enc_dim": 8, "seed": 1}
+
+
+def test_results_without_an_identity_belong_to_an_unknown_run(directory):
+    directory.make()
+    directory.write_metrics(METRICS)
+    with (
+        pytest.raises(
+            RunDirectoryError,
+            match=r"metrics\.json: belongs to a run without checkpoints/run\.json\n",
+        ),
+        directory.claimed(IDENTITY, overwrite=False),
+    ):
+        pass
+
+
+def test_metrics_of_an_interrupted_reading_do_not_occupy_the_directory(directory):
+    directory.write_unread(seconds=2.0)
+    assert json.loads(directory.metrics.read_text()) == {
+        "stopped": "resumable",
+        "resumable": True,
+        "seconds": 2.0,
+    }
+    assert directory.results() is None
+    with directory.claimed(IDENTITY, overwrite=False):
+        directory.write_metrics(METRICS)
+    directory.write_unread(seconds=3.0)
+    assert directory.results() == METRICS
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{", "Expecting property name"),
+        ("[1]", r"expected a JSON object, got \[1\]"),
+        ('{"stopped": "all epochs done"}', "the JSON object has no epochs_run, best_"),
+    ],
+)
+def test_damaged_metrics_are_reported(directory, content, problem):
+    directory.make()
+    directory.metrics.write_text(content)
+    pattern = rf"metrics\.json: cannot be read: {problem}.* Restore the file, or give "
+    with pytest.raises(RunDirectoryError, match=pattern):
+        directory.results()
+
+
+def test_history_is_read_as_written(directory):
+    directory.make()
+    history = [{"epoch": 0, "train": {"accuracy": 0.5}}, {"epoch": 1, "train": {}}]
+    directory.write_history(history)
+    assert directory.read_history() == history
+    assert len(directory.history.read_text().splitlines()) == 2
+    directory.history.unlink()
+    with pytest.raises(RunDirectoryError, match=r"history\.jsonl: cannot be read"):
+        directory.read_history()
