@@ -1,8 +1,8 @@
-"""The in-batch softmax: each object is to find its partner among those of its batch.
+"""The in-batch softmax: each object has to find its partner among those of its batch.
 
-Source: Henderson and others, "Efficient Natural Language Response Suggestion for Smart
-Reply" (2017); for popular items, Yi and others, "Sampling-Bias-Corrected Neural
-Modeling for Large Corpus Item Recommendations" (RecSys 2019).
+Sources: Henderson et al. 2017, "Efficient Natural Language Response Suggestion for
+Smart Reply"; for the correction of popular items, Yi et al. 2019,
+"Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations".
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from object2vec_tf.registration import PACKAGE
 class InBatchSoftmax(keras.layers.Layer):
     """Cross-entropy of finding each pair's partner among all objects of the batch.
 
-    Similarities are divided by the temperature; the softmax runs over the batch's in1
-    for an in0, over its in0 for an in1, or both, of which the mean counts. Objects that
-    are partners by another pair of the batch are left out of the choice, and pairs
-    labelled 0 offer objects to choose from but look for none.
+    The logits are similarities divided by the temperature. The softmax runs over all
+    in1 of the batch for each in0, over all in0 for each in1, or over both; the loss is
+    then the mean of the two. Objects that another pair of the batch makes partners are
+    excluded from the candidates. Pairs with label 0 add candidates, but have no loss of
+    their own.
 
     Args:
         similarity: cosine or inner_product.
         direction: in0_to_in1, in1_to_in0 or both.
-        temperature: The temperature, or where learning it starts.
-        learn_temperature: Whether it is learnt.
+        temperature: The temperature, or its initial value if it is learned.
+        learn_temperature: Whether the temperature is learned.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class InBatchSoftmax(keras.layers.Layer):
         self.direction = direction
         self.temperature = temperature
         self.learn_temperature = learn_temperature
-        # By its logarithm it stays above zero, and moves by shares of itself.
+        # Stored as a logarithm, so that it stays positive and changes by a factor.
         self.log_temperature = self.add_weight(
             name="log_temperature",
             shape=(),
@@ -64,40 +65,42 @@ class InBatchSoftmax(keras.layers.Layer):
         partners: tf.Tensor,
         log_frequencies: tuple[tf.Tensor, tf.Tensor] | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns what finding each pair's partner costs, and whether it is found.
+        """Returns the loss of each pair, and whether its partner is found.
 
         Args:
             first: Encodings of in0, float ``[batch, enc_dim]``.
             second: Encodings of in1, float ``[batch, enc_dim]``.
             partners: Whether an in0 (row) and an in1 (column) of the batch are known
                 to be partners, bool ``[batch, batch]``.
-            log_frequencies: Log of the fraction of pairs that contain a row's in0, and
-                its in1, float ``[batch]`` each; subtracted from the logits. None
-                subtracts nothing.
+            log_frequencies: Log of the fraction of pairs that contain each in0, and of
+                those that contain each in1, float ``[batch]`` each; subtracted from
+                the logits of candidates. None subtracts nothing.
 
         Returns:
-            Cross-entropies, in nats, and whether the partner is the most similar (1 or
-            0), float ``[batch]`` each; of both directions the means.
+            Cross-entropies in nats, and 1 where the partner is the most similar
+            candidate and 0 elsewhere, float ``[batch]`` each; means of both directions
+            if there are two.
         """
         if self.similarity == "cosine":
             first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
         logits = tf.matmul(first, second, transpose_b=True)
         logits *= tf.exp(-tf.cast(self.log_temperature.value, logits.dtype))
-        own = tf.eye(tf.shape(logits)[0], dtype=tf.bool)
-        others = tf.logical_and(partners, tf.logical_not(own))
+        own_pairs = tf.eye(tf.shape(logits)[0], dtype=tf.bool)
+        others = tf.logical_and(partners, tf.logical_not(own_pairs))
         views = {
             "in0_to_in1": (logits, others, 1),
             "in1_to_in0": (tf.transpose(logits), tf.transpose(others), 0),
         }
-        told = []
-        for direction, (choice, wrong, side) in views.items():
+        results = []
+        for direction, (scores, excluded, side) in views.items():
             if self.direction not in ("both", direction):
                 continue
             if log_frequencies is not None:
-                choice -= tf.cast(log_frequencies[side], choice.dtype)
-            told.append(_found(tf.where(wrong, choice.dtype.min, choice)))
-        costs, hits = zip(*told, strict=True)
-        return tf.add_n(costs) / len(costs), tf.add_n(hits) / len(hits)
+                scores -= tf.cast(log_frequencies[side], scores.dtype)
+            masked = tf.where(excluded, scores.dtype.min, scores)
+            results.append(_losses_and_hits(masked))
+        losses, hits = zip(*results, strict=True)
+        return tf.add_n(losses) / len(losses), tf.add_n(hits) / len(hits)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -110,36 +113,44 @@ class InBatchSoftmax(keras.layers.Layer):
         }
 
 
-def _found(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns each row's cross-entropy of its own column, and whether it is highest."""
-    own = tf.linalg.diag_part(logits)
-    costs = tf.reduce_logsumexp(logits, axis=1) - own
-    return costs, tf.cast(own >= tf.reduce_max(logits, axis=1), logits.dtype)
+def _losses_and_hits(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the cross-entropy of the diagonal, and 1 where it is a row's maximum.
+
+    Args:
+        logits: float ``[batch, batch]``.
+
+    Returns:
+        float ``[batch]`` each.
+    """
+    diagonal = tf.linalg.diag_part(logits)
+    losses = tf.reduce_logsumexp(logits, axis=1) - diagonal
+    hits = tf.cast(diagonal >= tf.reduce_max(logits, axis=1), logits.dtype)
+    return losses, hits
 
 
 def positive_mask(in0: Any, in1: Any, labels: tf.Tensor) -> tf.Tensor:
-    """Tells which in0 and in1 of a batch are partners, by any of its pairs.
+    """Returns which in0 and in1 of a batch form a positive pair of the batch.
 
     Args:
-        in0: Token ids, RaggedTensor ``[batch, (time)]``.
-        in1: The same of the second objects.
-        labels: ``[batch]``; pairs of a label above 0 are partners.
+        in0: Token ids of the first objects, RaggedTensor ``[batch, (time)]``.
+        in1: Token ids of the second objects, RaggedTensor ``[batch, (time)]``.
+        labels: ``[batch]``; a pair is positive if its label is above 0.
 
     Returns:
-        bool ``[batch, batch]``: whether the in0 of a row goes with the in1 of a column.
+        bool ``[batch, batch]``: whether the in0 of a row and the in1 of a column do.
     """
-    rows0, places0 = unique_rows(as_ragged(in0))
-    rows1, places1 = unique_rows(as_ragged(in1))
-    held = tf.scatter_nd(
-        tf.stack([places0, places1], axis=1),
+    unique0, indices0 = unique_rows(as_ragged(in0))
+    unique1, indices1 = unique_rows(as_ragged(in1))
+    counts = tf.scatter_nd(
+        tf.stack([indices0, indices1], axis=1),
         tf.cast(labels > 0, tf.int32),
-        tf.cast(tf.stack([rows0.nrows(), rows1.nrows()]), tf.int32),
+        tf.cast(tf.stack([unique0.nrows(), unique1.nrows()]), tf.int32),
     )
-    return tf.gather(tf.gather(held, places0), places1, axis=1) > 0
+    return tf.gather(tf.gather(counts, indices0), indices1, axis=1) > 0
 
 
 def in_batch_softmax(hyperparameters: Hyperparameters) -> InBatchSoftmax | None:
-    """Returns the objective that hyperparameters ask for; None for AWS's own."""
+    """Returns the in-batch softmax if the hyperparameters select it, else None."""
     if hyperparameters.objective != "in_batch_softmax":
         return None
     return InBatchSoftmax(
@@ -152,7 +163,7 @@ def in_batch_softmax(hyperparameters: Hyperparameters) -> InBatchSoftmax | None:
 
 
 def in_batch_metrics() -> tuple[keras.metrics.Mean, keras.metrics.Mean]:
-    """Returns the metrics of what `InBatchSoftmax` gives."""
+    """Returns the metrics for the losses and hits of `InBatchSoftmax`."""
     return (
         keras.metrics.Mean(name=IN_BATCH_LOSS),
         keras.metrics.Mean(name="in_batch_accuracy"),

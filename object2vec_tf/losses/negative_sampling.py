@@ -1,6 +1,7 @@
-"""Negative sampling from encodings that the batch already has.
+"""Negative sampling that reuses the encodings of the batch.
 
-Partners are told by the number of their pair.
+A negative is the in1 of another pair of the batch; it is identified by the index of
+that pair.
 """
 
 from __future__ import annotations
@@ -8,36 +9,37 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-# A negative that is more alike by a cosine of 1 is drawn so often: e to this power.
+# Hard negatives are drawn with the weights exp(_HARDNESS * cosine).
 _HARDNESS = 5.0
-# More than what any scores differ by.
+# Larger than any difference of two scores.
 _NEVER = 1e3
 
 
 def uniform_negatives(
     batch: tf.Tensor, rate: int, seeds: keras.random.SeedGenerator
 ) -> tf.Tensor:
-    """Draws, for every pair of a batch, the pairs whose in1 it meets as a negative.
+    """Draws negatives for every pair of a batch, all with the same probability.
 
     Each negative of pair i is the in1 of pair ``(i + s) mod batch`` for a random shift
-    ``s`` in ``1..batch - 1``: never the pair's own in1, no partner twice while
-    ``rate < batch``, and every in1 of the batch is used equally often. Since batches
-    are shuffled, a shift shared by the batch is as random as one for each pair.
+    ``s`` in ``1..batch - 1``. It is never the pair's own in1, a pair gets no negative
+    twice while ``rate < batch``, and every in1 of the batch is used equally often.
+    Because batches are shuffled, a shift for the whole batch is as random as one per
+    pair.
 
     Args:
         batch: Number of pairs, an int32 scalar.
-        rate: Negatives for each pair.
-        seeds: Source of randomness; its state is part of the model's.
+        rate: Negatives per pair.
+        seeds: Source of randomness; its state is part of the model's state.
 
     Returns:
-        int32 ``[rate * batch]``, the partner of pair ``n % batch`` at place n; empty
-        for a batch of one pair, which has no other.
+        int32 ``[rate * batch]``: element n is a negative of pair ``n % batch``. Empty
+        for a batch of one pair, which has no negatives.
     """
     order = keras.random.uniform((batch - 1,), seed=seeds)
     shifts = 1 + tf.argsort(order)
     # Keras's fit traces without autograph: no Python `if` on a tensor here.
-    wanted = tf.range(tf.where(batch > 1, rate, 0))
-    chosen = tf.gather(shifts, wanted % tf.maximum(batch - 1, 1))
+    draws = tf.range(tf.where(batch > 1, rate, 0))
+    chosen = tf.gather(shifts, draws % tf.maximum(batch - 1, 1))
     return tf.reshape((chosen[:, tf.newaxis] + tf.range(batch)) % batch, [-1])
 
 
@@ -47,25 +49,27 @@ def frequency_negatives(
     rate: int,
     seeds: keras.random.SeedGenerator,
 ) -> tf.Tensor:
-    """Draws partners by their frequency in the whole channel, to a power.
+    """Draws negatives by their frequency in the whole channel, raised to a power.
 
-    In a batch, objects stand as often as in the channel: they are drawn from it,
-    without repeats for a pair, with the weights that the power lacks. ``word2vec`` has
-    .75, 0 draws all objects alike, 1 is what `uniform_negatives` does.
+    The in1 of a batch occur with their frequencies in the channel, so drawing them with
+    the weights ``frequency ** (power - 1)`` gives ``frequency ** power``. A pair gets
+    no negative twice. word2vec uses a power of 0.75; 0 draws all objects equally often,
+    and 1 gives the distribution of `uniform_negatives`.
 
-    Source: Mikolov and others, "Distributed Representations of Words and Phrases"
-    (2013). Draws without repeats are the highest of the logarithms of the weights with
-    Gumbel noise (Kool and others, 2019).
+    Sources: Mikolov et al. 2013, "Distributed Representations of Words and Phrases and
+    their Compositionality". Sampling without replacement takes the highest sums of log
+    weight and Gumbel noise: Kool et al. 2019, "Stochastic Beams and Where to Find
+    Them".
 
     Args:
         log_frequencies: Log of the fraction of pairs that contain each pair's in1,
             float ``[batch]``.
         power: The power, from 0 to 1.
-        rate: Negatives for each pair.
+        rate: Negatives per pair.
         seeds: Source of randomness.
 
     Returns:
-        As `uniform_negatives`; ``batch - 1`` for a pair at the most.
+        The same as `uniform_negatives`, with at most ``batch - 1`` negatives per pair.
     """
     batch = tf.shape(log_frequencies)[0]
     noise = _gumbel(tf.stack([batch, batch]), seeds)
@@ -79,25 +83,25 @@ def hard_negatives(
     rate: int,
     seeds: keras.random.SeedGenerator,
 ) -> tf.Tensor:
-    """Draws in1 of the batch that the encoders rather take for partners, and are none.
+    """Draws negatives that are similar to their pair's in0, by the cosine.
 
-    Without repeats for a pair, with weights of e to the power of `_HARDNESS` times the
-    cosine. Of the most alike alone, a comparator would not learn to refuse the others:
-    hits@1 among Wikipedia's articles was .04 where random ones gave .67.
+    The weights are ``exp(_HARDNESS * cosine)``, and a pair gets no negative twice. Do
+    not take only the most similar in1: the comparator then does not learn to reject the
+    others. On Wikipedia articles that gave a hits@1 of 0.04, and random negatives 0.67.
 
-    Source: Robinson and others, "Contrastive Learning with Hard Negative Samples"
-    (2021), whose weights these are.
+    Source of the weights: Robinson et al. 2021, "Contrastive Learning with Hard
+    Negative Samples".
 
     Args:
         first: Encodings of in0, float ``[batch, enc_dim]``.
         second: Encodings of in1, float ``[batch, enc_dim]``.
-        known: Whether a pair's in0 (row) and another's in1 (column) are partners, bool
-            ``[batch, batch]``; they come last.
-        rate: Negatives for each pair.
+        known: Whether an in0 (row) and an in1 (column) of the batch are known to be
+            partners, bool ``[batch, batch]``. Known partners are drawn last.
+        rate: Negatives per pair.
         seeds: Source of randomness.
 
     Returns:
-        As `uniform_negatives`; ``batch - 1`` for a pair at the most.
+        The same as `uniform_negatives`, with at most ``batch - 1`` negatives per pair.
     """
     first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
     cosines = tf.matmul(first, second, transpose_b=True)
@@ -106,12 +110,21 @@ def hard_negatives(
 
 
 def _gumbel(shape: tf.Tensor, seeds: keras.random.SeedGenerator) -> tf.Tensor:
-    even = keras.random.uniform(tuple(tf.unstack(shape)), minval=1e-7, seed=seeds)
-    return -tf.math.log(-tf.math.log(even))
+    """Returns noise of the standard Gumbel distribution."""
+    uniform = keras.random.uniform(tuple(tf.unstack(shape)), minval=1e-7, seed=seeds)
+    return -tf.math.log(-tf.math.log(uniform))
 
 
 def _highest(scores: tf.Tensor, rate: int) -> tf.Tensor:
-    """Returns the columns of each row's highest scores, without its own column."""
+    """Returns the columns of the highest scores of each row, without the diagonal.
+
+    Args:
+        scores: float ``[batch, batch]``.
+        rate: Columns per row.
+
+    Returns:
+        int32 ``[min(rate, batch - 1) * batch]``, in the order of `uniform_negatives`.
+    """
     batch = tf.shape(scores)[0]
     others = tf.linalg.set_diag(scores, tf.fill([batch], scores.dtype.min))
     _, columns = tf.math.top_k(others, tf.minimum(rate, batch - 1))
@@ -125,19 +138,20 @@ def add_negatives(
     partners: tf.Tensor,
     pool: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Appends negatives for every pair, labelled 0.
+    """Appends the negatives of every pair, with label 0.
 
     Args:
         first: Encodings of in0, float ``[batch, enc_dim]``.
         second: Encodings of in1, float ``[batch, enc_dim]``.
         labels: ``[batch]``.
-        partners: For place n the partner of pair ``n % batch``, int32
+        partners: The negatives: element n is one of pair ``n % batch``, int32
             ``[rate * batch]``.
-        pool: Encodings that partners are numbers of, float ``[pool, enc_dim]``; by
-            default ``second``.
+        pool: The encodings that ``partners`` are indices into, float
+            ``[pool, enc_dim]``; by default ``second``.
 
     Returns:
-        The three with ``batch * (1 + rate)`` rows, the given pairs first.
+        ``first``, ``second`` and ``labels`` with ``batch * (1 + rate)`` rows, the given
+        pairs first.
     """
     batch = tf.shape(first)[0]
     copies = tf.size(partners) // tf.maximum(batch, 1)

@@ -1,4 +1,4 @@
-"""Cross-entropy with smoothed labels."""
+"""Cross-entropy with label smoothing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from object2vec_tf.registration import PACKAGE
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class SmoothedCrossEntropy(keras.losses.SparseCategoricalCrossentropy):
-    """Cross-entropy of class ids, of which a share is spread over all classes.
+    """Cross-entropy of class ids with label smoothing.
 
-    Source: Szegedy and others, "Rethinking the Inception Architecture" (2016).
+    The target is ``1 - smoothing`` for the class itself, plus ``smoothing / classes``
+    for every class.
+
+    Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer
+    Vision", section 7.
 
     Args:
-        smoothing: The share, from 0 to below 1; 0 is Keras's loss itself.
+        smoothing: From 0 to below 1; 0 gives Keras's own loss.
     """
 
     def __init__(

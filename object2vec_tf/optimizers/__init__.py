@@ -1,4 +1,4 @@
-"""Optimizers that update only the token rows a batch has used."""
+"""Optimizers that update only the token vectors that a batch uses."""
 
 from object2vec_tf.optimizers.factory import optimizer_for
 from object2vec_tf.optimizers.fused import FusedAdam

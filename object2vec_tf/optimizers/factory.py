@@ -1,4 +1,4 @@
-"""The optimizer that hyperparameters ask for."""
+"""Creates the optimizer that the hyperparameters select."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ _ROW_SPARSE = {
 def optimizer_for(
     hyperparameters: Hyperparameters, steps_per_epoch: int | None = None
 ) -> keras.optimizers.Optimizer:
-    """Returns the optimizer the hyperparameters name, by row for row_sparse.
+    """Returns the optimizer that the hyperparameters select.
 
-    Everything but the learning rate is as Keras has it.
+    Every option except the learning rate has Keras's default. For row_sparse, the
+    optimizer updates single rows of token tables.
 
     Args:
         hyperparameters: The settings.
-        steps_per_epoch: Steps in an epoch, where the learning rate warms up or decays.
+        steps_per_epoch: Steps per epoch, required if the learning rate warms up or
+            decays.
 
     Raises:
-        ValueError: It does, and there is no such number.
+        ValueError: ``steps_per_epoch`` is required and None.
     """
     row_sparse = hyperparameters.token_embedding_storage_type == "row_sparse"
-    kind = (_ROW_SPARSE if row_sparse else _DENSE)[hyperparameters.optimizer]
-    return kind(learning_rate=_learning_rate(hyperparameters, steps_per_epoch))
+    optimizer = (_ROW_SPARSE if row_sparse else _DENSE)[hyperparameters.optimizer]
+    return optimizer(learning_rate=_learning_rate(hyperparameters, steps_per_epoch))
 
 
 def _learning_rate(

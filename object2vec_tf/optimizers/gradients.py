@@ -1,4 +1,4 @@
-"""Gradients as an optimizer needs them: one row for a token, decay included."""
+"""Prepares gradients for an optimizer: one row per token, with weight decay."""
 
 from __future__ import annotations
 
@@ -15,42 +15,41 @@ def sum_repeated_rows(
 ) -> Gradient | None:
     """Sums the rows of a gradient that belong to the same token.
 
-    A token that stands twice in a batch has two rows in an IndexedSlices gradient.
-    Keras 3.15's optimizers take them one by one (``keras/src/backend/tensorflow/
-    optimizer.py``), so that Adam sees the sum of squares where the square of the sum
-    is right.
+    A token that occurs twice in a batch has two rows in an IndexedSlices gradient. The
+    optimizers of Keras 3.15 apply such rows one by one (``keras/src/backend/tensorflow/
+    optimizer.py``). Adam then sees the sum of the squares, where the square of the sum
+    is correct.
 
     Args:
-        gradient: A dense gradient or None, which are returned as they are, or
-            IndexedSlices.
-        as_rows: Whether IndexedSlices stay rows, each index once, or become a dense
+        gradient: IndexedSlices; a dense gradient or None is returned unchanged.
+        as_rows: Whether to return IndexedSlices with unique indices, or a dense
             gradient of the whole table.
-        distinct: Whether IndexedSlices are known to have each index once.
+        distinct: Whether the indices are known to be unique.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     if not as_rows:
-        return tf.convert_to_tensor(gradient)  # adds rows of the same index
+        return tf.convert_to_tensor(gradient)  # sums rows with the same index
     if distinct:
         return gradient
-    rows, place = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+    rows, positions = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, positions, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
 
 
 def sum_replica_rows(gradient: tf.IndexedSlices, as_rows: bool) -> Gradient:
-    """Sums the rows of several replicas; rows of index -1 are padding.
+    """Sums the rows of several replicas that belong to the same token.
 
     Args:
-        gradient: The rows of several replicas.
+        gradient: The rows of all replicas; rows with index -1 are padding.
         as_rows: As for `sum_repeated_rows`.
     """
     if not as_rows:
         return sum_repeated_rows(gradient, as_rows)
-    # Segments below 0 are left out, too.
-    rows, place = tf.unique(tf.concat([[-1], gradient.indices], axis=0))
+    # -1 comes first, so that its segment is -1, which unsorted_segment_sum drops.
+    rows, positions = tf.unique(tf.concat([[-1], gradient.indices], axis=0))
     values = tf.math.unsorted_segment_sum(
-        gradient.values, place[1:] - 1, tf.size(rows) - 1
+        gradient.values, positions[1:] - 1, tf.size(rows) - 1
     )
     return tf.IndexedSlices(values, rows[1:], gradient.dense_shape)
 
@@ -60,12 +59,12 @@ def add_weight_decay(
 ) -> Gradient:
     """Adds the gradient of ``decay / 2 * sum(variable ** 2)``.
 
-    For rows (summed before), the sum goes over those rows alone: a token's vector
-    decays in the steps that use it.
+    For IndexedSlices, which must have unique indices, the sum is over those rows only.
+    A token's vector then decays only in the steps that use it.
     """
     if isinstance(gradient, tf.IndexedSlices):
-        held = tf.gather(variable.value, gradient.indices)
+        rows = tf.gather(variable.value, gradient.indices)
         return tf.IndexedSlices(
-            gradient.values + decay * held, gradient.indices, gradient.dense_shape
+            gradient.values + decay * rows, gradient.indices, gradient.dense_shape
         )
     return gradient + decay * variable.value

@@ -1,4 +1,4 @@
-"""Optimizers under a strategy of TensorFlow that leave replicas to us."""
+"""Optimizers that update each replica's own variables under ``tf.distribute``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import keras
 
 
 def update_locally(optimizer: keras.optimizers.Optimizer) -> None:
-    """Makes an optimizer update the variables it is given, and no others.
+    """Makes an optimizer update exactly the variables that it is given.
 
-    Inside ``Strategy.run``, Keras 3.15 adds up the gradients of all replicas, and then
-    updates mirrored variables (``keras/src/backend/tensorflow/optimizer.py``). Here
-    gradients come added up, and each replica has variables of its own.
+    Inside ``Strategy.run``, Keras 3.15 sums the gradients of all replicas and then
+    updates mirrored variables (``keras/src/backend/tensorflow/optimizer.py``). Here the
+    gradients are already summed, and each replica has its own variables.
 
     Args:
         optimizer: The optimizer of one replica.
@@ -23,7 +23,8 @@ def update_locally(optimizer: keras.optimizers.Optimizer) -> None:
         gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any
     ) -> None:
         for gradient, variable in zip(gradients, variables, strict=True):
-            held = variable.value if isinstance(variable, keras.Variable) else variable
-            optimizer.update_step(gradient, held, learning_rate)
+            if isinstance(variable, keras.Variable):
+                variable = variable.value
+            optimizer.update_step(gradient, variable, learning_rate)
 
     optimizer._backend_update_step = update

@@ -1,10 +1,10 @@
-"""Five Keras optimizers that take a gradient of rows and touch no other row.
+"""Five Keras optimizers that update only the rows in a gradient of rows.
 
-A dense gradient goes the way of the Keras optimizer each one extends. A gradient of
-rows (``tf.IndexedSlices`` with every index once) updates those rows of the variable and
-of its slots by the same formula; rows not named stay as they are, slots included, so
-moments do not decay while a token is not seen. Where a gradient names every row, the
-result is the dense one.
+A dense gradient is applied by the Keras optimizer that each of them extends. A gradient
+of rows (``tf.IndexedSlices`` with unique indices) updates these rows of the variable
+and of its slots by the same formula. Other rows do not change, nor do their slots, so
+the moments of a token do not decay while it does not occur. A gradient with all rows
+gives the same result as a dense one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from object2vec_tf.registration import PACKAGE
 
 
 class RowSparse:
-    """What the five have in common: read rows, step, write rows.
+    """A mixin for Keras optimizers that reads rows, updates them and writes them back.
 
-    Mixed in front of a Keras optimizer, whose options that act on a whole table or
-    keep more slots are refused.
+    Options of the optimizer that act on a whole table or need more slots are rejected.
     """
 
-    # Tells `Object2Vec` to hand over gradients of token tables as summed rows.
+    # `Object2Vec` then passes the gradients of token tables as summed rows.
     takes_rows = True
     # Options that act on a whole table, or that Keras 3.15 cannot apply to rows.
     refused: tuple[str, ...] = (
@@ -49,11 +48,11 @@ class RowSparse:
             )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Updates a variable, or the rows of it that the gradient names."""
+        """Updates a variable, or only the rows in the gradient."""
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
             return
-        # Keras hands over the tf.Variable of a trainable variable, not its wrapper.
+        # Keras passes the tf.Variable of a trainable variable, not its wrapper.
         table = variable.value if isinstance(variable, keras.Variable) else variable
         slots = self.slots(self._get_variable_index(variable))  # type: ignore[attr-defined]
         self.update_rows(
@@ -80,8 +79,8 @@ class RowSparse:
 
         Args:
             table: float ``[vocabulary, dim]``.
-            slots: The slots, ``[vocabulary, dim]`` each.
-            rows: The rows, each once, ``[rows]``.
+            slots: The slots, each float ``[vocabulary, dim]``.
+            rows: Unique row indices, ``[rows]``.
             gradient: float ``[rows, dim]``.
             learning_rate: A scalar.
         """
@@ -90,12 +89,12 @@ class RowSparse:
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class RowSparseSGD(RowSparse, keras.optimizers.SGD):
-    """Gradient descent; momentum is not kept by row, so it is refused."""
+    """Stochastic gradient descent by row, without momentum."""
 
     refused = (*RowSparse.refused, "momentum")
 
     def slots(self, index: int) -> Sequence[keras.Variable]:
-        """Returns none."""
+        """Returns an empty tuple: there are no slots."""
         return ()
 
     def update_rows(
@@ -129,7 +128,7 @@ class RowSparseAdagrad(RowSparse, keras.optimizers.Adagrad):
         """See `RowSparse`."""
         total = tf.gather(slots[0], rows) + tf.square(gradient)
         slots[0].scatter_update(tf.IndexedSlices(total, rows))
-        # The op's own epsilon stands outside the root, Keras's inside.
+        # Keras adds epsilon under the square root; the op would add it outside.
         with (
             variable_of(total + self.epsilon) as accumulator,
             gathered_rows([table], rows) as (vectors,),
@@ -145,7 +144,7 @@ class RowSparseAdagrad(RowSparse, keras.optimizers.Adagrad):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class RowSparseRMSprop(RowSparse, keras.optimizers.RMSprop):
-    """RMSprop (Hinton 2012) by row; not centered and without momentum."""
+    """RMSprop (Hinton 2012) by row, not centered and without momentum."""
 
     refused = (*RowSparse.refused, "momentum", "centered")
 
@@ -183,7 +182,7 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
     """Adadelta (Zeiler 2012) by row."""
 
     def slots(self, index: int) -> Sequence[keras.Variable]:
-        """Returns the means of squared gradients and of squared steps."""
+        """Returns the means of squared gradients and of squared updates."""
         return self._accumulated_grads[index], self._accumulated_delta_vars[index]
 
     def update_rows(
@@ -209,7 +208,7 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class RowSparseAdam(RowSparse, FusedAdam):
-    """Adam (Kingma and Ba 2015) by row; the bias correction counts all steps."""
+    """Adam (Kingma and Ba 2015) by row; bias correction counts all training steps."""
 
     refused = (*RowSparse.refused, "amsgrad")
 

@@ -1,4 +1,4 @@
-"""The learning rate over a training."""
+"""The schedule of the learning rate."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from object2vec_tf.registration import PACKAGE
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises in a line from 0, then stays, or falls to 0 in a line or half a cosine.
+    """Rises linearly, then stays constant or falls to 0, linearly or by half a cosine.
 
     Args:
-        learning_rate: The highest value.
-        warmup_steps: Steps until it is reached.
-        total_steps: Steps until 0 is reached, by linear or cosine.
+        learning_rate: The highest learning rate.
+        warmup_steps: Steps until the highest learning rate is reached.
+        total_steps: Steps until 0 is reached, for linear and cosine decay.
         decay: none, linear or cosine.
     """
 
@@ -35,16 +35,16 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         """Returns the learning rate of a step, counted from 0."""
-        done = ops.cast(step, "float32")
-        rising = (done + 1) / max(self.warmup_steps, 1e-9)
-        left = max(self.total_steps - self.warmup_steps, 1)
-        fallen = ops.clip((done - self.warmup_steps) / left, 0.0, 1.0)
+        step = ops.cast(step, "float32")
+        warmup = (step + 1) / max(self.warmup_steps, 1e-9)
+        decay_steps = max(self.total_steps - self.warmup_steps, 1)
+        progress = ops.clip((step - self.warmup_steps) / decay_steps, 0.0, 1.0)
         factors = {
-            "none": ops.ones_like(fallen),
-            "linear": 1 - fallen,
-            "cosine": (1 + ops.cos(fallen * 3.14159265358979)) / 2,
+            "none": ops.ones_like(progress),
+            "linear": 1 - progress,
+            "cosine": (1 + ops.cos(progress * 3.14159265358979)) / 2,
         }
-        return self.learning_rate * ops.minimum(rising, factors[self.decay])
+        return self.learning_rate * ops.minimum(warmup, factors[self.decay])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
