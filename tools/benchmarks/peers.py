@@ -58,7 +58,8 @@ _PACKAGES = {
     "fasttext-wheel": "fasttext",
 }
 _BUCKET_WIDTH = 8
-# Only some batches of these pairs are used; with this many pairs most are full.
+# Only some batches of these pairs are used. With this many pairs, most buckets have
+# full batches.
 _BUCKETED_PAIRS = 32_768
 _BUCKETED_STEPS = {"hcnn": 24, "bilstm": 8}
 

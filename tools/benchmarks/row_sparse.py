@@ -79,7 +79,7 @@ NAMED_SETTINGS = {
     "P": Setting(50_000, 300, (20, 50), 78),
 }
 
-# AWS's largest vocabulary at a common width; too large for plain Keras here.
+# AWS's largest vocabulary with 300 dimensions; too large for plain Keras here.
 _LARGE = Setting(3_000_000, 300, (20, 50))
 
 Steps = Callable[[int], object]

@@ -4,7 +4,7 @@
 
 Trains on MovieLens-100k (`make data`) with several seeds and compares dense and
 row-sparse updates of token tables, batches with and without bucketing by length, and
-negatives from the encodings of the batch with negatives drawn before training. All
+negatives from the encodings of the batch with negatives drawn before each epoch. All
 metrics are measured on the held-out pairs of ua.base; ua.test is not used.
 """
 

