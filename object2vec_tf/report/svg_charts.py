@@ -238,11 +238,15 @@ def _unit_positions(components: npt.NDArray[np.float64]) -> npt.NDArray[np.float
 def _histogram(
     values: npt.NDArray[np.generic], max_bars: int
 ) -> tuple[npt.NDArray[np.generic], list[str]]:
-    """Counts values or ranges of values.
+    """Counts how often values occur or, if they are many, ranges of values.
+
+    Args:
+        values: Finite numbers; at least one.
+        max_bars: The most values that are counted one by one.
 
     Returns:
-        The counts, and a name for each; of ranges, a name for each of their limits.
-        Every second limit has an empty name, for lack of room.
+        The counts, and the text below each bar. For ranges it is the text of the limits
+        between the bars, of which every second is empty for lack of space.
     """
     distinct, counts = np.unique(values, return_counts=True)
     integers = np.issubdtype(distinct.dtype, np.integer)

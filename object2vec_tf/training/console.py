@@ -96,7 +96,7 @@ class RunConsole:
             yield lambda size: bar.advance(task, size)
 
     def channel(self, name: str, pairs: Pairs) -> None:
-        """Reports the pairs of a channel: truncated and empty inputs, and bad lines."""
+        """Reports a channel: pairs, weights, truncated and empty inputs, bad lines."""
         report = pairs.report
         files = f"{len(report.files)} file" + "s" * (len(report.files) > 1)
         cached = " (cached)" if report.cached else ""
@@ -113,7 +113,8 @@ class RunConsole:
                 )
             if report.empty[side]:
                 self.say(
-                    f"{name}: {report.empty[side]:,} empty {side} (embedding is zero)"
+                    f"{name}: {report.empty[side]:,} empty {side} sequences (their "
+                    "embedding is zero)"
                 )
         for side, count in report.unknown.items():
             if count:
