@@ -1,7 +1,9 @@
-"""A finished run, and a TensorBoard server, for the tests of what a run writes."""
+"""A finished run, a TensorBoard server and a corpus of text, for several tests."""
 
+import collections
 import contextlib
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import object2vec_tf as o2v
 
 WORDS = ["<unk>", "cat", "dog", "<b>", "a|b", "</script>"]
 TEXTS = ["cat dog", "<b> a|b bird", "dog </script> cat cat", "", "a|b dog"]
+LETTERS = ["a", "b", "cc", "é", "日本", "🎉", "d.", '"', "\\"]
 ITEMS = 40
 # Names of the first items.
 NAMES = ["<script>x</script>", "*[a](b)* | `c`", "Tom & Jerry", "", "_e_ f_g"]
@@ -105,3 +108,29 @@ def fetch(address):
     """Returns the body of the response to a GET request."""
     with urllib.request.urlopen(address, timeout=10) as response:
         return response.read()
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A file of 600 lines: texts in in0, texts or lists of words in in1.
+
+    Attributes are its path, all its words, and its distinct words, most frequent first.
+    """
+    generator = random.Random(3)
+    words, lines = [], []
+    for number in range(600):
+        sides = []
+        for _ in range(2):
+            weights = range(len(LETTERS), 0, -1)
+            chosen = generator.choices(LETTERS, weights, k=number % 8)
+            chosen = [w + str(generator.randrange(40)) for w in chosen] + chosen
+            words += chosen
+            sides.append(chosen)
+        in1 = sides[1] if number % 2 else "  ".join(sides[1])
+        row = {"in0": " ".join(sides[0]), "in1": in1, "label": number % 3}
+        lines.append(json.dumps(row, ensure_ascii=bool(number % 5)))
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("\n\n".join(lines), encoding="utf-8")
+    counts = collections.Counter(words)
+    words_by_count = sorted(counts, key=lambda word: (-counts[word], word))
+    return types.SimpleNamespace(path=path, words=words, words_by_count=words_by_count)

@@ -1,0 +1,74 @@
+"""Tests of object2vec_tf/text/vocabulary_builder.py; the oracle is plain Python."""
+
+import collections
+import json
+
+import numpy as np
+import pytest
+
+from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
+from object2vec_tf.text.vocabulary_builder import build_vocabulary
+
+WHITESPACE = Tokenization("whitespace")
+
+
+@pytest.mark.parametrize("options", [{}, {"max_counters": 50}])
+def test_words_are_sorted_by_count_in_memory_and_on_disk(corpus, tmp_path, options):
+    path, words, ordered = corpus.path, corpus.words, corpus.words_by_count
+    counts = collections.Counter(words)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def build(**settings):
+        fields = ["in0", "in1"]
+        return build_vocabulary(
+            path, fields, WHITESPACE, scratch=scratch, **options, **settings
+        )
+
+    complete = build()
+    assert complete.words == ordered
+    assert (complete.tokens, complete.distinct) == (len(words), len(ordered))
+    assert complete.covered == len(words)
+    limited = build(max_size=30, reserved=["[UNK]", "cc"])
+    others = [word for word in ordered if word != "cc"]
+    assert limited.words == ["[UNK]", "cc", *others[:28]]
+    assert limited.covered == sum(counts[word] for word in limited.words)
+    frequent = build(min_count=9)
+    assert frequent.words == [word for word in ordered if counts[word] >= 9]
+    assert not list(scratch.iterdir())
+
+
+def test_an_item_of_a_list_is_one_normalized_token(tmp_path):
+    path = tmp_path / "tags.jsonl"
+    path.write_text('{"in0": ["Red Wine", "", "x\\ty"]}\n{"in0": "red wine"}\n')
+    tokenization = Tokenization("whitespace", lowercase=True)
+    vocabulary = build_vocabulary(path, ["in0"], tokenization)
+    assert vocabulary.words == ["red", "red wine", "wine", "x y"]
+
+
+def test_wordpieces_compose_the_words_they_are_learned_from(tmp_path):
+    words = ["walk", "walks", "walked", "talk", "talks", "talked"] * 30
+    path = tmp_path / "words.jsonl"
+    path.write_text("".join(json.dumps({"in0": word}) + "\n" for word in words))
+    vocabulary = build_vocabulary(
+        path, ["in0"], Tokenization("wordpiece"), max_size=25, reserved=["[UNK]"]
+    )
+    assert vocabulary.words[0] == "[UNK]"
+    assert len(vocabulary.words) <= 25
+    ids = {word: i for i, word in enumerate(vocabulary.words)}
+    tokenizer = Tokenizer(Tokenization("wordpiece"), json.dumps(ids).encode())
+    found, unknown = tokenizer.of_texts(np.array(words, object))
+    assert not unknown.numpy().any()
+    for word, pieces in zip(words, found.to_list(), strict=True):
+        parts = [vocabulary.words[piece].removeprefix("##") for piece in pieces]
+        assert "".join(parts) == word
+
+
+def test_input_without_tokens_is_rejected(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"in0": ""}\n')
+    with pytest.raises(DataError, match="in0: expected at least one token"):
+        build_vocabulary(path, ["in0"], WHITESPACE)
+    with pytest.raises(UserError, match="max_size: expected more than the 2 reserved"):
+        build_vocabulary(path, ["in0"], WHITESPACE, max_size=2, reserved=["a", "b"])
