@@ -1,4 +1,7 @@
-"""Exports a run: ``python -m export --model_dir=RUN --export_dir=DIR``."""
+"""Exports the model of a run.
+
+python -m export --model_dir=RUN --export_dir=DIR
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,27 @@ from absl import flags
 from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
 from object2vec_tf.commands import runner
-from object2vec_tf.errors import UserError
+from object2vec_tf.commands.checks import required_value
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
 
-MODEL_DIR = flags.DEFINE_string(
-    "model_dir", None, "the run directory, or a .keras file"
-)
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "run directory, or a .keras file")
 EXPORT_DIR = flags.DEFINE_string(
-    "export_dir", None, "where the versions are kept (default: model_dir/export)"
+    "export_dir",
+    None,
+    "directory of versions (default: model_dir/export, for onnx model_dir/onnx)",
 )
 FORMAT = flags.DEFINE_enum(
     "format",
     "saved_model",
     ["saved_model", "onnx"],
-    "a SavedModel, or ONNX graphs (model_dir/onnx by default)",
+    "SavedModel, or ONNX graphs",
 )
 
 
 def main() -> None:
-    """Runs the command."""
-    if not MODEL_DIR.value:
-        raise UserError("--model_dir is required; see --help")
-    run = Path(MODEL_DIR.value)
+    """Exports with the values of the flags."""
+    run = Path(required_value(MODEL_DIR))
     path = run if run.suffix == ".keras" else run / "model.keras"
     if FORMAT.value == "onnx":
         print(

@@ -1,4 +1,4 @@
-"""Serves Object2Vec's HTTP requests.
+"""Serves embeddings and scores of a model over HTTP.
 
 python -m export.gateway --model=RUN_OR_SAVEDMODEL --port=8080
 python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8080
@@ -18,39 +18,46 @@ from object2vec_tf.errors import UserError
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "a run, a SavedModel or a directory of versions, served by this process",
+    "run directory, exported model or directory of versions, loaded in this process",
 )
 _TF_SERVING = flags.DEFINE_string(
-    "tf_serving", None, "HOST:PORT of the gRPC interface of a TF Serving that answers"
+    "tf_serving", None, "HOST:PORT of the gRPC interface of a TF Serving process"
 )
 _MODEL_NAME = flags.DEFINE_string(
-    "model_name", "object2vec", "the model's name in TF Serving"
+    "model_name", "object2vec", "name of the model in TF Serving"
 )
 _RUNTIME = flags.DEFINE_enum(
     "runtime",
     "tensorflow",
     ["tensorflow", "onnx"],
-    "what runs --model: TensorFlow, or onnxruntime (export with --format=onnx)",
+    "runtime of --model: TensorFlow, or onnxruntime for a model exported with "
+    "--format=onnx",
 )
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "the address to listen on")
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "address to listen on")
 _PORT = flags.DEFINE_integer(
-    "port", 8080, "the port to listen on; 0 takes a free one", 0, 65535
+    "port", 8080, "port to listen on; 0: any free port", 0, 65535
 )
 _MAX_REQUEST_BYTES = flags.DEFINE_integer(
-    "max_request_bytes", MAX_REQUEST_BYTES, "larger requests are answered with 413", 1
+    "max_request_bytes",
+    MAX_REQUEST_BYTES,
+    "maximum size of a request in bytes; larger ones get status 413",
+    1,
 )
 _MAX_CONCURRENCY = flags.DEFINE_integer(
-    "max_concurrency", MAX_CONCURRENCY, "more requests at a time get 503", 1
+    "max_concurrency",
+    MAX_CONCURRENCY,
+    "maximum number of concurrent requests; more get status 503",
+    1,
 )
 _TIMEOUT = flags.DEFINE_float(
-    "timeout", 60.0, "seconds that TF Serving may take for a request", 0.001
+    "timeout", 60.0, "timeout of a request to TF Serving in seconds", 0.001
 )
 
 
 def main() -> None:
-    """Runs the command."""
+    """Serves with the values of the flags."""
     if bool(_MODEL.value) == bool(_TF_SERVING.value):
-        raise UserError("give either --model or --tf_serving; see --help")
+        raise UserError("expected exactly one of --model and --tf_serving. See --help.")
     backend: Backend
     if _TF_SERVING.value:
         backend = TFServingBackend(_TF_SERVING.value, _MODEL_NAME.value, _TIMEOUT.value)

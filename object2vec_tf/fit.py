@@ -1,4 +1,7 @@
-"""Trains a model: ``python -m object2vec_tf.fit --flagfile=examples/FILE.flags``."""
+"""Trains a model.
+
+python -m object2vec_tf.fit --flagfile=examples/FILE.flags
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ __all__ = ["cli", "fit", "main"]
 
 
 def main() -> None:
-    """Runs the command."""
+    """Trains with the values of the flags."""
     arguments = fit_flags.run_arguments()
     fit(
         hyperparameters_from_flags(),

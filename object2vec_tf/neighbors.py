@@ -1,4 +1,4 @@
-r"""Finds the objects whose embeddings are nearest, and measures what is found.
+r"""Finds the nearest embeddings of objects, and evaluates retrieval.
 
 python -m object2vec_tf.neighbors build --model=RUN --input=items.jsonl --index=DIR \
         --labels=names.tsv
@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from object2vec_tf.commands import runner
+from object2vec_tf.commands.checks import required_value
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.metrics.ranking import METRICS
@@ -26,49 +27,57 @@ _VERBS = ("build", "query", "evaluate")
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "a run, an exported model or a directory of versions; query: by default the one "
-    "that embedded the items",
+    "run directory, exported model or directory of versions (default in query: the "
+    "model of the index)",
 )
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    'JSON Lines; build and query: objects (in0 or in1) or {"embeddings": [...]}; '
-    "evaluate: true pairs; .gz and .zst are read as they are",
+    "JSON Lines, also .gz and .zst; build and query: objects (in0 or in1) or "
+    '{"embeddings": [...]}; evaluate: positive pairs',
 )
-_INDEX = flags.DEFINE_string("index", None, "build, query: the index's directory")
+_INDEX = flags.DEFINE_string("index", None, "build, query: directory of the index")
 _LABELS = flags.DEFINE_string(
-    "labels", None, "build: a text file with a label for each item, a line each"
+    "labels", None, "build: text file with the label of each item, one per line"
 )
-_METRIC = flags.DEFINE_enum("metric", "cosine", METRICS, "build: what makes items near")
+_METRIC = flags.DEFINE_enum("metric", "cosine", METRICS, "build: similarity metric")
 _SEARCH = flags.DEFINE_enum(
-    "search", "exact", SEARCHES, "build: approximate is faster for millions of items"
+    "search",
+    "exact",
+    SEARCHES,
+    "build: search method; approximate is faster for millions of items",
 )
-_K = flags.DEFINE_integer("k", 10, "query: neighbours of each", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", None, "query: a file (default: stdout)")
+_K = flags.DEFINE_integer("k", 10, "query: number of neighbors", lower_bound=1)
+_OUTPUT = flags.DEFINE_string("output", None, "query: output file (default: stdout)")
 _POOL = flags.DEFINE_string(
     "pool",
     None,
-    "evaluate: JSON Lines with the items, in1, among which the true ones are to be "
-    "found (default: those of the pairs)",
+    "evaluate: JSON Lines of candidate items, in1 (default: the items of the pairs)",
 )
 _SCORE = flags.DEFINE_enum(
     "score",
     "cosine",
     SCORES,
-    "evaluate: what items are ranked by; model: predict_pair's score",
+    "evaluate: score that ranks the candidates; model: the score of predict_pair",
 )
-_HITS = flags.DEFINE_list("hits", ["1", "10", "20"], "evaluate: k of hits@k and ndcg@k")
+_HITS = flags.DEFINE_list(
+    "hits", ["1", "10", "20"], "evaluate: values of k for hits@k and ndcg@k"
+)
 
 
 def main(verb: str) -> None:
-    """Runs the command."""
-    _VERBS_DO[verb]()
+    """Runs one of the verbs with the values of the flags.
+
+    Args:
+        verb: build, query or evaluate.
+    """
+    _FUNCTIONS[verb]()
 
 
 def _build() -> None:
     count = build_index(
-        _required(_INPUT, file=True),
-        _required(_INDEX),
+        _required_file(_INPUT),
+        required_value(_INDEX),
         model=_MODEL.value,
         labels=_LABELS.value,
         metric=_METRIC.value,
@@ -78,44 +87,46 @@ def _build() -> None:
 
 
 def _query() -> None:
-    source = _required(_INPUT, file=True)
+    source = _required_file(_INPUT)
     if _OUTPUT.value:
         reject_input_paths(Path(_OUTPUT.value), [Path(source)])
-    index = NeighborIndex(_required(_INDEX), _MODEL.value)
-    answers = (json.dumps(told) + "\n" for told in index.query(source, _K.value))
+    index = NeighborIndex(required_value(_INDEX), _MODEL.value)
+    results = index.query(source, _K.value)
+    lines = (json.dumps(result) + "\n" for result in results)
     if not _OUTPUT.value:
-        for answer in answers:
-            print(answer, end="")
+        for line in lines:
+            print(line, end="")
         return
     with atomic_file(Path(_OUTPUT.value)) as path, path.open("w") as file:
-        file.writelines(answers)
+        file.writelines(lines)
 
 
 def _evaluate() -> None:
-    model, pairs = _required(_MODEL), _required(_INPUT, file=True)
+    model, pairs = required_value(_MODEL), _required_file(_INPUT)
     if _POOL.value and not Path(_POOL.value).is_file():
-        raise UserError(f"{_POOL.value}: no such file; check --pool")
+        raise UserError(f"{_POOL.value}: no such file. Check --pool.")
     if not all(k.isdecimal() and int(k) for k in _HITS.value):
-        raise UserError(f"hits: {','.join(_HITS.value)}: expected numbers from 1 on")
-    told = evaluate(
+        raise UserError(
+            f"--hits: expected integers of 1 or more, got {','.join(_HITS.value)}."
+        )
+    metrics = evaluate(
         model,
         pairs,
         _POOL.value,
         score=_SCORE.value,
         hits=[int(k) for k in _HITS.value],
     )
-    print(json.dumps(told))
+    print(json.dumps(metrics))
 
 
-def _required(flag: flags.FlagHolder[str | None], *, file: bool = False) -> str:
-    if not flag.value:
-        raise UserError(f"--{flag.name} is required; see --help")
-    if file and not Path(flag.value).is_file():
-        raise UserError(f"{flag.value}: no such file; check --{flag.name}")
-    return flag.value
+def _required_file(flag: flags.FlagHolder[str | None]) -> str:
+    value = required_value(flag)
+    if not Path(value).is_file():
+        raise UserError(f"{value}: no such file. Check --{flag.name}.")
+    return value
 
 
-_VERBS_DO = {"build": _build, "query": _query, "evaluate": _evaluate}
+_FUNCTIONS = {"build": _build, "query": _query, "evaluate": _evaluate}
 
 
 def cli() -> None:

@@ -1,4 +1,4 @@
-"""Trains and serves in the layout of a SageMaker container.
+"""Trains and serves with the file layout of a SageMaker container.
 
     python -m object2vec_tf.sagemaker train [--prefix=/opt/ml]
     python -m object2vec_tf.sagemaker serve [--prefix=/opt/ml]
@@ -24,86 +24,95 @@ from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import read_json
 from object2vec_tf.training.run import fit
 
-_PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "the container's root")
-_HOST = flags.DEFINE_string("host", "0.0.0.0", "the address that serve listens on")
+_PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "root directory of the container")
+_HOST = flags.DEFINE_string("host", "0.0.0.0", "serve: address to listen on")
 
+_JSON_LINES = "application/jsonlines"
 _CHANNELS = ("train", "validation", "test", "auxiliary")
-_FAILURE_CHARACTERS = 1024
-_PORT = 8080
-_LAST_PORT = 65535
+# SageMaker shows this part of the file output/failure.
+_MAX_FAILURE_CHARACTERS = 1024
+_DEFAULT_PORT = 8080
+_MAX_PORT = 65535
 
 
 def train(prefix: Path) -> None:
-    """Trains on the channels below ``prefix``; the run goes to ``prefix/model``.
+    """Trains on the channels below ``prefix``, with the run directory ``prefix/model``.
 
-    A failure's reason is written to ``prefix/output/failure``.
+    The reason of a failure is written to ``prefix/output/failure``.
 
     Args:
-        prefix: Holds ``input/config/hyperparameters.json``, whose values are strings,
-            and a directory ``input/data/<channel>`` for each channel.
+        prefix: Root directory, which has ``input/config/hyperparameters.json`` with
+            strings as values, and a directory ``input/data/<channel>`` per channel.
 
     Raises:
-        UserError: Settings or data need mending.
+        UserError: Settings or data are invalid.
     """
     try:
-        _refuse_unsupported(prefix / "input/config")
-        _tell_of_workers(prefix / "input/config/resourceconfig.json")
+        _check_channels(prefix / "input/config")
+        _set_tf_config(prefix / "input/config/resourceconfig.json")
         data = prefix / "input/data"
         channels = {name: data / name for name in _CHANNELS if (data / name).exists()}
         if "train" not in channels:
-            raise UserError(f"{data / 'train'}: no such channel; give the job one")
+            raise UserError(
+                f"{data / 'train'}: no such directory. Give the job a train channel."
+            )
         hyperparameters = read_json(prefix / "input/config/hyperparameters.json")
-        # SageMaker uploads all that is in the model's directory.
+        # SageMaker uploads everything in prefix/model, hence the separate cache.
         fit(
             hyperparameters,
             **channels,  # type: ignore[arg-type]
             model_dir=prefix / "model",
             cache_dir=prefix / "cache",
         )
-    except Interrupted:  # no failure: a job started again goes on
+    except Interrupted:  # not a failure: restarting the job resumes the run
         raise
     except BaseException as error:
-        reason = str(error) if isinstance(error, UserError) else traceback.format_exc()
-        failure = prefix / "output/failure"
-        failure.parent.mkdir(parents=True, exist_ok=True)
-        # A traceback says at its end what is wrong.
-        is_told = isinstance(error, UserError)
-        shown = (
-            reason[:_FAILURE_CHARACTERS] if is_told else reason[-_FAILURE_CHARACTERS:]
-        )
-        failure.write_text(shown, encoding="utf-8")
+        _write_failure(prefix / "output/failure", error)
         raise
 
 
-def _refuse_unsupported(config: Path) -> None:
+def _write_failure(path: Path, error: BaseException) -> None:
+    if isinstance(error, UserError):
+        reason = str(error)[:_MAX_FAILURE_CHARACTERS]
+    else:  # the end of a traceback has the message
+        reason = traceback.format_exc()[-_MAX_FAILURE_CHARACTERS:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reason, encoding="utf-8")
+
+
+def _check_channels(config: Path) -> None:
+    """Rejects channels, input modes and content types that are not supported."""
     channels = _read(config / "inputdataconfig.json")
     for name, channel in channels.items():
-        kind = channel.get("ContentType") or "application/jsonlines"
+        content_type = channel.get("ContentType") or _JSON_LINES
         if name not in _CHANNELS:
             raise UserError(
-                f"channel {name}: not one of {', '.join(_CHANNELS)}; rename it"
+                f"channel {name}: expected one of {', '.join(_CHANNELS)}. Rename the "
+                "channel."
             )
         if channel.get("TrainingInputMode", "File") == "Pipe":
-            raise UserError(f"channel {name}: Pipe mode is not read; use File mode")
-        if name != "auxiliary" and kind != "application/jsonlines":
+            raise UserError(f"channel {name}: expected input mode File, got Pipe.")
+        if name != "auxiliary" and content_type != _JSON_LINES:
             raise UserError(
-                f"channel {name}: content type {kind} is not read; give JSON Lines, "
-                "application/jsonlines"
+                f"channel {name}: expected content type {_JSON_LINES}, "
+                f"got {content_type}."
             )
 
 
-def _tell_of_workers(path: Path) -> None:
-    """Sets TF_CONFIG, where there are several hosts and it is not set."""
+def _set_tf_config(path: Path) -> None:
+    """Sets TF_CONFIG if there are several hosts and it is not set already."""
     resources = _read(path)
     hosts = resources.get("hosts", [])
     if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts):
-        raise UserError(f"{path}: hosts is {hosts!r}, expected a list of names")
+        raise UserError(f"{path}: hosts: expected a list of names, got {hosts!r}.")
     hosts = sorted(hosts)
     own = str(resources.get("current_host"))
     if len(hosts) < 2 or TF_CONFIG in os.environ:
         return
     if own not in hosts:
-        raise UserError(f"{path}: current_host is {own!r}, none of hosts: {hosts}")
+        raise UserError(
+            f"{path}: current_host: expected one of hosts, {hosts}, got {own!r}."
+        )
     os.environ[TF_CONFIG] = config_of_hosts(hosts, own)
 
 
@@ -111,16 +120,19 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{path}: not a JSON object: {error}") from error
-    if not isinstance(held, dict):
-        raise UserError(f"{path}: not a JSON object; SageMaker writes it")
-    return held
+        raise UserError(f"{path}: expected a JSON object: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{path}: expected a JSON object as SageMaker writes it, "
+            f"got {type(content).__name__}."
+        )
+    return content
 
 
 def main(verb: str) -> None:
-    """Runs the command.
+    """Trains or serves with the values of the flags.
 
     Args:
         verb: train or serve.
@@ -129,10 +141,11 @@ def main(verb: str) -> None:
     if verb == "train":
         train(prefix)
     else:
-        port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or str(_PORT)
-        if not port.isdecimal() or int(port) > _LAST_PORT:
+        port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or str(_DEFAULT_PORT)
+        if not port.isdecimal() or int(port) > _MAX_PORT:
             raise UserError(
-                f"SAGEMAKER_BIND_TO_PORT={port}: expected a port in 0..{_LAST_PORT}"
+                f"SAGEMAKER_BIND_TO_PORT: expected a port in 0..{_MAX_PORT}, "
+                f"got {port}."
             )
         serve(local_backend(prefix / "model"), _HOST.value, int(port))
 

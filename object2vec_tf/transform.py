@@ -1,4 +1,4 @@
-r"""Embeds or scores whole files of objects.
+r"""Computes embeddings or scores for files of objects.
 
 python -m object2vec_tf.transform --model=RUN --input=pairs.jsonl \
         --output=pairs.jsonl.out
@@ -19,50 +19,51 @@ from object2vec_tf.bulk.file_jobs import FileJob, find_file_jobs, writer_for
 from object2vec_tf.bulk.job import predict_file, record_model, split_done
 from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.commands import runner
+from object2vec_tf.commands.checks import required_value
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "a run, an exported model or a directory of versions"
+    "model", None, "run directory, exported model or directory of versions"
 )
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    "JSON Lines (.gz and .zst are read as they are) or .parquet, with in0, in1 or "
-    "both: files, directories and globs, separated by commas",
+    "comma-separated files, directories or globs of JSON Lines (also .gz and .zst) or "
+    "Parquet (.parquet) with in0, in1 or both",
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "an answer for each line of the input, in its order: a file (default: INPUT.out) "
-    "or, for several inputs or with a / at its end, a directory with a file for each; "
-    "there, those that are done are passed over when a job is started again",
+    "output file, with one line per input line in the same order (default: INPUT.out); "
+    "for several inputs or with a trailing /, a directory with one file per input, in "
+    "which a restarted job skips complete files",
 )
 _FORMAT = flags.DEFINE_enum(
-    "format", None, list(FORMATS), "of the answers (default: the input's)"
+    "format", None, list(FORMATS), "output format (default: format of the input)"
 )
 _RUNTIME = flags.DEFINE_enum(
-    "runtime", "tensorflow", ["tensorflow", "onnx"], "what runs the model"
+    "runtime", "tensorflow", ["tensorflow", "onnx"], "runtime of the model"
 )
 _RUNNER = flags.DEFINE_enum(
     "runner",
     "local",
     ["local", "ray"],
-    "this process, or the workers of a Ray cluster, to which model, input and output "
-    "have the same names",
+    "local: this process; ray: the workers of a Ray cluster, which access model, input "
+    "and output under the same paths",
 )
 _RAY_ADDRESS = flags.DEFINE_string(
     "ray_address",
     "local",
-    "of the cluster: local starts one of this machine, auto finds the one that this "
-    "machine belongs to, HOST:PORT another",
+    "address of the Ray cluster; local: start one on this machine; auto: the cluster "
+    "of this machine; HOST:PORT: another cluster",
 )
 _WORKERS = flags.DEFINE_integer(
     "workers",
     None,
-    "of the Ray cluster, each with the model in memory (default: one for two cores)",
+    "number of Ray workers, each of which loads the model (default: one per two cores)",
     lower_bound=1,
 )
 
@@ -76,22 +77,22 @@ def transform(
 ) -> int:
     """Writes an embedding or a score for each line of a file, in the same order.
 
-    Lines that have one input get ``{"embeddings": [...]}``, those that have both
-    ``{"scores": [...]}``; all lines have the same inputs. Other keys, such as label,
-    are passed over, as are blank lines. Memory does not grow with the file. Of Parquet,
-    rows are answered, in a column embeddings or scores.
+    All lines must have the same inputs. With one input, the output lines are
+    ``{"embeddings": [...]}``; with both, ``{"scores": [...]}``. Other keys, such as
+    label, and blank lines are ignored. A Parquet file gets a column embeddings or
+    scores. Memory use does not depend on the size of the file.
 
     Args:
         model: The model.
-        source: JSON Lines, ``.gz`` and ``.zst`` unpacked, or ``.parquet``.
-        destination: Appears when all of it is written, and not before.
-        console: Where progress is shown; nowhere by default.
+        source: JSON Lines, also ``.gz`` and ``.zst``, or ``.parquet``.
+        destination: Output file; written atomically.
+        console: Console that shows progress; None for no progress.
 
     Returns:
-        The number of lines written.
+        Number of lines written.
 
     Raises:
-        DataError: A line is wrong: the message says file, line, field and value.
+        DataError: A line is invalid. The message says file, line, field and value.
     """
     path = Path(source)
     job = FileJob(path, Path(destination), writer_for(path, None))
@@ -100,29 +101,30 @@ def transform(
 
 def _file_jobs() -> tuple[list[FileJob], Path | None]:
     """Returns the file jobs, and the output directory if --output is a directory."""
-    given, wanted = _INPUT.value or "", _OUTPUT.value
-    source = Path(given)
-    if source.is_file() and (
-        not wanted or not (wanted.endswith("/") or Path(wanted).is_dir())
+    source, output = required_value(_INPUT), _OUTPUT.value
+    path = Path(source)
+    if path.is_file() and (
+        not output or not (output.endswith("/") or Path(output).is_dir())
     ):
-        writer = writer_for(source, _FORMAT.value)
-        output = Path(wanted or f"{source}{writer.suffix}")
-        return [FileJob(source, output, writer)], None
-    channel_files(given, "input")
-    if not wanted:
-        raise UserError("--output is required: a directory, for several inputs")
-    directory = Path(wanted)
+        writer = writer_for(path, _FORMAT.value)
+        file = Path(output or f"{path}{writer.suffix}")
+        return [FileJob(path, file, writer)], None
+    channel_files(source, "input")
+    if not output:
+        raise UserError("--output is required for several inputs. Give a directory.")
+    directory = Path(output)
     if directory.is_file():
         raise UserError(
-            f"{directory}: is a file; --output is a directory for several inputs"
+            f"{directory}: expected a directory for several inputs, got a file. Change "
+            "--output."
         )
-    return find_file_jobs(given, directory, _FORMAT.value), directory
+    return find_file_jobs(source, directory, _FORMAT.value), directory
 
 
 def _run_jobs(
     jobs: Sequence[FileJob], console: Console
 ) -> Iterator[tuple[FileJob, int]]:
-    """Yields each job when it is done, and its number of lines."""
+    """Yields each job after it is complete, with its number of lines."""
     if _RUNNER.value == "ray":
         from object2vec_tf.bulk.ray_runner import predict_on_ray
 
@@ -141,27 +143,23 @@ def _run_jobs(
 
 
 def main() -> None:
-    """Runs the command."""
-    for flag in (_MODEL, _INPUT):
-        if not flag.value:
-            raise UserError(f"--{flag.name} is required; see --help")
+    """Processes the files with the values of the flags."""
+    model = required_value(_MODEL)
     jobs, directory = _file_jobs()
-    exported = find_exported(
-        _MODEL.value or "", ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL
-    )
+    exported = find_exported(model, ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL)
     done: list[FileJob] = []
     if directory:
         record_model(directory, exported)
         jobs, done = split_done(jobs)
         for job in done:
-            print(f"{job.output}: is done already")
+            print(f"{job.output}: already complete")
     total = 0
     if jobs:
         for job, count in _run_jobs(jobs, Console(stderr=True)):
             total += count
             print(f"{job.output}: {count:,} lines", flush=True)
     if directory:
-        already = f", {len(done)} done already" if done else ""
+        already = f", {len(done)} already complete" if done else ""
         print(f"{directory}: {total:,} lines in {len(jobs)} files{already}")
 
 

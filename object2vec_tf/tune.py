@@ -1,10 +1,11 @@
-r"""Searches hyperparameters, and ends with the run of the best ones.
+r"""Searches for the best hyperparameters, and trains with them.
 
 python -m object2vec_tf.tune --flagfile=examples/FILE.flags --model_dir=study \
         --objective=validation:mean_squared_error --trials=20
 
-The flags are those of fit, and a few more. The first trial has the settings as they are
-given; the others search what --tune names, or all that AWS tunes and that is not given.
+It takes the flags of object2vec_tf.fit and a few more. The first trial has the given
+settings. The other trials search the hyperparameters in --tune, by default those that
+AWS tunes and that are not given.
 """
 
 from __future__ import annotations
@@ -23,92 +24,94 @@ from object2vec_tf.hyperparameters import OBJECTIVES
 _TRIALS = flags.DEFINE_integer(
     "trials",
     20,
-    "trials that the study has when it ends, with those that were stopped early",
+    "number of trials in the finished study, including pruned ones",
     lower_bound=1,
 )
 _TUNE = flags.DEFINE_string(
     "tune",
     None,
-    "what is searched, each within the range AWS tunes over or a range of its own: "
+    "hyperparameters to search, within the range that AWS tunes over or a given one: "
     "learning_rate=1e-4..1e-2,dropout,mlp_activation=tanh|relu (default: all that AWS "
-    "tunes, that no flag, flagfile or --hyperparameters gives and that has an effect)",
+    "tunes, that have an effect, and that no flag, flagfile or --hyperparameters sets)",
 )
 _PRUNER = flags.DEFINE_enum(
     "pruner",
     "median",
     ("median", "none"),
-    "median: a trial is stopped when its best epoch so far is worse than the median of "
-    "the trials before it, behind as many epochs",
+    "median: stop a trial if its best epoch so far is worse than the median of the "
+    "previous trials after the same number of epochs",
 )
 _JOBS = flags.DEFINE_integer(
     "jobs",
     1,
-    "processes that run trials and share the cores; one alone repeats itself with the "
-    "same --seed",
+    "number of processes that run trials and share the CPU cores; results repeat with "
+    "the same --seed only for 1",
     lower_bound=1,
 )
 
 
 class _Objective(flags.Flag[str]):
-    """Both meanings of --objective: what encoders learn by, and what a study goes by.
+    """Flag --objective, which is the training objective and that of the study.
 
-    The first is a hyperparameter, whose few words are known; all else is taken for a
-    channel's metric, such as ``validation:accuracy``. Each may be given once.
+    Values of the hyperparameter ``objective`` set the training objective. All other
+    values are metrics of a channel, such as ``validation:accuracy``. Both kinds may be
+    given once.
 
     Attributes:
-        measured: The channel's metric.
+        metric: Metric of a channel that the study optimizes; None if not given.
     """
 
-    measured: str | None = None
+    metric: str | None = None
 
     def parse(self, argument: Any) -> None:
-        """Takes an argument."""
+        """Sets one of the two values."""
         if argument is None or argument in OBJECTIVES:
             super().parse(argument)
         else:
-            self.measured = str(argument)
+            self.metric = str(argument)
             self.present += 1
 
     def unparse(self) -> None:
-        """Forgets all arguments."""
+        """Removes both values."""
         super().unparse()
-        self.measured = None
+        self.metric = None
 
 
 def _define_objective() -> None:
-    held = flags.FLAGS["objective"]
+    """Replaces the flag of the hyperparameter ``objective``."""
+    hyperparameter = flags.FLAGS["objective"]
     flags.DEFINE_flag(
         _Objective(
-            held.parser,
-            held.serializer,
+            hyperparameter.parser,
+            hyperparameter.serializer,
             "objective",
             None,
-            "what the study goes by, a metric of a channel: validation:accuracy, "
-            "validation:cross_entropy, validation:mean_squared_error, ...; test and "
-            "train are channels too (default: _tuning_objective_metric of "
-            "--hyperparameters, or the validation loss). And the hyperparameter: "
-            f"{held.help}",
+            "objective of the study, a metric of a channel: validation:accuracy, "
+            "validation:cross_entropy, validation:mean_squared_error, test:accuracy, "
+            "train:accuracy, ... (default: _tuning_objective_metric of "
+            "--hyperparameters, or the validation loss). May be given a second time as "
+            f"the hyperparameter: {hyperparameter.help}",
             allow_override=True,
         )
     )
 
 
 def main() -> None:
-    """Runs the command."""
+    """Runs a study with the values of the flags."""
     arguments = fit_flags.run_arguments()
     for flag in (fit_flags.ITEMS, fit_flags.LABELS, fit_flags.STRATEGY):
         if flag.value != flag.default:
             raise UserError(
-                f"--{flag.name}={flag.value} is for fit alone; leave it out, and give "
-                "it to fit with the study's best/hyperparameters.json"
+                f"--{flag.name}={flag.value} only applies to fit. Remove it, and give "
+                "it to fit together with best/hyperparameters.json of the study."
             )
     import_extra("optuna", "tune", "object2vec_tf.tune")
     from object2vec_tf.tuning.study import tune
 
-    asked: Any = flags.FLAGS["objective"]
+    study_objective: Any = flags.FLAGS["objective"]
     tune(
         given_by_flags(),
-        objective=asked.measured,
+        objective=study_objective.metric,
         search=_TUNE.value,
         trials=_TRIALS.value,
         pruner=_PRUNER.value,

@@ -6,8 +6,8 @@ from typing import Any
 
 from absl import flags
 
+from object2vec_tf.commands.checks import required_value
 from object2vec_tf.distributed.strategies import STRATEGIES
-from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     Specification,
@@ -109,11 +109,17 @@ class _AsGiven(flags.ArgumentParser[str]):
         return str(argument)
 
 
-def _define(name: str, specification: Specification) -> None:
-    default = defaults().get(name, "required")
+def _default_text(name: str) -> str:
+    """Returns what the help of a hyperparameter says about its default."""
+    default = str(defaults().get(name, "required")) or "none"
     if name.startswith("enc1_") and name != "enc1_network":
-        default = f"value of enc0 if enc1_network=enc0, otherwise {default}"
-    text = f"{specification.help}; {specification.kind.valid} (default: {default})"
+        return f"default: value of enc0 if enc1_network=enc0, otherwise {default}"
+    return f"default: {default}" if name in defaults() else default
+
+
+def _define(name: str, specification: Specification) -> None:
+    default = _default_text(name)
+    text = f"{specification.help}; {specification.kind.valid} ({default})"
     flags.DEFINE_flag(
         flags.Flag(
             _AsGiven(),
@@ -136,9 +142,8 @@ def run_arguments() -> dict[str, Any]:
     Raises:
         UserError: --train or --model_dir is not given.
     """
-    for required in (TRAIN, MODEL_DIR):
-        if not required.value:
-            raise UserError(f"--{required.name} is required. See --help.")
+    for flag in (TRAIN, MODEL_DIR):
+        required_value(flag)
     shared = (
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),

@@ -312,7 +312,9 @@ def test_more_requests_than_allowed_are_told_and_sigterm_drains(exported):
 def test_one_of_model_and_tf_serving_is_needed(flags):
     done = run_gateway(*flags)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: give either --model or --tf_serving; see --help\n"
+    assert done.stderr == (
+        "error: expected exactly one of --model and --tf_serving. See --help.\n"
+    )
 
 
 def test_a_port_that_is_taken_is_told(exported):

@@ -1,4 +1,4 @@
-"""A job as SageMaker lays it out, trained by the command."""
+"""Tests of the sagemaker command on a directory laid out like a job's."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def serving(prefix, port):
     )
 
 
-def test_a_job_leaves_a_model_that_is_served(prefix):
+def test_the_model_of_a_job_is_served(prefix):
     done = train(prefix)
     assert (done.returncode, done.stderr) == (0, "")
     assert "#quality_metric: host=algo-1, epoch=0, train cross_entropy <loss>=" in (
@@ -101,10 +101,10 @@ def test_a_job_leaves_a_model_that_is_served(prefix):
     np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
-def test_a_port_that_is_none_is_told(prefix):
+def test_an_invalid_port_is_reported(prefix):
     with serving(prefix, "http") as server:
         assert server.wait(PATIENCE) == 2
-        assert server.stderr.read().startswith("error: SAGEMAKER_BIND_TO_PORT=http:")
+        assert server.stderr.read().startswith("error: SAGEMAKER_BIND_TO_PORT: exp")
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,20 @@ def test_a_port_that_is_none_is_told(prefix):
         (
             "input/config/inputdataconfig.json",
             '{"train": {"TrainingInputMode": "Pipe"}}',
-            "Pipe mode is not read",
+            "expected input mode File, got Pipe",
         ),
-        ("input/config/inputdataconfig.json", '{"dev": {}}', "channel dev: not one of"),
+        (
+            "input/config/inputdataconfig.json",
+            '{"dev": {}}',
+            "channel dev: expected one",
+        ),
         (
             "input/config/resourceconfig.json",
             '{"hosts": ["a", "b"], "current_host": "c"}',
-            "current_host is 'c', none of hosts",
+            "current_host: expected one of hosts, ['a', 'b'], got 'c'",
         ),
-        ("input/config/resourceconfig.json", "[1]", "not a JSON object; SageMaker"),
-        ("input/config/resourceconfig.json", '{"hosts": 5}', "hosts is 5, expected a"),
+        ("input/config/resourceconfig.json", "[1]", "expected a JSON object as SageM"),
+        ("input/config/resourceconfig.json", '{"hosts": 5}', "hosts: expected a list"),
     ],
 )
 def test_a_failure_is_written_where_sagemaker_looks(prefix, path, text, message):

@@ -159,10 +159,10 @@ def test_a_job_started_again_passes_over_what_is_done(held, tmp_path):
     (out / "b.jsonl.out").unlink()
     done = run(*job)
     assert done.stdout.splitlines() == [
-        f"{out}/a.jsonl.out: is done already",
-        f"{out}/c.parquet.out.parquet: is done already",
+        f"{out}/a.jsonl.out: already complete",
+        f"{out}/c.parquet.out.parquet: already complete",
         f"{out}/b.jsonl.out: 1 lines",
-        f"{out}: 1 lines in 1 files, 2 done already",
+        f"{out}: 1 lines in 1 files, 2 already complete",
     ]
 
 
@@ -180,7 +180,7 @@ def test_several_inputs_ask_for_a_directory(held, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_text('{"in0": [1]}\n')
     job = (f"--model={held[1]}", f"--input={tmp_path}/*")
-    assert "--output is required: a directory" in run(*job).stderr
+    assert "--output is required for several inputs" in run(*job).stderr
     done = run(*job, f"--output={tmp_path}/a")
     assert done.returncode == 2
-    assert "a: is a file; --output is a directory" in done.stderr
+    assert "a: expected a directory for several inputs, got a file" in done.stderr

@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/tune.py: the command, whole, stopped and killed."""
+"""Tests of the tune command: run to its end, stopped and killed."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_a_flag_that_a_study_has_no_use_for_is_told(settings, ratings, tmp_path)
     line = command(settings, ratings, tmp_path / "study", "--strategy=one")
     status, _, told = ended(line)
     assert status == 2
-    assert told.startswith("error: --strategy=one is for fit alone; leave it out")
+    assert told.startswith("error: --strategy=one only applies to fit. Remove it")
     assert told.count("\n") == 1
 
 

@@ -21,7 +21,7 @@ def test_the_command_from_text_to_ids(corpus, tmp_path):
     ordered = corpus.words_by_count
     ids = {word: i for i, word in enumerate(["[UNK]", *ordered[:19]])}
     assert json.loads(vocabulary.read_text()) == ids
-    assert f"({len(words):,} tokens, {len(ordered):,} different ones)" in done.stdout
+    assert f"({len(words):,} tokens, {len(ordered):,} distinct)" in done.stdout
     done = run(
         "encode",
         f"--input={path}",

@@ -183,5 +183,5 @@ def test_the_command_prints_one_line_of_json(run: Path, files):
     assert metrics == pytest.approx(evaluate(run, pairs, pool, hits=(1, 5)))
     line.append("--pool=none.jsonl")
     done = subprocess.run(line, capture_output=True, text=True, check=False)
-    message = "none.jsonl: no such file; check --pool"
+    message = "none.jsonl: no such file. Check --pool"
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
