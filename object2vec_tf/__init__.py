@@ -23,7 +23,8 @@ if keras.backend.backend() != "tensorflow":
         f"{keras.backend.backend()}; set KERAS_BACKEND=tensorflow"
     )
 
-from object2vec_tf.data.pairs import Pairs, read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import (
     DataError,
     HyperparameterError,

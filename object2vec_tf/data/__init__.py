@@ -1,1 +1,1 @@
-"""JSON Lines in, shuffled and bucketed batches of ragged token ids out."""
+"""Reads pairs from JSON Lines into shuffled, bucketed batches of ragged token ids."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main(handle: int) -> None:
-    """Answers what comes over a socket until its other end is closed."""
+    """Parses the blocks that arrive on a socket until its other end is closed."""
     # The package's own __init__ would import TensorFlow, which is not needed here.
     package = types.ModuleType("object2vec_tf")
     package.__path__ = [str(Path(__file__).parents[1])]

@@ -1,8 +1,8 @@
-"""Pairs in an Arrow file, and any rows of it by memory-mapped access.
+"""Stores pairs in an Arrow file, and reads any rows of it by memory mapping.
 
-The file is Arrow's IPC format with a record batch for each part that was written: two
-lists of ids in the narrowest type that the vocabulary fits, a label and a weight. Every
-program that knows Arrow can read it.
+The file has Arrow's IPC format, so that other programs can read it. It contains one
+record batch for each part that was written, with the columns in0 and in1 (lists of
+token ids in the narrowest type that fits the vocabulary), label and weight.
 """
 
 from __future__ import annotations
@@ -19,37 +19,40 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from object2vec_tf.data.json_lines import Block, Labels
+from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.files.locks import lock
-from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.ragged.column import Counts, RaggedColumn, Splits, gathered
+from object2vec_tf.ragged.column import Counts, RaggedColumn, Splits, gather_rows
 
-# Blocks of few rows share a part until they have this many rows or tokens.
+# Blocks are collected into a part until it has this many rows or tokens.
 _PART_ROWS = 1 << 16
 _PART_TOKENS = 1 << 20
-# So much of a file may count as this process's memory before it is told to let go of
-# what it has looked at; the file stays in the system's cache.
-_RESIDENT_BYTES = 1 << 29
-_TAKES_A_LOOK = 16
+# When more than this of the mapped files is resident in memory, its pages are released
+# from the process. They stay in the system's page cache.
+_MAX_RESIDENT_BYTES = 1 << 29
+_TAKES_PER_CHECK = 16
 
 
-def schema(hyperparameters: Hyperparameters) -> pa.Schema:
-    """Returns the columns' types."""
-    softmax = hyperparameters.output_layer == "softmax"
-    label = _narrowest(hyperparameters.num_classes) if softmax else pa.float32()
+def arrow_schema(schema: PairSchema) -> pa.Schema:
+    """Returns the names and types of the columns of a file."""
     return pa.schema(
         [
-            ("in0", pa.list_(_narrowest(hyperparameters.enc0_vocab_size))),
-            ("in1", pa.list_(_narrowest(hyperparameters.enc1_vocab_size))),
-            ("label", label),
+            ("in0", pa.list_(_narrowest_integer(schema.vocab_sizes[0]))),
+            ("in1", pa.list_(_narrowest_integer(schema.vocab_sizes[1]))),
+            (
+                "label",
+                pa.float32()
+                if schema.num_classes is None
+                else _narrowest_integer(schema.num_classes),
+            ),
             ("weight", pa.float32()),
         ]
     )
 
 
-def _narrowest(values: int) -> pa.DataType:
-    """Returns the smallest type of integers that holds 0 up to values."""
+def _narrowest_integer(size: int) -> pa.DataType:
+    """Returns the narrowest type of integers that fits 0 to ``size - 1``."""
     for kind in (pa.uint8(), pa.uint16()):
-        if values <= 1 << kind.bit_width:
+        if size <= 1 << kind.bit_width:
             return kind
     return pa.int32()
 
@@ -59,40 +62,44 @@ class ColumnWriter:
 
     Args:
         path: The file.
-        hyperparameters: Those the blocks were checked against.
+        schema: The schema of the pairs.
+        part_rows: Rows after which a part is written.
     """
 
-    def __init__(self, path: Path, hyperparameters: Hyperparameters) -> None:
-        self._schema = schema(hyperparameters)
+    def __init__(
+        self, path: Path, schema: PairSchema, part_rows: int = _PART_ROWS
+    ) -> None:
+        self._schema = arrow_schema(schema)
+        self._part_rows = part_rows
         self._file = path.open("wb")
         self._writer = pa.ipc.new_file(self._file, self._schema)
         self._blocks: list[Block] = []
         self._rows = self._tokens = 0
 
     def write(self, block: Block) -> int:
-        """Takes a block; returns the bytes written so far."""
+        """Adds a block, and returns the number of bytes written so far."""
         self._blocks.append(block)
         self._rows += len(block.labels)
         self._tokens += block.in0.tokens + block.in1.tokens
-        if self._rows >= _PART_ROWS or self._tokens >= _PART_TOKENS:
+        if self._rows >= self._part_rows or self._tokens >= _PART_TOKENS:
             self._flush()
         return self._file.tell()
 
     def close(self) -> None:
-        """Ends the file; it is whole then."""
+        """Writes the last part, and completes the file."""
         self._flush()
         self._writer.close()
         self._file.close()
 
     def abandon(self) -> None:
-        """Closes the file as it is."""
-        with suppress(OSError):  # what it still holds finds no room either
+        """Closes the file without completing it."""
+        with suppress(OSError):  # its buffer does not fit the disk either
             self._file.close()
 
     def _flush(self) -> None:
         if not self._blocks:
             return
-        block = concatenated(self._blocks)
+        block = concatenate_blocks(self._blocks)
         arrays = [
             pa.ListArray.from_arrays(
                 pa.array(column.row_splits.astype(np.int32)),
@@ -106,57 +113,64 @@ class ColumnWriter:
         ]
         kind = self._schema.field("label").type
         arrays.append(pa.array(block.labels.astype(kind.to_pandas_dtype())))
-        arrays.append(pa.array(block.given_weights))
+        arrays.append(pa.array(block.weights_or_ones))
         self._writer.write_batch(
             pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         )
         self._blocks, self._rows, self._tokens = [], 0, 0
 
 
-def concatenated(blocks: list[Block]) -> Block:
-    """Returns the pairs of all blocks, one after the other."""
-    weighted = any(block.weights is not None for block in blocks)
+def concatenate_blocks(blocks: list[Block]) -> Block:
+    """Returns the pairs of all blocks in order."""
+    weights = None
+    if any(block.weights is not None for block in blocks):
+        weights = np.concatenate([block.weights_or_ones for block in blocks])
     return Block(
         RaggedColumn.concatenate([block.in0 for block in blocks]),
         RaggedColumn.concatenate([block.in1 for block in blocks]),
         np.concatenate([block.labels for block in blocks]),
-        np.concatenate([block.given_weights for block in blocks]) if weighted else None,
+        weights,
     )
 
 
-class _Map:
-    """A file's bytes in memory; a shared lock tells others that it is in use."""
+class _MappedFile:
+    """The bytes of a file, memory-mapped.
 
-    def __init__(self, path: Path) -> None:
+    A shared lock shows other processes that the file is in use.
+    """
+
+    def __init__(self, path: Path, max_resident_bytes: int) -> None:
         with path.open("rb") as file:
             self.bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self.size = len(self.bytes)
             self._lock = os.dup(file.fileno())
         lock(self._lock, shared=True, timeout=0)
         self._takes = 0
-        self._at_first = _mapped_bytes()
+        self._max_resident_bytes = max_resident_bytes
+        self._resident_at_start = _resident_file_bytes()
 
     def __del__(self) -> None:
-        lock = getattr(self, "_lock", None)
-        if lock is not None:
-            os.close(lock)
+        descriptor = getattr(self, "_lock", None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def view(self, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Returns all of the file as numbers of one type."""
+        """Returns the whole file as numbers of one type."""
         kind = np.dtype(dtype)
         return np.frombuffer(self.bytes, kind, self.size // kind.itemsize)
 
-    def taken(self) -> None:
-        """Is told of each batch taken, and keeps resident memory bounded."""
+    def count_take(self) -> None:
+        """Counts an access, and keeps the resident memory of the process bounded."""
         self._takes += 1
-        if self.size <= _RESIDENT_BYTES or self._takes % _TAKES_A_LOOK:
+        if self.size <= self._max_resident_bytes or self._takes % _TAKES_PER_CHECK:
             return
-        if _mapped_bytes() - self._at_first > _RESIDENT_BYTES:
+        resident = _resident_file_bytes() - self._resident_at_start
+        if resident > self._max_resident_bytes:
             self.bytes.madvise(mmap.MADV_DONTNEED)
 
 
-def _mapped_bytes() -> int:
-    """Returns how much of this process's memory are files; 0 where none tells."""
+def _resident_file_bytes() -> int:
+    """Returns the bytes of files in the process's memory; 0 where they are unknown."""
     try:
         pages = Path("/proc/self/statm").read_bytes().split()[2]
     except OSError:
@@ -166,26 +180,26 @@ def _mapped_bytes() -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Parts:
-    """Where the record batches of a file are.
+    """The parts (record batches) of a file.
 
     Attributes:
-        map: The file's bytes.
+        file: The file's bytes.
         first_rows: The number of each part's first row, ``[parts]``.
-        rows: The number of all rows.
+        rows: The number of rows of all parts.
     """
 
-    map: _Map
+    file: _MappedFile
     first_rows: Splits
     rows: int
 
-    def of(self, rows: Counts) -> Splits:
-        """Returns the part that each row is in."""
+    def part_of(self, rows: Counts) -> Splits:
+        """Returns the number of the part that contains each row."""
         return np.searchsorted(self.first_rows, rows, "right") - 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MappedColumn:
-    """Rows of token ids in a file.
+    """Rows of token ids in a memory-mapped file.
 
     Attributes:
         tokens: The number of tokens of all rows.
@@ -195,8 +209,9 @@ class MappedColumn:
     _parts: _Parts
     _offsets: npt.NDArray[np.int32]
     _values: npt.NDArray[np.integer[Any]]
-    # By part: where the offset of row 0 would be, and where the values start.
+    # By part: add a row's number to get the index of its offset.
     _offset_shifts: Splits
+    # By part: the index of its first value.
     _value_starts: Splits
 
     def __len__(self) -> int:
@@ -220,42 +235,43 @@ class MappedColumn:
 
     def take(self, rows: Counts) -> RaggedColumn:
         """Returns the given rows, in the given order."""
-        self._parts.map.taken()
-        part = self._parts.of(rows)
-        at = rows + self._offset_shifts[part]
-        begins = self._offsets[at]
-        lengths = (self._offsets[at + 1] - begins).astype(np.int64)
-        return gathered(self._values, begins + self._value_starts[part], lengths)
+        self._parts.file.count_take()
+        part = self._parts.part_of(rows)
+        index = rows + self._offset_shifts[part]
+        starts = self._offsets[index]
+        lengths = (self._offsets[index + 1] - starts).astype(np.int64)
+        return gather_rows(self._values, starts + self._value_starts[part], lengths)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MappedNumbers:
-    """Labels or weights in a file; ``np.asarray`` reads them all.
+    """Labels or weights in a memory-mapped file; ``np.asarray`` reads all of them.
 
     Attributes:
-        dtype: int64 or float32, of the numbers that are given out.
+        dtype: int64 or float32, the type of the numbers returned.
     """
 
     dtype: np.dtype[Any]
     _parts: _Parts
     _values: npt.NDArray[Any]
+    # By part: add a row's number to get the index of its value.
     _shifts: Splits
 
     def __len__(self) -> int:
-        """Returns how many there are."""
+        """Returns the number of rows."""
         return self._parts.rows
 
     def take(self, rows: Counts) -> Labels:
-        """Returns those of the given rows."""
-        at = rows + self._shifts[self._parts.of(rows)]
-        return self._values[at].astype(self.dtype)
+        """Returns the numbers of the given rows."""
+        index = rows + self._shifts[self._parts.part_of(rows)]
+        return self._values[index].astype(self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        """Returns all."""
+        """Returns the numbers of all rows."""
         return np.asarray(self.take(np.arange(len(self))), dtype)
 
     def mean(self) -> float:
-        """Returns their mean."""
+        """Returns the mean of all rows."""
         starts = range(0, len(self), _PART_ROWS)
         sums = [
             self.take(np.arange(start, min(start + _PART_ROWS, len(self)))).sum(
@@ -267,33 +283,43 @@ class MappedNumbers:
 
 
 def open_columns(
-    path: Path, hyperparameters: Hyperparameters
+    path: Path, schema: PairSchema, max_resident_bytes: int = _MAX_RESIDENT_BYTES
 ) -> tuple[MappedColumn, MappedColumn, MappedNumbers, MappedNumbers]:
-    """Returns the columns of a file that `ColumnWriter` wrote.
+    """Opens the columns of a file that `ColumnWriter` wrote.
+
+    Args:
+        path: The file.
+        schema: The schema of the pairs.
+        max_resident_bytes: Bytes of the file that may stay resident in the memory of
+            the process.
+
+    Returns:
+        in0, in1, labels and weights.
 
     Raises:
-        ValueError: It is no such file.
-        OSError: It cannot be read.
+        ValueError: The file was not written by `ColumnWriter` with this schema.
+        OSError: The file cannot be read.
     """
-    held = _Map(path)
-    buffer = pa.py_buffer(held.bytes)
+    file = _MappedFile(path, max_resident_bytes)
+    buffer = pa.py_buffer(file.bytes)
     reader = pa.ipc.open_file(pa.BufferReader(buffer))
-    if reader.schema != schema(hyperparameters):
-        raise ValueError("its columns are others")
+    if reader.schema != arrow_schema(schema):
+        raise ValueError("its columns have other types")
     batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
     first_rows = np.cumsum([0, *(batch.num_rows for batch in batches)])
-    parts = _Parts(held, first_rows[:-1], int(first_rows[-1]))
+    parts = _Parts(file, first_rows[:-1], int(first_rows[-1]))
 
     def starts(arrays: list[pa.Array], dtype: npt.DTypeLike) -> Splits:
-        """Where the arrays' last buffers start, in a view of the whole file."""
-        places = []
+        """Returns the index of each array's first number in a view of the file."""
+        size = np.dtype(dtype).itemsize
+        indices = []
         for array in arrays:
             data = array.buffers()[-1]
-            place = data.address - buffer.address if data is not None else 0
-            if array.offset or place % np.dtype(dtype).itemsize:
-                raise ValueError("its columns do not lie as they were written")
-            places.append(place // np.dtype(dtype).itemsize)
-        return np.array(places, np.int64)
+            position = data.address - buffer.address if data is not None else 0
+            if array.offset or position % size:
+                raise ValueError("its columns are not aligned as they were written")
+            indices.append(position // size)
+        return np.array(indices, np.int64)
 
     def column(name: str) -> MappedColumn:
         arrays = [batch.column(name) for batch in batches]
@@ -303,18 +329,22 @@ def open_columns(
         return MappedColumn(
             tokens,
             parts,
-            held.view(np.int32),
-            held.view(kind),
+            file.view(np.int32),
+            file.view(kind),
             offsets - parts.first_rows,
             starts([array.values for array in arrays], kind),
         )
 
     def numbers(name: str, dtype: npt.DTypeLike) -> MappedNumbers:
         kind = reader.schema.field(name).type.to_pandas_dtype()
-        places = starts([batch.column(name) for batch in batches], kind)
-        shifts = places - parts.first_rows
-        return MappedNumbers(np.dtype(dtype), parts, held.view(kind), shifts)
+        indices = starts([batch.column(name) for batch in batches], kind)
+        shifts = indices - parts.first_rows
+        return MappedNumbers(np.dtype(dtype), parts, file.view(kind), shifts)
 
-    softmax = hyperparameters.output_layer == "softmax"
-    labels = numbers("label", np.int64 if softmax else np.float32)
-    return column("in0"), column("in1"), labels, numbers("weight", np.float32)
+    label_type = np.float32 if schema.num_classes is None else np.int64
+    return (
+        column("in0"),
+        column("in1"),
+        numbers("label", label_type),
+        numbers("weight", np.float32),
+    )

@@ -1,8 +1,8 @@
-"""Which rows make a batch: the order of an epoch, and where it is cut.
+"""Plans the batches of an epoch: the order of the rows, and the rows of each batch.
 
-Rows are told by numbers of 32 bits where there are fewer than 2**32 of them, and a
-batch's rows are picked out when it is asked for: an epoch takes 4 bytes a pair, and 10
-while pairs are put into buckets.
+Row numbers have 32 bits if there are fewer than 2**32 rows, and the rows of a batch are
+selected when they are needed. An epoch needs 4 bytes per pair, and 10 bytes while pairs
+are put into buckets.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from object2vec_tf.ragged.column import Counts
 
-# Sets the stream that orders batches apart from the one that orders rows.
-_OF_BATCHES = 1
+# Separates the random stream that orders batches from the one that orders rows.
+_BATCH_STREAM = 1
 _SORTED_ROWS = 1 << 20
-_MOST_BUCKETS = 1 << 16
+# Bucket numbers below this fit 16 bits.
+_MAX_SMALL_BUCKETS = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,10 +28,10 @@ class Batches(Sequence[Counts]):
     """The rows of each batch of an epoch.
 
     Attributes:
-        order: The rows, one batch after the other; None: as they are numbered.
-        starts: Where each batch starts in the order.
-        stops: Where each ends.
-        sequence: The batches' order; None: as they lie.
+        order: The rows of all batches, end to end; None for ascending row numbers.
+        starts: The position in ``order`` of each batch's first row.
+        stops: The position in ``order`` after each batch's last row.
+        sequence: The order of the batches; None for the order of ``starts``.
     """
 
     order: Counts | None
@@ -43,16 +44,16 @@ class Batches(Sequence[Counts]):
         return len(self.starts)
 
     def __getitem__(self, number: Any) -> Any:
-        """Returns the rows of a batch, by its number."""
+        """Returns the rows of a batch."""
         i = number if self.sequence is None else self.sequence[number]
         start, stop = int(self.starts[i]), int(self.stops[i])
         return np.arange(start, stop) if self.order is None else self.order[start:stop]
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> Counts:
-    """Returns the rows of one epoch in random order, the same for the same numbers.
+    """Returns the rows of one epoch in random order, which depends on the numbers only.
 
-    The permutation is global (every row can meet every other) and needs no state:
+    The permutation is global (any two rows can be in one batch) and needs no state:
     epoch 7 can be drawn without drawing the six before it.
     """
     return _permutation(rows, seed, epoch)
@@ -61,7 +62,7 @@ def epoch_order(rows: int, seed: int, epoch: int) -> Counts:
 def count_batches(
     lengths: tuple[Counts, Counts] | None, rows: int, batch_size: int, bucket_width: int
 ) -> int:
-    """Returns the number of batches that rows of such lengths make, in any order."""
+    """Returns the number of batches of an epoch; see `plan_batches` for the Args."""
     counts: Any = rows
     if bucket_width and lengths is not None:
         counts = np.bincount(_buckets(*lengths, bucket_width))
@@ -74,19 +75,21 @@ def plan_batches(
     batch_size: int,
     bucket_width: int,
     shuffled: tuple[int, int] | None = None,
+    *,
+    sorted_rows: int = _SORTED_ROWS,
 ) -> Batches:
-    """Cuts an epoch's rows into batches; every row is in exactly one.
+    """Divides the rows of an epoch into batches; every row is in exactly one.
 
     Args:
-        lengths: Tokens of in0 and in1 for every row, ``[rows]`` each; needed where
-            there is a bucket width.
-        rows: Their number.
-        batch_size: Rows in a batch; a bucket's last batch may be smaller.
-        bucket_width: 0 cuts the epoch's order as it stands. Otherwise a batch holds
-            rows whose in0 lengths, and whose in1 lengths, differ by less than this.
-        shuffled: Seed and epoch by which rows, and bucketed batches, are put in random
-            order; None leaves rows as they are numbered, and buckets from short to
-            long.
+        lengths: Number of tokens of in0 and of in1 in every row, ``[rows]`` each;
+            required if there is a bucket width.
+        rows: The number of rows.
+        batch_size: Rows per batch; the last batch of a bucket may be smaller.
+        bucket_width: Within a batch, the lengths of in0 differ by less than this, and
+            so do the lengths of in1. 0 divides the epoch without regard to lengths.
+        shuffled: Seed and epoch of the random order of rows and of bucketed batches.
+            None keeps rows in ascending order, and buckets from short to long.
+        sorted_rows: Number of rows to sort into buckets at a time.
 
     Returns:
         The rows of each batch.
@@ -94,46 +97,51 @@ def plan_batches(
     order = None if shuffled is None else epoch_order(rows, *shuffled)
     if not bucket_width or lengths is None:
         starts = range(0, rows, batch_size)
-        return Batches(order, starts, _Stops(starts, rows))
+        return Batches(order, starts, _EvenStops(starts, rows))
     buckets = _buckets(*lengths, bucket_width)
-    ends = np.cumsum(np.bincount(buckets))
-    order = _by_bucket(buckets, order, ends)
-    begins = np.concatenate([[0], ends[:-1]])
-    counts = -(-(ends - begins) // batch_size)
+    bucket_stops = np.cumsum(np.bincount(buckets))
+    bucket_starts = np.concatenate([[0], bucket_stops[:-1]])
+    order = _sorted_by_bucket(buckets, order, bucket_starts, sorted_rows)
+    counts = -(-(bucket_stops - bucket_starts) // batch_size)
+    # The number of each batch within its bucket.
     number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    first = np.repeat(begins, counts) + number * batch_size
-    stops = np.minimum(first + batch_size, np.repeat(ends, counts))
+    first_rows = np.repeat(bucket_starts, counts) + number * batch_size
+    stops = np.minimum(first_rows + batch_size, np.repeat(bucket_stops, counts))
     sequence = (
-        None if shuffled is None else _permutation(len(first), *shuffled, _OF_BATCHES)
+        None
+        if shuffled is None
+        else _permutation(len(first_rows), *shuffled, _BATCH_STREAM)
     )
-    return Batches(order, first, stops, sequence)
+    return Batches(order, first_rows, stops, sequence)
 
 
 def shard_rows(
     rows: Counts, replica: int, replicas: int
 ) -> tuple[Counts, npt.NDArray[np.int32]]:
-    """Returns the rows of a batch that one of its replicas takes.
+    """Returns the shard of a batch that one replica processes.
 
-    Shares are neighbouring rows, in the order of the replicas, and differ by one row at
-    the most. Where a replica has none, the batch's first row stands in.
+    Shards are contiguous, in the order of the replicas, and their sizes differ by at
+    most one row. A replica without rows gets the first row of the batch as a
+    placeholder.
 
     Args:
-        rows: The batch's, ``[batch]``.
+        rows: The rows of the batch, ``[batch]``.
         replica: The number of the replica.
-        replicas: How many there are.
+        replicas: The number of replicas.
 
     Returns:
-        The rows, and int32 ``[3]``: how many of the batch's are in front of them, how
-        many there are (0 where one stands in), and how many the batch has.
+        The rows, and int32 ``[3]``: the number of rows of the batch before the shard,
+        the number of rows in the shard (0 for a placeholder), and the number of rows of
+        the batch.
     """
     start, stop = (len(rows) * i // replicas for i in (replica, replica + 1))
-    share = np.array([start, stop - start, len(rows)], np.int32)
-    return rows[start:stop] if start < stop else rows[:1], share
+    shard = np.array([start, stop - start, len(rows)], np.int32)
+    return rows[start:stop] if start < stop else rows[:1], shard
 
 
 @dataclasses.dataclass(frozen=True)
-class _Stops(Sequence[int]):
-    """Where batches end that follow one another in equal steps."""
+class _EvenStops(Sequence[int]):
+    """The ends of contiguous batches of equal size; the last one may be smaller."""
 
     starts: range
     rows: int
@@ -146,30 +154,40 @@ class _Stops(Sequence[int]):
 
 
 def _buckets(lengths0: Counts, lengths1: Counts, width: int) -> npt.NDArray[np.uint16]:
-    """Returns the number of each row's bucket, in0's length before in1's."""
+    """Returns the number of each row's bucket, ordered by in0's length, then in1's."""
     bucket0, bucket1 = lengths0 // width, lengths1 // width
-    across = int(bucket1.max(initial=0)) + 1
-    if (int(bucket0.max(initial=0)) + 1) * across <= _MOST_BUCKETS:
-        return (bucket0 * across + bucket1).astype(np.uint16)
-    wide = bucket0.astype(np.int64) * across + bucket1
-    held, numbers = np.unique(wide, return_inverse=True)
-    return numbers.astype(np.uint16 if len(held) <= _MOST_BUCKETS else np.int32)
+    buckets1 = int(bucket1.max(initial=0)) + 1
+    if (int(bucket0.max(initial=0)) + 1) * buckets1 <= _MAX_SMALL_BUCKETS:
+        return (bucket0 * buckets1 + bucket1).astype(np.uint16)
+    sparse = bucket0.astype(np.int64) * buckets1 + bucket1
+    distinct, numbers = np.unique(sparse, return_inverse=True)
+    is_small = len(distinct) <= _MAX_SMALL_BUCKETS
+    return numbers.astype(np.uint16 if is_small else np.int32)
 
 
-def _by_bucket(buckets: npt.NDArray[Any], order: Counts | None, ends: Counts) -> Counts:
-    """Returns the order with bucket after bucket, and as it was within each."""
+def _sorted_by_bucket(
+    buckets: npt.NDArray[Any], order: Counts | None, starts: Counts, block_rows: int
+) -> Counts:
+    """Sorts rows by bucket, and keeps their order within each bucket.
+
+    Args:
+        buckets: The bucket of each row, ``[rows]``.
+        order: The order of the rows, ``[rows]``; None for ascending row numbers.
+        starts: The position of each bucket's first row in the result, ``[buckets]``.
+        block_rows: Number of rows to sort at a time.
+    """
     rows = len(buckets)
     sorted_rows = np.empty(rows, _row_type(rows))
-    begins = np.concatenate([[0], ends[:-1]])
-    for start in range(0, rows, _SORTED_ROWS):
-        stop = min(start + _SORTED_ROWS, rows)
-        part = np.arange(start, stop) if order is None else order[start:stop]
-        of_part = buckets[part]
-        by_bucket = np.argsort(of_part, kind="stable")
-        counts = np.bincount(of_part, minlength=len(ends))
-        behind = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts)
-        sorted_rows[np.repeat(begins, counts) + behind] = part[by_bucket]
-        begins = begins + counts
+    for start in range(0, rows, block_rows):
+        stop = min(start + block_rows, rows)
+        block = np.arange(start, stop) if order is None else order[start:stop]
+        block_buckets = buckets[block]
+        by_bucket = np.argsort(block_buckets, kind="stable")
+        counts = np.bincount(block_buckets, minlength=len(starts))
+        # The number of each row of the block within its bucket.
+        number = np.arange(len(block)) - np.repeat(np.cumsum(counts) - counts, counts)
+        sorted_rows[np.repeat(starts, counts) + number] = block[by_bucket]
+        starts = starts + counts
     return sorted_rows
 
 

@@ -1,8 +1,9 @@
-"""Blocks of JSON Lines to columns at once, or not at all.
+"""Parses blocks of JSON Lines into columns, if all of their lines are valid.
 
-awkward's schema-checked reader takes a block of whole lines; its offsets and content
-are the row splits and values we need. What it refuses or would misread, and whatever
-fails the vectorised checks behind it, is for the caller to read line by line.
+awkward's schema-checked reader parses a block of whole lines. Its offsets and content
+are the row splits and values of a column. A block is rejected if awkward rejects it or
+may misread it, or if it fails the vectorized checks after that. The caller then reads
+it line by line.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import numpy.typing as npt
 
 from object2vec_tf.ragged.column import RaggedColumn
 
-# awkward 2.14 overflows the stack at some ten times as many.
-_MOST_BRACKETS = 10_000
+# awkward 2.14 overflows the stack at about ten times this depth.
+_MAX_BRACKETS = 10_000
 
 
 def _spellings(name: str) -> str:
-    """Returns a pattern of a name in JSON, any of its characters escaped."""
+    """Returns a pattern of a name in JSON, in which any character may be escaped."""
     return "".join(rf"(?:{char}|\\u(?i:{ord(char):04x}))" for char in name)
 
 
@@ -33,15 +34,16 @@ def _starts(*fields: str) -> re.Pattern[bytes]:
 
 
 _INPUTS = ("in0", "in1")
-_OF_PAIRS = ("label", "weight")
+_PAIR_FIELDS = ("label", "weight")
 _IDS = {"type": "array", "items": {"type": "integer"}}
 
 
-# A schema of each field that an object may have.
-_Form = Mapping[str, Any]
+# JSON schemas of the fields of an object, by name.
+_Fields = Mapping[str, Any]
 
 Numbers = npt.NDArray[Any]
-# Token ids by field, labels, and weights where lines have them; None when in doubt.
+# Token ids by field, labels, and weights if lines have them; None if a line may be
+# invalid.
 Parsed = tuple[dict[str, RaggedColumn], Numbers, Numbers | None] | None
 
 
@@ -50,30 +52,35 @@ def parse_block(
     vocab_sizes: Mapping[str, int],
     label: Literal["integer", "number"] | None = None,
 ) -> Parsed:
-    """Returns a block's token ids by field, labels and weights; None when in doubt.
-
-    Weights are None where no line has one; where some have, it is in doubt.
+    """Returns the token ids by field, the labels and the weights of a block.
 
     Args:
-        text: Whole lines, with an object in each that is not blank.
-        vocab_sizes: The fields to read, in0, in1 or both, with their number of ids.
-            An object that lacks one of them, or has the other, is in doubt.
-        label: What the label is; without it labels and weights are not looked at, and
-            none given.
+        text: Whole lines, blank or with one object each.
+        vocab_sizes: The fields to read, in0, in1 or both, with their vocabulary sizes.
+            A block is rejected if one of its objects lacks a field, or has another one
+            of in0 and in1.
+        label: The type of the label; None does not read labels and weights, and returns
+            no labels.
+
+    Returns:
+        None if a line may be invalid, or if only some lines have a weight. Otherwise
+        the token ids by field, the labels, and the weights, which are None if no line
+        has one.
     """
-    if b"\0" in text:  # awkward 2.14 stops there, silently
+    if b"\0" in text:  # awkward 2.14 silently stops reading there
         return None
     fields: dict[str, Any] = dict.fromkeys(vocab_sizes, _IDS)
     if label:
         fields["label"] = {"type": label}
-    forms = [fields]
+    alternatives = [fields]
     if label:
-        forms.append(fields | {"weight": {"type": "number"}})
-    count, form = _plain_objects(text, forms) or _other_objects(text, forms)
-    if form is None:
+        alternatives.append(fields | {"weight": {"type": "number"}})
+    plain = _match_plain_lines(text, alternatives)
+    count, found = plain or _match_lines(text, alternatives)
+    if found is None:
         return None
     try:
-        array = ak.from_json(text, line_delimited=True, schema=_schema(form))
+        array = ak.from_json(text, line_delimited=True, schema=_schema(found))
     except ValueError:
         return None
     if len(array) != count:
@@ -86,56 +93,63 @@ def parse_block(
             return None
         columns[field] = column
     labels = np.asarray(record.content("label").data) if label else np.zeros(0)
-    weights = np.asarray(record.content("weight").data) if "weight" in form else None
+    weights = np.asarray(record.content("weight").data) if "weight" in found else None
     return columns, labels, weights
 
 
-def _schema(form: _Form) -> dict[str, Any]:
-    return {"type": "object", "properties": form, "required": list(form)}
+def _schema(fields: _Fields) -> dict[str, Any]:
+    return {"type": "object", "properties": fields, "required": list(fields)}
 
 
-def _plain_objects(text: bytes, forms: Sequence[_Form]) -> tuple[int, _Form] | None:
-    """Returns the number of objects and their form where all are plain; else None.
+def _match_plain_lines(
+    text: bytes, alternatives: Sequence[_Fields]
+) -> tuple[int, _Fields] | None:
+    """Returns the number of objects and their fields if all lines are plain; else None.
 
-    Plain, the usual case, is a line that is not long, starts with a brace and holds, of
-    strings, a form's names alone; over all lines, each name as often as there are
-    lines. Takes a tenth of awkward's time, where splitting lines and counting names
-    takes as long as that.
+    A plain line, the usual case, is not long, starts with a brace and contains no
+    strings other than the names of the fields. Over all lines, each name occurs as
+    often as there are lines. This takes a tenth of awkward's time; splitting lines and
+    counting names would take as long as awkward.
     """
     data = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
     if not text.endswith(b"\n"):
         ends = np.append(ends, len(data))
     starts = np.concatenate([[0], ends[:-1] + 1])
-    long = np.max(ends - starts, initial=0) > _MOST_BRACKETS
-    if not text or long or np.any(data[starts] != ord("{")):
+    is_long = np.max(ends - starts, initial=0) > _MAX_BRACKETS
+    if not text or is_long or np.any(data[starts] != ord("{")):
         return None
     quotes = np.flatnonzero(data == ord('"'))
-    form = next((f for f in forms if len(quotes) == 2 * len(f) * len(starts)), None)
-    if form is None:
+    fields = next(
+        (f for f in alternatives if len(quotes) == 2 * len(f) * len(starts)), None
+    )
+    if fields is None:
         return None
     opening, widths = quotes[::2], np.diff(quotes)[::2] - 1
-    for name in form:
-        found = widths == len(name)
+    for name in fields:
+        is_name = widths == len(name)
         for i, char in enumerate(name, start=1):
-            found &= data.take(opening + i, mode="clip") == ord(char)
-        if np.count_nonzero(found) != len(starts):
+            is_name &= data.take(opening + i, mode="clip") == ord(char)
+        if np.count_nonzero(is_name) != len(starts):
             return None
-    return len(starts), form
+    return len(starts), fields
 
 
-def _other_objects(text: bytes, forms: Sequence[_Form]) -> tuple[int, _Form | None]:
-    """Returns the number of objects and their form, None when in doubt."""
-    count = _objects(text)
+def _match_lines(
+    text: bytes, alternatives: Sequence[_Fields]
+) -> tuple[int, _Fields | None]:
+    """Returns the number of objects and their fields; None if a line may be invalid."""
+    count = _count_objects(text)
     if count is None:
         return 0, None
-    return count, next((form for form in forms if _has_once(text, count, form)), None)
+    matching = (f for f in alternatives if _has_each_once(text, count, f))
+    return count, next(matching, None)
 
 
-def _objects(text: bytes) -> int | None:
-    """Returns the number of lines that are not blank, None when one may be no object.
+def _count_objects(text: bytes) -> int | None:
+    """Returns the number of lines that are not blank.
 
-    A line that may be nested dangerously deep is none either.
+    Returns None if a line may not be an object, or may be nested dangerously deep.
     """
     lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
     if not all(line.startswith(b"{") for line in lines) or _may_be_deep(lines):
@@ -144,37 +158,37 @@ def _objects(text: bytes) -> int | None:
 
 
 def _may_be_deep(lines: list[bytes]) -> bool:
-    """Whether a line has brackets enough to be nested dangerously deep."""
-    if max(map(len, lines), default=0) <= _MOST_BRACKETS:
+    """Returns whether a line has enough brackets to be nested dangerously deep."""
+    if max(map(len, lines), default=0) <= _MAX_BRACKETS:
         return False
-    return any(line.count(b"[") + line.count(b"{") > _MOST_BRACKETS for line in lines)
+    return any(line.count(b"[") + line.count(b"{") > _MAX_BRACKETS for line in lines)
 
 
-def _has_once(text: bytes, objects: int, form: _Form) -> bool:
-    """Whether each of the objects, where it has all of a form, has no other of ours.
+def _has_each_once(text: bytes, objects: int, fields: _Fields) -> bool:
+    """Returns whether objects that have all fields have no duplicates or other inputs.
 
-    Of several awkward 2.14 takes the first, and takes a key that only starts with a
-    field's name for the field. Counting is the fast answer.
+    awkward 2.14 uses the first of duplicate keys, and accepts a key that only starts
+    with a field's name as the field. Counting occurrences in the whole block is fast.
     """
-    names = _INPUTS + (_OF_PAIRS if "label" in form else ())
+    names = _INPUTS + (_PAIR_FIELDS if "label" in fields else ())
     if b"\\u00" in text:
         ends = _starts(*names).findall(text)
-        return len(ends) == len(form) * objects and all(ends)
+        return len(ends) == len(fields) * objects and all(ends)
     return all(
         text.count(f'"{name}'.encode())
         == text.count(f'"{name}"'.encode())
-        == (objects if name in form else 0)
+        == (objects if name in fields else 0)
         for name in names
     )
 
 
-def _column(layout: Any, size: int) -> RaggedColumn | None:
-    """Returns the ids of one field, or None when one is negative or too large.
+def _column(layout: Any, vocab_size: int) -> RaggedColumn | None:
+    """Returns the token ids of one field; None if an id is negative or too large.
 
     awkward wraps ids from 2**63 to 2**64 - 1 around to negative ones.
     """
     lists = layout.to_ListOffsetArray64(True)
     values = np.asarray(lists.content.data)
-    if len(values) and not 0 <= values.min() <= values.max() < size:
+    if len(values) and not 0 <= values.min() <= values.max() < vocab_size:
         return None
     return RaggedColumn(values.astype(np.int32), np.asarray(lists.offsets.data))

@@ -1,7 +1,7 @@
-"""What is wrong with one line of a channel, said so that it can be mended.
+"""Explains what is wrong with one line of a channel.
 
-The fast reader only says that a block of lines is not right. Its lines come here, one
-by one, and the first that breaks a rule is told by field, position and value.
+The fast parsers only report that a block has an invalid line. This module looks at one
+line at a time, and names the field, position and value of its first problem.
 """
 
 from __future__ import annotations
@@ -11,92 +11,91 @@ from typing import Any
 
 import msgspec
 
-from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.data.pair_schema import PairSchema
 
-_SHOWN = 60
-# Sums of such weights over all pairs are exact enough, and finite, as float32.
-MOST_WEIGHT = 1_000_000
-# From here on float32 rounds to infinity.
-_INFINITE = 2**128 - 2**103
+_MAX_SHOWN_CHARACTERS = 60
+# Sums of such weights over all pairs are finite and precise enough as float32.
+MAX_WEIGHT = 1_000_000
+# float32 rounds this and larger numbers to infinity.
+_FLOAT32_INFINITY = 2**128 - 2**103
 
 
-def diagnose_line(line: bytes, hyperparameters: Hyperparameters) -> str | None:
-    """Returns what is wrong with a line of training data, or None.
+def diagnose_line(line: bytes, schema: PairSchema) -> str | None:
+    """Returns the problem of a line, or None if the line is valid.
 
     Args:
         line: One line, without its line end.
-        hyperparameters: The model's vocabulary sizes, output layer and classes.
+        schema: The schema of the pairs.
 
     Returns:
-        For example ``in1[3] is 1684, not below enc1_vocab_size=1684; ...``.
+        For example ``in1[3]: expected an id below 1684, got 1684. ...``.
     """
     if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "starts with a UTF-16 byte order mark; convert the file to UTF-8"
+        return "starts with a UTF-16 byte order mark. Convert the file to UTF-8."
     if b"\0" in line:
-        return "holds a NUL byte; the file is damaged or is not UTF-8 text"
+        return "contains a NUL byte. The file is damaged, or is not UTF-8 text."
     try:
-        return _problem(line, hyperparameters)
+        return _problem(line, schema)
     except RecursionError:
-        return "is nested too deeply to be read; mend or remove the line"
+        return "is nested too deeply to be read. Fix or remove the line."
 
 
-def _problem(line: bytes, hyperparameters: Hyperparameters) -> str | None:
+def _problem(line: bytes, schema: PairSchema) -> str | None:
     try:
         pair = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _lenient_problem(line, hyperparameters) or _malformed(line, error)
+        return _lenient_problem(line, schema) or _malformed(line, error)
     if not isinstance(pair, dict):
         return (
-            f"is {_kind(pair)}, expected one object a line such as "
-            '{"in0": [1], "in1": [2], "label": 1}; write JSON Lines, not a JSON array'
+            'expected one object per line such as {"in0": [1], "in1": [2], "label": 1},'
+            f" got {_kind(pair)}. Write JSON Lines, not a JSON array."
         )
-    return _pair_problem(pair, hyperparameters)
+    return _pair_problem(pair, schema)
 
 
-def _pair_problem(pair: dict[str, Any], hyperparameters: Hyperparameters) -> str | None:
+def _pair_problem(pair: dict[str, Any], schema: PairSchema) -> str | None:
     return (
-        _label_problem(pair, hyperparameters)
+        _label_problem(pair, schema)
         or _weight_problem(pair)
-        or _side_problem(pair, 0, hyperparameters)
-        or _side_problem(pair, 1, hyperparameters)
+        or _input_problem(pair, 0, schema)
+        or _input_problem(pair, 1, schema)
     )
 
 
-def _side_problem(
-    pair: dict[str, Any], encoder: int, hyperparameters: Hyperparameters
+def _input_problem(
+    pair: dict[str, Any], encoder: int, schema: PairSchema
 ) -> str | None:
+    if schema.tokenizations[encoder] is not None:
+        return _text_problem(pair, encoder)
+    return _ids_problem(pair, encoder, schema.vocab_sizes[encoder])
+
+
+def _text_problem(pair: dict[str, Any], encoder: int) -> str | None:
     field = f"in{encoder}"
-    if field in hyperparameters.texts:
-        return _text_problem(pair, field, f"enc{encoder}_tokenizer")
-    limit = f"enc{encoder}_vocab_size"
-    return _ids_problem(pair, field, limit, getattr(hyperparameters, limit))
-
-
-def _text_problem(pair: dict[str, Any], field: str, setting: str) -> str | None:
     expected = "text: a string, or a list of strings"
     if field not in pair:
-        return f"field {field} is missing; give {expected} (it may be empty)"
+        return f"{field} is missing. Give {expected}; it may be empty."
     value = pair[field]
-    for_ids = f"; leave {setting} out if {field} holds token ids"
+    advice = f"Leave enc{encoder}_tokenizer out if {field} contains token ids."
     if isinstance(value, list):
         for position, item in enumerate(value):
             if not isinstance(item, str):
-                place = f"{field}[{position}] is {_shown(item)}"
-                return f"{place}, expected a string{for_ids}"
+                got = _shown(item)
+                return f"{field}[{position}]: expected a string, got {got}. {advice}"
     elif not isinstance(value, str):
-        return f"{field} is {_shown(value)}, expected {expected}{for_ids}"
+        return f"{field}: expected {expected}, got {_shown(value)}. {advice}"
     return None
 
 
-def _lenient_problem(line: bytes, hyperparameters: Hyperparameters) -> str | None:
-    """Tells of what Python's own reader lets pass: NaN, 1e400, half a character."""
+def _lenient_problem(line: bytes, schema: PairSchema) -> str | None:
+    """Explains what only Python's parser accepts: NaN, 1e400, lone surrogates."""
     try:
         pair = json.loads(line)
     except ValueError:
         return None
     if not isinstance(pair, dict):
         return None
-    return _pair_problem(pair, hyperparameters) or _surrogate_problem(pair)
+    return _pair_problem(pair, schema) or _surrogate_problem(pair)
 
 
 def _surrogate_problem(pair: dict[str, Any]) -> str | None:
@@ -105,8 +104,8 @@ def _surrogate_problem(pair: dict[str, Any]) -> str | None:
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
         return (
-            f"holds \\u{half:04x} alone, which is half of a UTF-16 surrogate pair; "
-            "write both halves, or remove it"
+            f"contains \\u{half:04x} alone, which is half of a UTF-16 surrogate pair. "
+            "Write both halves, or remove it."
         )
     return None
 
@@ -115,59 +114,63 @@ def _malformed(line: bytes, error: Exception) -> str:
     text = line.strip()
     if text.startswith(b"{") and not text.endswith((b"}", b"},")):
         return (
-            f"ends in the middle of an object ({_tail(text)}); write each object on "
-            "one line, or fetch the file again if it is truncated"
+            f"ends in the middle of an object ({_tail(text)}). Write each object on "
+            "one line, or download the file again if it is truncated."
         )
     if text.startswith(b"["):
-        return "is a JSON array; write JSON Lines, one object a line"
-    return f"is not JSON: {error} ({_head(text)}); mend or remove the line"
+        return "is a JSON array. Write JSON Lines, one object per line."
+    return f"is not JSON: {error} ({_head(text)}). Fix or remove the line."
 
 
-def _label_problem(pair: dict[str, Any], hp: Hyperparameters) -> str | None:
-    softmax = hp.output_layer == "softmax"
-    wanted = (
-        f"an integer class in [0, num_classes={hp.num_classes})"
-        if softmax
-        else "a finite number"
+def _label_problem(pair: dict[str, Any], schema: PairSchema) -> str | None:
+    num_classes = schema.num_classes
+    expected = (
+        "a finite number"
+        if num_classes is None
+        else f"an integer class in [0, num_classes={num_classes})"
     )
     if "label" not in pair:
-        return f"field label is missing; every pair needs {wanted}"
+        return f"label is missing. Give every pair {expected}."
     label = pair["label"]
-    if softmax:
-        valid = _is_integer(label) and 0 <= label < hp.num_classes
+    if num_classes is None:
+        is_valid = _is_finite(label)
     else:
-        valid = _is_finite(label)
-    return None if valid else f"label is {_shown(label)}, expected {wanted}"
+        is_valid = _is_integer(label) and 0 <= label < num_classes
+    return None if is_valid else f"label: expected {expected}, got {_shown(label)}."
 
 
 def _weight_problem(pair: dict[str, Any]) -> str | None:
     weight = pair.get("weight", 1)
-    if _is_finite(weight) and 0 <= weight <= MOST_WEIGHT:
+    if _is_finite(weight) and 0 <= weight <= MAX_WEIGHT:
         return None
     return (
-        f"weight is {_shown(weight)}, expected a number in 0..{MOST_WEIGHT:g}: a pair "
-        "counts so many times; rename the field if it is something else"
+        f"weight: expected a number in 0..{MAX_WEIGHT:g}, got {_shown(weight)}. It is "
+        "how many times a pair counts. Rename the field if it is something else."
     )
 
 
-def _ids_problem(pair: dict[str, Any], field: str, limit: str, size: int) -> str | None:
+def _ids_problem(pair: dict[str, Any], encoder: int, vocab_size: int) -> str | None:
+    field = f"in{encoder}"
     if field not in pair:
-        return f"field {field} is missing; give a list of token ids (it may be empty)"
+        return f"{field} is missing. Give a list of token ids; it may be empty."
     ids = pair[field]
-    side = f"enc{field[-1]}"
-    for_text = f"; give {side}_tokenizer and {side}_vocab_file to read text"
+    for_text = f" Set enc{encoder}_tokenizer and enc{encoder}_vocab_file to read text."
     if not isinstance(ids, list):
-        hint = for_text if isinstance(ids, str) else ""
-        return f"{field} is {_shown(ids)}, expected a list of integer token ids{hint}"
+        advice = for_text if isinstance(ids, str) else ""
+        got = _shown(ids)
+        return f"{field}: expected a list of integer token ids, got {got}.{advice}"
     for position, token in enumerate(ids):
-        place = f"{field}[{position}] is {_shown(token)}"
+        place, got = f"{field}[{position}]", _shown(token)
         if not _is_integer(token):
-            hint = for_text if isinstance(token, str) else ""
-            return f"{place}, expected an integer token id{hint}"
+            advice = for_text if isinstance(token, str) else ""
+            return f"{place}: expected an integer token id, got {got}.{advice}"
         if token < 0:
-            return f"{place}, expected a token id of 0 or more"
-        if token >= size:
-            return f"{place}, not below {limit}={size}; mend the id or raise {limit}"
+            return f"{place}: expected a token id of 0 or more, got {got}."
+        if token >= vocab_size:
+            return (
+                f"{place}: expected an id below {vocab_size}, got {got}. Fix the id or "
+                f"raise enc{encoder}_vocab_size."
+            )
     return None
 
 
@@ -176,9 +179,9 @@ def _is_integer(value: object) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a value is a number, and finite as float32."""
+    """Returns whether a value is a number that is finite as float32."""
     is_number = _is_integer(value) or isinstance(value, float)
-    return is_number and bool(abs(value) < _INFINITE)
+    return is_number and bool(abs(value) < _FLOAT32_INFINITY)
 
 
 def _kind(value: object) -> str:
@@ -188,12 +191,15 @@ def _kind(value: object) -> str:
 
 def _shown(value: object) -> str:
     text = json.dumps(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    if len(text) <= _MAX_SHOWN_CHARACTERS:
+        return text
+    return text[:_MAX_SHOWN_CHARACTERS] + "..."
 
 
 def _head(text: bytes) -> str:
-    return text[:_SHOWN].decode("utf-8", "replace") + ("..." if text[_SHOWN:] else "")
+    head = text[:_MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
+    return head + ("..." if text[_MAX_SHOWN_CHARACTERS:] else "")
 
 
 def _tail(text: bytes) -> str:
-    return "..." + text[-_SHOWN // 3 :].decode("utf-8", "replace")
+    return "..." + text[-_MAX_SHOWN_CHARACTERS // 3 :].decode("utf-8", "replace")

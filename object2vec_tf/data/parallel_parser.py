@@ -1,7 +1,7 @@
-"""Blocks of lines to columns, by two processes where there is much to read.
+"""Parses blocks of lines in two processes if there is much to read.
 
 awkward's reader keeps Python's lock, so that threads could not share the work. The
-second process is started by hand and speaks over a socket: multiprocessing's own would
+second process is started by hand and communicates over a socket: multiprocessing would
 run the user's main module again and import TensorFlow, or fork a program with threads.
 """
 
@@ -20,32 +20,33 @@ from typing import Any, Literal
 from object2vec_tf.data.block_parser import Parsed, parse_block
 from object2vec_tf.ragged.column import RaggedColumn
 
-# So many bytes are read before a second process is started: it takes a second to.
-_MUCH = 1 << 26
-# Blocks held at a time, so that neither process waits for the other.
-_HELD = 4
+# The second process, which takes a second to start, starts after this many bytes.
+_SERIAL_BYTES = 1 << 26
+# Blocks to keep at a time, so that neither process waits for the other.
+_MAX_WAITING_BLOCKS = 4
 _PROGRAM = Path(__file__).with_name("_parser_process.py")
 
 
 @dataclasses.dataclass(eq=False)
-class _Block:
+class _WaitingBlock:
     text: bytes
     parsed: Parsed = None
-    is_taken: bool = False  # read, or with the second process
-    is_read: bool = False
+    is_taken: bool = False  # parsed, or sent to the second process
+    is_parsed: bool = False
 
 
 class ParallelParser:
-    """Reads blocks as `parse_block` does.
+    """Parses blocks as `parse_block` does.
 
     Args:
-        vocab_sizes: The fields to read, with their number of ids.
-        label: What the label is.
-        processes: How many may read at a time, 1 or 2; by default as many as there are
+        vocab_sizes: The fields to read, with their vocabulary sizes.
+        label: The type of the label.
+        processes: The maximum number of processes, 1 or 2; by default the number of
             cores.
+        serial_bytes: Bytes to parse before the second process is started.
 
     Attributes:
-        unknown: Nothing: ids are in the vocabulary or wrong.
+        unknown: Always empty: unlike tokens, ids are in the vocabulary or invalid.
     """
 
     def __init__(
@@ -53,44 +54,50 @@ class ParallelParser:
         vocab_sizes: Mapping[str, int],
         label: Literal["integer", "number"],
         processes: int | None = None,
+        *,
+        serial_bytes: int = _SERIAL_BYTES,
     ) -> None:
         self._format = (dict(vocab_sizes), label)
-        self._alone = (processes or len(os.sched_getaffinity(0))) == 1
+        self._is_serial = (processes or len(os.sched_getaffinity(0))) == 1
+        self._serial_bytes = serial_bytes
         self.unknown: dict[str, int] = {}
-        self._bytes = 0
-        self._second: _SecondReader | None = None
+        self._parsed_bytes = 0
+        self._second: _SecondProcess | None = None
 
     def read(self, blocks: Iterable[bytes]) -> Iterator[Parsed]:
-        """Yields what each block holds, in order; None when in doubt."""
+        """Yields the content of each block in order; None if a line may be invalid."""
         blocks = iter(blocks)
-        held: collections.deque[_Block] = collections.deque()
+        waiting: collections.deque[_WaitingBlock] = collections.deque()
         while True:
-            while len(held) < (_HELD if self._second else 1):
+            while len(waiting) < (_MAX_WAITING_BLOCKS if self._second else 1):
                 text = next(blocks, None)
                 if text is None:
                     break
-                held.append(_Block(text))
-            if not held:
+                waiting.append(_WaitingBlock(text))
+            if not waiting:
                 return
-            self._read_some(held)
-            while held and held[0].is_read:
-                yield held.popleft().parsed
+            self._parse_one(waiting)
+            while waiting and waiting[0].is_parsed:
+                yield waiting.popleft().parsed
 
-    def _read_some(self, held: collections.deque[_Block]) -> None:
-        """Reads one of the blocks, and has the other process read another."""
+    def _parse_one(self, waiting: collections.deque[_WaitingBlock]) -> None:
+        """Parses one of the blocks here, while the other process parses another."""
         if self._second:
-            self._second.turn(held)
-        if held[0].is_read:
+            self._second.exchange(waiting)
+        if waiting[0].is_parsed:
             return
-        mine = next((block for block in held if not block.is_taken), None)
-        if mine is not None:
-            mine.parsed = parse_block(mine.text, *self._format)
-            mine.is_taken = mine.is_read = True
-            self._bytes += len(mine.text)
+        block = next((block for block in waiting if not block.is_taken), None)
+        if block is not None:
+            block.parsed = parse_block(block.text, *self._format)
+            block.is_taken = block.is_parsed = True
+            self._parsed_bytes += len(block.text)
         elif self._second:
             self._second.wait()
-        if not (self._second or self._alone) and self._bytes >= _MUCH:
-            self._second = _SecondReader(self._format)
+        if (
+            not (self._second or self._is_serial)
+            and self._parsed_bytes >= self._serial_bytes
+        ):
+            self._second = _SecondProcess(self._format)
 
     def column(self, name: str, rows: Sequence[Any]) -> RaggedColumn:
         """Returns rows of ids as a column."""
@@ -103,33 +110,33 @@ class ParallelParser:
             self._second = None
 
 
-class _SecondReader:
-    """A process that reads a block while this one does something else."""
+class _SecondProcess:
+    """A process that parses a block while this one parses another."""
 
-    def __init__(self, form: tuple[dict[str, int], str]) -> None:
-        self._format = form
-        self._connection, its_end = Pipe()
-        with its_end:
-            handle = its_end.fileno()
+    def __init__(self, format_: tuple[dict[str, int], str]) -> None:
+        self._format = format_
+        self._connection, other_end = Pipe()
+        with other_end:
+            handle = other_end.fileno()
             self.process = subprocess.Popen(
                 [sys.executable, "-P", str(_PROGRAM), str(handle)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[handle],
-                # Ctrl-C in a terminal is for this process, which ends that one.
+                # Ctrl-C in a terminal is for this process, which ends the other one.
                 start_new_session=True,
             )
-        # What its next message is about; its first one says that it is ready.
-        self._awaited: _Block | None = _Block(b"")
+        # The block of its next message; the first message says that it is ready.
+        self._awaited: _WaitingBlock | None = _WaitingBlock(b"")
         self._is_gone = False
 
-    def turn(self, held: Iterable[_Block]) -> None:
-        """Takes what it has read, and gives it the last block that nobody has."""
+    def exchange(self, waiting: Iterable[_WaitingBlock]) -> None:
+        """Receives a parsed block, and sends the second of the blocks not yet taken."""
         try:
             if self._awaited is not None and self._connection.poll():
                 self._receive()
-            free = [block for block in held if not block.is_taken]
+            free = [block for block in waiting if not block.is_taken]
             if self._awaited is None and len(free) > 1 and not self._is_gone:
                 free[1].is_taken, self._awaited = True, free[1]
                 self._connection.send((free[1].text, *self._format))
@@ -137,7 +144,7 @@ class _SecondReader:
             self._give_up()
 
     def wait(self) -> None:
-        """Waits until it has read what it was given."""
+        """Waits until the block that was sent is parsed."""
         try:
             self._receive()
         except (EOFError, OSError):
@@ -146,17 +153,17 @@ class _SecondReader:
     def _receive(self) -> None:
         message: Any = self._connection.recv()
         if self._awaited is not None:
-            self._awaited.parsed, self._awaited.is_read = message, True
+            self._awaited.parsed, self._awaited.is_parsed = message, True
         self._awaited = None
 
     def _give_up(self) -> None:
-        """It has been killed, or cannot be started: what it had is read here."""
+        """Takes the sent block back: the process was killed, or cannot be started."""
         if self._awaited is not None:
             self._awaited.is_taken = False
         self._awaited, self._is_gone = None, True
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends the process."""
         self._connection.close()
         self.process.kill()
         self.process.wait()

@@ -1,4 +1,4 @@
-"""Blocks of lines that hold text to columns of token ids."""
+"""Parses blocks of lines that contain text into columns of token ids."""
 
 from __future__ import annotations
 
@@ -9,43 +9,45 @@ import msgspec
 import numpy as np
 
 from object2vec_tf.data.block_parser import Parsed
-from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 
 class TextReader:
-    """Reads blocks of lines in which in0, in1 or both are text.
+    """Parses blocks of lines in which in0, in1 or both are text.
 
     Args:
-        hyperparameters: The model's vocabulary sizes, output layer and classes.
-        tokenizers: What makes token ids of each side; None where it holds ids.
+        schema: The schema of the pairs.
+        tokenizers: The tokenizers of in0 and in1; None for an input of token ids.
 
     Attributes:
-        unknown: Tokens that the vocabulary lacks, by side that is text.
+        unknown: Number of tokens that the vocabulary lacks, by input that is text.
     """
 
-    def __init__(
-        self, hyperparameters: Hyperparameters, tokenizers: Tokenizers
-    ) -> None:
-        self._tokenizers = dict(zip(("in0", "in1"), tokenizers, strict=True))
-        self.unknown = {name: 0 for name, held in self._tokenizers.items() if held}
+    def __init__(self, schema: PairSchema, tokenizers: Tokenizers) -> None:
+        self._tokenizers = dict(zip(INPUTS, tokenizers, strict=True))
+        self.unknown = {
+            name: 0 for name, tokenizer in self._tokenizers.items() if tokenizer
+        }
         fields: list[Any] = []
-        for i, (name, tokenizer) in enumerate(self._tokenizers.items()):
-            size = hyperparameters.of_encoder(i, "vocab_size")
+        for name, size in zip(INPUTS, schema.vocab_sizes, strict=True):
             token = Annotated[int, msgspec.Meta(ge=0, lt=size)]
-            fields.append((name, str | list[str] if tokenizer else list[token]))
-        self._softmax = hyperparameters.output_layer == "softmax"
-        classes = msgspec.Meta(ge=0, lt=hyperparameters.num_classes)
-        fields.append(("label", Annotated[int, classes] if self._softmax else float))
+            is_text = self._tokenizers[name] is not None
+            fields.append((name, str | list[str] if is_text else list[token]))
+        label: Any = float
+        if schema.num_classes is not None:
+            label = Annotated[int, msgspec.Meta(ge=0, lt=schema.num_classes)]
+        fields.append(("label", label))
         weight = Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType
         fields.append(("weight", weight, msgspec.UNSET))
         line: Any = msgspec.defstruct("Line", fields, gc=False)
+        self._label_type = np.float64 if schema.num_classes is None else np.int64
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line)
 
     def read(self, blocks: Iterable[bytes]) -> Iterator[Parsed]:
-        """Yields what each block holds, in order; None when a line may not be right."""
+        """Yields the content of each block in order; None if a line may be invalid."""
         for block in blocks:
             try:
                 lines = self._decoder.decode_lines(block)
@@ -60,11 +62,11 @@ class TextReader:
             weights = None
             if any(weight is not msgspec.UNSET for weight in given):
                 weights = np.array([1.0 if w is msgspec.UNSET else w for w in given])
-            kind = np.int64 if self._softmax else np.float64
-            yield columns, np.array([line.label for line in lines], kind), weights
+            labels = np.array([line.label for line in lines], self._label_type)
+            yield columns, labels, weights
 
     def column(self, name: str, rows: Sequence[Any]) -> RaggedColumn:
-        """Returns the token ids of one side's rows."""
+        """Returns the token ids of one input's rows."""
         tokenizer = self._tokenizers[name]
         if tokenizer is None:
             return RaggedColumn.from_rows(rows)
@@ -73,4 +75,4 @@ class TextReader:
         return column
 
     def close(self) -> None:
-        """Does nothing; `ParallelParser` has a process to end."""
+        """Does nothing: there are no resources to release."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,24 +18,29 @@ BLOCK_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_line_blocks(
+@contextmanager
+def open_line_blocks(
     path: Path, size: int = BLOCK_BYTES, digest: Digest | None = None
-) -> Iterator[bytes]:
-    """Yields the content of a file in blocks of whole lines.
+) -> Iterator[Iterator[bytes]]:
+    """Opens a file, whose content is then iterated over in blocks of whole lines.
 
-    A UTF-8 byte order mark at the start of the file is dropped.
+    A UTF-8 byte order mark at the start of the file is dropped. The end of the context
+    closes the file, and checks that it did not change meanwhile.
 
     Args:
         path: The file; ``.gz`` and ``.zst`` are decompressed.
         size: Bytes to read at a time. A block is longer where a line is.
         digest: Updated with every decompressed byte, the byte order mark included.
 
+    Yields:
+        An iterator over the blocks.
+
     Raises:
         DataError: The file cannot be read to its end, or it changed meanwhile.
     """
     with open_file(path) as stream, verify_unchanged(path):
         blocks = line_blocks(stream, path, size)
-        yield from drop_bom(blocks if digest is None else _digested(blocks, digest))
+        yield drop_bom(blocks if digest is None else _digested(blocks, digest))
 
 
 def line_blocks(

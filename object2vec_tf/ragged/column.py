@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Ids = npt.NDArray[np.int32]
 Splits = npt.NDArray[np.int64]
-# Numbers of rows, or of tokens in a row, in an integer type that holds them.
+# Row numbers or token counts, in any integer type that is wide enough.
 Counts = npt.NDArray[np.integer[Any]]
 
 
@@ -36,7 +36,7 @@ class Column(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class RaggedColumn:
-    """Rows of token ids of any lengths, end to end.
+    """Rows of token ids of any lengths, stored end to end.
 
     Attributes:
         values: int32 ``[tokens]``, the ids of all rows.
@@ -64,39 +64,39 @@ class RaggedColumn:
     def take(self, rows: Counts) -> RaggedColumn:
         """Returns the given rows, in the given order."""
         starts = self.row_splits[rows]
-        return gathered(self.values, starts, self.row_splits[rows + 1] - starts)
+        return gather_rows(self.values, starts, self.row_splits[rows + 1] - starts)
 
     def rows(self, start: int, stop: int) -> RaggedColumn:
-        """Returns the rows from start up to stop, or up to the end."""
+        """Returns the rows from start to before stop, or to the end."""
         splits = self.row_splits[start : stop + 1]
         return RaggedColumn(self.values[splits[0] : splits[-1]], splits - splits[0])
 
     def truncate(self, max_len: int) -> tuple[RaggedColumn, int]:
-        """Cuts rows at ``max_len`` tokens.
+        """Truncates rows to ``max_len`` tokens.
 
         Returns:
-            The column, and the number of rows that were cut.
+            The column, and the number of rows that were truncated.
         """
         lengths = self.lengths
-        cut = int(np.count_nonzero(lengths > max_len))
-        if not cut:
+        truncated = int(np.count_nonzero(lengths > max_len))
+        if not truncated:
             return self, 0
         position = np.arange(len(self.values)) - np.repeat(
             self.row_splits[:-1], lengths
         )
         kept = self.values[position < max_len]
-        return RaggedColumn(kept, _splits(np.minimum(lengths, max_len))), cut
+        return RaggedColumn(kept, _splits(np.minimum(lengths, max_len))), truncated
 
     @staticmethod
     def from_rows(rows: Sequence[Sequence[int]]) -> RaggedColumn:
-        """Returns lists of token ids as a column."""
+        """Converts lists of token ids to a column."""
         lengths = np.array([len(row) for row in rows], np.int64)
         values = np.fromiter(itertools.chain.from_iterable(rows), np.int32)
         return RaggedColumn(values, _splits(lengths))
 
     @staticmethod
     def concatenate(columns: Sequence[RaggedColumn]) -> RaggedColumn:
-        """Returns the rows of all columns, one after the other."""
+        """Returns the rows of all columns in order."""
         values = [column.values for column in columns]
         lengths = [column.lengths for column in columns]
         return RaggedColumn(
@@ -105,15 +105,21 @@ class RaggedColumn:
         )
 
 
-def gathered(
+def gather_rows(
     values: npt.NDArray[np.integer[Any]], starts: Splits, lengths: Splits
 ) -> RaggedColumn:
-    """Returns rows that lie anywhere among the values, row i from ``starts[i]`` on."""
+    """Returns rows from anywhere in the values.
+
+    Args:
+        values: Token ids, ``[tokens]``.
+        starts: The position of each row's first token, ``[rows]``.
+        lengths: The number of tokens of each row, ``[rows]``.
+    """
     splits = _splits(lengths)
-    places = starts
+    positions = starts
     if np.any(lengths != 1):
-        places = np.repeat(starts - splits[:-1], lengths) + np.arange(splits[-1])
-    return RaggedColumn(values[places].astype(np.int32, copy=False), splits)
+        positions = np.repeat(starts - splits[:-1], lengths) + np.arange(splits[-1])
+    return RaggedColumn(values[positions].astype(np.int32, copy=False), splits)
 
 
 def _splits(lengths: Splits) -> Splits:

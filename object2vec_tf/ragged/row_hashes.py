@@ -1,4 +1,4 @@
-"""Objects of a channel told apart, and how often each stands there."""
+"""Hashes that identify the objects of a channel, and the frequencies of objects."""
 
 from __future__ import annotations
 
@@ -8,60 +8,67 @@ import numpy.typing as npt
 from object2vec_tf.ragged.column import Column
 
 RowHashes = npt.NDArray[np.uint64]
-_ROWS = 1 << 16
-# Constants of the generator splitmix64 (Steele and others, 2014).
+_BLOCK_ROWS = 1 << 16
+# Constants of the generator splitmix64 (Steele et al., 2014).
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-def row_hashes(column: Column, most: int | None = None) -> RowHashes:
-    """Returns a number for each row, the same where the same tokens stand: a hash.
+def row_hashes(
+    column: Column, max_rows: int | None = None, *, block_rows: int = _BLOCK_ROWS
+) -> RowHashes:
+    """Returns a hash of each row; rows with the same tokens have the same hash.
 
     Args:
         column: Token ids by row.
-        most: How many rows are looked at, from the first on; None: all.
+        max_rows: Hashes only this number of rows, from the first; None for all.
+        block_rows: Number of rows to hash at a time.
 
     Returns:
         uint64 ``[rows]``.
     """
-    rows = min(len(column), most or len(column))
-    keys = np.empty(rows, np.uint64)
-    for start in range(0, rows, _ROWS):
-        stop = min(start + _ROWS, rows)
-        part = column.take(np.arange(start, stop))
-        keys[start:stop] = _row_keys(part.values, part.row_splits)
-    return keys
+    rows = min(len(column), max_rows or len(column))
+    hashes = np.empty(rows, np.uint64)
+    for start in range(0, rows, block_rows):
+        stop = min(start + block_rows, rows)
+        block = column.take(np.arange(start, stop))
+        hashes[start:stop] = _hash_rows(block.values, block.row_splits)
+    return hashes
 
 
-def log_frequencies(column: Column) -> npt.NDArray[np.float32]:
-    """Returns the logarithm of the share of rows that hold what each row holds.
+def log_frequencies(
+    column: Column, *, block_rows: int = _BLOCK_ROWS
+) -> npt.NDArray[np.float32]:
+    """Returns the logarithm of the relative frequency of each row.
 
     Args:
         column: Token ids by row.
+        block_rows: Number of rows to hash at a time.
 
     Returns:
-        float32 ``[rows]``, 0 at the most.
+        float32 ``[rows]``, at most 0: the logarithm of the fraction of rows with the
+        same tokens.
     """
-    keys = row_hashes(column)
-    _, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return np.log(counts / len(keys)).astype(np.float32)[places]
+    hashes = row_hashes(column, block_rows=block_rows)
+    _, numbers, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    return np.log(counts / len(hashes)).astype(np.float32)[numbers]
 
 
-def _row_keys(
+def _hash_rows(
     values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]
 ) -> RowHashes:
-    """Returns a hash of each row's ids and their order."""
+    """Returns a hash of the ids of each row and of their order."""
     lengths = np.diff(splits)
-    places = np.arange(len(values)) - np.repeat(splits[:-1] - splits[0], lengths)
-    mixed = _mixed(_mixed(values.astype(np.uint64)) + places.astype(np.uint64))
-    # Sums that wrap around: the difference of two is exact nevertheless.
+    positions = np.arange(len(values)) - np.repeat(splits[:-1] - splits[0], lengths)
+    mixed = _mixed(_mixed(values.astype(np.uint64)) + positions.astype(np.uint64))
+    # The sums wrap around; the difference of two of them is exact nevertheless.
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
     ends = splits - splits[0]
     return _mixed(sums[ends[1:]] - sums[ends[:-1]] + lengths.astype(np.uint64))
 
 
-def _mixed(keys: RowHashes) -> RowHashes:
-    keys = keys + _STEP
-    keys = (keys ^ (keys >> np.uint64(30))) * _MIX[0]
-    keys = (keys ^ (keys >> np.uint64(27))) * _MIX[1]
-    return keys ^ (keys >> np.uint64(31))
+def _mixed(numbers: RowHashes) -> RowHashes:
+    numbers = numbers + _STEP
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * _MIX[0]
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * _MIX[1]
+    return numbers ^ (numbers >> np.uint64(31))

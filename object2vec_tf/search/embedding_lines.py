@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import orjson
 
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.files.line_blocks import read_line_blocks
+from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.metrics.ranking import Vectors
@@ -25,8 +26,8 @@ _MAX_SHOWN_CHARACTERS = 60
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the line number, from 1, and the text of each line that is not blank."""
     number = 1
-    for block in read_line_blocks(path, _BLOCK_BYTES):
-        for text in block.splitlines():
+    with open_line_blocks(path, _BLOCK_BYTES) as blocks:
+        for text in itertools.chain.from_iterable(map(bytes.splitlines, blocks)):
             if text.strip():
                 yield number, text.strip()
             number += 1

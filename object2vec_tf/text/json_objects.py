@@ -11,7 +11,7 @@ import msgspec
 
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import Source, channel_files
-from object2vec_tf.files.line_blocks import read_line_blocks
+from object2vec_tf.files.line_blocks import open_line_blocks
 
 _BLOCK_BYTES = 1 << 22
 # The length of a value that an error message shows.
@@ -78,9 +78,10 @@ def read_object_blocks(source: Source) -> Iterator[ObjectBlock]:
     """
     for path in channel_files(source, "input"):
         line = 1
-        for text in read_line_blocks(path, _BLOCK_BYTES):
-            yield ObjectBlock(_decoded(path, line, text), path, line, text)
-            line += text.count(b"\n")
+        with open_line_blocks(path, _BLOCK_BYTES) as blocks:
+            for text in blocks:
+                yield ObjectBlock(_decoded(path, line, text), path, line, text)
+                line += text.count(b"\n")
 
 
 def _decoded(path: Path, first_line: int, text: bytes) -> list[dict[str, Any]]:

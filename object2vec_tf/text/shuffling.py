@@ -13,7 +13,7 @@ import numpy as np
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source, channel_files
-from object2vec_tf.files.line_blocks import read_line_blocks
+from object2vec_tf.files.line_blocks import open_line_blocks
 
 # The intended size of a part, which is shuffled in memory.
 _PART_BYTES = 1 << 27
@@ -91,5 +91,6 @@ def _distribute(
 def _blocks(files: list[Path]) -> Iterator[list[bytes]]:
     """Yields the lines of files, block by block, without blank lines."""
     for path in files:
-        for text in read_line_blocks(path):
-            yield [line for line in text.split(b"\n") if line.strip()]
+        with open_line_blocks(path) as blocks:
+            for text in blocks:
+                yield [line for line in text.split(b"\n") if line.strip()]

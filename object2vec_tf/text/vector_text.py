@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.files.line_blocks import read_line_blocks
+from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.text.vector_table import (
     Ids,
     Vectors,
@@ -37,8 +37,11 @@ def read_text_vectors(table: VectorTable, block_bytes: int) -> None:
     line = 1
     has_line_ends = False
     parsing: collections.deque[Future[tuple[Ids, Vectors]]] = collections.deque()
-    with ThreadPoolExecutor(_PARALLEL_BLOCKS) as pool:
-        for content in read_line_blocks(table.path, block_bytes):
+    with (
+        ThreadPoolExecutor(_PARALLEL_BLOCKS) as pool,
+        open_line_blocks(table.path, block_bytes) as contents,
+    ):
+        for content in contents:
             block = _TextBlock(content, line, table)
             if line == 1:
                 has_line_ends = block.check_first_line()

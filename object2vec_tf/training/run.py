@@ -13,7 +13,8 @@ from typing import Any
 import keras
 
 from object2vec_tf.commands.signals import StopRequest, catch_sigterm
-from object2vec_tf.data.pairs import Pairs, read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.strategies import SingleDevice, choose_strategy
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source, channel_files

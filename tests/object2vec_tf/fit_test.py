@@ -132,9 +132,9 @@ def test_bad_data_exits_2_with_one_message_and_leaves_the_earlier_run_alone(
         )
         assert done.returncode == 2
         assert done.stderr == (
-            f"error: {ratings['train']}:123: in1[0] is 30, not below "
-            "enc1_vocab_size=30; mend the id or raise enc1_vocab_size "
-            "(--max_bad_lines=N skips up to N such lines)\n"
+            f"error: {ratings['train']}:123: in1[0]: expected an id below 30, got 30. "
+            "Fix the id or raise enc1_vocab_size. "
+            "--max_bad_lines=N skips up to N such lines.\n"
         )
         assert files(tmp_path / "run") == before
 
@@ -168,21 +168,45 @@ GOOD = '{"in0": [1], "in1": [2], "label": 3}\n'
 @pytest.mark.parametrize(
     ("content", "place", "what"),
     [
-        (GOOD + '{"in0": [1], "label": 3}\n', ":2", "field in1 is missing"),
-        (GOOD + '{"in0": [1], "in1": null, "label": 3}\n', ":2", "in1 is null"),
-        (GOOD + '{"in0": [1.5], "in1": [2], "label": 3}\n', ":2", "in0[0] is 1.5"),
-        (GOOD + '{"in0": [-1], "in1": [2], "label": 3}\n', ":2", "in0[0] is -1"),
-        (GOOD + '{"in0": [20], "in1": [2], "label": 3}\n', ":2", "in0[0] is 20"),
-        (GOOD + '{"in0": [1], "in1": [2], "label": 1e39}\n', ":2", "label is 1e+39"),
+        (GOOD + '{"in0": [1], "label": 3}\n', ":2", "in1 is missing."),
+        (
+            GOOD + '{"in0": [1], "in1": null, "label": 3}\n',
+            ":2",
+            "in1: expected a list of integer token ids, got null",
+        ),
+        (
+            GOOD + '{"in0": [1.5], "in1": [2], "label": 3}\n',
+            ":2",
+            "in0[0]: expected an integer token id, got 1.5",
+        ),
+        (
+            GOOD + '{"in0": [-1], "in1": [2], "label": 3}\n',
+            ":2",
+            "in0[0]: expected a token id of 0 or more, got -1",
+        ),
+        (
+            GOOD + '{"in0": [20], "in1": [2], "label": 3}\n',
+            ":2",
+            "in0[0]: expected an id below 20, got 20",
+        ),
+        (
+            GOOD + '{"in0": [1], "in1": [2], "label": 1e39}\n',
+            ":2",
+            "label: expected a finite number, got 1e+39",
+        ),
         (
             GOOD + '{"in0": [9223372036854775808], "in1": [2], "label": 3}\n',
             ":2",
             "2036",
         ),
-        (GOOD + '{"in0": [[1]], "in1": [2], "label": 3}\n', ":2", "in0[0] is [1]"),
+        (
+            GOOD + '{"in0": [[1]], "in1": [2], "label": 3}\n',
+            ":2",
+            "in0[0]: expected an integer token id, got [1]",
+        ),
         (GOOD + '{"in0": [1], "in1": [2', ":2", "ends in the middle of an object"),
         (f"[{GOOD}]", ":1", "JSON array"),
-        ("", "", "holds no pairs"),
+        ("", "", "contains no pairs"),
     ],
 )
 def test_no_kind_of_bad_data_touches_an_earlier_run(

@@ -26,7 +26,8 @@ import orjson
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.data.pairs import Pairs, read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from tools.benchmarks import row_sparse

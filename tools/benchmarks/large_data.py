@@ -21,7 +21,8 @@ import tensorflow as tf
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.data.pairs import Pairs, read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from tools.benchmarks.training import compiled_model, training_loop
 

@@ -38,7 +38,7 @@ def hcnn(rate: int) -> Callable[[], object]:
         pairs.hyperparameters, negative_sampling_rate=rate
     )
     return encoders.object2vec_epoch(
-        dataclasses.replace(pairs, hyperparameters=hyperparameters)
+        dataclasses.replace(pairs, settings=hyperparameters)
     )
 
 

@@ -20,7 +20,8 @@ import numpy as np
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.data.pairs import Pairs, read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import Ids, RaggedColumn, Splits
 from tools.benchmarks.training import compiled_model, training_loop
@@ -98,7 +99,7 @@ def _with_histories(pairs: Pairs, liked: dict[int, list[int]], width: int) -> Pa
     return dataclasses.replace(
         pairs,
         in0=RaggedColumn.from_rows(rows),
-        hyperparameters=Hyperparameters(**settings),
+        settings=Hyperparameters(**settings),
     )
 
 

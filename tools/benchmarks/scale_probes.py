@@ -17,7 +17,7 @@ import numpy as np
 
 from export import export_saved_model
 from object2vec_tf.data.batch_plan import epoch_order
-from object2vec_tf.data.pairs import read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.layers.token_embedding import concat_rows

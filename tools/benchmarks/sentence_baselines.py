@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.data.pairs import read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits

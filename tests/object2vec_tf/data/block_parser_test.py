@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/data/block_parser.py: what is taken, and what is in doubt."""
+"""Tests of object2vec_tf/data/block_parser.py: parsed and rejected blocks."""
 
 import json
 
@@ -11,7 +11,7 @@ SIZES = {"in0": 10, "in1": 20}
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n", " \n"])
 @pytest.mark.parametrize("more", [{}, {"weight": 2, "note": "a"}, {"weight": 2}])
-def test_right_lines_are_taken(end, more):
+def test_valid_lines_are_parsed(end, more):
     pairs = [
         {"in0": [1, 2], "in1": [], "label": 1},
         {"label": 0, "in1": [3], "in0": []},
@@ -34,14 +34,14 @@ def test_right_lines_are_taken(end, more):
 @pytest.mark.parametrize(
     "text",
     [
-        # Over both lines, each name stands there twice.
+        # Each name occurs twice in both lines together.
         '{"in0":[1],"in0":[1],"label":1}\n{"in1":[1],"in1":[1],"label":1}',
         '{"in0":[1],"in1":[1],"in1":[1]}\n{"in0":[1],"label":1,"label":1}',
         '{"in0":[1],"in1":[1],"label":1}\n{"in0":[1],"in0":[1],"in1":[1]}',
         '{"in0x":[1],"in1":[1],"label":1}',
         '{"in0":[1],"in1":[1],"labels":1}',
         '{"in0":[1],"in1":[1],"labe":1}',
-        # A weight on some lines, twice on one, or one that only starts alike.
+        # A weight on some lines, twice on one line, or a name that starts with it.
         '{"in0":[1],"in1":[1],"label":1,"weight":1}\n{"in0":[1],"in1":[1],"label":1}',
         '{"in0":[1],"in1":[1],"label":1,"weight":1,"weight":2}',
         '{"in0":[1],"in1":[1],"label":1,"weighted":1}',
@@ -59,10 +59,10 @@ def test_right_lines_are_taken(end, more):
         '"',
     ],
 )
-def test_what_is_not_right_is_in_doubt(text):
+def test_a_block_that_may_be_invalid_is_rejected(text):
     assert parse_block(text.encode(), SIZES, "integer") is None
 
 
-def test_no_lines_are_no_pairs():
+def test_an_empty_block_has_no_pairs():
     columns, labels, _ = parse_block(b"", SIZES, "integer")
     assert len(columns["in0"]) == len(labels) == 0

@@ -1,6 +1,7 @@
-"""Tests of object2vec_tf/data/cache.py: what is read is kept, whole, and used again."""
+"""Tests of object2vec_tf/data/cache.py: entries, their reuse and their limit."""
 
 import gzip
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec_tf.data.pairs import Pairs, read_pairs
+from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 
@@ -43,21 +45,21 @@ def write(path: Path, rows: int, seed: int = 0, old: bool = True) -> Path:
 
 
 def aged(path: Path) -> Path:
-    """Its time stamps of long ago: what ctime would be, the clock of the test says."""
+    """The file with old time stamps, except for ctime, which cannot be set."""
     os.utime(path, (LONG_AGO, LONG_AGO))
     return path
 
 
 @pytest.fixture(autouse=True)
 def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of this moment count as old: ctime cannot be set back."""
+    """Makes the time stamps of new files count as reliable."""
     monkeypatch.setattr("object2vec_tf.data.cache._STAMP_SECONDS", -1)
 
 
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files of which lines were parsed, one entry a pass over a file."""
-    import object2vec_tf.data.pairs as module
+    """The files whose lines were parsed, one entry per pass over a file."""
+    import object2vec_tf.data.channel_reader as module
 
     real, seen = module.read_file, []
 
@@ -109,15 +111,15 @@ def test_pairs_from_the_cache_are_those_in_memory(tmp_path: Path):
 
 
 @pytest.mark.parametrize("weighted", ["all", "second"])
-def test_weights_are_kept_too(tmp_path: Path, weighted: str):
+def test_weights_are_cached_too(tmp_path: Path, weighted: str):
     source = tmp_path / "x.jsonl"
     first = '{"in0": [1], "in1": [2], "label": 0}\n'
     second = first.replace("}", ', "weight": 2.5}')
     source.write_text((second if weighted == "all" else first) * 3 + second)
     cold, warm = (cached(source, tmp_path / "cache") for _ in range(2))
     assert warm.report.cached
-    told = [2.5 if weighted == "all" else 1.0] * 3 + [2.5]
-    assert content(cold)[-1] == content(warm)[-1] == told
+    expected = [2.5 if weighted == "all" else 1.0] * 3 + [2.5]
+    assert content(cold)[-1] == content(warm)[-1] == expected
 
 
 def test_files_seen_before_are_not_read_at_all(
@@ -132,7 +134,7 @@ def test_files_seen_before_are_not_read_at_all(
     assert cached(path, tmp_path / "cache").report.cached
 
 
-def test_the_same_content_elsewhere_is_hashed_and_not_parsed(
+def test_the_same_content_in_another_file_is_hashed_and_not_parsed(
     tmp_path: Path, blocks: list[Path]
 ):
     path = write(tmp_path / "x.jsonl", 50)
@@ -144,14 +146,14 @@ def test_the_same_content_elsewhere_is_hashed_and_not_parsed(
     assert blocks == [path]
 
 
-@pytest.mark.parametrize("stamps", ["new", "put back"])
+@pytest.mark.parametrize("stamps", ["new", "restored"])
 def test_changed_content_is_read_again(tmp_path: Path, stamps: str):
     path = write(tmp_path / "x.jsonl", 50)
     before = path.stat()
     old = content(cached(path, tmp_path / "cache"))
     text = path.read_text()
     path.write_text(text.replace('"label": 0', '"label": 1', 1))
-    if stamps == "put back":  # same size, same mtime: ctime tells
+    if stamps == "restored":  # same size and mtime, but another ctime
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     changed = cached(path, tmp_path / "cache")
     assert not changed.report.cached
@@ -179,7 +181,9 @@ def test_a_file_just_written_is_not_trusted_by_its_time_stamps(
         {"output_layer": "mean_squared_error"},
     ],
 )
-def test_settings_that_matter_part_caches(tmp_path: Path, changed: dict[str, Any]):
+def test_settings_that_matter_have_separate_entries(
+    tmp_path: Path, changed: dict[str, Any]
+):
     path = write(tmp_path / "x.jsonl", 50)
     cached(path, tmp_path / "cache")
     other = Hyperparameters(**{**SETTINGS, **changed})
@@ -189,7 +193,7 @@ def test_settings_that_matter_part_caches(tmp_path: Path, changed: dict[str, Any
     assert len(entries(tmp_path / "cache")) == 2
 
 
-def test_settings_that_do_not_matter_share_it(tmp_path: Path):
+def test_settings_that_do_not_matter_share_an_entry(tmp_path: Path):
     path = write(tmp_path / "x.jsonl", 50)
     cached(path, tmp_path / "cache")
     other = Hyperparameters(**SETTINGS, enc_dim=8, learning_rate=0.5)
@@ -198,7 +202,9 @@ def test_settings_that_do_not_matter_share_it(tmp_path: Path):
 
 @pytest.mark.parametrize("at", [0, 100, 1000, -300, -1])
 @pytest.mark.parametrize("name", ["columns.arrow", "report.json"])
-def test_a_damaged_byte_is_found_told_and_mended(tmp_path: Path, name: str, at: int):
+def test_a_damaged_byte_is_reported_and_the_entry_rebuilt(
+    tmp_path: Path, name: str, at: int
+):
     path = write(tmp_path / "x.jsonl", 500)
     whole = content(cached(path, tmp_path / "cache"))
     [entry] = entries(tmp_path / "cache")
@@ -214,7 +220,7 @@ def test_a_damaged_byte_is_found_told_and_mended(tmp_path: Path, name: str, at: 
 
 
 @pytest.mark.parametrize("keep", [0, 1, 5000])
-def test_a_cache_cut_short_is_built_again(tmp_path: Path, keep: int):
+def test_a_truncated_entry_is_rebuilt(tmp_path: Path, keep: int):
     path = write(tmp_path / "x.jsonl", 500)
     whole = content(cached(path, tmp_path / "cache"))
     [entry] = entries(tmp_path / "cache")
@@ -225,7 +231,7 @@ def test_a_cache_cut_short_is_built_again(tmp_path: Path, keep: int):
 
 
 @pytest.mark.parametrize("name", ["columns.arrow", "report.json"])
-def test_a_cache_that_lacks_a_file_is_built_again(tmp_path: Path, name: str):
+def test_an_entry_that_lacks_a_file_is_rebuilt(tmp_path: Path, name: str):
     path = write(tmp_path / "x.jsonl", 50)
     whole = content(cached(path, tmp_path / "cache"))
     (entries(tmp_path / "cache")[0] / name).unlink()
@@ -233,7 +239,7 @@ def test_a_cache_that_lacks_a_file_is_built_again(tmp_path: Path, name: str):
         assert content(cached(path, tmp_path / "cache")) == whole
 
 
-def test_bad_lines_are_told_again_and_their_budget_holds(tmp_path: Path):
+def test_cached_bad_lines_are_reported_and_their_budget_applies(tmp_path: Path):
     path = write(tmp_path / "x.jsonl", 20)
     path.write_text(path.read_text() + "{\n{\n")
     first = cached(path, tmp_path / "cache", max_bad_lines=2)
@@ -250,7 +256,7 @@ def test_bad_lines_are_told_again_and_their_budget_holds(tmp_path: Path):
     assert f"{moved}:21" in third.report.bad_lines[0]
 
 
-def test_a_failed_reading_leaves_nothing(tmp_path: Path):
+def test_a_failed_read_leaves_no_entry(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", 50)
     (tmp_path / "b.jsonl").write_text("{")
     with pytest.raises(DataError):
@@ -258,21 +264,21 @@ def test_a_failed_reading_leaves_nothing(tmp_path: Path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_what_a_killed_run_left_unfinished_is_removed(tmp_path: Path):
+def test_unfinished_entries_of_killed_runs_are_removed(tmp_path: Path):
     (tmp_path / "cache/.object2vec-new-abc").mkdir(parents=True)
     (tmp_path / "cache/.object2vec-new-abc/columns.arrow").write_bytes(b"half")
     cached(write(tmp_path / "x.jsonl", 50), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob(".*"))
 
 
-def test_the_channel_used_longest_ago_gives_way(tmp_path: Path):
+def test_the_least_recently_used_entry_is_removed(tmp_path: Path):
     cache = tmp_path / "cache"
     paths = [write(tmp_path / f"{i}.jsonl", 2000, i) for i in range(4)]
     for path in paths[:3]:
         cached(path, cache)
         time.sleep(0.01)
     size = sum(f.stat().st_size for f in cache.rglob("*.*")) / 1e9
-    assert cached(paths[0], cache).report.cached  # so 1 is the oldest
+    assert cached(paths[0], cache).report.cached  # so 1 is the least recently used
     cached(paths[3], cache, cache_limit=size * 1.01)
     assert len(entries(cache)) == 3
     assert [cached(p, cache).report.cached for p in (paths[0], *paths[2:])] == [
@@ -281,7 +287,7 @@ def test_the_channel_used_longest_ago_gives_way(tmp_path: Path):
     assert not cached(paths[1], cache).report.cached
 
 
-def test_channels_in_use_do_not_give_way_and_what_does_not_fit_is_told(tmp_path: Path):
+def test_entries_in_use_are_not_removed_and_the_limit_is_an_error(tmp_path: Path):
     cache = tmp_path / "cache"
     first = cached(write(tmp_path / "a.jsonl", 2000), cache)
     size = sum(f.stat().st_size for f in cache.rglob("*.*")) / 1e9
@@ -300,14 +306,14 @@ def test_channels_in_use_do_not_give_way_and_what_does_not_fit_is_told(tmp_path:
             cached(other, cache, cache_limit=limit)
 
 
-def test_columns_open_while_they_give_way_stay_readable(tmp_path: Path):
+def test_open_columns_stay_readable_after_removal(tmp_path: Path):
     pairs = cached(write(tmp_path / "a.jsonl", 2000), tmp_path / "cache")
     before = content(pairs)
     shutil.rmtree(tmp_path / "cache")
     assert content(pairs) == before
 
 
-def test_a_source_that_has_gone_does_not_hurt_what_was_read(tmp_path: Path):
+def test_a_removed_source_does_not_affect_pairs_that_were_read(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", 2000)
     pairs = cached(path, tmp_path / "cache")
     path.unlink()
@@ -316,7 +322,7 @@ def test_a_source_that_has_gone_does_not_hurt_what_was_read(tmp_path: Path):
         cached(path, tmp_path / "cache")
 
 
-def test_runs_at_the_same_time_share_a_cache(tmp_path: Path):
+def test_simultaneous_runs_share_a_cache(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", 20_000)
     whole = content(read_pairs(path, HYPERPARAMETERS))
     found: list[Any] = []
@@ -333,7 +339,7 @@ def test_runs_at_the_same_time_share_a_cache(tmp_path: Path):
     assert len(entries(tmp_path / "cache")) == 1
 
 
-def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path):
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", 2000)
 
     def grow(size: int) -> None:
@@ -348,13 +354,13 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path: Path):
         read_pairs(path, HYPERPARAMETERS, after_block=grow)
 
 
-def test_a_file_that_vanishes_while_it_is_read_is_told(tmp_path: Path):
+def test_a_file_that_disappears_while_it_is_read_is_an_error(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", 2000)
     with pytest.raises(DataError, match=r"a.jsonl: disappeared while it was read"):
         cached(path, tmp_path / "cache", after_block=lambda size: path.unlink())
 
 
-def test_a_pipe_is_read_once_and_kept(tmp_path: Path):
+def test_a_pipe_is_read_once_and_cached(tmp_path: Path):
     path, pipe = write(tmp_path / "a.jsonl", 50), tmp_path / "pipe"
     os.mkfifo(pipe)
     cached(path, tmp_path / "cache")
@@ -367,7 +373,7 @@ def test_a_pipe_is_read_once_and_kept(tmp_path: Path):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 kB, full but for a quarter of it."""
+    """A disk of 256 kB, of which a quarter is free."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
@@ -378,7 +384,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_is_told_and_loses_nothing(small_disk: Path, tmp_path: Path):
+def test_a_full_disk_is_an_error_and_leaves_other_entries(
+    small_disk: Path, tmp_path: Path
+):
     small = write(tmp_path / "a.jsonl", 50)
     whole = content(cached(small, small_disk / "cache"))
     large = write(tmp_path / "b.jsonl", 20_000, 1)
@@ -396,7 +404,7 @@ _AS_NOBODY = """
 import os, sys, warnings
 warnings.simplefilter("ignore")
 import object2vec_tf as o2v
-o2v.read_pairs(sys.argv[1], {settings!r})  # imports all that root alone may read
+o2v.read_pairs(sys.argv[1], {settings!r})  # imports what only root may read
 if os.getuid() == 0:
     os.setgid(65534); os.setuid(65534)
 try:
@@ -407,12 +415,12 @@ except o2v.UserError as error:
 """
 
 
-# How pytest's directories are called, one in another.
-_OF_PYTEST = ("pytest-", "popen-", "test_")
+# How the names of pytest's nested directories start.
+_PYTEST_DIRECTORIES = ("pytest-", "popen-", "test_")
 
 
 def as_nobody(source: Path, cache: Path) -> str:
-    """What a user without rights sees."""
+    """The output of reading as a user without write permission."""
     return subprocess.run(
         [sys.executable, "-c", _AS_NOBODY.format(settings=SETTINGS), source, cache],
         stdout=subprocess.PIPE,
@@ -421,9 +429,11 @@ def as_nobody(source: Path, cache: Path) -> str:
     ).stdout
 
 
-def test_a_read_only_cache_serves_what_it_holds_and_no_more(tmp_path: Path):
+def test_a_read_only_cache_serves_its_entries_and_reports_new_ones(tmp_path: Path):
     for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == os.getuid() and parent.name.startswith(_OF_PYTEST):
+        if parent.stat().st_uid == os.getuid() and parent.name.startswith(
+            _PYTEST_DIRECTORIES
+        ):
             parent.chmod(0o755)
     cache = tmp_path / "cache"
     path, other = write(tmp_path / "a.jsonl", 50), write(tmp_path / "b.jsonl", 50, 1)
@@ -432,15 +442,15 @@ def test_a_read_only_cache_serves_what_it_holds_and_no_more(tmp_path: Path):
         entry.chmod(0o555 if entry.is_dir() else 0o444)
     try:
         assert as_nobody(path, cache) == "read 50 True\n"
-        told = as_nobody(other, cache)
-        assert told.startswith(f"UserError {cache}: cache_dir cannot be written: ")
-        assert "Permission denied" in told
+        output = as_nobody(other, cache)
+        assert output.startswith(f"UserError {cache}: cache_dir cannot be written: ")
+        assert "Permission denied" in output
     finally:
         for entry in [cache, *cache.rglob("*")]:
             entry.chmod(0o755)
 
 
-def test_what_others_keep_beside_it_stays(tmp_path: Path):
+def test_other_directories_next_to_the_entries_stay(tmp_path: Path):
     cache = tmp_path / "cache"
     others = [cache / name for name in (".new-mine", "my-project", "0" * 16 + "-mine")]
     for other in others:
@@ -450,3 +460,16 @@ def test_what_others_keep_beside_it_stays(tmp_path: Path):
         source = write(tmp_path / f"{number}.jsonl", 2_000, seed=number)
         cached(source, cache, cache_limit=0.0001)
     assert all((other / "report.json").read_text() == "{}" for other in others)
+
+
+def test_the_names_of_entries_do_not_change_between_versions(tmp_path: Path):
+    """Entries that earlier versions wrote are still found.
+
+    The name is blake2b of the JSON list of the format, the vocabulary sizes, the
+    maximum lengths, the output layer and the number of classes.
+    """
+    cached(write(tmp_path / "x.jsonl", 5), tmp_path / "cache")
+    settings = b'[4, 100, 100, 4, 2, "softmax", 2]'
+    digest = hashlib.blake2b(settings, digest_size=8).hexdigest()
+    [entry] = entries(tmp_path / "cache")
+    assert entry.name.startswith(f"{digest}-")

@@ -16,23 +16,34 @@ import pytest
 import zstandard
 
 from object2vec_tf.data.json_lines import BadLines, line_reader, read_file
+from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.line_blocks import BLOCK_BYTES
-from object2vec_tf.hyperparameters import Hyperparameters
 
-SETTINGS: dict[str, Any] = {"enc0_max_seq_len": 3, "enc0_vocab_size": 100}
-SOFTMAX = Hyperparameters(**SETTINGS, num_classes=3)
-REGRESSION = Hyperparameters(**SETTINGS, output_layer="mean_squared_error")
+SOFTMAX = PairSchema(
+    vocab_sizes=(100, 100), max_lengths=(3, 3), output_layer="softmax", num_classes=3
+)
+REGRESSION = PairSchema(
+    vocab_sizes=(100, 100), max_lengths=(3, 3), output_layer="mean_squared_error"
+)
 
 GOOD = b'{"label": 1, "in0": [1, 2], "in1": [3]}'
 GOOD_ROW = (1, [1, 2], [3])
+
+# The starts of messages, up to the value.
+CLASS = "label: expected an integer class in [0, num_classes=3), got "
+LIST = "in1: expected a list of integer token ids, got "
+ID = "in0[0]: expected an integer token id, got "
+OBJECT = (
+    'expected one object per line such as {"in0": [1], "in1": [2], "label": 1}, got '
+)
 
 Row = tuple[float, list[int], list[int]]
 
 
 def read(
     path: Path,
-    hyperparameters: Hyperparameters = SOFTMAX,
+    schema: PairSchema = SOFTMAX,
     bad_lines: BadLines | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> list[Row]:
@@ -40,10 +51,10 @@ def read(
     digest = hashlib.blake2b()
     for block in read_file(
         path,
-        hyperparameters,
+        schema,
         bad_lines or BadLines(0),
         digest,
-        line_reader(hyperparameters),
+        line_reader(schema),
         block_bytes,
     ):
         sides = []
@@ -114,7 +125,7 @@ def write(path: Path, content: bytes) -> Path:
     ids=repr,
 )
 @pytest.mark.parametrize("block_bytes", [1, 7, 1 << 24])
-def test_what_is_right_is_read(
+def test_valid_lines_are_read(
     tmp_path: Path,
     content: bytes,
     rows: list[Row],
@@ -127,33 +138,46 @@ def test_what_is_right_is_read(
 @pytest.mark.parametrize(
     ("content", "line", "problem"),
     [
-        (b'{"label":1,"in0":[1,100],"in1":[1]}', 1, "in0[1] is 100, not below"),
-        (b'{"label":1,"in0":[1],"in1":[-1]}', 1, "in1[0] is -1, expected"),
-        (b'{"label":3,"in0":[1],"in1":[1]}', 1, "label is 3, expected"),
-        (b'{"label":-1,"in0":[1],"in1":[1]}', 1, "label is -1, expected"),
-        (b'{"label":1.0,"in0":[1],"in1":[1]}', 1, "label is 1.0, expected"),
-        (b'{"label":true,"in0":[1],"in1":[1]}', 1, "label is true, expected"),
-        (b'{"in0":[1],"in1":[1]}', 1, "field label is missing"),
-        (b'{"label":1,"in1":[1]}', 1, "field in0 is missing"),
-        (b'{"labels":1,"in0":[1],"in1":[1]}', 1, "field label is missing"),
-        (b'{"label":1,"in01":[1],"in1":[1]}', 1, "field in0 is missing"),
-        (b'{"label":1,"in0":[1],"in1":null}', 1, "in1 is null, expected"),
-        (b'{"label":1,"in0":[1],"in1":3}', 1, "in1 is 3, expected"),
-        (b'{"label":1,"in0":[1,null],"in1":[1]}', 1, "in0[1] is null, expected"),
-        (b'{"label":1,"in0":[1.0],"in1":[1]}', 1, "in0[0] is 1.0, expected"),
-        (b'{"label":1,"in0":["1"],"in1":[1]}', 1, 'in0[0] is "1", expected'),
-        (b'{"label":1,"in0":[true],"in1":[1]}', 1, "in0[0] is true, expected"),
-        (b'{"label":1,"in0":[[1]],"in1":[1]}', 1, "in0[0] is [1], expected"),
+        (
+            b'{"label":1,"in0":[1,100],"in1":[1]}',
+            1,
+            "in0[1]: expected an id below 100, got 100.",
+        ),
+        (
+            b'{"label":1,"in0":[1],"in1":[-1]}',
+            1,
+            "in1[0]: expected a token id of 0 or more, got -1.",
+        ),
+        (b'{"label":3,"in0":[1],"in1":[1]}', 1, CLASS + "3."),
+        (b'{"label":-1,"in0":[1],"in1":[1]}', 1, CLASS + "-1."),
+        (b'{"label":1.0,"in0":[1],"in1":[1]}', 1, CLASS + "1.0."),
+        (b'{"label":true,"in0":[1],"in1":[1]}', 1, CLASS + "true."),
+        (b'{"in0":[1],"in1":[1]}', 1, "label is missing."),
+        (b'{"label":1,"in1":[1]}', 1, "in0 is missing."),
+        (b'{"labels":1,"in0":[1],"in1":[1]}', 1, "label is missing."),
+        (b'{"label":1,"in01":[1],"in1":[1]}', 1, "in0 is missing."),
+        (b'{"label":1,"in0":[1],"in1":null}', 1, LIST + "null."),
+        (b'{"label":1,"in0":[1],"in1":3}', 1, LIST + "3."),
+        (
+            b'{"label":1,"in0":[1,null],"in1":[1]}',
+            1,
+            "in0[1]: expected an integer token id, got null.",
+        ),
+        (b'{"label":1,"in0":[1.0],"in1":[1]}', 1, ID + "1.0."),
+        (b'{"label":1,"in0":["1"],"in1":[1]}', 1, ID + '"1".'),
+        (b'{"label":1,"in0":[true],"in1":[1]}', 1, ID + "true."),
+        (b'{"label":1,"in0":[[1]],"in1":[1]}', 1, ID + "[1]."),
         *(
             (
                 b'{"label":1,"in0":[%d],"in1":[1]}' % number,
                 1,
-                f"in0[0] is {number}, not below enc0_vocab_size=100",
+                f"in0[0]: expected an id below 100, got {number}. Fix the id or raise "
+                "enc0_vocab_size.",
             )
             for number in (2**31, 2**32 + 5, 2**63, 2**64, 2**64 + 5)
         ),
-        (b"[" + GOOD + b", " + GOOD + b"]", 1, "is a JSON array, expected one object"),
-        (b"[\n" + GOOD + b",\n" + GOOD + b"\n]", 1, "is a JSON array; write JSON L"),
+        (b"[" + GOOD + b", " + GOOD + b"]", 1, OBJECT + "a JSON array."),
+        (b"[\n" + GOOD + b",\n" + GOOD + b"\n]", 1, "is a JSON array. Write JSON L"),
         (GOOD + b"\n" + GOOD[:20], 2, "ends in the middle of an object"),
         (GOOD + b"\n" + GOOD + GOOD, 2, "is not JSON: "),
         (GOOD + b" " + GOOD + b"\n\n", 1, "is not JSON: "),
@@ -164,32 +188,32 @@ def test_what_is_right_is_read(
             1,
             "is not JSON: ",
         ),
-        (GOOD + b"\n" + GOOD + b"\0\n" + GOOD, 2, "holds a NUL byte"),
-        (b"\0" * 100, 1, "holds a NUL byte"),
+        (GOOD + b"\n" + GOOD + b"\0\n" + GOOD, 2, "contains a NUL byte"),
+        (b"\0" * 100, 1, "contains a NUL byte"),
         (GOOD.decode().encode("utf-16"), 1, "starts with a UTF-16 byte order mark"),
         (GOOD + b"\nnot json\n", 2, "is not JSON: "),
-        (GOOD + b"\nnull\n", 2, "is null, expected one object"),
+        (GOOD + b"\nnull\n", 2, OBJECT + "null."),
     ],
     ids=repr,
 )
-def test_what_is_wrong_is_told_with_file_and_line(
+def test_errors_name_file_and_line(
     tmp_path: Path, content: bytes, line: int, problem: str
 ):
     path = write(tmp_path / "x.jsonl", content)
     with pytest.raises(DataError) as raised:
         read(path)
     assert str(raised.value).startswith(f"{path}:{line}: {problem}")
-    assert str(raised.value).endswith(" (--max_bad_lines=N skips up to N such lines)")
+    assert str(raised.value).endswith(" --max_bad_lines=N skips up to N such lines.")
 
 
 @pytest.mark.parametrize("label", ["NaN", "Infinity", "1e400", "1e39", '"1"', "true"])
-def test_a_label_that_is_no_finite_number_is_told(tmp_path: Path, label: str):
+def test_a_label_that_is_not_a_finite_number_is_an_error(tmp_path: Path, label: str):
     bad = f'{{"label": {label}, "in0": [1], "in1": [1]}}'.encode()
     path = write(tmp_path / "x.jsonl", GOOD + b"\n" + bad)
     with pytest.raises(DataError) as raised:
         read(path, REGRESSION)
-    assert str(raised.value).startswith(f"{path}:2: label is ")
-    assert ", expected a finite number" in str(raised.value)
+    start = f"{path}:2: label: expected a finite number, got "
+    assert str(raised.value).startswith(start)
 
 
 @pytest.mark.parametrize("block_bytes", [1, 50, 1000, 1 << 24])
@@ -201,30 +225,31 @@ def test_the_line_number_counts_blank_lines_and_earlier_blocks(
     path = write(tmp_path / "x.jsonl", before + bad + b"\n" + GOOD)
     with pytest.raises(DataError) as raised:
         read(path, block_bytes=block_bytes)
-    assert str(raised.value).startswith(f"{path}:91: in1[1] is 100, not below")
+    problem = "in1[1]: expected an id below 100, got 100."
+    assert str(raised.value).startswith(f"{path}:91: {problem}")
 
 
 def test_labels_are_typed_by_the_output_layer(tmp_path: Path):
     path = write(tmp_path / "x.jsonl", GOOD)
-    for hyperparameters, dtype in ((SOFTMAX, np.int64), (REGRESSION, np.float32)):
+    for schema, dtype in ((SOFTMAX, np.int64), (REGRESSION, np.float32)):
         (block,) = read_file(
             path,
-            hyperparameters,
+            schema,
             BadLines(0),
             hashlib.blake2b(),
-            line_reader(hyperparameters),
+            line_reader(schema),
         )
         assert block.labels.dtype == dtype
 
 
-def test_bad_lines_within_the_budget_are_left_out_and_told(tmp_path: Path):
+def test_bad_lines_within_the_budget_are_skipped_and_reported(tmp_path: Path):
     content = b"\n".join([GOOD, b"x", b"", b'{"label":0,"in0":[],"in1":[]}', b"{}"])
     path = write(tmp_path / "x.jsonl", content)
     bad_lines = BadLines(2)
     assert read(path, bad_lines=bad_lines) == [GOOD_ROW, (0, [], [])]
     first, second = bad_lines.messages
     assert first.startswith(f"{path}:2: is not JSON: ")
-    assert second.startswith(f"{path}:5: field label is missing")
+    assert second.startswith(f"{path}:5: label is missing.")
 
 
 @pytest.mark.parametrize("depth", [100_000, 3_000_000])
@@ -241,13 +266,13 @@ def test_a_line_nested_deeply_is_a_bad_line(
     assert bad_lines.messages[0].startswith(f"{path}:2: is nested too deeply")
 
 
-def test_one_bad_line_beyond_the_budget_is_an_error_that_tells_all(tmp_path: Path):
+def test_one_bad_line_beyond_the_budget_is_an_error_that_lists_all(tmp_path: Path):
     path = write(tmp_path / "x.jsonl", b"null\n" + GOOD + b"\n{}\n12\n")
     with pytest.raises(DataError) as raised:
         read(path, bad_lines=BadLines(2))
     first, *others = str(raised.value).splitlines()
-    assert first.startswith(f"{path}:4: is a number, expected one object")
-    assert "this is bad line 3 of the channel, and --max_bad_lines is 2" in first
+    assert first.startswith(f"{path}:4: {OBJECT}a number.")
+    assert "This is bad line 3 of the channel, and --max_bad_lines is 2" in first
     assert [other.strip().split(": ")[0] for other in others] == [
         f"{path}:1",
         f"{path}:3",
@@ -301,7 +326,7 @@ def test_a_compressed_file_without_its_last_bytes_is_an_error(
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
-def test_a_file_that_is_not_compressed_as_its_name_says_is_named(
+def test_an_uncompressed_file_with_a_compressed_name_is_an_error(
     tmp_path: Path, suffix: str
 ):
     path = write(tmp_path / f"x.{suffix}", (GOOD + b"\n") * 20)
@@ -309,7 +334,7 @@ def test_a_file_that_is_not_compressed_as_its_name_says_is_named(
         read(path)
 
 
-def test_the_digest_is_of_the_unpacked_bytes(tmp_path: Path):
+def test_the_digest_is_of_the_decompressed_bytes(tmp_path: Path):
     text = b"\xef\xbb\xbf" + GOOD + b"\r\n\n" + GOOD
     digests = []
     for name, content in (("x.jsonl", text), ("x.gz", gzip.compress(text))):
@@ -345,7 +370,7 @@ def random_line(source: random.Random, regression: bool) -> str:
 
 @pytest.mark.parametrize("regression", [False, True])
 @pytest.mark.parametrize("block_bytes", [1, 64, 1009, 1 << 24])
-def test_random_lines_are_read_as_json_loads_reads_them(
+def test_random_lines_are_read_like_json_loads(
     tmp_path: Path,
     block_bytes: int,
     regression: bool,
@@ -364,5 +389,5 @@ def test_random_lines_are_read_as_json_loads_reads_them(
         (label, pair["in0"], pair["in1"])
         for label, pair in zip(labels, pairs, strict=True)
     ]
-    hyperparameters = REGRESSION if regression else SOFTMAX
-    assert read(path, hyperparameters, block_bytes=block_bytes) == expected
+    schema = REGRESSION if regression else SOFTMAX
+    assert read(path, schema, block_bytes=block_bytes) == expected

@@ -19,7 +19,7 @@ LINES = 20_000
 
 
 def blocks(count):
-    """Blocks of lines whose ids tell which block they are of; every 7th is in doubt."""
+    """Blocks of lines whose ids are the block's number; every 7th block is invalid."""
     for number in range(count):
         line = f'{{"in0":[{number},1,2,3],"in1":[4,5,{number}],"label":{number}}}\n'
         bad = "x\n" if number % 7 == 6 else ""
@@ -37,48 +37,47 @@ def assert_read(parsed, number):
     np.testing.assert_array_equal(columns["in1"].values[2::3], number)
 
 
-@pytest.fixture
-def early(monkeypatch):
-    """Has the second process start behind the first block."""
-    monkeypatch.setattr(parallel_parser, "_MUCH", 1)
+def parser(processes=2):
+    """A parser whose second process starts after the first block."""
+    return ParallelParser(SIZES, "integer", processes, serial_bytes=1)
 
 
 def started(reader):
-    """The second process, once it is ready to read."""
+    """The second process, after it has become ready."""
     second = reader._second
     if second._awaited is not None:
         assert second._connection.poll(60)
     return second
 
 
-def test_two_processes_read_what_one_does_in_order(early):
-    theirs = 0
-    with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
+def test_two_processes_parse_the_blocks_in_order():
+    parsed_by_second = 0
+    with closing(parser()) as reader:
         for number, parsed in enumerate(reader.read(blocks(40))):
             assert_read(parsed, number)
-            theirs += started(reader)._awaited is not None
+            parsed_by_second += started(reader)._awaited is not None
     assert number == 39
-    assert theirs > 5
+    assert parsed_by_second > 5
     assert reader._second is None
 
 
-def test_one_process_reads_alone(early):
-    reader = ParallelParser(SIZES, "integer", processes=1)
+def test_one_process_parses_alone():
+    reader = parser(processes=1)
     for number, parsed in enumerate(reader.read(blocks(9))):
         assert_read(parsed, number)
         assert reader._second is None
     assert number == 8
 
 
-def test_little_text_is_read_alone():
+def test_little_text_is_parsed_in_one_process():
     with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
         assert len(list(reader.read(blocks(3)))) == 3
         assert reader._second is None
 
 
 @pytest.mark.parametrize("when", [1, 4, 11])
-def test_a_second_process_that_is_killed_costs_nothing_but_time(early, when):
-    with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
+def test_a_killed_second_process_does_not_change_the_result(when):
+    with closing(parser()) as reader:
         for number, parsed in enumerate(reader.read(blocks(20))):
             assert_read(parsed, number)
             if number == when:
@@ -88,9 +87,9 @@ def test_a_second_process_that_is_killed_costs_nothing_but_time(early, when):
     assert number == 19
 
 
-def test_a_second_process_that_cannot_start_is_done_without(early, monkeypatch):
+def test_a_second_process_that_cannot_start_does_not_change_the_result(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with closing(ParallelParser(SIZES, "integer", processes=2)) as reader:
+    with closing(parser()) as reader:
         for number, parsed in enumerate(reader.read(blocks(12))):
             assert_read(parsed, number)
             time.sleep(0.01)
@@ -101,8 +100,7 @@ def test_the_second_process_ends_with_the_first():
     program = """
 import os, sys, time
 from object2vec_tf.data import parallel_parser
-parallel_parser._MUCH = 1
-reader = parallel_parser.ParallelParser({"in0": 9}, "integer", processes=2)
+reader = parallel_parser.ParallelParser({"in0": 9}, "integer", 2, serial_bytes=1)
 blocks = reader.read([b'{"in0":[1],"label":1}'] * 9)
 for _ in range(3):
     next(blocks)
@@ -130,9 +128,9 @@ def is_running(process):
         return False
 
 
-def test_the_program_answers_as_the_function_does():
+def test_the_program_returns_what_the_function_returns():
     text = b'{"in0":[1,2],"in1":[],"label":0.5}\n'
-    with closing(parallel_parser._SecondReader((SIZES, "number"))) as second:
+    with closing(parallel_parser._SecondProcess((SIZES, "number"))) as second:
         assert second._connection.recv() == "ready"
         second._connection.send((text, SIZES, "number"))
         columns, labels, _ = second._connection.recv()

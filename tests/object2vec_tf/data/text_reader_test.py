@@ -1,4 +1,4 @@
-"""Tests of text in a channel, from file to columns; the oracle is str.split."""
+"""Tests of text in a channel, from file to columns, against str.split."""
 
 import json
 import random
@@ -25,7 +25,7 @@ SETTINGS = {
 
 @pytest.fixture
 def read(tmp_path):
-    """Returns what reads lines of text, in memory or by the cache."""
+    """Returns a function that reads lines of text, in memory or through the cache."""
     (tmp_path / "v.json").write_text(json.dumps(IDS))
 
     def get(lines, cache=None, bad=0, **settings):
@@ -84,7 +84,7 @@ def test_texts_and_lists_of_strings_become_ids(read, tmp_path, cached):
     assert pairs.report.cached is cached
 
 
-def test_another_vocabulary_or_tokenization_is_another_cache(read, tmp_path):
+def test_another_vocabulary_or_tokenization_has_its_own_cache_entry(read, tmp_path):
     lines = [line("A b")]
     read(lines, cache=tmp_path / "cache")
     assert not read(lines, tmp_path / "cache", enc0_lowercase=True).report.cached
@@ -97,28 +97,37 @@ def test_another_vocabulary_or_tokenization_is_another_cache(read, tmp_path):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (line([1, 2]), "in0[0] is 1, expected a string; leave enc0_tokenizer out if"),
-        (line(["a", None]), "in0[1] is null, expected a string"),
-        (line(3), "in0 is 3, expected text: a string, or a list of strings; leave"),
-        (line(None), "in0 is null, expected text"),
-        ('{"in1": [1], "label": 1}', "field in0 is missing; give text: a string, or"),
-        (line("a", in1="b"), 'in1 is "b", expected a list of integer token ids; give'),
+        (line([1, 2]), "in0[0]: expected a string, got 1. Leave enc0_tokenizer out if"),
+        (line(["a", None]), "in0[1]: expected a string, got null."),
+        (line(3), "in0: expected text: a string, or a list of strings, got 3. Le"),
+        (line(None), "in0: expected text: a string, or a list of strings, got null"),
+        ('{"in1": [1], "label": 1}', "in0 is missing. Give text: a string, or"),
+        (
+            line("a", in1="b"),
+            'in1: expected a list of integer token ids, got "b". Set enc1_tokenizer',
+        ),
         (
             line("a", in1=["b"]),
-            'in1[0] is "b", expected an integer token id; give enc1',
+            'in1[0]: expected an integer token id, got "b". Set enc1',
         ),
-        (line("a", in1=[9]), "in1[0] is 9, not below enc1_vocab_size=9"),
-        (line("a", label=3), "label is 3, expected an integer class in [0, num_cla"),
-        (line("a", label=1.0), "label is 1.0, expected an integer class"),
-        ('{"in0": "\\ud800", "in1": [], "label": 1}', "holds \\ud800 alone"),
+        (line("a", in1=[9]), "in1[0]: expected an id below 9, got 9. Fix"),
+        (
+            line("a", label=3),
+            "label: expected an integer class in [0, num_classes=3), got 3.",
+        ),
+        (
+            line("a", label=1.0),
+            "label: expected an integer class in [0, num_classes=3), got 1.0",
+        ),
+        ('{"in0": "\\ud800", "in1": [], "label": 1}', "contains \\ud800 alone"),
         ('{"in0": "a', "ends in the middle of an object"),
     ],
 )
-def test_what_is_wrong_is_told_and_skipped_within_the_budget(read, bad, message):
+def test_invalid_lines_are_explained_and_skipped_within_the_budget(read, bad, message):
     lines = [line("a b"), bad, line(["red wine"])]
-    with pytest.raises(o2v.DataError) as told:
+    with pytest.raises(o2v.DataError) as raised:
         read(lines)
-    assert f"train.jsonl:2: {message}" in str(told.value)
+    assert f"train.jsonl:2: {message}" in str(raised.value)
     pairs = read(lines, bad=1)
     assert rows(pairs, "in0") == [[1, 2], [4]]
     assert len(pairs.report.bad_lines) == 1
@@ -130,17 +139,19 @@ def test_real_labels_of_text(read):
     assert pairs.labels.tolist() == [2, -0.5]
 
 
-def test_text_without_tokenizers_is_told(tmp_path):
+def test_text_without_tokenizers_is_an_error(tmp_path):
     hyperparameters = o2v.Hyperparameters(**SETTINGS)
     path = tmp_path / "train.jsonl"
     path.write_text(line("a"))
-    with pytest.raises(o2v.UserError, match="give tokenizers=read_tokenizers"):
+    with pytest.raises(o2v.UserError, match="Pass tokenizers=read_tokenizers"):
         o2v.read_pairs(path, hyperparameters)
 
 
-def test_weights_stand_beside_text_too(read):
+def test_lines_of_text_may_have_weights(read):
     assert read([line("a"), line("b")]).weights is None
     weighted = read([line("a"), line("b", weight=0), line("c", weight=1.5)])
     assert weighted.weights.tolist() == [1, 0, 1.5]
-    with pytest.raises(o2v.DataError, match=r"train\.jsonl:1: weight is -1, expected"):
+    with pytest.raises(
+        o2v.DataError, match=r"train\.jsonl:1: weight: expected .*, got -1\."
+    ):
         read([line("a", weight=-1)])

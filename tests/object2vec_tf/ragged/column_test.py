@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/data/columns.py against plain lists of lists."""
+"""Tests of object2vec_tf/ragged/column.py against plain lists of lists."""
 
 import itertools
 
@@ -25,7 +25,7 @@ def as_lists(ragged: RaggedColumn) -> list[list[int]]:
     return [values[a:b] for a, b in itertools.pairwise(ends)]
 
 
-def test_a_column_knows_its_rows_and_their_lengths():
+def test_a_column_has_a_number_of_rows_and_their_lengths():
     ragged = column(ROWS)
     assert len(ragged) == 5
     assert ragged.lengths.tolist() == [3, 0, 1, 4, 1]
@@ -34,7 +34,7 @@ def test_a_column_knows_its_rows_and_their_lengths():
 @pytest.mark.parametrize(
     "rows", [[0, 1, 2, 3, 4], [3, 0], [1], [1, 1, 1], [4, 2, 4], []], ids=str
 )
-def test_take_gives_rows_in_the_given_order(rows: list[int]):
+def test_take_returns_rows_in_the_given_order(rows: list[int]):
     taken = column(ROWS).take(np.array(rows, np.int64))
     assert as_lists(taken) == [ROWS[row] for row in rows]
 
@@ -42,7 +42,7 @@ def test_take_gives_rows_in_the_given_order(rows: list[int]):
 @pytest.mark.parametrize(
     "rows", [[[5], [6], [7]], [[5], [], [6, 7]], [[], [5, 6], [7]]], ids=str
 )
-def test_take_does_not_mistake_as_many_tokens_as_rows_for_one_each(
+def test_take_handles_as_many_tokens_as_rows(
     rows: list[list[int]],
 ):
     for order in ([2, 0], [1, 2], [2, 1, 0], [0]):
@@ -53,21 +53,21 @@ def test_take_does_not_mistake_as_many_tokens_as_rows_for_one_each(
 @pytest.mark.parametrize(
     ("max_len", "cut"), [(1, 2), (2, 2), (3, 1), (4, 0), (5, 0)], ids=str
 )
-def test_truncate_cuts_long_rows_and_counts_them(max_len: int, cut: int):
+def test_truncate_shortens_long_rows_and_counts_them(max_len: int, cut: int):
     truncated, count = column(ROWS).truncate(max_len)
     assert as_lists(truncated) == [row[:max_len] for row in ROWS]
     assert count == cut
 
 
 @pytest.mark.parametrize("rows", [ROWS, [], [[]]], ids=str)
-def test_from_rows_takes_lists(rows: list[list[int]]):
+def test_from_rows_converts_lists(rows: list[list[int]]):
     assert as_lists(RaggedColumn.from_rows(rows)) == rows
 
 
-def test_concatenate_puts_rows_one_after_the_other():
+def test_concatenate_keeps_the_order_of_rows():
     parts = [column(ROWS), column([]), column([[9], []])]
     assert as_lists(RaggedColumn.concatenate(parts)) == [*ROWS, [9], []]
 
 
-def test_concatenate_of_nothing_is_a_column_without_rows():
+def test_concatenating_no_columns_returns_no_rows():
     assert as_lists(RaggedColumn.concatenate([])) == []

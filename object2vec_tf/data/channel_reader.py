@@ -1,0 +1,262 @@
+"""Reads a channel: all lines of its files, in memory or through the cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from object2vec_tf.data.arrow_store import concatenate_blocks
+from object2vec_tf.data.cache import CachedChannel, ColumnCache, FileSnapshot
+from object2vec_tf.data.dataset import Weights
+from object2vec_tf.data.json_lines import BadLines, Block, line_reader, read_file
+from object2vec_tf.data.pair_schema import INPUTS, PairSchema
+from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
+from object2vec_tf.text.tokenizer_loading import Tokenizers
+
+
+def read_pairs(
+    source: Source,
+    hyperparameters: Hyperparameters | Mapping[str, Any] | PairSchema,
+    *,
+    channel: str = "train",
+    tokenizers: Tokenizers = (None, None),
+    max_bad_lines: int = 0,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_limit: float | None = None,
+    after_block: Callable[[int], None] = lambda size: None,
+) -> Pairs:
+    r"""Reads a channel of JSON Lines, checks every line and truncates long objects.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import object2vec_tf as o2v
+        >>> lines = ['{"in0": [1, 2, 3], "in1": [4], "label": 1}', "[1, 2]"]
+        >>> _ = Path("train.jsonl").write_text("\n".join(lines))
+        >>> hyperparameters = o2v.Hyperparameters(enc0_vocab_size=5, enc0_max_seq_len=2)
+        >>> pairs = o2v.read_pairs("train.jsonl", hyperparameters, max_bad_lines=1)
+        >>> len(pairs), pairs.report.truncated, len(pairs.report.bad_lines)
+        (1, {'in0': 1, 'in1': 0}, 1)
+
+    Args:
+        source: A file, directory or glob, or several of them in a list or separated by
+            commas; ``.gz`` and ``.zst`` are decompressed.
+        hyperparameters: The settings of the model, of which the vocabulary sizes,
+            maximum lengths, output layer, number of classes and text settings count.
+        channel: The channel's name, for messages.
+        tokenizers: The tokenizers of in0 and in1 if they are text, which
+            `read_tokenizers` returns.
+        max_bad_lines: Number of invalid lines to tolerate. They are skipped and
+            reported.
+        cache_dir: A directory that stores the pairs in files from which batches are
+            made. The same content is not parsed again with the same settings. None
+            keeps the pairs in memory.
+        cache_limit: Gigabytes (10**9 bytes) that the directory may use.
+        after_block: Called with the decompressed bytes of each block that was read.
+
+    Raises:
+        DataError: A line is invalid: the message names file, line, field, position and
+            value. Or there are no pairs, or a file changes while it is read.
+        UserError: ``max_bad_lines`` or ``cache_limit`` is out of range, or the cache
+            cannot be written.
+    """
+    if not isinstance(hyperparameters, PairSchema):
+        hyperparameters = as_hyperparameters(hyperparameters)
+    max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
+    if cache_limit is not None and cache_dir is not None and not cache_limit > 0:
+        raise UserError(
+            f"cache_limit: expected a number above 0, got {cache_limit}. Raise it, or "
+            "leave it out."
+        )
+    reader = _ChannelReader(
+        channel_files(source, channel),
+        channel,
+        hyperparameters,
+        tokenizers,
+        max_bad_lines,
+        after_block,
+    )
+    if cache_dir is None:
+        return reader.read_into_memory()
+    return reader.read_through_cache(Path(cache_dir), cache_limit)
+
+
+class _ChannelReader:
+    """Reads the files of a channel once, and reports its findings."""
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        channel: str,
+        settings: Hyperparameters | PairSchema,
+        tokenizers: Tokenizers,
+        max_bad_lines: int,
+        after_block: Callable[[int], None],
+    ) -> None:
+        self._files = files
+        self._channel = channel
+        self._settings = settings
+        self._schema = (
+            settings
+            if isinstance(settings, PairSchema)
+            else PairSchema.from_hyperparameters(settings)
+        )
+        self._vocabularies = [
+            tokenizer.fingerprint for tokenizer in tokenizers if tokenizer
+        ]
+        self._parser = line_reader(self._schema, tokenizers)
+        self._bad_lines = BadLines(max_bad_lines)
+        self._after_block = after_block
+        self._digest = _ChannelDigest(after_block)
+        self._truncated = dict.fromkeys(INPUTS, 0)
+        self._empty = dict.fromkeys(INPUTS, 0)
+        self._has_weights = False
+
+    def read_into_memory(self) -> Pairs:
+        """Returns the pairs as arrays."""
+        blocks = list(self._blocks())
+        if not blocks:
+            raise self._no_pairs()
+        block = concatenate_blocks(blocks)
+        weights = self._checked_weights(block.weights)
+        report = self._report(self._findings())
+        return Pairs(
+            block.in0, block.in1, block.labels, self._settings, report, weights
+        )
+
+    def read_through_cache(self, directory: Path, limit: float | None) -> Pairs:
+        """Returns the pairs memory-mapped from the cache, after filling it if needed.
+
+        Args:
+            directory: The directory of the cache.
+            limit: Gigabytes (10**9 bytes) that it may use.
+        """
+        cache = ColumnCache(directory, limit, self._schema, self._vocabularies)
+        snapshot = FileSnapshot.take(self._files)
+        entry = self._cached(cache, snapshot)
+        is_cached = entry is not None
+        if entry is None:
+            entry = cache.write(self._blocks(), self._findings)
+        if entry is None:
+            raise self._no_pairs()
+        report = self._report(entry.report, is_cached)
+        cache.remember(snapshot, report.fingerprint)
+        in0, in1, labels, mapped = entry.columns
+        weights = self._checked_weights(mapped if entry.report["weighted"] else None)
+        return Pairs(in0, in1, labels, self._settings, report, weights)
+
+    def _cached(
+        self, cache: ColumnCache, snapshot: FileSnapshot
+    ) -> CachedChannel | None:
+        """Returns the cache's entry for the files, if it may be used.
+
+        Files that were not seen before are hashed if the cache has any entry that may
+        be theirs: hashing takes a tenth of the time of parsing. An entry with skipped
+        lines is used only for the same files, as their names are in its messages, and
+        within the same budget.
+        """
+        entry = cache.find_by_files(snapshot)
+        if entry is None and snapshot.name is not None and not cache.is_empty():
+            digest = _ChannelDigest(self._after_block)
+            for path in snapshot.files:
+                with open_line_blocks(path, digest=digest) as blocks:
+                    for _ in blocks:
+                        pass
+            entry = cache.find_by_content(digest.value)
+        if entry is None or not entry.report["bad_lines"]:
+            return entry
+        has_same_files = entry.report["files"] == [str(path) for path in snapshot.files]
+        in_budget = len(entry.report["bad_lines"]) <= self._bad_lines.budget
+        return entry if has_same_files and in_budget else None
+
+    def _blocks(self) -> Iterator[Block]:
+        """Yields the pairs of all files, with long objects truncated."""
+        limits = dict(zip(INPUTS, self._schema.max_lengths, strict=True))
+        with closing(self._parser) as parser:
+            for block in itertools.chain.from_iterable(
+                read_file(path, self._schema, self._bad_lines, self._digest, parser)
+                for path in self._files
+            ):
+                columns = {}
+                for name, limit in limits.items():
+                    column, truncated = getattr(block, name).truncate(limit)
+                    columns[name] = column
+                    self._truncated[name] += truncated
+                    self._empty[name] += int(np.count_nonzero(column.lengths == 0))
+                self._has_weights |= block.weights is not None
+                yield dataclasses.replace(block, **columns)
+
+    def _findings(self) -> dict[str, Any]:
+        """Returns the content of the cache's report.json, after the last block."""
+        return {
+            "truncated": self._truncated,
+            "empty": self._empty,
+            "bad_lines": tuple(self._bad_lines.messages),
+            "unknown": self._parser.unknown,
+            "fingerprint": self._digest.value,
+            "files": [str(path) for path in self._files],
+            "weighted": self._has_weights,
+        }
+
+    def _report(self, findings: Mapping[str, Any], cached: bool = False) -> Report:
+        return Report(
+            tuple(self._files),
+            findings["truncated"],
+            findings["empty"],
+            tuple(findings["bad_lines"]),
+            findings["unknown"],
+            findings["fingerprint"],
+            cached,
+        )
+
+    def _checked_weights(self, weights: Weights) -> Weights:
+        """Returns the weights.
+
+        Raises:
+            DataError: All of them are 0.
+        """
+        if weights is not None and not weights.mean() > 0:
+            raise DataError(
+                f"{self._place()}: every weight is 0, so that no pair counts. Give "
+                "some pairs a weight above 0, or leave weights out."
+            )
+        return weights
+
+    def _no_pairs(self) -> DataError:
+        return DataError(
+            f"{self._place()}: contains no pairs. Expected lines such as "
+            '{"in0": [1], "in1": [2], "label": 1}.'
+        )
+
+    def _place(self) -> str:
+        files = ", ".join(map(str, self._files[:3])) + (", ..." * bool(self._files[3:]))
+        return f"{self._channel}: {files}"
+
+
+class _ChannelDigest:
+    """A digest of the bytes of a channel, which also reports their number."""
+
+    def __init__(self, after_block: Callable[[int], None]) -> None:
+        self._state = xxhash.xxh3_128()
+        self._after_block = after_block
+
+    def update(self, data: bytes, /) -> None:
+        """Adds bytes to the digest."""
+        self._after_block(len(data))
+        self._state.update(data)
+
+    @property
+    def value(self) -> str:
+        return self._state.hexdigest()

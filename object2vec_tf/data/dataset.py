@@ -1,0 +1,154 @@
+"""The tf.data pipeline that makes ragged batches of pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from object2vec_tf.data.arrow_store import MappedNumbers
+from object2vec_tf.data.batch_plan import count_batches, plan_batches, shard_rows
+from object2vec_tf.data.json_lines import Labels
+from object2vec_tf.ragged.column import Column
+
+Weights = npt.NDArray[np.float32] | MappedNumbers | None
+
+# Batches are prefetched up to this number, as far as they fit this many bytes.
+_MAX_PREFETCHED_BATCHES = 64
+_MAX_PREFETCHED_BYTES = 1 << 26
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PairBatches:
+    """Batches of pairs, epoch by epoch.
+
+    Attributes:
+        in0: Token ids of the first objects.
+        in1: Token ids of the second objects.
+        labels: int64 class ids or float32 real labels, ``[rows]``.
+        weights: float32 ``[rows]``; None if no pair has a weight.
+        log_frequencies: float32 ``[rows, 2]``, the logarithm of the fraction of pairs
+            with the same in0, and with the same in1; None if batches do not contain it.
+        batch_size: Pairs per batch.
+        bucket_width: Lengths within a batch differ by less than this; 0 for any.
+        seed: Seed of the shuffle; None if pairs stay in the order of the file.
+        first_batch: Number of batches to skip at the start of each epoch.
+        shard: ``(i, n)`` selects the part of each batch that replica i of n processes.
+    """
+
+    in0: Column
+    in1: Column
+    labels: Labels | MappedNumbers
+    weights: Weights
+    log_frequencies: npt.NDArray[np.float32] | None
+    batch_size: int
+    bucket_width: int
+    seed: int | None
+    first_batch: int = 0
+    shard: tuple[int, int] | None = None
+
+    def dataset(self, epoch: int | None) -> tf.data.Dataset:
+        """Returns a dataset of batches; see `Pairs.dataset` for its elements.
+
+        Args:
+            epoch: The epoch that every iteration yields; None starts at epoch 0 and
+                advances by one with each iteration.
+        """
+        lengths = (self.in0.lengths, self.in1.lengths) if self.bucket_width else None
+        rows = len(self.labels)
+        # The number of batches is the same in every epoch.
+        batches = count_batches(lengths, rows, self.batch_size, self.bucket_width)
+        epochs = itertools.count() if epoch is None else itertools.repeat(epoch)
+
+        def generate() -> Iterator[tuple[Any, ...]]:
+            number = next(epochs)
+            plan = plan_batches(
+                lengths,
+                rows,
+                self.batch_size,
+                self.bucket_width,
+                None if self.seed is None else (self.seed, number),
+            )
+            for i in range(self.first_batch, len(plan)):
+                yield self._batch(plan[i])
+
+        return (
+            tf.data.Dataset.from_generator(generate, output_signature=self._signature())
+            .map(_ragged)
+            .apply(
+                tf.data.experimental.assert_cardinality(
+                    max(batches - self.first_batch, 0)
+                )
+            )
+            .prefetch(self._prefetched_batches())
+            .with_options(_options())
+        )
+
+    def _batch(self, rows: npt.NDArray[np.integer[Any]]) -> tuple[Any, ...]:
+        extra: dict[str, Any] = {}
+        if self.shard is not None:
+            rows, extra["shard"] = shard_rows(rows, *self.shard)
+        if self.log_frequencies is not None:
+            extra["log_frequencies"] = self.log_frequencies[rows]
+        if self.weights is not None:
+            extra["weight"] = self.weights.take(rows)
+        in0, in1 = self.in0.take(rows), self.in1.take(rows)
+        return (
+            in0.values,
+            in0.row_splits,
+            in1.values,
+            in1.row_splits,
+            self.labels.take(rows),
+            *([extra] if extra else ()),
+        )
+
+    def _signature(self) -> tuple[Any, ...]:
+        """Returns the types and shapes of what `_batch` returns."""
+        types = (tf.int32, tf.int64, tf.int32, tf.int64, self.labels.dtype)
+        extra = {}
+        if self.shard is not None:
+            extra["shard"] = tf.TensorSpec([3], tf.int32)
+        if self.log_frequencies is not None:
+            extra["log_frequencies"] = tf.TensorSpec([None, 2], tf.float32)
+        if self.weights is not None:
+            extra["weight"] = tf.TensorSpec([None], tf.float32)
+        columns = [tf.TensorSpec([None], dtype) for dtype in types]
+        return (*columns, *([extra] if extra else ()))
+
+    def _prefetched_batches(self) -> int:
+        tokens = self.in0.tokens + self.in1.tokens
+        bytes_per_pair = 4 * tokens / len(self.labels) + 24
+        batches = int(_MAX_PREFETCHED_BYTES / (self.batch_size * bytes_per_pair))
+        return min(max(batches, 2), _MAX_PREFETCHED_BATCHES)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # There is nothing to tune, and an epoch would end with a wait for the tuning
+    # thread: it wakes up 10 ms after the start, then after twice as long, and so on up
+    # to a minute (TensorFlow 2.21, Model::OptimizeLoop), and often sleeps past the end.
+    options.autotune.enabled = False
+    return options
+
+
+def _ragged(
+    values0: tf.Tensor,
+    splits0: tf.Tensor,
+    values1: tf.Tensor,
+    splits1: tf.Tensor,
+    labels: tf.Tensor,
+    extra: Mapping[str, tf.Tensor] | None = None,
+) -> tuple[Any, ...]:
+    ragged: Callable[..., tf.RaggedTensor] = tf.RaggedTensor.from_row_splits
+    inputs: dict[str, Any] = {
+        "in0": ragged(values0, splits0, validate=False),
+        "in1": ragged(values1, splits1, validate=False),
+        **(extra or {}),
+    }
+    weights = inputs.pop("weight", None)
+    return (inputs, labels) if weights is None else (inputs, labels, weights)
