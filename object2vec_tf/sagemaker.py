@@ -19,7 +19,7 @@ from absl import flags
 
 from export.serving.server import local_backend, serve
 from object2vec_tf.commands import runner
-from object2vec_tf.distributed.cluster import TF_CONFIG, config_of_hosts
+from object2vec_tf.distributed.cluster import TF_CONFIG, tf_config_of_hosts
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import read_json
 from object2vec_tf.training.run import fit
@@ -113,7 +113,7 @@ def _set_tf_config(path: Path) -> None:
         raise UserError(
             f"{path}: current_host: expected one of hosts, {hosts}, got {own!r}."
         )
-    os.environ[TF_CONFIG] = config_of_hosts(hosts, own)
+    os.environ[TF_CONFIG] = tf_config_of_hosts(hosts, own)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from object2vec_tf.commands.checks import required_value
-from object2vec_tf.distributed.strategies import STRATEGIES
+from object2vec_tf.distributed.selection import STRATEGIES
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     Specification,

@@ -1,4 +1,4 @@
-"""The workers of a job, as TF_CONFIG tells of them."""
+"""The worker processes of a job, as TF_CONFIG lists them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
-_LAST_PORT = 65535
-# On which workers talk to one another where nothing tells of ports.
-_HOST_PORT = 2222
-# How long a worker waits for the others to come up, and when it says so.
+_MAX_PORT = 65535
+# Port of the workers when only host names are known.
+_DEFAULT_PORT = 2222
+# Seconds to wait for the other workers, and seconds before a message says so.
 START_SECONDS = 600.0
-_TOLD_SECONDS = 10.0
-_ANSWER_SECONDS, _PAUSE_SECONDS = 1.0, 0.2
+_SILENT_SECONDS = 10.0
+_CONNECT_SECONDS, _RETRY_SECONDS = 1.0, 0.2
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The workers, and which of them this process is.
+    """The workers of a job, and which of them this process is.
 
     Attributes:
-        addresses: ``host:port`` of each worker, the chief's first.
-        worker: The number of this process's.
-        jobs: The job that each one is of, chief or worker.
+        addresses: ``host:port`` of each worker, the chief first.
+        worker: Index of this process.
+        jobs: Job of each worker, chief or worker.
     """
 
     addresses: tuple[str, ...]
@@ -44,137 +44,141 @@ class Cluster:
     jobs: tuple[str, ...]
 
     def name(self, worker: int) -> str:
-        """Returns a worker's name for messages."""
+        """Returns the name of a worker for messages."""
         return f"worker {worker} ({self.addresses[worker]})"
 
-    def number(self, job: str, index: int) -> int:
-        """Returns the number of a task of a job."""
-        return self.jobs.index(job) + index
+    def names(self, workers: Sequence[int]) -> str:
+        """Returns the names of several workers for messages."""
+        return ", ".join(self.name(worker) for worker in workers)
+
+    def index(self, job: str, task: int) -> int:
+        """Returns the index of the worker that runs a task of a job."""
+        return self.jobs.index(job) + task
 
     def wait(self, seconds: float = START_SECONDS) -> None:
-        """Waits until all workers are there, and says whom it waits for.
+        """Waits until all workers accept connections; prints which are missing.
 
-        TensorFlow would wait for an hour, without a word and deaf to signals.
+        TensorFlow would wait for an hour, print nothing and ignore signals.
 
         Args:
-            seconds: How long.
+            seconds: How long to wait.
 
         Raises:
-            UserError: They are not, or this one's address cannot be used.
+            UserError: A worker is missing after that time, or this worker's port
+                cannot be used.
         """
-        told, start = False, time.monotonic()
+        reported, start = False, time.monotonic()
         missing = [i for i in range(len(self.addresses)) if i != self.worker]
         with self._listening():
             while missing:
-                missing = [i for i in missing if not _answers(self.addresses[i])]
-                waited, names = time.monotonic() - start, self._names(missing)
+                missing = [i for i in missing if not _accepts(self.addresses[i])]
+                waited, names = time.monotonic() - start, self.names(missing)
                 if missing and waited > seconds:
                     raise UserError(
-                        f"{names}: not there after {waited:.0f} seconds; start all "
-                        f"workers that {TF_CONFIG} tells of, each with its own task"
+                        f"{names}: not reachable after {waited:.0f} seconds. Start all "
+                        f"workers that {TF_CONFIG} lists, each with its own task."
                     )
-                if missing and waited > _TOLD_SECONDS and not told:
-                    told = True
+                if missing and waited > _SILENT_SECONDS and not reported:
+                    reported = True
                     print(f"waiting for {names}", file=sys.stderr, flush=True)
                 if missing:
-                    time.sleep(_PAUSE_SECONDS)
+                    time.sleep(_RETRY_SECONDS)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """Answers the others, until TensorFlow does."""
+        """Accepts connections of the other workers until TensorFlow does."""
         _, port = _host_and_port(self.addresses[self.worker])
         try:
             listener = socket.create_server(("", port), backlog=128)
         except OSError as error:
             raise UserError(
                 f"{TF_CONFIG}: {self.name(self.worker)}: the port cannot be used: "
-                f"{error.strerror}; give the worker another one"
+                f"{error.strerror}. Give this worker another port."
             ) from error
         with listener:
             yield
 
-    def _names(self, workers: Sequence[int]) -> str:
-        return ", ".join(self.name(worker) for worker in workers)
 
-
-def cluster_of(environment: Mapping[str, str] = os.environ) -> Cluster | None:
-    """Returns the workers that TF_CONFIG tells of; None where it is not set.
+def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
+    """Returns the workers that TF_CONFIG lists, None if it is not set.
 
     Raises:
-        UserError: It is set to something else.
+        UserError: TF_CONFIG is invalid.
     """
     text = environment.get(TF_CONFIG)
     if not text:
         return None
     try:
-        held = json.loads(text)
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _problem(f"not JSON: {error}") from error
-    if not isinstance(held, dict):
-        raise _problem("not a JSON object")
-    cluster = held.get("cluster") or {}
+        raise _invalid(f"not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise _invalid("not a JSON object")
+    cluster = config.get("cluster") or {}
     if not isinstance(cluster, dict):
-        raise _problem("cluster is not an object of jobs")
+        raise _invalid("cluster is not an object of jobs")
     if not cluster:
         return None
     for job in cluster:
         if job not in _JOBS:
-            raise _problem(f"cluster has the job {job!r}; jobs are chief and worker")
+            raise _invalid(
+                f"cluster has the job {job!r}, but jobs are chief and worker"
+            )
     jobs = {job: _addresses(cluster, job) for job in _JOBS if job in cluster}
     if len(jobs.get("chief", [])) > 1:
-        raise _problem("cluster has more than one chief")
+        raise _invalid("cluster has more than one chief")
     addresses = [address for job in jobs.values() for address in job]
     for address in addresses:
         if addresses.count(address) > 1:
-            raise _problem(f"cluster names {address} more than once")
+            raise _invalid(f"cluster lists {address} more than once")
     return Cluster(
         tuple(addresses),
-        _worker(held.get("task"), jobs),
-        tuple(job for job, held in jobs.items() for _ in held),
+        _worker_index(config.get("task"), jobs),
+        tuple(job for job, of_job in jobs.items() for _ in of_job),
     )
 
 
-def config_of_hosts(hosts: Sequence[str], own: str) -> str:
-    """Returns what TF_CONFIG is where each of several hosts has a worker.
+def tf_config_of_hosts(hosts: Sequence[str], current: str) -> str:
+    """Returns the TF_CONFIG of a host where each host runs one worker.
 
     Args:
-        hosts: Their names, in the same order on all of them; the chief's is first.
-        own: That of this one.
+        hosts: Host names, in the same order on all hosts; the first is the chief.
+        current: The name of this host.
     """
     config = {
-        "cluster": {"worker": [f"{host}:{_HOST_PORT}" for host in hosts]},
-        "task": {"type": "worker", "index": list(hosts).index(own)},
+        "cluster": {"worker": [f"{host}:{_DEFAULT_PORT}" for host in hosts]},
+        "task": {"type": "worker", "index": list(hosts).index(current)},
     }
     return json.dumps(config)
 
 
 def _addresses(cluster: Mapping[str, Any], job: str) -> list[str]:
-    given = cluster[job]
-    if not isinstance(given, list) or not given:
-        raise _problem(f"cluster.{job} is not a list of addresses")
-    for i, address in enumerate(given):
+    addresses = cluster[job]
+    if not isinstance(addresses, list) or not addresses:
+        raise _invalid(f"cluster.{job} is not a list of addresses")
+    for i, address in enumerate(addresses):
         host, _, port = str(address).rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) <= _LAST_PORT:
-            raise _problem(f"cluster.{job}[{i}] is {address!r}, not host:port")
-    return [str(address) for address in given]
+        if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+            raise _invalid(f"cluster.{job}[{i}] is {address!r}, not host:port")
+    return [str(address) for address in addresses]
 
 
-def _worker(task: Any, jobs: Mapping[str, list[str]]) -> int:
+def _worker_index(task: Any, jobs: Mapping[str, list[str]]) -> int:
     if not isinstance(task, dict):
-        raise _problem("there is no task: which worker this process is")
+        raise _invalid("there is no task, which says which worker this process is")
     job, index = task.get("type"), task.get("index")
     if not isinstance(job, str) or job not in jobs:
-        raise _problem(f"task.type is {job!r}, and cluster has {', '.join(jobs)}")
+        raise _invalid(f"task.type is {job!r}, but cluster has {', '.join(jobs)}")
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
     count = len(jobs[job])
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
-        raise _problem(f"task.index is {index!r}, expected one in 0..{count - 1}")
+        raise _invalid(f"task.index is {index!r}, not an index in 0..{count - 1}")
     return index + (len(jobs.get("chief", [])) if job == "worker" else 0)
 
 
-def _problem(what: str) -> UserError:
-    return UserError(f"{TF_CONFIG}: {what}; expected such as {_EXAMPLE}")
+def _invalid(problem: str) -> UserError:
+    return UserError(f"{TF_CONFIG}: {problem}. A valid value is {_EXAMPLE}")
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
@@ -182,9 +186,10 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _answers(address: str) -> bool:
+def _accepts(address: str) -> bool:
+    """Returns whether a connection to the address succeeds."""
     try:
-        with socket.create_connection(_host_and_port(address), _ANSWER_SECONDS):
+        with socket.create_connection(_host_and_port(address), _CONNECT_SECONDS):
             return True
     except OSError:
         return False

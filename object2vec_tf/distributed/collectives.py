@@ -1,9 +1,9 @@
-"""What replicas exchange in a step: sums, and rows, by TensorFlow's collective ops.
+"""Sums and gathers over replicas within a step, by TensorFlow's collective ops.
 
-An instance of a collective op takes tensors of one shape for as long as the process
-lives (TensorFlow 2.21: "Shape mismatch in the collective instance"), and is never
-forgotten. What has any number of rows is therefore filled up to one of some hundred
-sizes, each of which has an instance of its own.
+An instance of a collective op accepts tensors of one shape for the life of the process
+(TensorFlow 2.21: "Shape mismatch in the collective instance") and is never freed. A
+tensor with a varying number of rows is therefore padded to one of about a hundred
+sizes, and each size has an op instance of its own.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-# Each size is less than a fifth above the one before it.
+# Each size is less than a fifth larger than the one before it.
 _SIZES = np.array(sorted({math.ceil(2 ** (i / 4)) for i in range(4 * 31)}), np.int32)
-# Strategies of TensorFlow number their groups from 1 on.
+# TensorFlow's strategies number their groups from 1.
 _GROUP = 1_000
 
-_current: contextvars.ContextVar[Collectives] = contextvars.ContextVar("exchange")
+_current: contextvars.ContextVar[Collectives] = contextvars.ContextVar("collectives")
 
 
 class Collectives:
-    """The way from one replica to the others.
+    """Collective operations of one replica.
 
-    All replicas must ask for the same, in the same order, whenever a graph is traced.
+    All replicas must make the same calls in the same order when a graph is traced.
 
     Args:
-        replica: The number of this one.
-        replicas: How many there are.
-        device: Where this one is.
+        replica: Index of this replica.
+        replicas: Number of replicas.
+        device: Device of this replica.
     """
 
     def __init__(self, replica: int, replicas: int, device: str) -> None:
@@ -43,128 +43,135 @@ class Collectives:
         self._device = device
         self._calls = itertools.count()
         with tf.device(device):
-            # Ops that take it run in the order in which they were traced.
+            # Ops that take this resource run in the order in which they were traced.
             self._order = tf.Variable(0.0, trainable=False)
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Makes it the one that a share of a batch finds, while the context lasts."""
+    def activated(self) -> Iterator[None]:
+        """Makes these the `current_collectives` within the context."""
         token = _current.set(self)
         try:
             yield
         finally:
             _current.reset(token)
 
-    def total(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns the sum of all replicas' values, which have one shape at all times.
+    def all_reduce(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns the sum of all replicas' values; the shape must never change.
 
-        Its gradient is the sum of all replicas' gradients.
+        The gradient is the sum of all replicas' gradients.
         """
 
         @tf.custom_gradient
-        def summed(value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-            return self._reduced(value, 0), lambda upstream: self._reduced(upstream, 0)
+        def reduced(value: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+            return self._reduce(value, 0), lambda upstream: self._reduce(upstream, 0)
 
-        return summed(value)
+        return reduced(value)
 
-    def totals(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Returns the sums of several values in one message a type."""
-        told: list[Any] = [None] * len(values)
-        for kind in dict.fromkeys(value.dtype for value in values):
-            places = [i for i, value in enumerate(values) if value.dtype == kind]
-            flat = tf.concat([tf.reshape(values[i], [-1]) for i in places], axis=0)
-            sizes = [tf.size(values[i]) for i in places]
-            parts = tf.split(self._reduced(flat, 0), sizes, num=len(sizes))
-            for i, part in zip(places, parts, strict=True):
-                told[i] = tf.reshape(part, tf.shape(values[i]))
-                told[i] = tf.ensure_shape(told[i], values[i].shape)
-        return told
+    def all_reduce_many(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Returns the sums of several values, with one message for each dtype."""
+        sums: list[Any] = [None] * len(values)
+        for dtype in dict.fromkeys(value.dtype for value in values):
+            indices = [i for i, value in enumerate(values) if value.dtype == dtype]
+            flat = tf.concat([tf.reshape(values[i], [-1]) for i in indices], axis=0)
+            sizes = [tf.size(values[i]) for i in indices]
+            parts = tf.split(self._reduce(flat, 0), sizes, num=len(sizes))
+            for i, part in zip(indices, parts, strict=True):
+                sums[i] = tf.reshape(part, tf.shape(values[i]))
+                sums[i] = tf.ensure_shape(sums[i], values[i].shape)
+        return sums
 
-    def gathered(
-        self, rows: tf.Tensor, before: tf.Tensor, count: tf.Tensor
+    def all_reduce_padded(
+        self, rows: tf.Tensor, before: tf.Tensor | int, count: tf.Tensor
     ) -> tf.Tensor:
-        """Returns the rows of all replicas, of which each may have any number.
+        """Sums rows that each replica places at an offset of its own.
+
+        With offsets that do not overlap, this concatenates any number of rows.
 
         Args:
-            rows: This replica's, ``[own, ...]``.
-            before: How many rows of others stand in front of them.
-            count: How many all replicas have.
+            rows: This replica's rows, ``[own, ...]``.
+            before: Offset of this replica's rows in the result.
+            count: Number of rows of the result.
 
         Returns:
-            ``[count, ...]``; without a gradient.
+            ``[count, ...]``, without a gradient.
         """
-        size, number = _size(count)
-        return self._reduced(_filled(rows, before, size), number)[:count]
+        size, index = _message_size(count)
+        return self._reduce(_pad_rows(rows, before, size), index)[:count]
 
-    def shares(self, rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-        """Returns the rows of a batch, of which each replica has its share.
+    def all_gather_batch(self, rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        """Concatenates the rows of a batch that is split over the replicas.
 
         Args:
-            rows: This replica's, ``[own, ...]``: what `shard_rows` gives it.
-            batch: How many all replicas have.
+            rows: This replica's rows ``[own, ...]``, as
+                `object2vec_tf.data.batch_plan.shard_rows` splits them.
+            batch: Number of rows of the batch.
 
         Returns:
-            ``[batch, ...]``; without a gradient.
+            ``[batch, ...]``, without a gradient.
         """
         edges = batch * tf.range(self.replicas + 1) // self.replicas
-        size, number = _size(tf.reduce_max(edges[1:] - edges[:-1]))
-        place = tf.range(batch)
-        replica = tf.searchsorted(edges[1:], place, side="right")
-        filled = replica * size + place - tf.gather(edges, replica)
-        return tf.gather(self._joined(_filled(rows, 0, size), number), filled)
+        size, index = _message_size(tf.reduce_max(edges[1:] - edges[:-1]))
+        row = tf.range(batch)
+        replica = tf.searchsorted(edges[1:], row, side="right")
+        padded_row = replica * size + row - tf.gather(edges, replica)
+        return tf.gather(self._gather(_pad_rows(rows, 0, size), index), padded_row)
 
-    def sums(self, rows: tf.Tensor) -> tf.Tensor:
-        """Returns the sum of all replicas' rows, of which all have as many.
+    def all_reduce_rows(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the sum of all replicas' rows; all have the same number of rows.
 
         Args:
             rows: ``[any, ...]``.
 
         Returns:
-            The same shape; without a gradient.
+            The same shape, without a gradient.
         """
-        return self.gathered(rows, 0, tf.shape(rows)[0])
+        return self.all_reduce_padded(rows, 0, tf.shape(rows)[0])
 
-    def rows(self, slices: Sequence[tf.IndexedSlices]) -> list[tf.IndexedSlices]:
-        """Returns the rows of all replicas' slices, each of a table.
+    def all_gather_slices(
+        self, slices: Sequence[tf.IndexedSlices]
+    ) -> list[tf.IndexedSlices]:
+        """Concatenates the row gradients of all replicas, for each of several tables.
 
-        Those of one index may come from several replicas. What fills up the message
-        has zeros for values and -1 for an index.
+        Several replicas may contribute rows of the same index. Padding rows have the
+        index -1 and zero values.
         """
         if not slices:
             return []
-        own = tf.stack([tf.shape(each.indices)[0] for each in slices])
-        mine = tf.one_hot(self.replica, self.replicas, dtype=tf.int32)
-        counts = self._reduced(mine[:, tf.newaxis] * own, 0)
-        most = tf.unstack(tf.reduce_max(counts, axis=0), num=len(slices))
-        told = []
-        for each, count in zip(slices, most, strict=True):
-            size, number = _size(count)
-            indices = _filled(each.indices + 1, 0, size)
-            told.append(
+        own = tf.stack([tf.shape(table.indices)[0] for table in slices])
+        one_hot = tf.one_hot(self.replica, self.replicas, dtype=tf.int32)
+        counts = self._reduce(one_hot[:, tf.newaxis] * own, 0)
+        largest = tf.unstack(tf.reduce_max(counts, axis=0), num=len(slices))
+        gathered = []
+        for table, count in zip(slices, largest, strict=True):
+            size, index = _message_size(count)
+            indices = _pad_rows(table.indices + 1, 0, size)
+            gathered.append(
                 tf.IndexedSlices(
-                    self._joined(_filled(each.values, 0, size), number),
-                    self._joined(indices, number) - 1,
-                    each.dense_shape,
+                    self._gather(_pad_rows(table.values, 0, size), index),
+                    self._gather(indices, index) - 1,
+                    table.dense_shape,
                 )
             )
-        return told
+        return gathered
 
-    def _reduced(self, value: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
+    def _reduce(self, value: tf.Tensor, size_index: tf.Tensor | int) -> tf.Tensor:
         return tf.raw_ops.CollectiveReduceV2(
             input=tf.convert_to_tensor(value),
             merge_op="Add",
             final_op="Id",
-            **self._instance(number),
+            **self._instance(size_index),
         )
 
-    def _joined(self, value: tf.Tensor, number: tf.Tensor | int) -> tf.Tensor:
-        joined = tf.raw_ops.CollectiveGatherV2(input=value, **self._instance(number))
-        return tf.ensure_shape(joined, [None, *value.shape[1:]])
+    def _gather(self, value: tf.Tensor, size_index: tf.Tensor | int) -> tf.Tensor:
+        gathered = tf.raw_ops.CollectiveGatherV2(
+            input=value, **self._instance(size_index)
+        )
+        return tf.ensure_shape(gathered, [None, *value.shape[1:]])
 
-    def _instance(self, number: tf.Tensor | int) -> dict[str, Any]:
-        """Returns the attributes of an op of its own, for the size of this number."""
+    def _instance(self, size_index: tf.Tensor | int) -> dict[str, Any]:
+        """Returns the attributes of a new op instance for a message size."""
         with tf.device("CPU:0"):
-            key = next(self._calls) * len(_SIZES) + tf.convert_to_tensor(number)
+            key = next(self._calls) * len(_SIZES) + tf.convert_to_tensor(size_index)
         return {
             "group_size": self.replicas,
             "group_key": _GROUP,
@@ -173,27 +180,27 @@ class Collectives:
         }
 
 
-def filled_size(rows: int) -> int:
-    """Returns the rows of the message that carries so many."""
+def padded_size(rows: int) -> int:
+    """Returns the number of rows that a message of ``rows`` rows is padded to."""
     return int(_SIZES[np.searchsorted(_SIZES, rows)])
 
 
-def current() -> Collectives:
-    """Returns the exchange in use.
+def current_collectives() -> Collectives:
+    """Returns the collectives of the replica that is being traced.
 
     Raises:
-        LookupError: None is: a share of a batch is learnt from outside of a strategy.
+        LookupError: There are none: a shard of a batch was used outside a strategy.
     """
     return _current.get()
 
 
-def _size(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the size of a message of so many rows, and its number."""
-    number = tf.searchsorted(_SIZES, tf.reshape(tf.cast(count, tf.int32), [1]))[0]
-    return tf.gather(_SIZES, number), number
+def _message_size(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the padded size of a message with ``count`` rows, and its index."""
+    index = tf.searchsorted(_SIZES, tf.reshape(tf.cast(count, tf.int32), [1]))[0]
+    return tf.gather(_SIZES, index), index
 
 
-def _filled(rows: tf.Tensor, before: tf.Tensor | int, size: tf.Tensor) -> tf.Tensor:
-    """Returns rows with as many zeros in front, and behind up to the size."""
-    behind = size - before - tf.shape(rows)[0]
-    return tf.pad(rows, [[before, behind], *([[0, 0]] * (rows.shape.rank - 1))])
+def _pad_rows(rows: tf.Tensor, before: tf.Tensor | int, size: tf.Tensor) -> tf.Tensor:
+    """Pads rows with zeros: ``before`` rows in front, and up to ``size`` in total."""
+    after = size - before - tf.shape(rows)[0]
+    return tf.pad(rows, [[before, after], *([[0, 0]] * (rows.shape.rank - 1))])

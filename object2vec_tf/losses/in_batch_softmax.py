@@ -14,8 +14,6 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS, Hyperparameters
-from object2vec_tf.layers.token_embedding import as_ragged
-from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.registration import PACKAGE
 
 
@@ -126,27 +124,6 @@ def _losses_and_hits(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     losses = tf.reduce_logsumexp(logits, axis=1) - diagonal
     hits = tf.cast(diagonal >= tf.reduce_max(logits, axis=1), logits.dtype)
     return losses, hits
-
-
-def positive_mask(in0: Any, in1: Any, labels: tf.Tensor) -> tf.Tensor:
-    """Returns which in0 and in1 of a batch form a positive pair of the batch.
-
-    Args:
-        in0: Token ids of the first objects, RaggedTensor ``[batch, (time)]``.
-        in1: Token ids of the second objects, RaggedTensor ``[batch, (time)]``.
-        labels: ``[batch]``; a pair is positive if its label is above 0.
-
-    Returns:
-        bool ``[batch, batch]``: whether the in0 of a row and the in1 of a column do.
-    """
-    unique0, indices0 = unique_rows(as_ragged(in0))
-    unique1, indices1 = unique_rows(as_ragged(in1))
-    counts = tf.scatter_nd(
-        tf.stack([indices0, indices1], axis=1),
-        tf.cast(labels > 0, tf.int32),
-        tf.cast(tf.stack([unique0.nrows(), unique1.nrows()]), tf.int32),
-    )
-    return tf.gather(tf.gather(counts, indices0), indices1, axis=1) > 0
 
 
 def in_batch_softmax(hyperparameters: Hyperparameters) -> InBatchSoftmax | None:

@@ -1,4 +1,4 @@
-"""A saved model back from its file."""
+"""Loading of a saved model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import keras
 from object2vec_tf.errors import UserError
 from object2vec_tf.model.object2vec import Object2Vec
 
-# What Keras raises for files that are cut short, damaged or of no model it knows.
+# Errors of Keras for files that are truncated, damaged, or hold an unknown model.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -23,7 +23,7 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-_WAY_OUT = "give the model.keras of a complete run, or train it again with --overwrite"
+_FIX = "Give the model.keras of a finished run, or train again with --overwrite."
 
 
 def load_object2vec(path: str | os.PathLike[str]) -> Object2Vec:
@@ -38,15 +38,16 @@ def load_object2vec(path: str | os.PathLike[str]) -> Object2Vec:
             pass
     except OSError as error:
         raise UserError(
-            f"{path}: the model cannot be opened: {error.strerror}; {_WAY_OUT}"
+            f"{path}: the model cannot be opened: {error.strerror}. {_FIX}"
         ) from error
     try:
         model = keras.models.load_model(path)
     except _UNREADABLE as error:
-        raise UserError(f"{path}: damaged, or no Keras model; {_WAY_OUT}") from error
+        raise UserError(
+            f"{path}: expected a Keras model, got a damaged or foreign file. {_FIX}"
+        ) from error
     if not isinstance(model, Object2Vec):
         raise UserError(
-            f"{path}: holds a {type(model).__name__}, expected an Object2Vec; "
-            f"{_WAY_OUT}"
+            f"{path}: expected an Object2Vec model, got {type(model).__name__}. {_FIX}"
         )
     return model

@@ -1,1 +1,1 @@
-"""The training loop and what it leaves behind: checkpoints, metrics, pictures."""
+"""Runs: preparation, training loop, checkpoints, results."""

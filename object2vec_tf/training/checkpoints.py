@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on to the same end."""
+"""Checkpoints: everything that a run needs to resume with the same results."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from object2vec_tf.files.atomic import atomic_directory
 from object2vec_tf.runs.run_directory import CHECKPOINT_NAMES
 
 _KEPT = 2
-# What TensorFlow raises for files that are missing, cut short or of another model.
+# Errors of TensorFlow for files that are missing, truncated or of another model.
 _UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run, a directory for each.
+    """The checkpoints of a run, one directory each.
 
-    A checkpoint holds the model's weights, the state of its random numbers, the
-    optimizer's slots and step, and a JSON state. It is there whole or not at all.
+    A checkpoint holds the model's weights and random state, the optimizer's slots and
+    step, and a JSON state. It is written atomically.
 
     Attributes:
-        directory: Where they are.
-        model: The compiled model they are of.
+        directory: The directory of the checkpoints.
+        model: The compiled model.
     """
 
     directory: Path
     model: keras.Model
 
     def save(self, epochs: int, state: Mapping[str, Any], batches: int = 0) -> None:
-        """Saves the model as it is after so many epochs, and forgets old ones.
+        """Writes a checkpoint and deletes old ones.
 
         Args:
-            epochs: Number of epochs done.
-            state: What else to remember; goes through JSON.
-            batches: Number of batches done of the epoch behind them.
+            epochs: Number of finished epochs.
+            state: Further state, which JSON can represent.
+            batches: Number of finished batches of the next epoch.
 
         Raises:
-            RunDirectoryError: It cannot be written; those before are as they were.
+            RunDirectoryError: It cannot be written; earlier checkpoints are unchanged.
         """
         name = f"epoch-{epochs:04d}" + (f"-batch-{batches:09d}" if batches else "")
         path = self.directory / name
@@ -61,43 +61,47 @@ class Checkpoints:
                     json.dumps(state), encoding="utf-8"
                 )
         except (OSError, tf.errors.OpError) as error:
-            what = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise RunDirectoryError(
-                f"{path}: the checkpoint cannot be written: {what}; mend it and start "
-                "the run again: it goes on from the checkpoint before"
+                f"{path}: the checkpoint cannot be written: {reason}. Fix the cause "
+                "and start the run again: it resumes from the checkpoint before."
             ) from error
-        for old in self._found()[:-_KEPT]:
+        for old in self._paths()[:-_KEPT]:
             shutil.rmtree(old)
 
     def restore(self) -> dict[str, Any] | None:
-        """Puts the model back to the newest checkpoint that can be read.
+        """Restores the model from the newest checkpoint that can be read.
 
         Returns:
-            The state saved with it, or None when there is no checkpoint.
+            The state saved with it; None if there is no checkpoint.
 
         Raises:
-            RunDirectoryError: There are checkpoints, and none can be read.
+            RunDirectoryError: There are checkpoints, but none can be read.
         """
-        for left in self.directory.glob(".epoch-*"):  # by a kill while it was written
-            shutil.rmtree(left)
-        found = self._found()
-        for path in reversed(found):
+        # Left by a process that was killed while it wrote them.
+        for incomplete in self.directory.glob(".epoch-*"):
+            shutil.rmtree(incomplete)
+        paths = self._paths()
+        for path in reversed(paths):
             try:
                 state = json.loads((path / "state.json").read_text(encoding="utf-8"))
                 self._variables().read(str(path / "variables")).assert_consumed()
             except _UNREADABLE as error:
-                what = str(error).splitlines()[0]
-                warnings.warn(f"{path}: damaged, passed over: {what}", stacklevel=2)
+                reason = str(error).splitlines()[0]
+                warnings.warn(
+                    f"{path}: damaged checkpoint skipped: {reason}", stacklevel=2
+                )
             else:
                 return dict(state)
-        if found:
+        if paths:
             raise RunDirectoryError(
-                f"{self.directory}: no checkpoint can be read; "
-                "--overwrite starts afresh"
+                f"{self.directory}: no checkpoint can be read. Use --overwrite to "
+                "start from scratch."
             )
         return None
 
-    def _found(self) -> list[Path]:
+    def _paths(self) -> list[Path]:
+        """Returns the checkpoints from the oldest to the newest."""
         return sorted(
             path for names in CHECKPOINT_NAMES for path in self.directory.glob(names)
         )
@@ -110,30 +114,30 @@ class Checkpoints:
 
 
 class SaveClock:
-    """Tells when a checkpoint is due.
+    """Decides when the next checkpoint is due.
 
     Saving takes at most a tenth of the time, however large the model is.
 
     Args:
-        seconds: From one to the next; 0 for none but those at the end of epochs.
+        seconds: Time between checkpoints; 0 for none within an epoch.
     """
 
-    _SHARE = 10
+    _MIN_INTERVALS = 10
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
         self._last = time.monotonic()
-        self._took = 0.0
+        self._save_seconds = 0.0
 
     def is_due(self) -> bool:
-        """Returns whether the time has come."""
-        wait = max(self._seconds, self._SHARE * self._took)
-        return self._seconds > 0 and time.monotonic() - self._last >= wait
+        """Returns whether a checkpoint is due."""
+        interval = max(self._seconds, self._MIN_INTERVALS * self._save_seconds)
+        return self._seconds > 0 and time.monotonic() - self._last >= interval
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Measures a checkpoint while it is written."""
+        """Measures how long it takes to write a checkpoint."""
         start = time.monotonic()
         yield
         self._last = time.monotonic()
-        self._took = self._last - start
+        self._save_seconds = self._last - start

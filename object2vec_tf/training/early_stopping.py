@@ -1,4 +1,4 @@
-"""When training stops, and which epoch's model is kept."""
+"""Early stopping, and the choice of the best epoch."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import dataclasses
 class EarlyStopping:
     """Object2Vec's rule, over the losses of the epochs so far.
 
-    From epoch number ``patience`` on (counted from 0), an epoch is bad when its loss is
-    not lower by ``tolerance`` than the lowest of the ``patience`` epochs before it. A
-    good epoch resets the count of bad ones; training stops when it exceeds
-    ``patience``. The epoch kept is the one with the lowest loss of all.
+    From epoch ``patience`` on (counted from 0), an epoch is bad if its loss is not at
+    least ``tolerance`` below the lowest loss of the ``patience`` epochs before it. A
+    good epoch resets the count of bad epochs; training stops when the count exceeds
+    ``patience``. The best epoch is the one with the lowest loss of all.
 
     Attributes:
-        patience: Epochs looked back on, and bad epochs in a row that are tolerated.
-        tolerance: Absolute fall of the loss that counts as progress.
+        patience: Number of earlier epochs to compare with, and of consecutive bad
+            epochs to tolerate.
+        tolerance: Absolute decrease of the loss that counts as progress.
         losses: The loss of each epoch so far.
-        bad: Bad epochs in a row.
+        bad: Number of consecutive bad epochs.
     """
 
     patience: int
@@ -27,7 +28,7 @@ class EarlyStopping:
     bad: int = 0
 
     def update(self, loss: float) -> bool:
-        """Takes the loss of one more epoch.
+        """Adds the loss of an epoch.
 
         Returns:
             Whether training stops.
@@ -40,5 +41,5 @@ class EarlyStopping:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the lowest loss, the first of equals."""
+        """Index of the epoch with the lowest loss; the first one of equals."""
         return self.losses.index(min(self.losses))

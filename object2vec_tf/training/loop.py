@@ -1,4 +1,4 @@
-"""The training loop: many steps a call, driving Keras callbacks."""
+"""The training loop: many steps per call, driving Keras callbacks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.distributed.strategies import SingleDevice
-from object2vec_tf.training.replicas import Replicas
 
-# A call of the training function lasts about this long, in seconds: long enough for
-# its overhead not to count, short enough for progress to move.
+# Target duration of one call of the training function, in seconds: long enough to make
+# the overhead of a call negligible, short enough for a smooth progress bar.
 CALL_SECONDS = 0.5
 MAX_STEPS_PER_CALL = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class EpochResult:
-    """What one pass over the training data gave.
+    """The result of one pass over the training data.
 
     Attributes:
-        metrics: The training metrics by name.
-        seconds: How long it took.
+        metrics: Training metrics by name.
+        seconds: Duration.
     """
 
     metrics: dict[str, float]
@@ -35,12 +35,12 @@ class EpochResult:
 class TrainingLoop:
     """Runs a compiled model's own ``train_step`` and ``test_step``.
 
-    Keras 3.15's ``fit`` cannot run on several workers, cannot resume within an epoch
-    and fails at several steps a call under MirroredStrategy.
+    Keras 3.15's ``fit`` cannot run on several workers, cannot resume within an epoch,
+    and fails with several steps per call under MirroredStrategy.
 
     Args:
-        model: The compiled model, or the copies of one that learn together.
-        callbacks: Told of epochs, and of batches once a call.
+        model: A compiled model, or replicas of one.
+        callbacks: Notified of epochs, and of batches once per call.
     """
 
     def __init__(
@@ -48,17 +48,17 @@ class TrainingLoop:
         model: keras.Model | Replicas,
         callbacks: keras.callbacks.CallbackList,
     ) -> None:
-        if not isinstance(model, Replicas):
-            held = model
-            model = Replicas(SingleDevice(), lambda: held)
-        self.replicas = model
+        if isinstance(model, Replicas):
+            self.replicas = model
+        else:
+            self.replicas = Replicas(SingleDevice(), lambda: model)
         self.callbacks = callbacks
-        self._train = self._steps(model.stepped("train_step"))
-        self._test = self._steps(model.stepped("test_step"))
+        self._train = self._repeat(self.replicas.distribute_step("train_step"))
+        self._test = self._repeat(self.replicas.distribute_step("test_step"))
 
-    def _steps(self, step: Callable[[Any], Any]) -> Callable[..., None]:
-        # A while_loop by hand: under Python 3.13, AutoGraph sometimes leaves a `for`
-        # over a tensor as it is, which then fails.
+    def _repeat(self, step: Callable[[Any], Any]) -> Callable[..., None]:
+        # An explicit while_loop: under Python 3.13, AutoGraph sometimes does not
+        # convert a `for` over a tensor, which then fails.
         @tf.function(reduce_retracing=True, autograph=False)
         def run(iterator: Any, count: tf.Tensor) -> None:
             def once(done: tf.Tensor) -> list[tf.Tensor]:
@@ -77,15 +77,15 @@ class TrainingLoop:
         seconds: float = 0.0,
         after_call: Callable[[int, float], None] = lambda done, seconds: None,
     ) -> EpochResult:
-        """Goes through the training data once, or through what is left of it.
+        """Trains on the batches of an epoch, or on the rest of them.
 
         Args:
-            dataset: The batches to come.
-            done: Batches of the epoch that came before; with any, the model's metrics
-                are gone on with.
-            seconds: How long they took.
-            after_call: Is told, between two calls, how many of the epoch's batches
-                are done and how long they took.
+            dataset: The remaining batches.
+            done: Number of batches of the epoch that were trained on before; if there
+                are any, the metrics continue from their current state.
+            seconds: Time that those took.
+            after_call: Called after each call with the number of batches of the epoch
+                done so far, and the time that they took.
         """
         if not done:
             self.replicas.reset_metrics()
@@ -105,12 +105,12 @@ class TrainingLoop:
             if calls > 1:  # the first call includes tracing
                 count = int(count * CALL_SECONDS / max(spent, 1e-6))
                 count = min(max(count, 1), MAX_STEPS_PER_CALL)
-                # All workers must do as many; how long they take differs.
-                count = self.replicas.strategy.from_chief(count)
+                # Workers measure different times but must make the same steps.
+                count = self.replicas.strategy.broadcast_from_chief(count)
         return EpochResult(self.replicas.metrics(), time.perf_counter() - start)
 
     def evaluate(self, dataset: tf.data.Dataset) -> dict[str, float]:
-        """Returns the metrics over a dataset, every pair counted once."""
+        """Returns the metrics over a dataset."""
         self.replicas.reset_metrics()
         self._test(iter(dataset), tf.constant(len(dataset)))
         return self.replicas.metrics()

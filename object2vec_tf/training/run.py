@@ -1,49 +1,48 @@
-"""A whole run: channels in, a trained, measured and exported model out."""
+"""fit: a whole run, from channels to an exported model."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 
-from object2vec_tf.commands.signals import StopRequest, catch_sigterm
-from object2vec_tf.data.channel_reader import read_pairs
-from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.distributed.strategies import SingleDevice, choose_strategy
-from object2vec_tf.errors import Interrupted, UserError
-from object2vec_tf.files.channels import Source, channel_files
-from object2vec_tf.files.writable import check_writable
-from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
-from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
+from object2vec_tf.commands.signals import catch_sigterm
+from object2vec_tf.distributed.replicas import copy_weights_from_chief
+from object2vec_tf.errors import Interrupted
+from object2vec_tf.files.channels import Source
+from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.report.object_names import read_object_names
-from object2vec_tf.runs.run_directory import Record, RunDirectory, run_identity
-from object2vec_tf.text.text_assets import TextAssets, read_text_assets
-from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
-from object2vec_tf.training.console import RunConsole
-from object2vec_tf.training.replicas import from_chief
+from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.training.options import PathLike, RunKeywords, RunOptions
+from object2vec_tf.training.preparation import PreparedRun, prepare_run
+from object2vec_tf.training.results import measure, write_report
 from object2vec_tf.training.trainer import Trainer
 
-# A training step of more pairs than this, negatives included, is a slip of the pen.
-MAX_PAIRS_PER_STEP = 1_000_000
+Callbacks = Sequence[keras.callbacks.Callback]
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
         model: The model of the best epoch.
-        metrics: What ``metrics.json`` holds.
-        history: What ``history.jsonl`` holds, a record for each epoch.
+        metrics: The content of ``metrics.json``.
+        history: The content of ``history.jsonl``, one record per epoch.
         model_dir: The run directory.
+
+    Example:
+        See `fit`, which returns it.
+
+        >>> import dataclasses
+        >>> import object2vec_tf as o2v
+        >>> [field.name for field in dataclasses.fields(o2v.Run)]
+        ['model', 'metrics', 'history', 'model_dir']
     """
 
     model: Object2Vec
@@ -56,276 +55,187 @@ def fit(
     hyperparameters: Hyperparameters | Mapping[str, Any],
     *,
     train: Source,
-    model_dir: str | os.PathLike[str],
+    model_dir: PathLike,
     validation: Source | None = None,
     test: Source | None = None,
     auxiliary: Source | None = None,
-    items: str | os.PathLike[str] | None = None,
-    labels: str | os.PathLike[str] | None = None,
-    seed: int = 0,
-    max_bad_lines: int = 0,
-    export_dir: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    checkpoint_seconds: int = 60,
-    cache_dir: str | os.PathLike[str] | None = None,
-    cache_limit: float | None = None,
+    items: PathLike | None = None,
+    labels: PathLike | None = None,
     strategy: str = "auto",
     num_gpus: int | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    verbose: bool = True,
+    callbacks: Callbacks = (),
+    **options: Unpack[RunKeywords],
 ) -> Run:
-    """Trains, keeps the best epoch, measures it and exports it.
+    r"""Trains a model, keeps the best epoch, measures it and exports it.
 
-    The same run in the same ``model_dir`` goes on where it was stopped, and ends with
-    the weights it would have had; a complete one is only loaded, and exported again
-    where ``export_dir`` is given.
+    The same call with the same ``model_dir`` resumes an interrupted run, with the same
+    final weights. A finished run is only loaded, and exported again if ``export_dir``
+    is given.
 
     Args:
-        hyperparameters: The settings, or a mapping of them, in which
-            ``encX_vocab_size`` may be left out where ``encX_vocab_file`` tells it.
+        hyperparameters: The hyperparameters, or a mapping of them; a mapping may leave
+            out ``encX_vocab_size`` if it has ``encX_vocab_file``.
         train: The training channel: files, directories or globs of JSON Lines.
         model_dir: The run directory.
-        validation: The channel that early stopping and the best epoch go by; without
-            it they go by the training loss.
-        test: A channel measured once, on the model that is kept.
+        validation: The channel for early stopping and the choice of the best epoch.
+            Without it, both use the training loss.
+        test: A channel on which the best model is measured once.
         auxiliary: The channel of vocabularies and pretrained embeddings.
         items: JSON Lines of objects, in0 or in1, that have names in ``labels``.
-        labels: A text file with a name for each of the items, a line each, for the
-            report and TensorBoard.
-        seed: Decides initial weights, shuffles and negatives.
-        max_bad_lines: Bad lines tolerated in a channel.
-        export_dir: Where the SavedModel goes; ``model_dir/export`` by default.
-        overwrite: Start afresh where ``model_dir`` holds another run.
-        checkpoint_seconds: From one checkpoint to the next within an epoch, unless
-            that takes more than a tenth of the time; 0 saves at epochs' ends alone.
-        cache_dir: Where what was read of the channels is kept between epochs and
-            runs, which several runs may share; ``model_dir/cache`` by default.
-        cache_limit: Gigabytes (10**9 bytes) that it may hold.
-        strategy: Where the run's steps are done: one, a device; mirrored, the GPUs of
-            this process; multi_worker, the processes that TF_CONFIG tells of, each of
-            which calls this function; auto, what there is. Their number changes the
-            results by rounding, and dropout's random numbers. The chief alone writes
-            ``model_dir``; all return the same run.
-        num_gpus: The most GPUs that are used; a mapping's ``_num_gpus`` by default.
-        callbacks: Keras callbacks, told of epochs and (once for several steps) batches.
-        verbose: Whether to show progress and results on stdout.
+        labels: A text file with one name per line, for each of the items; names appear
+            in the report and in TensorBoard.
+        strategy: Execution strategy: one uses one device; mirrored the GPUs of this
+            process; multi_worker the processes that TF_CONFIG lists, each of which
+            calls this function; auto what is available. The number of replicas changes
+            results by rounding, and the random numbers of dropout. Only the chief
+            writes to ``model_dir``; all workers return the same run.
+        num_gpus: Maximum number of GPUs; by default ``_num_gpus`` of a mapping.
+        callbacks: Keras callbacks, notified of epochs, and of batches once for several
+            steps.
+        **options: The fields of `object2vec_tf.training.options.RunOptions`: seed,
+            max_bad_lines, export_dir, overwrite, checkpoint_seconds, cache_dir,
+            cache_limit, verbose.
+
+    Returns:
+        The finished run.
 
     Raises:
-        UserError: Settings, data or the run directory need mending; an earlier run's
-            files are as they were. DivergedError is one, told while training; what
-            ``overwrite`` replaces has gone then.
-        Interrupted: The process got a SIGTERM; the run can be gone on with.
-        WorkerLost: Another worker has ended; the run can be gone on with.
+        UserError: Settings, data or the run directory are invalid; files of an earlier
+            run are unchanged. DivergedError, a subclass, is raised during training,
+            when files that ``overwrite`` replaces are already deleted.
+        Interrupted: The process received SIGTERM; the run can be resumed.
+        WorkerLost: Another worker ended; the run can be resumed.
+
+    Example:
+        >>> import pathlib
+        >>> import object2vec_tf as o2v
+        >>> lines = '{"in0": [1], "in1": [2, 3], "label": 1}\\n' * 8
+        >>> _ = pathlib.Path("train.jsonl").write_text(lines)
+        >>> run = o2v.fit(
+        ...     {
+        ...         "enc0_network": "pooled_embedding",
+        ...         "enc0_vocab_size": 5,
+        ...         "enc0_max_seq_len": 2,
+        ...         "enc_dim": 4,
+        ...         "mlp_dim": 4,
+        ...         "epochs": 1,
+        ...     },
+        ...     train="train.jsonl",
+        ...     model_dir="run",
+        ...     verbose=False,
+        ... )
+        >>> run.metrics["rows"]
+        {'train': 8}
+        >>> run.model_dir / "export/1/saved_model.pb"
+        PosixPath('run/export/1/saved_model.pb')
     """
-    start = time.perf_counter()
-    if isinstance(hyperparameters, Mapping):
-        if num_gpus is None:
-            num_gpus = max_gpus(hyperparameters)
-        hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
-    hyperparameters = as_hyperparameters(hyperparameters)
-    seed = as_integer("seed", seed)
-    max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
-    checkpoint_seconds = as_integer("checkpoint_seconds", checkpoint_seconds)
-    if not os.fspath(model_dir):
-        raise UserError("model_dir: is empty; name the run directory")
-    _refuse_countless_negatives(hyperparameters)
-    export = _exporter()
-    if not train:
-        raise UserError("train: no file given; give a file, directory or glob")
-    if auxiliary:
-        channel_files(auxiliary, "auxiliary")
-    places = choose_strategy(strategy, num_gpus)
-    words = read_text_assets(hyperparameters, auxiliary, seed)
-    names = read_object_names(items, labels, hyperparameters)
-    reporter = RunConsole(quiet=not (verbose and places.is_chief))
-    reporter.words(words)
-    directory = RunDirectory(Path(model_dir))
-    directory.make()
-    with catch_sigterm() as interruption:
-        try:
-            channels = read_channels(
-                {"train": train, "validation": validation, "test": test},
-                hyperparameters,
-                reporter,
-                interruption,
-                tokenizers=words.tokenizers,
-                max_bad_lines=max_bad_lines,
-                cache_dir=cache_dir or directory.cache,
-                cache_limit=cache_limit,
-            )
-        except Interrupted as error:
-            if places.is_chief:
-                directory.write_unread(time.perf_counter() - start)
-            raise Interrupted(f"{directory.path}: {error}") from None
-    destination = Path(export_dir) if export_dir else directory.export
-    if places.is_chief and (export_dir or destination.exists()):
-        check_writable(destination, "export_dir")
-    fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
-    identity = run_identity(hyperparameters, seed, fingerprints, words.fingerprints)
-
-    def trained() -> Trainer:
-        """Trains on all workers, or goes on, to the last epoch."""
-        with catch_sigterm() as interruption:
-            training = Trainer(
-                hyperparameters,
-                channels,
-                words,
-                directory,
-                seed,
-                reporter,
-                interruption,
-                checkpoint_seconds,
-                start,
-                places,
-            )
-            try:
-                training.run(callbacks)
-            except Interrupted as error:
-                if places.is_chief:
-                    directory.write_metrics(training.unfinished())
-                places.part()
-                raise Interrupted(
-                    f"{directory.path}: {error}; the same command goes on there"
-                ) from None
-        return training
-
-    if not places.is_chief:
-        with places.watched():
-            places.agree(identity)
-            if not places.from_chief(None):
-                trained()
-            return _chiefs_run(places, hyperparameters, words, directory)
-    with places.watched():  # before an earlier run is cleared
-        places.agree(identity)
-    with directory.claimed(identity, overwrite), places.watched():
-        metrics = directory.results()
-        places.from_chief(metrics is not None)
-        if metrics is None:
-            directory.write_hyperparameters(hyperparameters)
-            _warn_of_dropping_all(hyperparameters)
-            training = trained()
-            model = load_object2vec(directory.model)
-            metrics = training.measured(model)
-            training.describe(model, metrics, names)
-            path = export(model, destination, metrics=metrics)
-            reporter.say(f"exported to {path}")
-            directory.write_metrics(metrics)
-            reporter.say(f"report: {directory.report}")
-        else:
-            reporter.say(
-                f"{directory.path}: this run is complete; --overwrite repeats it"
-            )
-            model = load_object2vec(directory.model)
-            if export_dir:
-                path = export(model, destination, metrics=metrics)
-                reporter.say(f"exported to {path}")
-        reporter.results(metrics)
-        run = Run(model, metrics, directory.read_history(), directory.path)
-        _tell_run(places, run)
-        return run
-
-
-def _tell_run(places: SingleDevice, run: Run) -> None:
-    """Gives the other workers the chief's run."""
-    if places.workers > 1:
-        places.from_chief([run.metrics, run.history])
-        from_chief(places, run.model)
-        places.part()
-
-
-def _chiefs_run(
-    places: SingleDevice,
-    hyperparameters: Hyperparameters,
-    words: TextAssets,
-    directory: RunDirectory,
-) -> Run:
-    """Returns the chief's run on another worker."""
-    metrics, history = places.from_chief(None)
-    model = Object2Vec(hyperparameters, tokenizers=words.tokenizers)
-    from_chief(places, model)
-    places.part()
-    return Run(model, metrics, history, directory.path)
-
-
-def _refuse_countless_negatives(hyperparameters: Hyperparameters) -> None:
-    rate, batch = (
-        hyperparameters.negative_sampling_rate,
-        hyperparameters.mini_batch_size,
+    run = prepare_run(
+        hyperparameters,
+        {
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "auxiliary": auxiliary,
+        },
+        model_dir,
+        RunOptions(**options),
+        items=items,
+        labels=labels,
+        strategy=strategy,
+        num_gpus=num_gpus,
     )
-    pairs = batch * (1 + rate)
-    if rate and pairs > MAX_PAIRS_PER_STEP:
-        raise UserError(
-            f"negative_sampling_rate: {rate:,} negatives for each of "
-            f"mini_batch_size={batch} pairs make {pairs:,} pairs a step, more than "
-            f"{MAX_PAIRS_PER_STEP:,}; lower either of them (a batch has "
-            f"{batch - 1:,} different negatives for a pair)"
-        )
+    if not run.strategy.is_chief:
+        return _train_as_worker(run, callbacks)
+    with run.strategy.detect_lost_workers():  # before an earlier run is deleted
+        run.strategy.verify_same_config(run.identity)
+    with (
+        run.directory.claimed(run.identity, run.options.overwrite),
+        run.strategy.detect_lost_workers(),
+    ):
+        metrics = run.directory.results()
+        run.strategy.broadcast_from_chief(metrics is not None)
+        if metrics is None:
+            model, metrics = _train_and_finish(run, callbacks)
+        else:
+            model = _load_finished(run, metrics)
+        run.console.results(metrics)
+        result = Run(model, metrics, run.directory.read_history(), run.directory.path)
+        _send_to_workers(run, result)
+        return result
 
 
-def _warn_of_dropping_all(hyperparameters: Hyperparameters) -> None:
-    if hyperparameters.dropout == 1:
+def _train_and_finish(
+    run: PreparedRun, callbacks: Callbacks
+) -> tuple[Object2Vec, dict[str, Any]]:
+    """Trains, measures, exports and reports; returns the best model and its metrics."""
+    run.directory.write_hyperparameters(run.hyperparameters)
+    if run.hyperparameters.dropout == 1:
         warnings.warn(
-            "dropout: 1 drops every activation in training, so that hardly anything "
-            "is learnt; lower it",
+            "dropout: 1 drops every activation in training, so that almost nothing is "
+            "learned. Lower it.",
             stacklevel=3,
         )
+    trainer = _train(run, callbacks)
+    model = load_object2vec(run.directory.model)
+    metrics = measure(run, trainer, model)
+    write_report(run, trainer, model, metrics)
+    _export(run, model, metrics)
+    run.directory.write_metrics(metrics)
+    run.console.say(f"report: {run.directory.report}")
+    return model, metrics
 
 
-def _exporter() -> Callable[..., Path]:
-    """Returns export's function; it builds on this package, so it is imported late.
-
-    Raises:
-        UserError: Another module of that name hides it, before hours of training.
-    """
-    try:
-        from export import export_saved_model
-    except ImportError as error:
-        raise UserError(
-            "a file or directory named export hides the package export that comes "
-            "with object2vec_tf; run the command from another directory"
-        ) from error
-    return export_saved_model
+def _load_finished(run: PreparedRun, metrics: Mapping[str, Any]) -> Object2Vec:
+    """Loads the model of a run that is already finished."""
+    run.console.say(
+        f"{run.directory.path}: this run is finished; --overwrite repeats it"
+    )
+    model = load_object2vec(run.directory.model)
+    if run.options.export_dir:
+        _export(run, model, metrics)
+    return model
 
 
-def read_channels(
-    sources: dict[str, Source | None],
-    hyperparameters: Hyperparameters,
-    reporter: RunConsole,
-    interruption: StopRequest,
-    **settings: Any,
-) -> dict[str, Pairs]:
-    """Reads the channels of a run.
+def _export(run: PreparedRun, model: Object2Vec, metrics: Mapping[str, Any]) -> None:
+    path = run.export(model, run.export_dir, metrics=metrics)
+    run.console.say(f"exported to {path}")
 
-    Args:
-        sources: Where each is; None where there is none.
-        hyperparameters: The settings they are checked against.
-        reporter: Is told of what is read.
-        interruption: Whether to stop.
-        settings: Those of `read_pairs` besides.
 
-    Raises:
-        DataError: A line is wrong.
-        Interrupted: The process got a SIGTERM.
-    """
-    channels = {}
-    for name, source in sources.items():
-        if not source:
-            continue
-        with reporter.reading(name) as told:
+def _train(run: PreparedRun, callbacks: Callbacks) -> Trainer:
+    """Trains to the last epoch, from the newest checkpoint if there is one."""
+    with catch_sigterm() as stop_request:
+        trainer = Trainer(run, stop_request)
+        try:
+            trainer.run(callbacks)
+        except Interrupted as error:
+            if run.strategy.is_chief:
+                run.directory.write_metrics(trainer.unfinished_metrics())
+            run.strategy.barrier()
+            raise Interrupted(
+                f"{run.directory.path}: {error}. The same command resumes the run."
+            ) from None
+    return trainer
 
-            def after_block(size: int, told: Callable[[int], None] = told) -> None:
-                if interruption.asked:
-                    raise Interrupted(
-                        "stopped while data was read; the same command starts again"
-                    )
-                told(size)
 
-            channels[name] = read_pairs(
-                source,
-                hyperparameters,
-                channel=name,
-                after_block=after_block,
-                **settings,
-            )
-        reporter.channel(name, channels[name])
-    return channels
+def _train_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
+    """Takes part in a run as a worker other than the chief."""
+    strategy = run.strategy
+    with strategy.detect_lost_workers():
+        strategy.verify_same_config(run.identity)
+        is_finished = strategy.broadcast_from_chief(None)
+        if not is_finished:
+            _train(run, callbacks)
+        metrics, history = strategy.broadcast_from_chief(None)
+        model = Object2Vec(run.hyperparameters, tokenizers=run.text_assets.tokenizers)
+        copy_weights_from_chief(strategy, model)
+        strategy.barrier()
+        return Run(model, metrics, history, run.directory.path)
+
+
+def _send_to_workers(run: PreparedRun, result: Run) -> None:
+    """Sends the chief's result to the other workers, if there are any."""
+    strategy = run.strategy
+    if strategy.workers > 1:
+        strategy.broadcast_from_chief([result.metrics, result.history])
+        copy_weights_from_chief(strategy, result.model)
+        strategy.barrier()

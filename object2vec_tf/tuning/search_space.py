@@ -18,7 +18,7 @@ import optuna
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters, specifications
 from object2vec_tf.hyperparameters.rules import enc_dim_divisor
-from object2vec_tf.training.run import MAX_PAIRS_PER_STEP
+from object2vec_tf.training.preparation import MAX_PAIRS_PER_STEP
 from object2vec_tf.tuning.dimensions import (
     Choices,
     Dimension,

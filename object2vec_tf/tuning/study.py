@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from optuna.trial import TrialState
 
@@ -21,7 +20,9 @@ from object2vec_tf.runs.run_directory import Record, run_identity
 from object2vec_tf.text.text_assets import read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.console import RunConsole
-from object2vec_tf.training.run import fit, read_channels
+from object2vec_tf.training.options import PathLike, RunKeywords, RunOptions
+from object2vec_tf.training.preparation import read_channels
+from object2vec_tf.training.run import fit
 from object2vec_tf.tuning.objective import parse_objective
 from object2vec_tf.tuning.optuna_study import PRUNERS, create_storage, open_study
 from object2vec_tf.tuning.search_space import search_space
@@ -67,7 +68,7 @@ def tune(
     hyperparameters: Mapping[str, Any],
     *,
     train: Source,
-    model_dir: str | os.PathLike[str],
+    model_dir: PathLike,
     validation: Source | None = None,
     test: Source | None = None,
     auxiliary: Source | None = None,
@@ -76,141 +77,149 @@ def tune(
     trials: int = 20,
     pruner: str = "median",
     jobs: int = 1,
-    seed: int = 0,
-    max_bad_lines: int = 0,
-    export_dir: str | os.PathLike[str] | None = None,
-    overwrite: bool = False,
-    checkpoint_seconds: int = 60,
-    cache_dir: str | os.PathLike[str] | None = None,
-    cache_limit: float | None = None,
-    verbose: bool = True,
+    **options: Unpack[RunKeywords],
 ) -> Study:
-    """Searches hyperparameters, and keeps the best run in ``model_dir/best``.
+    """Searches hyperparameters; the best run ends up in ``model_dir/best``.
 
-    The first trial uses the given settings. The same call with the same ``model_dir``
-    resumes a study that was stopped, and a stopped trial from its last checkpoint. With
-    one job, the same seed gives the same trials and results, whether the study was
-    stopped or not. Only the best trial keeps its model and export. Other trials keep
-    their settings, metrics and logs.
+    The first trial uses the given values. The same call with the same ``model_dir``
+    resumes an interrupted study, and an interrupted trial from its checkpoint. With one
+    job, the same seed gives the same draws and results.
 
     Args:
-        hyperparameters: The given settings, by name.
+        hyperparameters: The given hyperparameters, by name.
         train: The training channel, as for `fit`.
         model_dir: The study's directory.
-        validation: The channel that decides early stopping and the best epoch.
-        test: A channel that is evaluated at the end of each run.
+        validation: The channel for early stopping and the choice of the best epoch.
+        test: A channel on which every run is measured at its end.
         auxiliary: The channel of vocabularies and pretrained embeddings.
-        objective: A metric of a channel, such as ``validation:accuracy``. The default
-            is ``_tuning_objective_metric`` in the settings, or the validation loss.
-        search: The hyperparameters to search, with or without ranges:
-            ``learning_rate=1e-4..1e-2,dropout``. The default is every hyperparameter
-            that AWS tunes, that is not given and that has an effect.
-        trials: The number of trials in the finished study.
-        pruner: median or none. median stops a trial, after its third epoch or later, if
-            its best epoch so far is worse than the median of the complete trials at
-            that epoch. It starts when five trials are complete.
-        jobs: The number of processes that run trials. They share the cores.
-        seed: The seed of the draws, and of every trial's initial weights and shuffles.
-        max_bad_lines: The number of bad lines tolerated in a channel.
-        export_dir: A second directory for the best SavedModel.
-        overwrite: Whether to delete another study in ``model_dir`` and start again.
-        checkpoint_seconds: As for `fit`.
-        cache_dir: As for `fit`; ``model_dir/cache`` by default.
-        cache_limit: As for `fit`.
-        verbose: Whether to show trials and results on stdout.
+        objective: A metric of a channel, such as ``validation:accuracy``; by default
+            ``_tuning_objective_metric`` of the hyperparameters, or the validation loss.
+        search: The hyperparameters to search, ``learning_rate=1e-4..1e-2,dropout``; by
+            default all that AWS tunes, that are not given, and that have an effect.
+        trials: Number of trials in the finished study.
+        pruner: median stops a trial whose best epoch so far is worse than the median of
+            the other trials at that epoch; none.
+        jobs: Number of processes that run trials and share the cores.
+        **options: The fields of `object2vec_tf.training.options.RunOptions`, as for
+            `fit`. The seed also decides the draws; ``export_dir`` receives the best
+            model, in addition to the run directory.
+
+    Returns:
+        The finished study.
 
     Raises:
-        UserError: Settings, data or the directory are not valid.
-        Interrupted: The process received a SIGTERM. The study can be resumed.
+        UserError: Settings, data or the directory are invalid.
+        Interrupted: The process received SIGTERM; the study can be resumed.
     """
-    trials = as_integer("trials", trials, low=1)
     jobs = as_integer("jobs", jobs, low=1)
-    seed = as_integer("seed", seed)
-    if pruner not in PRUNERS:
-        raise UserError(f"pruner: {pruner!r}: expected one of {', '.join(PRUNERS)}")
-    channels = {
-        name: source
-        for name, source in (
-            ("train", train),
-            ("validation", validation),
-            ("test", test),
-            ("auxiliary", auxiliary),
-        )
-        if source
-    }
-    given = with_vocab_sizes(hyperparameters, auxiliary)
-    name = objective or given.get(_AWS_OBJECTIVE) or None
-    base = Hyperparameters.from_mapping(given)
-    measured = parse_objective(name, base, channels)
-    space = search_space(given, search, measured)
-    directory = StudyDirectory(Path(model_dir))
-    options = {
-        "max_bad_lines": as_integer("max_bad_lines", max_bad_lines),
-        "checkpoint_seconds": as_integer("checkpoint_seconds", checkpoint_seconds),
-        "cache_dir": cache_dir or directory.cache,
-        "cache_limit": cache_limit,
-    }
-    task = Task(
-        space, measured, directory, channels, trials, pruner, seed, options, verbose
+    task = _make_task(
+        hyperparameters,
+        {
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "auxiliary": auxiliary,
+        },
+        StudyDirectory(Path(model_dir)),
+        objective,
+        search,
+        trials,
+        pruner,
+        RunOptions(**options),
     )
-    reporter = RunConsole(quiet=not verbose)
-    with directory.claimed() as lock:
-        directory.prepare(_identity(task, reporter), overwrite)
-        if not directory.storage.exists():
-            create_storage(
-                directory.storage, measured.direction, space.first_trial_values()
-            )
-        write_experiment(directory.tensorboard, space, measured)
-        for searched, shown in space.describe().items():
-            reporter.say(f"searched: {searched}={shown}")
+    console = RunConsole(quiet=not task.options.verbose)
+    with task.directory.claimed() as lock:
+        _prepare(task, console)
         with _cleaned_up(task):
             _run(task, jobs, lock)
-        with open_study(directory.storage, pruner) as study:
-            best = find_best(study)
-            if best is None:
-                raise UserError(
-                    f"{directory.summary}: none of {trials} trials is complete. The "
-                    "file says why. Give narrower ranges or more --trials."
-                )
-            done = trial_records(study)
-            given_values = space.searched_values(base)
-            shares = importances(study)
-        show_study(reporter, measured, done, done[best.number], given_values, shares)
-        metrics = json.loads((directory.best / "metrics.json").read_text())
-        show_best(reporter, metrics)
-        settings = Hyperparameters.from_json(directory.best / "hyperparameters.json")
-        if export_dir:
-            fit(
-                settings,
-                model_dir=directory.best,
-                export_dir=export_dir,
-                **task.fit_arguments(),
+        return _finish(task, console)
+
+
+def _make_task(
+    hyperparameters: Mapping[str, Any],
+    sources: Mapping[str, Source | None],
+    directory: StudyDirectory,
+    objective: str | None,
+    search: str | None,
+    trials: int,
+    pruner: str,
+    options: RunOptions,
+) -> Task:
+    """Checks the arguments of a study, before any data is read."""
+    trials = as_integer("trials", trials, low=1)
+    if pruner not in PRUNERS:
+        raise UserError(
+            f"pruner: expected one of {', '.join(PRUNERS)}, got {pruner!r}."
+        )
+    channels = {name: source for name, source in sources.items() if source}
+    given = with_vocab_sizes(hyperparameters, channels.get("auxiliary"))
+    name = objective or given.get(_AWS_OBJECTIVE) or None
+    parsed = parse_objective(name, Hyperparameters.from_mapping(given), channels)
+    space = search_space(given, search, parsed)
+    options = options.replace(cache_dir=options.cache_dir or directory.cache)
+    return Task(space, parsed, directory, channels, trials, pruner, options)
+
+
+def _prepare(task: Task, console: RunConsole) -> None:
+    """Reads the channels and creates the study, or checks that it is the same one."""
+    directory = task.directory
+    directory.prepare(_identity(task, console), task.options.overwrite)
+    if not directory.storage.exists():
+        create_storage(
+            directory.storage,
+            task.objective.direction,
+            task.space.first_trial_values(),
+        )
+    write_experiment(directory.tensorboard, task.space, task.objective)
+    for name, values in task.space.describe().items():
+        console.say(f"searched: {name}={values}")
+
+
+def _finish(task: Task, console: RunConsole) -> Study:
+    """Shows the results and exports the best model."""
+    directory, space = task.directory, task.space
+    with open_study(directory.storage, task.pruner) as study:
+        best = find_best(study)
+        if best is None:
+            raise UserError(
+                f"{directory.summary}: none of {task.trials} trials is complete. The "
+                "file says why. Give narrower ranges or more --trials."
             )
-        reporter.say(f"best run: {directory.best}")
-        assert best.value is not None
-        return Study(best.number, best.value, settings, directory.best, done)
+        records = trial_records(study)
+        given_values = space.searched_values(space.base)
+        shares = importances(study)
+    show_study(
+        console, task.objective, records, records[best.number], given_values, shares
+    )
+    show_best(console, json.loads((directory.best / "metrics.json").read_text()))
+    settings = Hyperparameters.from_json(directory.best / "hyperparameters.json")
+    if task.options.export_dir:
+        fit(
+            settings,
+            model_dir=directory.best,
+            **task.fit_arguments(export_dir=task.options.export_dir),
+        )
+    console.say(f"best run: {directory.best}")
+    assert best.value is not None
+    return Study(best.number, best.value, settings, directory.best, records)
 
 
-def _identity(task: Task, reporter: RunConsole) -> dict[str, Any]:
+def _identity(task: Task, console: RunConsole) -> dict[str, Any]:
     """Reads the channels, which fills the cache for all trials.
 
     Returns:
         The settings, ranges and data that identify the study.
     """
-    base, seed = task.space.base, task.seed
+    base, seed = task.space.base, task.options.seed
     text_assets = read_text_assets(base, task.channels.get("auxiliary"), seed)
-    sources: dict[str, Source | None] = {
-        name: source for name, source in task.channels.items() if name != "auxiliary"
-    }
-    options = {k: v for k, v in task.options.items() if k != "checkpoint_seconds"}
-    with catch_sigterm() as interruption:
+    with catch_sigterm() as stop_request:
         channels = read_channels(
-            sources,
+            task.channels,
             base,
-            reporter,
-            interruption,
+            console,
+            stop_request,
             tokenizers=text_assets.tokenizers,
-            **options,
+            options=task.options,
         )
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     return {

@@ -26,6 +26,7 @@ from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.runs.run_directory import Record
 from object2vec_tf.training.console import RunConsole
+from object2vec_tf.training.options import PathLike, RunOptions
 from object2vec_tf.training.run import fit
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 from object2vec_tf.tuning.objective import Objective
@@ -52,9 +53,8 @@ class Task:
         channels: train and, if given, validation, test and auxiliary.
         trials: The number of trials in the finished study.
         pruner: median or none.
-        seed: The seed of the draws, and of the run of every trial.
-        options: Further arguments of `fit`.
-        verbose: Whether to print a line for each trial.
+        options: Options of the study and of the run of every trial. The seed is also
+            that of the draws.
     """
 
     space: SearchSpace
@@ -63,13 +63,18 @@ class Task:
     channels: Mapping[str, Source]
     trials: int
     pruner: str
-    seed: int
-    options: Mapping[str, Any]
-    verbose: bool
+    options: RunOptions
 
-    def fit_arguments(self) -> dict[str, Any]:
-        """Returns the arguments of `fit` that all trials share."""
-        return {**self.channels, "seed": self.seed, **self.options, "verbose": False}
+    def fit_arguments(self, export_dir: PathLike | None = None) -> dict[str, Any]:
+        """Returns the arguments of `fit` that all trials share.
+
+        Args:
+            export_dir: Where to export the model instead of the run directory.
+        """
+        options = self.options.replace(
+            export_dir=export_dir, overwrite=False, verbose=False
+        )
+        return {**self.channels, **dataclasses.asdict(options)}
 
 
 def run_trials(task: Task, orphans: Iterable[int] = ()) -> None:
@@ -130,7 +135,7 @@ class _TrialRunner:
         self._task = task
         self._study = study
         self._interruption = interruption
-        self._reporter = RunConsole(quiet=not task.verbose)
+        self._reporter = RunConsole(quiet=not task.options.verbose)
 
     def run_next(self) -> bool:
         """Runs the next trial; returns False if the study has enough of them."""
@@ -145,7 +150,7 @@ class _TrialRunner:
     def resume(self, number: int) -> None:
         """Runs a trial that was stopped, from its last checkpoint on."""
         self._stop_if_asked()
-        seed_sampler(self._study, self._task.seed, number)
+        seed_sampler(self._study, self._task.options.seed, number)
         (stopped,) = [t for t in self._study.get_trials() if t.number == number]
         trial = optuna.Trial(self._study, stopped._trial_id)
         try:
@@ -171,7 +176,7 @@ class _TrialRunner:
             return None
         first = sum(trial.state != TrialState.WAITING for trial in trials)
         for number in range(first, first + _MAX_REFUSED_DRAWS):
-            seed_sampler(self._study, self._task.seed, number)
+            seed_sampler(self._study, self._task.options.seed, number)
             trial = self._study.ask()
             try:
                 return trial, self._sample(trial)
@@ -375,6 +380,6 @@ def _pruned_metrics(
         "best_epoch": last["epoch"],
         "stopped": "pruned",
         **{name: last[name] for name in ("train", "validation") if name in last},
-        "seed": task.seed,
+        "seed": task.options.seed,
         "seconds": seconds,
     }

@@ -115,10 +115,10 @@ def run_worker(name: str) -> None:
     import keras
     import tensorflow as tf
 
-    from object2vec_tf.distributed.strategies import choose_strategy
+    from object2vec_tf.distributed.replicas import Replicas
+    from object2vec_tf.distributed.selection import choose_strategy
     from object2vec_tf.model.object2vec import Object2Vec
     from object2vec_tf.training.loop import TrainingLoop
-    from object2vec_tf.training.replicas import Replicas
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -139,7 +139,7 @@ def run_worker(name: str) -> None:
         loop.train(strategy.dataset(pairs, shuffle=True, seed=0, epoch=0))
         spent = time.perf_counter() - start, time.process_time() - cpu
         print(*spent, flush=True)
-    strategy.part()
+    strategy.barrier()
 
 
 class WorkerGroup:
@@ -246,7 +246,8 @@ def _loopback_bytes() -> int:
 def traffic(name: str) -> list[str]:
     """Returns the table row with the bytes that a worker sends per step."""
     from object2vec_tf.data.batch_plan import shard_rows
-    from object2vec_tf.distributed.collectives import filled_size
+    from object2vec_tf.distributed.batch_shard import replicated_encoders
+    from object2vec_tf.distributed.collectives import padded_size
     from object2vec_tf.model.object2vec import Object2Vec
 
     setting, workers = NAMED_SETTINGS[name], WORKERS.value
@@ -265,16 +266,16 @@ def traffic(name: str) -> list[str]:
     # Rows are sent to every other worker. A ring all-reduce sends each shard twice.
     ring = 2 * (workers - 1) / workers
     rows_sent = (workers - 1) * sum(
-        filled_size(count) * (dim + 1) * 4 for count in max_distinct
+        padded_size(count) * (dim + 1) * 4 for count in max_distinct
     )
     dense = len(max_distinct) * hyperparameters.enc0_vocab_size * dim * 4 * ring
     sent = float(rows_sent)
-    if model.encoders_of_whole_batches:
-        gathered = filled_size(-(-setting.batch // workers)) * (workers - 1)
-        reduced = filled_size(setting.batch) * ring
+    if replicated_encoders(hyperparameters):
+        gathered = padded_size(-(-setting.batch // workers)) * (workers - 1)
+        reduced = padded_size(setting.batch) * ring
         negatives = hyperparameters.negative_sampling_rate > 0
         sent = (gathered + (reduced if negatives else gathered)) * dim * 4
-        sent += sum(filled_size(column.tokens) * 4 * ring for column in columns)
+        sent += sum(padded_size(column.tokens) * 4 * ring for column in columns)
     weights = sum(
         int(np.prod(variable.shape))
         for variable in model.trainable_variables

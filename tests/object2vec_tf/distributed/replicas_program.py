@@ -2,8 +2,8 @@
 
     python -m tests.object2vec_tf.distributed.replicas_program STRATEGY OUT [CASE ...]
 
-STRATEGY is one; mirrored:N, on N logical CPUs; or multi_worker, by TF_CONFIG. OUT is
-an .npz of what each case's metrics and weights are after two epochs.
+STRATEGY is one, mirrored:N for N logical CPUs, or multi_worker with TF_CONFIG. OUT is
+the .npz file of each case's metrics and weights after two epochs.
 """
 
 import sys
@@ -14,13 +14,13 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.data.pairs import Pairs, Report
-from object2vec_tf.distributed.strategies import choose_strategy
+from object2vec_tf.distributed.replicas import Replicas
+from object2vec_tf.distributed.selection import choose_strategy
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.training.loop import TrainingLoop
-from object2vec_tf.training.replicas import Replicas
 
 VOCABULARY = 40
-# 67 rows in batches of 16 leave 3, of which one of several replicas may get none.
+# The last batch has 3 of 67 rows, so that one of several replicas may get none.
 ROWS, BATCH, EPOCHS = 67, 16, 2
 ROW_SPARSE = {"token_embedding_storage_type": "row_sparse"}
 IN_BATCH = {"objective": "in_batch_softmax", "learn_temperature": True}
@@ -48,7 +48,7 @@ CASES = {
     | {"enc1_max_seq_len": 5, "negative_sampling_rate": 2, "negative_mining": "hard"},
     "in_batch_tied": IN_BATCH | {"tied_token_embedding_weight": True},
     "frozen": {
-        "enc0_pretrained_embedding_file": "any",  # neither is read here
+        "enc0_pretrained_embedding_file": "any",  # the files are not read here
         "enc0_vocab_file": "any",
         "enc1_vocab_file": "any",
         "enc0_freeze_pretrained_embedding": True,
@@ -72,8 +72,8 @@ def hyperparameters(case):
             "mlp_activation": "tanh",
             "num_classes": 3,
             "mini_batch_size": BATCH,
-            # Adam divides by the root of a square: what is nearly 0 in the gradient
-            # counts as much as any other, rounding included. SGD shows what is wrong.
+            # Adam divides by the root of squared gradients, which amplifies rounding in
+            # gradients near 0. With SGD, differences are real.
             "optimizer": "sgd",
             "learning_rate": 0.1,
             **CASES[case],
@@ -100,8 +100,8 @@ def pairs_of(settings, weighted):
     return Pairs(*columns, labels, settings, report, weights)
 
 
-def trained(case, strategy):
-    """What a case's metrics and weights are, by name."""
+def train_case(case, strategy):
+    """Trains a case; returns its metrics and weights by name."""
     settings = hyperparameters(case)
     pairs = pairs_of(settings, case == "weighted")
 
@@ -113,35 +113,35 @@ def trained(case, strategy):
 
     replicas = Replicas(strategy, build)
     loop = TrainingLoop(replicas, keras.callbacks.CallbackList([], model=None))
-    told = {}
+    results = {}
     for epoch in range(EPOCHS):
         shuffled = strategy.dataset(pairs, shuffle=True, seed=2, epoch=epoch)
         result = loop.train(shuffled)
         for name, value in result.metrics.items():
-            told[f"train {epoch} {name}"] = value
+            results[f"train {epoch} {name}"] = value
     for name, value in loop.evaluate(strategy.dataset(pairs, 10)).items():
-        told[f"validation {name}"] = value
-    for place, model in enumerate(replicas.models):
+        results[f"validation {name}"] = value
+    for replica, model in enumerate(replicas.models):
         for variable in model.trainable_variables:
-            told[f"replica {place} {variable.path}"] = variable.numpy()
-    return told
+            results[f"replica {replica} {variable.path}"] = variable.numpy()
+    return results
 
 
-def main(strategy, output, *cases):
-    if strategy.startswith("mirrored:"):
-        strategy, count = strategy.split(":")
+def main(name, output, *cases):
+    if name.startswith("mirrored:"):
+        name, count = name.split(":")
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
             [tf.config.LogicalDeviceConfiguration()] * int(count),
         )
-    places = choose_strategy(strategy)
-    told = {}
+    strategy = choose_strategy(name)
+    results = {}
     for case in cases or CASES:
-        for name, value in trained(case, places).items():
-            told[f"{case}: {name}"] = value
-    if places.is_chief:
-        np.savez(output, **told)
-    places.part()
+        for key, value in train_case(case, strategy).items():
+            results[f"{case}: {key}"] = value
+    if strategy.is_chief:
+        np.savez(output, **results)
+    strategy.barrier()
 
 
 if __name__ == "__main__":

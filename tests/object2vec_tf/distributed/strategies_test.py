@@ -1,4 +1,4 @@
-"""Several devices and several workers, against one; each in processes of its own."""
+"""Several devices and workers against a single device, each in separate processes."""
 
 import json
 import os
@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from object2vec_tf.distributed.strategies import SingleDevice, choose_strategy
+from object2vec_tf.distributed.selection import choose_strategy
+from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.errors import UserError
 from tests.object2vec_tf.commands.signals_test import assert_same_end
 from tests.object2vec_tf.distributed.cluster_test import free_ports
-from tests.object2vec_tf.distributed.replicas_program import CASES, trained
+from tests.object2vec_tf.distributed.replicas_program import CASES, train_case
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = [sys.executable, "-m", "tests.object2vec_tf.distributed.replicas_program"]
-# Dropout's random numbers are each replica's own.
-ALIKE = [case for case in CASES if case != "dropout"]
+# Each replica has random numbers of its own for dropout.
+EQUAL_CASES = [case for case in CASES if case != "dropout"]
 
 
-def started(lines):
+def start_workers(lines):
     """Starts a command for each worker."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(len(lines))]
     processes = []
@@ -43,67 +44,75 @@ def started(lines):
     return processes
 
 
-def ended(processes):
-    """What the processes end with: status, stdout and stderr of each."""
-    told = []
+def wait_for(processes):
+    """Returns exit status, stdout and stderr of each process."""
+    results = []
     try:
         for process in processes:
             out, err = process.communicate(timeout=600)
-            told.append((process.returncode, out, err))
+            results.append((process.returncode, out, err))
     finally:
         for process in processes:
             process.kill()
-    return told
+    return results
 
 
-def by_workers(count, output, *cases):
-    for status, _, err in ended(
-        started([[*PROGRAM, "multi_worker", str(output), *cases]] * count)
+def train_by_workers(count, output, *cases):
+    for status, _, err in wait_for(
+        start_workers([[*PROGRAM, "multi_worker", str(output), *cases]] * count)
     ):
         assert status == 0, err
     return np.load(output)
 
 
-def by_devices(count, output, *cases):
+def train_by_devices(count, output, *cases):
     line = [*PROGRAM, f"mirrored:{count}", str(output), *cases]
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
     return np.load(output)
 
 
-def assert_as_one(told, cases):
-    """Metrics and all replicas' weights are those of one device, but for rounding."""
+def assert_equals_one_device(results, cases):
+    """Metrics and all replicas' weights equal those of one device, but for rounding."""
     for case in cases:
-        for name, expected in trained(case, SingleDevice()).items():
-            place = f"{case}: {name}"
+        for name, expected in train_case(case, SingleDevice()).items():
+            key = f"{case}: {name}"
             # RMSprop divides by the root of a mean square, which makes rounding larger.
             atol = 2e-5 if CASES[case].get("optimizer") == "rmsprop" else 1e-6
             np.testing.assert_allclose(
-                told[place], expected, rtol=2e-5, atol=atol, err_msg=place
+                results[key], expected, rtol=2e-5, atol=atol, err_msg=key
             )
-            other = place.replace("replica 0", "replica 1")
-            if other in told.files:
-                np.testing.assert_array_equal(told[other], told[place])
+            other = key.replace("replica 0", "replica 1")
+            if other in results.files:
+                np.testing.assert_array_equal(results[other], results[key])
 
 
-def test_two_workers_learn_what_one_does(tmp_path):
-    assert_as_one(by_workers(2, tmp_path / "two.npz", "negatives"), ["negatives"])
+def test_two_workers_equal_one_device(tmp_path):
+    assert_equals_one_device(
+        train_by_workers(2, tmp_path / "two.npz", "negatives"), ["negatives"]
+    )
 
 
-def test_mirrored_devices_learn_what_one_does(tmp_path):
-    assert_as_one(by_devices(2, tmp_path / "two.npz", "tied"), ["tied"])
+def test_mirrored_devices_equal_one_device(tmp_path):
+    assert_equals_one_device(
+        train_by_devices(2, tmp_path / "two.npz", "tied"), ["tied"]
+    )
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("count", [2, 3])
-def test_workers_and_devices_learn_what_one_does(count, tmp_path):
-    assert_as_one(by_workers(count, tmp_path / "workers.npz", *ALIKE), ALIKE)
-    assert_as_one(by_devices(count, tmp_path / "devices.npz", *ALIKE), ALIKE)
+def test_workers_and_devices_equal_one_device(count, tmp_path):
+    assert_equals_one_device(
+        train_by_workers(count, tmp_path / "workers.npz", *EQUAL_CASES), EQUAL_CASES
+    )
+    assert_equals_one_device(
+        train_by_devices(count, tmp_path / "devices.npz", *EQUAL_CASES), EQUAL_CASES
+    )
 
 
 @pytest.mark.long
-def test_as_many_workers_repeat_dropout(tmp_path):
+def test_dropout_is_reproducible_with_the_same_number_of_workers(tmp_path):
     first, second = (
-        by_workers(2, tmp_path / f"{name}.npz", "dropout") for name in "ab"
+        train_by_workers(2, tmp_path / f"{name}.npz", "dropout") for name in "ab"
     )
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name])
@@ -126,7 +135,7 @@ def command(settings, ratings, run, *more):
     ("lost", "sent", "status"),
     [(1, signal.SIGKILL, 2), (0, signal.SIGKILL, 2), (1, signal.SIGTERM, 0)],
 )
-def test_a_job_of_which_a_worker_ends_goes_on_to_the_same_end(
+def test_job_resumes_after_a_worker_ends(
     lost, sent, status, settings, ratings, tmp_path
 ):
     settings = settings | {
@@ -138,57 +147,61 @@ def test_a_job_of_which_a_worker_ends_goes_on_to_the_same_end(
         "token_embedding_storage_type": "row_sparse",
     }
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    for code, _, err in ended(started([command(settings, ratings, whole)] * 2)):
+    for code, _, err in wait_for(
+        start_workers([command(settings, ratings, whole)] * 2)
+    ):
         assert code == 0, err
     line = command(settings, ratings, cut, "--checkpoint_seconds=1")
-    processes = started([line] * 2)
+    processes = start_workers([line] * 2)
     for text in processes[0].stdout:
         if text.startswith("epoch 3/"):
             break
     processes[lost].send_signal(sent)
-    told = ended(processes)
+    results = wait_for(processes)
 
-    code, _, err = told[1 - lost]
+    code, _, err = results[1 - lost]
     assert code == status, err
     if sent == signal.SIGKILL:
         assert f"error: worker {lost} (127.0.0.1:" in err
         assert "Start all workers again with the same command" in err
         assert "Traceback" not in err
     else:
-        assert told[lost][0] == 0, told[lost][2]
+        assert results[lost][0] == 0, results[lost][2]
         assert json.loads((cut / "metrics.json").read_text())["resumable"] is True
-    for code, _, err in ended(started([line] * 2)):
+    for code, _, err in wait_for(start_workers([line] * 2)):
         assert code == 0, err
     assert_same_end(whole, cut)
     shutil.rmtree(cut)
 
 
 @pytest.mark.long
-def test_workers_at_work_on_different_runs_are_told(settings, ratings, tmp_path):
+def test_workers_with_different_runs_report_the_differences(
+    settings, ratings, tmp_path
+):
     run = tmp_path / "run"
     lines = [command(settings, ratings, run, f"--seed={seed}") for seed in (0, 1)]
-    (status, _, err), (other_status, _, other_err) = ended(started(lines))
+    (status, _, err), (other_status, _, other_err) = wait_for(start_workers(lines))
     assert (status, other_status) == (2, 2)
     assert "error: worker 1 (127.0.0.1:" in err
-    assert "seed: 0 of worker 0 (127.0.0.1:" in other_err
-    assert "give all workers the same flags" in other_err
+    assert "seed: 0 on worker 0 (127.0.0.1:" in other_err
+    assert "Give all workers the same flags" in other_err
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("several", "expected one of auto, one, mirrored, multi_worker"),
-        ("multi_worker", "multi_worker needs TF_CONFIG"),
-        ("mirrored", "mirrored needs two devices of a kind"),
+        ("multi_worker", "expected TF_CONFIG to list the workers"),
+        ("mirrored", "expected two or more devices of one kind"),
     ],
 )
-def test_a_strategy_that_cannot_be_is_told(name, message, monkeypatch):
+def test_unavailable_strategy_is_an_error(name, message, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match=message):
         choose_strategy(name)
 
 
-def test_one_device_or_one_worker_is_one(monkeypatch):
+def test_one_device_or_one_worker_is_single_device(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert type(choose_strategy("auto")) is SingleDevice
     assert type(choose_strategy("one")) is SingleDevice

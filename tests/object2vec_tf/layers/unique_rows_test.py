@@ -59,10 +59,10 @@ def test_training_with_unique_rows_equals_encoding_every_object(network, generat
     )
     batch = ({"in0": first, "in1": second}, tf.constant([0, 1] * 8))
     once, every = (o2v.Object2Vec(hyperparameters, seed=1) for _ in range(2))
-    every._encode = lambda inputs, training: [
+    every.encode = lambda inputs, training: (
         every.enc0(inputs["in0"], training=training),
         every.enc1(inputs["in1"], training=training),
-    ]
+    )
 
     for model in (once, every):
         model.compile()

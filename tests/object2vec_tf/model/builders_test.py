@@ -28,8 +28,8 @@ def settings(**values):
     return Hyperparameters(**{**base, **values})
 
 
-def randomise(model, seed=1):
-    """Gives every weight, biases included, a random value."""
+def randomize(model, seed=1):
+    """Sets every weight and bias to a random value."""
     random = np.random.default_rng(seed)
     for weight in model.weights:
         if weight.dtype == "float32":
@@ -40,7 +40,7 @@ def randomise(model, seed=1):
 def encoder(name, **values):
     hyperparameters = settings(**ENCODERS[name], **values)
     tokens = token_embedding(hyperparameters, 0, seed=1)
-    return randomise(encoder_network(hyperparameters, 0, tokens, seed=2))
+    return randomize(encoder_network(hyperparameters, 0, tokens, seed=2))
 
 
 def ragged(rows):
@@ -51,7 +51,7 @@ OBJECTS = [[3, 0, 6, 6], [], [5], [1, 2, 3, 4, 5, 6, 0, 0, 1], [0], [4, 4]]
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_an_embedding_does_not_depend_on_its_batch(name):
+def test_embedding_does_not_depend_on_its_batch(name):
     network = encoder(name)
 
     alone = np.concatenate([network(ragged([ids])) for ids in OBJECTS])
@@ -62,13 +62,13 @@ def test_an_embedding_does_not_depend_on_its_batch(name):
     for some in ([5, 1], [4, 2], [0, 3, 1]):
         batch = network(ragged([OBJECTS[i] for i in some]))
         np.testing.assert_allclose(batch, alone[some], rtol=0, atol=1e-6)
-    # The objects do differ, and so do embeddings.
+    # Different objects have different embeddings.
     distances = [np.abs(a - b).max() for a, b in itertools.combinations(alone, 2)]
     assert min(distances) > 1e-3
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_objects_without_tokens_are_zeros_whatever_the_batch(name):
+def test_objects_without_tokens_are_encoded_as_zeros(name):
     network = encoder(name)
 
     np.testing.assert_array_equal(network(ragged([[], []])), np.zeros((2, 8)))
@@ -76,7 +76,7 @@ def test_objects_without_tokens_are_zeros_whatever_the_batch(name):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_dense_ids_are_objects_of_equal_length(name):
+def test_dense_ids_equal_ragged_ids(name):
     network = encoder(name)
     rows = [[3, 0, 6], [1, 1, 5]]
 
@@ -86,7 +86,7 @@ def test_dense_ids_are_objects_of_equal_length(name):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_graph_encodes_batches_of_any_shape(name):
+def test_graph_encodes_batches_of_any_shape(name):
     network = encoder(name)
     traced = tf.function(
         network, input_signature=[tf.RaggedTensorSpec([None, None], tf.int64)]
@@ -98,7 +98,7 @@ def test_a_graph_encodes_batches_of_any_shape(name):
         )
 
 
-def test_an_encoder_takes_the_values_of_its_side():
+def test_encoder_uses_the_hyperparameters_of_its_side():
     hyperparameters = Hyperparameters(
         enc0_max_seq_len=9,
         enc0_vocab_size=7,
@@ -130,7 +130,7 @@ ACTIVATIONS = {
 
 
 def scored(first, second, weights, activation, softmax):
-    """Scores by hadamard, concat, abs_diff and the MLP with these weights."""
+    """Scores of hadamard, concat, abs_diff and an MLP with these weights, in numpy."""
     hidden = np.concatenate(
         [first * second, first, second, np.abs(first - second)], axis=1
     )
@@ -149,7 +149,7 @@ def scored(first, second, weights, activation, softmax):
     ("activation", "layers"),
     [("tanh", 1), ("relu", 2), ("linear", 2), ("tanh", 3), ("relu", 0)],
 )
-def test_scores_come_from_the_comparator_and_the_mlp(output_layer, activation, layers):
+def test_scores_equal_comparator_and_mlp(output_layer, activation, layers):
     softmax = output_layer == "softmax"
     hyperparameters = settings(
         enc_dim=4,
@@ -160,7 +160,7 @@ def test_scores_come_from_the_comparator_and_the_mlp(output_layer, activation, l
         num_classes=3,
         dropout=0.5,
     )
-    network = randomise(comparator_network(hyperparameters, seed=1))
+    network = randomize(comparator_network(hyperparameters, seed=1))
     random = np.random.default_rng(3)
     first, second = random.normal(size=(2, 6, 4)).astype(np.float32)
 
@@ -173,7 +173,7 @@ def test_scores_come_from_the_comparator_and_the_mlp(output_layer, activation, l
     np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_comparator_takes_the_operators_of_the_hyperparameters():
+def test_comparator_uses_the_operators_of_the_hyperparameters():
     network = comparator_network(
         settings(comparator_list="abs_diff, hadamard", enc_dim=4, mlp_layers=0), seed=1
     )
@@ -203,7 +203,7 @@ def dropping(**values):
     )
 
 
-def test_dropout_acts_behind_the_activation_and_in_training_only():
+def test_dropout_follows_the_activation_and_applies_in_training_only():
     network = dropping(mlp_layers=1)
     random = np.random.default_rng(3)
     first, second = random.normal(size=(2, 1, 4)).astype(np.float32)
@@ -224,7 +224,7 @@ def test_dropout_acts_behind_the_activation_and_in_training_only():
     assert set(nearest) == {0, 1, 2, 3}
 
 
-def test_without_hidden_layers_nothing_is_dropped():
+def test_no_dropout_without_hidden_layers():
     network = dropping(mlp_layers=0)
     encodings = np.random.default_rng(3).normal(size=(2, 5, 4)).astype(np.float32)
 
@@ -233,17 +233,17 @@ def test_without_hidden_layers_nothing_is_dropped():
     )
 
 
-def test_seeds_are_fixed_by_one_number_and_stand_apart():
+def test_layer_seeds_are_determined_by_one_number_and_differ():
     seeds = [list(itertools.islice(layer_seeds(seed), 6)) for seed in (0, 0, 1)]
 
     assert seeds[0] == seeds[1]
     assert not set(seeds[0]) & set(seeds[2])
     assert np.all(np.diff(seeds[0]) >= 100)
-    # Keras takes seeds of 32 bits.
+    # Keras accepts seeds of 32 bits.
     assert all(0 <= seed < 2**31 for row in seeds for seed in row)
 
 
-def test_the_layers_of_the_mlp_start_from_different_weights():
+def test_mlp_layers_have_different_initial_weights():
     network = comparator_network(
         settings(mlp_layers=3, mlp_dim=32, num_classes=32 - 2), seed=1
     )

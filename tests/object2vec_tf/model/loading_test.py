@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/model/loading.py: whole, damaged and foreign files."""
+"""Tests of object2vec_tf/model/loading.py: intact, damaged and foreign files."""
 
 import zipfile
 
@@ -20,7 +20,7 @@ def saved(hyperparameters, tmp_path):
 
 
 def replace(path, name, content):
-    """Writes the archive again with another content of one member, None for none."""
+    """Replaces one member of the archive; None removes it."""
     with zipfile.ZipFile(path) as archive:
         members = {entry: archive.read(entry) for entry in archive.namelist()}
     members[name] = content
@@ -30,7 +30,7 @@ def replace(path, name, content):
                 archive.writestr(entry, data)
 
 
-def test_a_saved_model_comes_back_with_its_weights(saved):
+def test_loads_a_saved_model_with_its_weights(saved):
     model, path = saved
     loaded = load_object2vec(str(path))
     assert loaded.hyperparameters == model.hyperparameters
@@ -42,8 +42,14 @@ def test_a_saved_model_comes_back_with_its_weights(saved):
     ("spoil", "problem"),
     [
         (lambda path: path.unlink(), "cannot be opened: No such file or directory"),
-        (lambda path: path.write_bytes(b""), "damaged, or no Keras model"),
-        (lambda path: path.write_text("junk"), "damaged, or no Keras model"),
+        (
+            lambda path: path.write_bytes(b""),
+            "expected a Keras model, got a damaged or foreign file",
+        ),
+        (
+            lambda path: path.write_text("junk"),
+            "expected a Keras model, got a damaged or foreign file",
+        ),
         (lambda path: path.write_bytes(path.read_bytes()[:999]), "damaged"),
         (lambda path: replace(path, "config.json", None), "damaged"),
         (lambda path: replace(path, "config.json", b"[]"), "damaged"),
@@ -51,11 +57,11 @@ def test_a_saved_model_comes_back_with_its_weights(saved):
         (lambda path: replace(path, "model.weights.h5", b"junk"), "damaged"),
         (
             lambda path: keras.Sequential([keras.Input((2,)), DENSE]).save(path),
-            "holds a Sequential, expected an Object2Vec",
+            "expected an Object2Vec model, got Sequential",
         ),
     ],
 )
-def test_a_file_without_our_model_is_told(saved, spoil, problem):
+def test_file_without_an_object2vec_model_is_an_error(saved, spoil, problem):
     _, path = saved
     spoil(path)
     with pytest.raises(o2v.UserError) as raised:
@@ -64,6 +70,6 @@ def test_a_file_without_our_model_is_told(saved, spoil, problem):
     assert problem in str(raised.value)
 
 
-def test_a_directory_is_no_model(tmp_path):
+def test_directory_is_an_error(tmp_path):
     with pytest.raises(o2v.UserError, match="cannot be opened: Is a directory"):
         load_object2vec(tmp_path)

@@ -60,8 +60,8 @@ def dataset(labels=LABELS, *more, batch=2):
     return tf.data.Dataset.from_tensor_slices(pairs).batch(batch)
 
 
-def logits_by_hand(pooled, in0=IN0, in1=IN1):
-    """What comes before the output's softmax, in numpy, for pooled encoders."""
+def numpy_logits(pooled, in0=IN0, in1=IN1):
+    """The logits of pooled encoders, in numpy."""
     *tables, kernel, bias, out_kernel, out_bias = pooled.trainable_weights
 
     def mean(table, ids):
@@ -86,12 +86,12 @@ def cross_entropies(logits, labels):
     return np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]
 
 
-# What it computes
+# Scores
 
 
 @pytest.mark.parametrize("network", [POOLED, HCNN, BILSTM])
 @pytest.mark.parametrize("output", [{}, REGRESSION])
-def test_scores_are_the_comparators_on_both_encodings(network, output):
+def test_scores_are_the_comparator_of_both_encodings(network, output):
     pairs = model(network, output)
 
     scores = pairs(inputs())
@@ -102,23 +102,23 @@ def test_scores_are_the_comparators_on_both_encodings(network, output):
 
 
 @pytest.mark.parametrize("tying", [{}, TIED])
-def test_predictions_are_those_made_by_hand(tying):
+def test_predictions_equal_the_numpy_model(tying):
     classes, values = model(POOLED, tying), model(POOLED, tying, REGRESSION)
 
     for batch in (1, 3, 4):
         np.testing.assert_allclose(
             classes.predict(dataset(batch=batch), verbose=0),
-            softmax(logits_by_hand(classes)),
+            softmax(numpy_logits(classes)),
             atol=1e-6,
         )
         np.testing.assert_allclose(
             values.predict(dataset(batch=batch), verbose=0),
-            logits_by_hand(values),
+            numpy_logits(values),
             atol=1e-6,
         )
 
 
-def test_tied_encoders_share_one_table_that_learns_from_both_sides():
+def test_tied_encoders_train_one_table_from_both_sides():
     pairs = model(POOLED, TIED, optimizer="sgd", learning_rate=1.0)
     tables = [v for v in pairs.trainable_variables if v.shape == (7, 4)]
     assert len(tables) == 1
@@ -130,7 +130,7 @@ def test_tied_encoders_share_one_table_that_learns_from_both_sides():
     np.testing.assert_array_equal(np.flatnonzero(moved), [1, 6])
 
 
-def test_untied_encoders_have_a_table_each_that_learns_from_its_side():
+def test_untied_encoders_train_a_table_per_side():
     pairs = model(POOLED, optimizer="sgd", learning_rate=1.0)
     tables = [v for v in pairs.trainable_variables if v.shape == (7, 4)]
     assert len(tables) == 2
@@ -162,7 +162,7 @@ MLP = 16 * 5 + 5 + 5 * 3 + 3
         ([BILSTM], 2 * (7 * 3 + 2 * 8 * (3 + 2 + 1) + 2 * 8 * (4 + 2 + 1)) + MLP),
     ],
 )
-def test_the_number_of_trainable_weights(groups, expected):
+def test_number_of_trainable_weights(groups, expected):
     shapes = [weight.shape for weight in model(*groups).trainable_weights]
 
     assert sum(int(np.prod(shape)) for shape in shapes) == expected
@@ -171,9 +171,9 @@ def test_the_number_of_trainable_weights(groups, expected):
 # Losses and metrics
 
 
-def test_cross_entropy_and_accuracy_are_those_made_by_hand():
+def test_cross_entropy_and_accuracy_equal_numpy():
     pairs = model(POOLED)
-    logits = logits_by_hand(pairs)
+    logits = numpy_logits(pairs)
 
     metrics = pairs.evaluate(dataset(batch=3), verbose=0, return_dict=True)
 
@@ -185,9 +185,9 @@ def test_cross_entropy_and_accuracy_are_those_made_by_hand():
 
 
 @pytest.mark.parametrize("labels", [VALUES, VALUES.astype(np.int64)])
-def test_squared_error_is_the_one_made_by_hand(labels):
+def test_squared_error_equals_numpy(labels):
     pairs = model(POOLED, REGRESSION)
-    expected = np.square(logits_by_hand(pairs)[:, 0] - labels).mean()
+    expected = np.square(numpy_logits(pairs)[:, 0] - labels).mean()
 
     metrics = pairs.evaluate(dataset(labels, batch=3), verbose=0, return_dict=True)
 
@@ -197,9 +197,9 @@ def test_squared_error_is_the_one_made_by_hand(labels):
 
 
 @pytest.mark.parametrize(("output", "labels"), [({}, LABELS), (REGRESSION, VALUES)])
-def test_fit_tells_the_loss_before_the_step(output, labels):
+def test_fit_reports_the_loss_before_the_step(output, labels):
     pairs = model(POOLED, output)
-    logits = logits_by_hand(pairs)
+    logits = numpy_logits(pairs)
     if output:
         expected = np.square(logits[:, 0] - labels).mean()
     else:
@@ -212,28 +212,28 @@ def test_fit_tells_the_loss_before_the_step(output, labels):
     assert history[name] == pytest.approx([expected], rel=1e-5)
 
 
-def test_confident_mistakes_cost_what_they_should_and_gradients_stay():
+def test_confident_mistakes_have_exact_losses_and_gradients():
     pairs = model(POOLED, mlp_layers=0, optimizer="sgd", learning_rate=1.0)
     output = pairs.comparator.get_layer("output")
     output.kernel.assign(np.zeros((16, 3)))
     output.bias.assign([200.0, 0.0, -200.0])
     data = dataset(np.array([2, 2, 1, 1]), batch=4)
-    # Behind the first class by 400, 400, 200, 200.
+    # Lower than the first class by 400, 400, 200, 200.
     metrics = pairs.evaluate(data, verbose=0, return_dict=True)
     history = pairs.fit(data, verbose=0).history
 
     assert metrics["loss"] == pytest.approx(300)
     assert metrics["cross_entropy"] == pytest.approx(300)
     assert history["loss"] == pytest.approx([300])
-    # One step of cross-entropy's gradient: probabilities less labels.
+    # One step along the gradient of cross-entropy: probabilities minus labels.
     np.testing.assert_allclose(output.bias, [199, 0.5, -199.5])
     assert all(np.isfinite(w.numpy()).all() for w in pairs.trainable_variables)
 
 
-def test_sample_weights_weigh_the_loss():
+def test_sample_weights_scale_the_loss():
     pairs = model(POOLED)
     weights = np.array([2.0, 0.0, 1.0, 0.5], np.float32)
-    each = cross_entropies(logits_by_hand(pairs), LABELS)
+    each = cross_entropies(numpy_logits(pairs), LABELS)
 
     data = dataset(LABELS, weights, batch=4)
     evaluated = pairs.evaluate(data, verbose=0, return_dict=True)
@@ -245,7 +245,7 @@ def test_sample_weights_weigh_the_loss():
     assert trained["loss"] == pytest.approx([(each * weights).mean()], rel=1e-5)
 
 
-def test_a_pair_of_weight_zero_teaches_nothing():
+def test_pair_with_weight_zero_changes_nothing():
     pairs = model(POOLED, optimizer="sgd")
     before = [v.numpy() for v in pairs.trainable_variables]
 
@@ -256,7 +256,7 @@ def test_a_pair_of_weight_zero_teaches_nothing():
 
 
 @pytest.mark.parametrize("mining", [{}, {"negative_mining": "hard"}])
-def test_negatives_weigh_what_their_pair_does(mining):
+def test_negatives_have_the_weight_of_their_pair(mining):
     pairs = model(POOLED, mining, optimizer="sgd", negative_sampling_rate=2)
     features = inputs([[1], [2], [3], [4]], [[5], [6], [0], [1]])
     weights = tf.constant([1.0, 0.0, 1.0, 1.0])
@@ -264,20 +264,20 @@ def test_negatives_weigh_what_their_pair_does(mining):
 
     pairs.train_step((features, tf.constant(LABELS), weights))
 
-    # Token 2 is in0 of the pair that weighs nothing, and of its negatives, alone.
+    # Token 2 occurs only in in0 of the pair with weight 0, and of its negatives.
     after = pairs.trainable_variables[0].numpy()
     changed = np.flatnonzero(np.any(after != before, axis=1))
     assert changed.tolist() == [1, 3, 4]
 
 
-def test_users_may_compile_with_what_they_like():
+def test_compile_accepts_other_losses_and_metrics():
     pairs = model(POOLED)
     pairs.compile(
         keras.optimizers.Nadam(0.01),
         keras.losses.SparseCategoricalCrossentropy(reduction="sum"),
         metrics=[keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")],
     )
-    expected = cross_entropies(logits_by_hand(pairs), LABELS).sum()
+    expected = cross_entropies(numpy_logits(pairs), LABELS).sum()
 
     history = pairs.fit(dataset(batch=4), verbose=0).history
 
@@ -288,12 +288,12 @@ def test_users_may_compile_with_what_they_like():
 # Negatives
 
 
-def test_negatives_join_the_training_batch_and_no_other():
-    # Of two pairs, each has the other's in1 as its only possible negative.
+def test_negatives_are_added_to_training_batches_only():
+    # With two pairs, the only possible negative is the other pair's in1.
     pairs = model(POOLED, negative_sampling_rate=2, num_classes=2)
     in0, in1, labels = IN0[:2], IN1[:2], np.array([1, 1])
-    given = cross_entropies(logits_by_hand(pairs, in0, in1), labels)
-    crossed = logits_by_hand(pairs, in0, in1[::-1])
+    given = cross_entropies(numpy_logits(pairs, in0, in1), labels)
+    crossed = numpy_logits(pairs, in0, in1[::-1])
     made = cross_entropies(crossed, np.array([0, 0]))
     data = tf.data.Dataset.from_tensor_slices((inputs(in0, in1), labels)).batch(2)
 
@@ -306,7 +306,7 @@ def test_negatives_join_the_training_batch_and_no_other():
     assert trained["cross_entropy"] == pytest.approx([expected], rel=1e-5)
 
 
-def test_a_last_batch_of_one_pair_trains_without_negatives():
+def test_batch_of_one_pair_trains_without_negatives():
     pairs = model(POOLED, negative_sampling_rate=2)
     before = pairs.trainable_variables[0].numpy()
 
@@ -319,8 +319,8 @@ def test_a_last_batch_of_one_pair_trains_without_negatives():
 # Gradients
 
 
-def gradients_by_hand(pairs, network):
-    """SGD's step from one-hot tokens, each object encoded alone."""
+def numpy_gradients(pairs, network):
+    """One step of SGD with one-hot tokens, where each object is encoded alone."""
     weights = [w.value for w in pairs.trainable_weights]
 
     def encode(ids, table, weights):
@@ -376,7 +376,7 @@ def gradients_by_hand(pairs, network):
     ("network", "storage"),
     [(HCNN, "dense"), (HCNN, "row_sparse"), (BILSTM, "row_sparse")],
 )
-def test_a_step_through_an_encoder_is_that_of_objects_encoded_alone(network, storage):
+def test_training_step_equals_encoding_objects_one_by_one(network, storage):
     pairs = model(
         network,
         optimizer="sgd",
@@ -384,7 +384,7 @@ def test_a_step_through_an_encoder_is_that_of_objects_encoded_alone(network, sto
         token_embedding_storage_type=storage,
     )
     before = [w.numpy() for w in pairs.trainable_weights]
-    gradients = gradients_by_hand(pairs, network)
+    gradients = numpy_gradients(pairs, network)
 
     pairs.fit(dataset(batch=4), verbose=0)
 
@@ -396,7 +396,7 @@ def test_a_step_through_an_encoder_is_that_of_objects_encoded_alone(network, sto
 
 
 @pytest.mark.parametrize("storage", ["dense", "row_sparse"])
-def test_a_graph_trains_as_eager_execution_does(storage):
+def test_graph_and_eager_training_are_equal(storage):
     eager, graph = (
         model(POOLED, TIED, token_embedding_storage_type=storage) for _ in range(2)
     )
@@ -411,7 +411,7 @@ def test_a_graph_trains_as_eager_execution_does(storage):
         np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
 
 
-def test_everything_dropped_is_no_error_and_no_warning():
+def test_dropout_of_1_gives_no_error_and_no_warning():
     pairs = model(POOLED, dropout=1.0, weight_decay=0.5)
 
     pairs.train_step((inputs(), tf.constant(LABELS)))
@@ -423,7 +423,7 @@ def test_everything_dropped_is_no_error_and_no_warning():
 
 
 @pytest.mark.parametrize("network", [POOLED, HCNN, BILSTM])
-def test_the_seed_fixes_initial_weights_and_training(network):
+def test_seed_determines_initial_weights_and_training(network):
     options = {"dropout": 0.3, "negative_sampling_rate": 2}
     runs = []
     for seed in (1, 1, 2):
@@ -442,7 +442,7 @@ def test_the_seed_fixes_initial_weights_and_training(network):
         assert np.any(one != two)
 
 
-def test_dropout_and_negatives_differ_from_step_to_step():
+def test_dropout_and_negatives_differ_between_steps():
     for options in ({"dropout": 0.5}, {"negative_sampling_rate": 1}):
         pairs = model(POOLED, optimizer="sgd", learning_rate=1e-6, **options)
         losses = set()
@@ -502,7 +502,7 @@ for name in sys.argv[2:]:
 
 @pytest.fixture(scope="module")
 def fresh_process(tmp_path_factory):
-    """Saved models, and what a process that knows only the package makes of them."""
+    """Saved models, and the results of a process that only imports the package."""
     directory = tmp_path_factory.mktemp("saved")
     np.savez(
         directory / "ids.npz",
@@ -528,7 +528,7 @@ def fresh_process(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_a_fresh_process_loads_a_model_and_goes_on_training(fresh_process, name):
+def test_fresh_process_loads_a_model_and_continues_training(fresh_process, name):
     ours, theirs = fresh_process[name]
 
     np.testing.assert_array_equal(
@@ -547,7 +547,7 @@ def test_a_fresh_process_loads_a_model_and_goes_on_training(fresh_process, name)
         np.testing.assert_allclose(theirs[f"weight{i}"], weight, rtol=0, atol=1e-7)
 
 
-def test_a_loaded_model_keeps_the_users_loss(tmp_path):
+def test_loaded_model_keeps_a_custom_loss(tmp_path):
     pairs = model(POOLED)
     pairs.compile(
         keras.optimizers.SGD(0.125),
@@ -560,12 +560,12 @@ def test_a_loaded_model_keeps_the_users_loss(tmp_path):
 
     assert type(loaded.optimizer) is keras.optimizers.SGD
     assert float(loaded.optimizer.learning_rate) == 0.125
-    expected = cross_entropies(logits_by_hand(pairs), LABELS).sum()
+    expected = cross_entropies(numpy_logits(pairs), LABELS).sum()
     assert loaded.evaluate(dataset(batch=4), verbose=0) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("groups", SAVED.values(), ids=SAVED)
-def test_the_config_goes_through_json_and_makes_an_equal_model(groups):
+def test_config_survives_json_and_creates_an_equal_model(groups):
     pairs = model(*groups, biases=False, seed=5)
 
     config = json.loads(json.dumps(pairs.get_config()))
@@ -578,7 +578,7 @@ def test_the_config_goes_through_json_and_makes_an_equal_model(groups):
         np.testing.assert_array_equal(one, two)
 
 
-def test_a_mapping_of_hyperparameters_will_do():
+def test_accepts_a_mapping_of_hyperparameters():
     mapping = {
         "enc0_max_seq_len": "9",
         "enc0_vocab_size": "7",
@@ -593,7 +593,7 @@ def test_a_mapping_of_hyperparameters_will_do():
 
 
 @pytest.mark.parametrize("storage", ["dense", "row_sparse"])
-def test_a_frozen_table_has_no_slots_and_stays_as_it_is(storage):
+def test_frozen_table_has_no_slots_and_does_not_change(storage):
     model = Object2Vec(
         {
             "enc0_network": "pooled_embedding",

@@ -31,7 +31,7 @@ def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def test_weights_slots_and_random_state_come_back_in_another_model(
+def test_restores_weights_slots_and_random_state_in_another_model(
     model, hyperparameters, tmp_path
 ):
     step(model)
@@ -49,13 +49,13 @@ def test_weights_slots_and_random_state_come_back_in_another_model(
     )
 
 
-def test_without_a_checkpoint_nothing_is_restored(model, tmp_path):
+def test_restores_nothing_without_a_checkpoint(model, tmp_path):
     before = state_of(model)
     assert Checkpoints(tmp_path, model).restore() is None
     assert same(before, state_of(model))
 
 
-def test_the_two_newest_are_kept(model, tmp_path):
+def test_keeps_the_two_newest_checkpoints(model, tmp_path):
     checkpoints = Checkpoints(tmp_path, model)
     for epochs in (1, 2, 10):
         checkpoints.save(epochs, {})
@@ -68,24 +68,24 @@ def damage(path):
     data.write_bytes(data.read_bytes()[:100])
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(model, tmp_path):
+def test_skips_a_damaged_checkpoint(model, tmp_path):
     checkpoints = Checkpoints(tmp_path, model)
     checkpoints.save(1, {"epochs": 1})
     kept = state_of(model)
     step(model)
     checkpoints.save(2, {"epochs": 2})
     damage(tmp_path / "epoch-0002")
-    with pytest.warns(UserWarning, match="epoch-0002: damaged, passed over"):
+    with pytest.warns(UserWarning, match="epoch-0002: damaged checkpoint skipped"):
         assert checkpoints.restore() == {"epochs": 1}
     assert same(kept, state_of(model))
 
 
-def test_when_none_can_be_read_the_user_is_told(model, tmp_path):
+def test_unreadable_checkpoints_are_an_error(model, tmp_path):
     checkpoints = Checkpoints(tmp_path, model)
     checkpoints.save(1, {})
     (tmp_path / "epoch-0001/state.json").write_text("{")
     with (
         pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(o2v.RunDirectoryError, match="--overwrite starts afresh"),
+        pytest.raises(o2v.RunDirectoryError, match="Use --overwrite to start"),
     ):
         checkpoints.restore()

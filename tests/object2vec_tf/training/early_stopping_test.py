@@ -11,9 +11,10 @@ def epochs_run(losses, patience, tolerance):
     return len(losses), rule.best_epoch
 
 
-def test_stops_where_the_movielens_log_of_aws_stops():
-    # From epoch 3 on, the lowest of three before minus the loss: .007 bad, .018 good,
-    # .002 bad, .001 bad, .003 bad, .009 bad: the fourth bad one in a row ends it.
+def test_stops_at_the_epoch_of_the_movielens_log_of_aws():
+    # Progress from epoch 3 on (lowest of the three losses before, minus the loss): .007
+    # bad, .018 good, .002 bad, .001 bad, .003 bad, .009 bad. The fourth consecutive
+    # bad epoch ends training.
     losses = [0.980, 0.986, 0.959, 0.952, 0.934, 0.932, 0.931, 0.928, 0.919, 0.1]
     assert epochs_run(losses, patience=3, tolerance=0.01) == (9, 8)
 
@@ -21,18 +22,18 @@ def test_stops_where_the_movielens_log_of_aws_stops():
 @pytest.mark.parametrize(
     ("losses", "patience", "tolerance", "run", "best"),
     [
-        # Flat: epochs 1, 2 are bad and the count exceeds 1 at the second.
+        # Constant loss: epochs 1 and 2 are bad, and the count then exceeds 1.
         ([1.0, 1.0, 1.0, 1.0], 1, 0.01, 3, 0),
-        # Before epoch `patience` nothing is bad, however much the loss rises.
+        # Epochs before `patience` are never bad, even if the loss rises.
         ([1.0, 2.0, 3.0], 3, 0.01, 3, 0),
         # Steady progress never stops.
         ([5.0, 4.0, 3.0, 2.0, 1.0], 1, 0.5, 5, 4),
-        # Binary-exact numbers: a fall of just the tolerance is progress.
+        # Exact binary numbers: a decrease by the tolerance is progress.
         ([1.0, 0.5, 0.0], 1, 0.5, 3, 2),
-        # A good epoch between bad ones sets the count back: bad, good, bad, bad.
+        # A good epoch resets the count: bad, good, bad, bad.
         ([1.0, 1.0, 0.5, 0.5, 0.5, 0.0], 1, 0.25, 5, 2),
-        # Only the last `patience` losses are looked back on: at epoch 3 the window is
-        # 4, 3, so 2 is progress although epoch 0 was lower; it stays the best.
+        # Only the last `patience` losses are compared: at epoch 3 they are 4, 3, so 2
+        # is progress although epoch 0 was lower. Epoch 0 remains the best.
         ([1.0, 4.0, 3.0, 2.0], 2, 0.5, 4, 0),
         # The first of equal losses is kept.
         ([1.0, 0.5, 0.5], 3, 0.01, 3, 1),

@@ -27,7 +27,7 @@ def squared_error(model, path, hyperparameters):
     return np.mean((scores.astype(np.float64) - pairs.labels) ** 2)
 
 
-def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
+def test_writes_a_complete_run_directory(settings, ratings, tmp_path, capsys):
     run = fit(settings, ratings, tmp_path / "run")
     out = capsys.readouterr().out
     names = {entry.name for entry in (tmp_path / "run").iterdir()}
@@ -43,10 +43,10 @@ def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
         "tensorboard",
         "export",
     }
-    held = json.loads((tmp_path / "run/hyperparameters.json").read_text())
-    assert held["enc_dim"] == 8
-    assert held["learning_rate"] == 0.02
-    assert o2v.Hyperparameters(**held) == run.model.hyperparameters
+    written = json.loads((tmp_path / "run/hyperparameters.json").read_text())
+    assert written["enc_dim"] == 8
+    assert written["learning_rate"] == 0.02
+    assert o2v.Hyperparameters(**written) == run.model.hyperparameters
     history = [
         json.loads(line)
         for line in (tmp_path / "run/history.jsonl").read_text().splitlines()
@@ -65,10 +65,10 @@ def test_leaves_a_complete_run_directory(settings, ratings, tmp_path, capsys):
         f"<loss>={value:.12g}\n"
     ) in out
     assert "#progress_metric: host=algo-1, completed 66 %\n" in out
-    assert "\x1b" not in out  # no colours or bars where stdout is no terminal
+    assert "\x1b" not in out  # no colors or bars if stdout is not a terminal
 
 
-def test_weights_count_in_what_is_measured_and_are_told_of(
+def test_metrics_use_weights_and_the_report_shows_them(
     settings, ratings, tmp_path, capsys
 ):
     files = {}
@@ -82,15 +82,15 @@ def test_weights_count_in_what_is_measured_and_are_told_of(
     pairs = o2v.read_pairs(files["validation"], run.model.hyperparameters)
     errors = run.model.predict(pairs.dataset(), verbose=0)[:, 0] - pairs.labels
     expected = np.average(errors.astype(np.float64) ** 2, weights=pairs.weights)
-    told = run.metrics["validation"]["mean_squared_error"]
-    assert told == pytest.approx(expected, rel=1e-5)
+    measured = run.metrics["validation"]["mean_squared_error"]
+    assert measured == pytest.approx(expected, rel=1e-5)
     assert "validation: weights from 0 to 3\n" in capsys.readouterr().out
     assert "| validation | 1.471 | 0 | 1 | 3 |" in (
         (tmp_path / "run/report.md").read_text()
     )
 
 
-def test_metrics_are_those_of_the_best_epochs_model_over_every_pair_once(
+def test_metrics_are_of_the_best_epoch_and_count_each_pair_once(
     settings, ratings, tmp_path
 ):
     # 70 and 50 pairs leave partial batches of 6 and 18 at mini_batch_size=32.
@@ -111,7 +111,7 @@ def test_learns_the_pattern(settings, ratings, tmp_path):
     assert run.metrics["test"]["mean_squared_error"] < 0.25 * labels.var()
 
 
-def test_same_seed_same_weights_other_seed_others(settings, ratings, tmp_path):
+def test_seed_determines_the_weights(settings, ratings, tmp_path):
     settings |= {"dropout": 0.3, "epochs": 2}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         fit(settings, ratings, tmp_path / name, seed=seed)
@@ -137,7 +137,7 @@ def test_stops_early_and_keeps_the_lowest_validation_loss(settings, ratings, tmp
     assert run.metrics["validation"]["mean_squared_error"] == min(losses)
 
 
-def test_without_validation_goes_by_the_training_loss(settings, ratings, tmp_path):
+def test_uses_the_training_loss_without_validation(settings, ratings, tmp_path):
     run = fit(settings, {"train": ratings["train"]}, tmp_path / "run")
     losses = [record["train"]["mean_squared_error"] for record in run.history]
     assert run.metrics["best_epoch"] == int(np.argmin(losses))
@@ -145,7 +145,7 @@ def test_without_validation_goes_by_the_training_loss(settings, ratings, tmp_pat
     assert "test" not in run.metrics
 
 
-def test_a_complete_run_is_only_loaded(settings, ratings, tmp_path):
+def test_finished_run_is_only_loaded(settings, ratings, tmp_path):
     first = fit(settings, ratings, tmp_path / "run")
     before = (tmp_path / "run/model.keras").stat().st_mtime_ns
     again = fit(settings, ratings, tmp_path / "run")
@@ -154,7 +154,7 @@ def test_a_complete_run_is_only_loaded(settings, ratings, tmp_path):
     assert [e.name for e in (tmp_path / "run/export").iterdir()] == ["1"]
 
 
-def test_a_complete_run_is_exported_again_where_it_is_asked_for(
+def test_finished_run_is_exported_again_to_export_dir(
     settings, ratings, tmp_path, capsys
 ):
     settings |= {"epochs": 1}
@@ -172,7 +172,9 @@ def test_a_complete_run_is_exported_again_where_it_is_asked_for(
     )
 
 
-def test_a_damaged_run_directory_is_told_with_the_way_out(settings, ratings, tmp_path):
+def test_damaged_run_directory_is_an_error_that_names_overwrite(
+    settings, ratings, tmp_path
+):
     settings |= {"epochs": 1}
     fit(settings, ratings, tmp_path / "run")
     for name, content in (
@@ -200,26 +202,26 @@ def test_a_damaged_run_directory_is_told_with_the_way_out(settings, ratings, tmp
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "export", "checkpoints"])
-def test_a_file_where_a_directory_is_needed_is_told(settings, ratings, tmp_path, name):
+def test_file_instead_of_a_directory_is_an_error(settings, ratings, tmp_path, name):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / name).write_text("")
     with pytest.raises(o2v.UserError, match=f"run/{name}: .*File exists"):
         fit(settings, ratings, tmp_path / "run")
 
 
-def test_dropping_everything_is_warned_of_once(settings, ratings, tmp_path):
+def test_dropout_of_1_gives_one_warning(settings, ratings, tmp_path):
     settings |= {"epochs": 1, "dropout": 1}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(settings, ratings, tmp_path / "run")
-    told = [str(w.message) for w in caught if w.category is UserWarning]
-    assert len(told) == 1
-    assert told[0].startswith("dropout: 1 drops every activation")
+    messages = [str(w.message) for w in caught if w.category is UserWarning]
+    assert len(messages) == 1
+    assert messages[0].startswith("dropout: 1 drops every activation")
 
 
-def test_a_different_run_is_refused_with_what_differs(settings, ratings, tmp_path):
+def test_different_run_is_rejected_with_the_differences(settings, ratings, tmp_path):
     fit(settings, ratings, tmp_path / "run")
-    held = (tmp_path / "run/metrics.json").read_bytes()
+    before = (tmp_path / "run/metrics.json").read_bytes()
     other = {**ratings, "train": ratings["validation"]}
     with pytest.raises(o2v.RunDirectoryError) as error:
         fit(settings | {"enc_dim": 16}, other, tmp_path / "run", seed=1)
@@ -228,13 +230,13 @@ def test_a_different_run_is_refused_with_what_differs(settings, ratings, tmp_pat
     assert "seed: 0 in the directory, 1 now" in message
     assert "data of train" in message
     assert "--overwrite" in message
-    assert (tmp_path / "run/metrics.json").read_bytes() == held
+    assert (tmp_path / "run/metrics.json").read_bytes() == before
     run = fit(settings | {"enc_dim": 16}, other, tmp_path / "run", overwrite=True)
     assert run.metrics["rows"]["train"] == 70
     assert run.model.hyperparameters.enc_dim == 16
 
 
-def test_overwrite_removes_only_what_a_run_wrote(settings, ratings, tmp_path):
+def test_overwrite_removes_only_files_of_a_run(settings, ratings, tmp_path):
     run = tmp_path / "run"
     for name in ("checkpoints/mine/a", "checkpoints/epoch-best/a", "tensorboard/b"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
@@ -245,11 +247,11 @@ def test_overwrite_removes_only_what_a_run_wrote(settings, ratings, tmp_path):
         assert (run / name).read_text() == "foreign"
 
 
-def test_an_export_dir_that_cannot_be_made_costs_no_earlier_run(
+def test_unwritable_export_dir_leaves_an_earlier_run_unchanged(
     settings, ratings, tmp_path
 ):
     fit(settings | {"epochs": 1}, ratings, tmp_path / "run")
-    held = (tmp_path / "run/metrics.json").read_bytes()
+    before = (tmp_path / "run/metrics.json").read_bytes()
     (tmp_path / "file").write_text("")
     with pytest.raises(o2v.UserError, match="export_dir cannot be written"):
         fit(
@@ -259,10 +261,10 @@ def test_an_export_dir_that_cannot_be_made_costs_no_earlier_run(
             overwrite=True,
             export_dir=tmp_path / "file",
         )
-    assert (tmp_path / "run/metrics.json").read_bytes() == held
+    assert (tmp_path / "run/metrics.json").read_bytes() == before
 
 
-def test_goes_on_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_path):
+def test_resumes_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_path):
     settings |= {"dropout": 0.3, "epochs": 4}
     whole = fit(settings, ratings, tmp_path / "whole")
 
@@ -295,8 +297,8 @@ def test_goes_on_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_pa
 
 
 def test_training_starts_at_the_mean_label(settings, ratings, tmp_path):
-    # Every label is 1,000 and nothing else is to be learnt: only a start at the mean
-    # can be near it after one epoch of small steps.
+    # Every label is 1,000. After one epoch of small steps, the scores are near it only
+    # if they start at the mean.
     text = ratings["train"].read_text()
     path = tmp_path / "far.jsonl"
     rows = [json.loads(line) | {"label": 1000} for line in text.splitlines()]
@@ -306,9 +308,8 @@ def test_training_starts_at_the_mean_label(settings, ratings, tmp_path):
     assert run.metrics["train"]["mean_squared_error"] < 1.0
 
 
-def test_negatives_are_made_in_training_only(settings, ratings, tmp_path):
-    # All pairs are positive. Without negatives a model soon calls every pair positive;
-    # with 3 for each it must learn that 3 of 4 are not.
+def test_negatives_are_added_in_training_only(settings, ratings, tmp_path):
+    # All pairs are positive. With 3 negatives each, 3 of 4 pairs are not.
     text = ratings["train"].read_text()
     path = tmp_path / "positive.jsonl"
     rows = [json.loads(line) | {"label": 1} for line in text.splitlines()]
@@ -319,7 +320,7 @@ def test_negatives_are_made_in_training_only(settings, ratings, tmp_path):
     sampled = fit(settings | {"negative_sampling_rate": 3}, channels, tmp_path / "neg")
     before, after = plain.metrics["train"], sampled.metrics["train"]
     assert abs(before["accuracy"] - plain.metrics["validation"]["accuracy"]) < 0.02
-    # The same untrained model over 1 positive and 3 negatives.
+    # The same untrained model on 1 positive pair and 3 negatives.
     share = before["accuracy"]
     assert after["accuracy"] == pytest.approx((share + 3 * (1 - share)) / 4, abs=0.1)
     assert sampled.metrics["validation"]["accuracy"] == pytest.approx(share, abs=0.02)
@@ -340,10 +341,10 @@ def test_classification_reports_cross_entropy_and_accuracy(settings, ratings, tm
     assert run.metrics["test"]["accuracy"] == pytest.approx(accuracy)
 
 
-def test_divergence_is_told_as_such(settings, ratings, tmp_path):
+def test_divergence_is_reported(settings, ratings, tmp_path):
     settings |= {"optimizer": "sgd", "learning_rate": 1.0, "mlp_dim": 256, "epochs": 9}
     settings |= {"enc_dim": 256, "mlp_layers": 4}
-    with pytest.raises(o2v.UserError, match=r"diverged; lower learning_rate"):
+    with pytest.raises(o2v.UserError, match=r"diverged\. Lower learning_rate"):
         fit(settings, ratings, tmp_path / "run")
 
 
@@ -361,7 +362,7 @@ def test_tensorboard_has_both_curves_under_one_tag(settings, ratings, tmp_path):
         assert [found[i] for i in range(3)] == pytest.approx(expected, rel=1e-6)
 
 
-def test_two_runs_in_one_directory_are_refused(settings, ratings, tmp_path):
+def test_second_run_in_the_same_directory_is_rejected(settings, ratings, tmp_path):
     class Intruder(keras.callbacks.Callback):
         message = ""
 
@@ -375,7 +376,7 @@ def test_two_runs_in_one_directory_are_refused(settings, ratings, tmp_path):
     assert "another run is using this model_dir" in Intruder.message
 
 
-def test_a_model_whose_run_is_unknown_is_not_overwritten(settings, ratings, tmp_path):
+def test_model_of_an_unknown_run_is_not_overwritten(settings, ratings, tmp_path):
     fit(settings, ratings, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/checkpoints")
     with pytest.raises(o2v.RunDirectoryError, match=r"model\.keras"):

@@ -139,7 +139,9 @@ def test_bad_data_ends_a_study_before_its_trials(settings, ratings, tmp_path):
 
 def test_a_user_error_in_a_trial_ends_the_study(settings, ratings, tmp_path):
     settings |= {"negative_sampling_rate": 10**6}
-    with pytest.raises(o2v.UserError, match="negative_sampling_rate: 1,000,000"):
+    with pytest.raises(
+        o2v.UserError, match="negative_sampling_rate: expected at most 1,000,000"
+    ):
         tune(settings, **ratings, model_dir=tmp_path / "study", search=SEARCH)
     # The trial has not ended. It starts again when the error is fixed.
     assert not (tmp_path / "study/trials.jsonl").exists()

@@ -1,0 +1,183 @@
+"""The copies of a model that are trained together, kept equal on all devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from object2vec_tf.distributed.batch_shard import replicated_encoders
+from object2vec_tf.distributed.strategies import Step, Strategy
+from object2vec_tf.optimizers.per_replica import update_locally
+
+# Distance between the dropout seeds of two replicas.
+_SEED_STRIDE = 1_000_003
+_SEEDS = 1 << 31
+
+# The values of each replica's metric variables, float64 [replicas, variables].
+States = npt.NDArray[np.float64]
+
+
+class Replicas:
+    """A compiled `Object2Vec` model on each device of this process.
+
+    All replicas always have the same weights, optimizer state and random numbers,
+    except those of dropout. Each replica has metrics of its own, over its shards of the
+    batches, which are combined when they are read.
+
+    Args:
+        strategy: The execution strategy.
+        build: Returns a compiled model whose optimizer is built.
+    """
+
+    def __init__(self, strategy: Strategy, build: Callable[[], keras.Model]) -> None:
+        self.strategy = strategy
+        self.models: list[keras.Model] = strategy.build_replicas(
+            build if strategy.replicas == 1 else lambda: _as_replica(build())
+        )
+        self.copy_from_chief()
+
+    @property
+    def model(self) -> keras.Model:
+        """The first replica of this process; the chief's is the one that is saved."""
+        return self.models[0]
+
+    def distribute_step(self, method: str) -> Step:
+        """Returns a function that runs a step of all local replicas.
+
+        Args:
+            method: ``train_step`` or ``test_step``.
+        """
+        steps = [getattr(model, method) for model in self.models]
+        return self.strategy.distribute_step(steps)
+
+    def copy_from_chief(self) -> None:
+        """Copies weights, optimizer and random state of the chief to all replicas."""
+        if self.strategy.replicas == 1:
+            return
+        first, *others = [_shared_state(model) for model in self.models]
+        for i, value in enumerate(_broadcast(self.strategy, first)):
+            for other in others:
+                other[i].assign(value)
+        for model, replica in zip(
+            self.models, self.strategy.local_replicas, strict=True
+        ):
+            _separate_dropout(model, replica)
+
+    def reset_metrics(self) -> None:
+        """Resets the metrics of all local replicas."""
+        for model in self.models:
+            model.reset_metrics()
+
+    def metric_states(self) -> States:
+        """Returns the metric variables of all replicas; all processes must call it."""
+        states = np.zeros(
+            (self.strategy.replicas, len(self.model.metrics_variables)), np.float64
+        )
+        for replica, model in zip(
+            self.strategy.local_replicas, self.models, strict=True
+        ):
+            states[replica] = [v.numpy() for v in model.metrics_variables]
+        return self.strategy.all_reduce(states)
+
+    def set_metric_states(self, states: States) -> None:
+        """Restores metric variables; with another number of replicas, their sums."""
+        if len(states) != self.strategy.replicas:
+            total = states.sum(axis=0)
+            states = np.zeros((self.strategy.replicas, len(total)))
+            states[0] = total
+        for replica, model in zip(
+            self.strategy.local_replicas, self.models, strict=True
+        ):
+            build_metrics(model)
+            _assign(model.metrics_variables, states[replica])
+
+    def metrics(self) -> dict[str, float]:
+        """Returns the metrics over the pairs of all replicas.
+
+        Every metric is a mean, whose variables are sums over pairs and can be added.
+        """
+        if self.strategy.replicas == 1:
+            return _results(self.model)
+        states, variables = self.metric_states(), self.model.metrics_variables
+        own = [variable.numpy() for variable in variables]
+        _assign(variables, states.sum(axis=0))
+        results = _results(self.model)
+        _assign(variables, own)
+        return results
+
+
+def copy_weights_from_chief(strategy: Strategy, model: keras.Model) -> None:
+    """Copies the chief's weights into a model; all processes must call it."""
+    for _ in _broadcast(strategy, [variable.value for variable in model.weights]):
+        pass
+
+
+def build_metrics(model: keras.Model) -> None:
+    """Creates a compiled model's metrics, which Keras does on their first update."""
+    scores = tf.zeros([1, model.hyperparameters.output_dim])
+    for metric in model.metrics:
+        if not isinstance(metric, keras.metrics.Mean):  # these are built already
+            metric.update_state(tf.zeros([1]), scores)
+    model.reset_metrics()
+
+
+def _as_replica(model: keras.Model) -> keras.Model:
+    """Prepares a model to be one of several replicas."""
+    update_locally(model.optimizer)
+    # Variables created within a step would belong to TensorFlow's strategy, and be
+    # shared by all replicas.
+    build_metrics(model)
+    return model
+
+
+def _results(model: keras.Model) -> dict[str, float]:
+    results = model.get_metrics_result()
+    return {k: float(v) for k, v in results.items() if k != "loss"}
+
+
+def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _shared_state(model: keras.Model) -> list[Any]:
+    """Returns the variables that are equal on all replicas."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    own = [v.value for v in model.variables if id(v) not in metrics]
+    return own + [v.value for v in model.optimizer.variables]
+
+
+def _broadcast(
+    strategy: Strategy, variables: Sequence[Any]
+) -> Iterator[npt.NDArray[Any]]:
+    """Assigns the chief's values to variables, and yields each value."""
+    for variable in variables:
+        value = variable.numpy()
+        if strategy.workers > 1:
+            # Only these types can be summed over processes.
+            sent = value if value.dtype.kind == "f" else value.astype(np.int64)
+            sent = sent if strategy.is_chief else np.zeros_like(sent)
+            value = strategy.all_reduce(sent).astype(value.dtype)
+            variable.assign(value)
+        yield value
+
+
+def _separate_dropout(model: keras.Model, replica: int) -> None:
+    """Gives a replica's dropout random numbers of its own.
+
+    Work that every replica does for the whole batch keeps the same random numbers.
+    """
+    same = {id(model.negative_seeds.state)}
+    for encoder in replicated_encoders(model.hyperparameters):
+        network = (model.enc0, model.enc1)[encoder]
+        same |= {id(variable) for variable in network.variables}
+    for variable in model.non_trainable_variables:
+        if variable.path.endswith("seed_generator_state") and id(variable) not in same:
+            seed, count = variable.numpy()
+            seed = (int(seed) + replica * _SEED_STRIDE) % _SEEDS
+            variable.assign(np.array([seed, count], variable.dtype))

@@ -1,0 +1,74 @@
+"""The choice of an execution strategy."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from object2vec_tf.distributed.cluster import TF_CONFIG, read_cluster
+from object2vec_tf.distributed.multi_worker import start_workers
+from object2vec_tf.distributed.strategies import (
+    MirroredDevices,
+    SingleDevice,
+    Strategy,
+)
+from object2vec_tf.errors import UserError
+
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
+
+
+def choose_strategy(name: str = "auto", gpus: int | None = None) -> Strategy:
+    """Returns the execution strategy of a run.
+
+    For several workers, call this before TensorFlow executes anything in the process.
+
+    Args:
+        name: One of `STRATEGIES`. auto is multi_worker if TF_CONFIG lists more than one
+            worker, mirrored if there is more than one GPU, and one otherwise.
+            multi_worker with a single worker is also resolved like auto.
+        gpus: Maximum number of GPUs to use, 0 for none; None uses all of them.
+
+    Raises:
+        UserError: The name is unknown, or the strategy needs something that is missing.
+    """
+    if name not in STRATEGIES:
+        raise UserError(
+            f"strategy: expected one of {', '.join(STRATEGIES)}, got {name!r}."
+        )
+    cluster = read_cluster() if name in ("auto", "multi_worker") else None
+    if name == "multi_worker" and cluster is None:
+        raise UserError(
+            f"strategy=multi_worker: expected {TF_CONFIG} to list the workers, but it "
+            "is not set. Set it for each worker, or leave --strategy out."
+        )
+    if gpus is not None:
+        _limit_gpus(gpus)
+    if cluster is not None and len(cluster.addresses) > 1:
+        return start_workers(cluster)
+    available = len(tf.config.list_physical_devices("GPU"))
+    if gpus is not None:
+        available = min(available, gpus)
+    if name == "mirrored" or (name != "one" and available > 1):
+        return _mirrored_devices()
+    return SingleDevice()
+
+
+def _limit_gpus(count: int) -> None:
+    visible = tf.config.get_visible_devices("GPU")[:count]
+    try:
+        tf.config.set_visible_devices(visible, "GPU")
+    except RuntimeError as error:
+        raise UserError(
+            f"_num_gpus: cannot limit TensorFlow to {count} GPUs, since it already "
+            "uses others in this process. Leave _num_gpus out, or start a new process."
+        ) from error
+
+
+def _mirrored_devices() -> MirroredDevices:
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if len(devices) < 2:
+        raise UserError(
+            f"strategy=mirrored: expected two or more devices of one kind, got one "
+            f"{kind}. Leave --strategy out."
+        )
+    return MirroredDevices(tf.distribute.MirroredStrategy(devices))

@@ -1,0 +1,152 @@
+"""Training objectives: what the encoders learn from.
+
+Every objective also trains the comparator, by the loss of the output layer.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from object2vec_tf.distributed.batch_encodings import BatchEncodings
+from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax
+from object2vec_tf.model.batch_inputs import log_frequencies, positive_pairs
+
+
+class Objective(abc.ABC):
+    """What the encoders learn from.
+
+    Attributes:
+        needs_all_pairs: For in0 and in1, whether encodings of other pairs are used.
+        metrics: Metrics that the objective updates itself.
+    """
+
+    needs_all_pairs: tuple[bool, bool] = (False, False)
+    metrics: Sequence[keras.metrics.Metric] = ()
+
+    @abc.abstractmethod
+    def encoder_loss(
+        self,
+        encodings: BatchEncodings,
+        inputs: Mapping[str, Any],
+        labels: Any,
+        weights: Any,
+        training: bool,
+    ) -> tf.Tensor:
+        """Returns the loss of the encodings alone, and updates the metrics.
+
+        Args:
+            encodings: Encodings of the batch.
+            inputs: The dataset's inputs.
+            labels: Labels ``[batch]``.
+            weights: float ``[batch]``, or None if all pairs count once.
+            training: Whether the loss is minimized, rather than only measured.
+
+        Returns:
+            A float scalar: this replica's part of the batch's loss.
+        """
+
+    @abc.abstractmethod
+    def comparator_encodings(self, encodings: BatchEncodings) -> BatchEncodings:
+        """Returns the encodings from which the comparator computes scores."""
+
+
+class PairObjective(Objective):
+    """Encoders and comparator learn from the labels of pairs, as AWS's do."""
+
+    def encoder_loss(
+        self,
+        encodings: BatchEncodings,
+        inputs: Mapping[str, Any],
+        labels: Any,
+        weights: Any,
+        training: bool,
+    ) -> tf.Tensor:
+        """See `Objective`: there is no loss besides the comparator's."""
+        return tf.constant(0.0)
+
+    def comparator_encodings(self, encodings: BatchEncodings) -> BatchEncodings:
+        """See `Objective`."""
+        return encodings
+
+
+class InBatchSoftmaxObjective(Objective):
+    """Encoders learn to find each object's partner among the objects of the batch.
+
+    The comparator learns from their encodings, and does not influence the encoders.
+
+    Args:
+        softmax: The layer that computes cross-entropies.
+        metrics: Means of the cross-entropy and of the accuracy.
+        popularity_correction: Whether to correct for frequent objects in training.
+    """
+
+    needs_all_pairs = (True, True)
+
+    def __init__(
+        self,
+        softmax: InBatchSoftmax,
+        metrics: Sequence[keras.metrics.Mean],
+        popularity_correction: bool,
+    ) -> None:
+        self.metrics = metrics
+        self._softmax = softmax
+        self._popularity_correction = popularity_correction
+
+    def encoder_loss(
+        self,
+        encodings: BatchEncodings,
+        inputs: Mapping[str, Any],
+        labels: Any,
+        weights: Any,
+        training: bool,
+    ) -> tf.Tensor:
+        """See `Objective`: the mean cross-entropy of pairs with a label above 0."""
+        shard = encodings.shard
+        corrects = self._popularity_correction and training
+        losses, hits = self._softmax(
+            *(encodings.all_pairs(side) for side in (0, 1)),
+            positive_pairs(shard, inputs, labels),
+            log_frequencies(shard, inputs) if corrects else None,
+        )
+        losses, hits, labels, weights = (
+            shard.metric_rows(rows)
+            for rows in (
+                shard.own_pairs(losses),
+                shard.own_pairs(hits),
+                labels,
+                weights,
+            )
+        )
+        counts = tf.cast(labels > 0, losses.dtype)
+        if weights is not None:
+            counts *= tf.cast(weights, losses.dtype)
+        for metric, values in zip(self.metrics, (losses, hits), strict=True):
+            metric.update_state(values, sample_weight=counts)
+        total, pairs = tf.reduce_sum(counts * losses), tf.reduce_sum(counts)
+        return tf.math.divide_no_nan(total, shard.total(pairs))
+
+    def comparator_encodings(self, encodings: BatchEncodings) -> BatchEncodings:
+        """See `Objective`."""
+        return encodings.without_gradient()
+
+
+def make_objective(
+    softmax: InBatchSoftmax | None,
+    metrics: Sequence[keras.metrics.Mean],
+    popularity_correction: bool,
+) -> Objective:
+    """Returns the objective of a model.
+
+    Args:
+        softmax: The model's in-batch softmax; None for AWS's own objective.
+        metrics: Its metrics.
+        popularity_correction: See `InBatchSoftmaxObjective`.
+    """
+    if softmax is None:
+        return PairObjective()
+    return InBatchSoftmaxObjective(softmax, metrics, popularity_correction)

@@ -1,0 +1,153 @@
+"""One training step, and one evaluation step, of Object2Vec."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from object2vec_tf.distributed.batch_encodings import BatchEncodings
+from object2vec_tf.distributed.batch_shard import (
+    BatchShard,
+    EncodingPlan,
+    batch_shard_of,
+    replicated_encoders,
+)
+from object2vec_tf.optimizers.gradients import Gradient, add_weight_decay
+
+if TYPE_CHECKING:
+    from object2vec_tf.model.object2vec import Object2Vec
+
+# Variables whose paths end like this have no weight decay.
+_NOT_DECAYED = ("bias", "log_temperature")
+
+
+def train_step(model: Object2Vec, data: Any) -> dict[str, Any]:
+    """Updates the weights by the gradients of one batch.
+
+    Args:
+        model: The compiled model.
+        data: ``(inputs, labels)`` or ``(inputs, labels, weights)``. Inputs that are a
+            shard of a batch (`object2vec_tf.distributed`) are used together with those
+            of the other replicas.
+
+    Returns:
+        The metrics so far, by name.
+    """
+    inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    shard = batch_shard_of(inputs)
+    with tf.GradientTape() as tape:
+        encodings = shard.encode(model.encode_for_training, inputs, _plan(model))
+        loss = model.objective.encoder_loss(
+            encodings, inputs, labels, weights, training=True
+        )
+        pairs = model.negative_sampler.add(
+            model.objective.comparator_encodings(encodings), inputs, labels, weights
+        )
+        scores = model.comparator([pairs.first, pairs.second], training=True)
+        mean = model.compute_loss(
+            inputs, pairs.labels, scores, pairs.weights, training=True
+        )
+        loss += shard.contribution(mean)
+        scaled = model.optimizer.scale_loss(loss)
+    variables = model.trainable_variables
+    gradients = tape.gradient(scaled, [variable.value for variable in variables])
+    gradients = _reduced(model, shard, variables, gradients)
+    model.optimizer.apply_gradients(
+        [
+            (_with_weight_decay(model, gradient, variable), variable)
+            for gradient, variable in zip(gradients, variables, strict=True)
+            if gradient is not None  # with dropout=1, which `fit` warns about
+        ]
+    )
+    _update_metrics(model, shard, loss, pairs.labels, scores, pairs.weights)
+    return model.get_metrics_result()
+
+
+def evaluation_step(model: Object2Vec, data: Any) -> dict[str, Any]:
+    """Measures one batch.
+
+    Args:
+        model: The compiled model.
+        data: As for `train_step`.
+
+    Returns:
+        The metrics so far, by name.
+    """
+    inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    shard = batch_shard_of(inputs)
+    encodings = BatchEncodings(shard, model.encode(inputs, training=False))
+    scores = model.comparator(list(encodings.own), training=False)
+    loss = model.objective.encoder_loss(
+        encodings, inputs, labels, weights, training=False
+    )
+    mean = model.compute_loss(inputs, labels, scores, weights, training=False)
+    loss += shard.contribution(mean)
+    _update_metrics(model, shard, loss, labels, scores, weights)
+    return model.get_metrics_result()
+
+
+def _plan(model: Object2Vec) -> EncodingPlan:
+    sides = zip(
+        model.objective.needs_all_pairs,
+        model.negative_sampler.needs_all_pairs,
+        strict=True,
+    )
+    in0, in1 = (objective or negatives for objective, negatives in sides)
+    return EncodingPlan(replicated_encoders(model.hyperparameters), (in0, in1))
+
+
+def _update_metrics(
+    model: Object2Vec,
+    shard: BatchShard,
+    loss: Any,
+    labels: Any,
+    scores: Any,
+    weights: Any,
+) -> None:
+    updated = {id(metric) for metric in model.objective.metrics}
+    labels, scores, weights = (
+        shard.metric_rows(rows) for rows in (labels, scores, weights)
+    )
+    for metric in model.metrics:
+        if metric.name == "loss":
+            pairs = tf.shape(scores)[0]
+            metric.update_state(shard.own_mean(loss), sample_weight=pairs)
+        elif id(metric) not in updated:
+            metric.update_state(labels, scores, sample_weight=weights)
+
+
+def _reduced(
+    model: Object2Vec,
+    shard: BatchShard,
+    variables: Sequence[Any],
+    gradients: Sequence[Gradient | None],
+) -> list[Gradient | None]:
+    """Returns the gradients of the whole batch, with repeated tokens summed."""
+    as_rows = getattr(model.optimizer, "takes_rows", False)
+    # A lookup returns each row once; two lookups of one table may share rows.
+    distinct = model.encoders_share_weights or (
+        not model.hyperparameters.tied_token_embedding_weight
+    )
+    replicated = {
+        id(variable)
+        for encoder in replicated_encoders(model.hyperparameters)
+        for variable in (model.enc0, model.enc1)[encoder].variables
+    }
+    return shard.reduce_gradients(
+        gradients,
+        as_rows,
+        distinct,
+        [id(variable) in replicated for variable in variables],
+    )
+
+
+def _with_weight_decay(
+    model: Object2Vec, gradient: Gradient, variable: keras.Variable
+) -> Gradient:
+    decay = model.hyperparameters.weight_decay
+    if decay and not variable.path.endswith(_NOT_DECAYED):
+        return add_weight_decay(gradient, variable, decay)
+    return gradient

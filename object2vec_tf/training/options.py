@@ -1,0 +1,67 @@
+"""Options of a run that are not hyperparameters; fit and tune share them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any, TypedDict
+
+from object2vec_tf.hyperparameters.arguments import as_integer
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options that do not change what is learned, and the seed.
+
+    Attributes:
+        seed: Seed of initial weights, shuffles and negatives. On a CPU the same seed
+            gives the same weights.
+        max_bad_lines: Number of invalid lines tolerated per channel.
+        export_dir: Directory of the SavedModel's versions; by default a directory of
+            the run directory.
+        overwrite: Whether to delete another run's files in ``model_dir`` and start from
+            scratch.
+        checkpoint_seconds: Seconds between checkpoints within an epoch, at least ten
+            times the time that saving takes; 0 saves at the end of epochs only.
+        cache_dir: Directory where converted channels are kept between epochs and runs;
+            several runs may share it. By default a directory of the run directory.
+        cache_limit: Maximum size of the cache in gigabytes (10**9 bytes); None for no
+            limit.
+        verbose: Whether to show progress and results on stdout.
+
+    Raises:
+        UserError: A number is invalid.
+    """
+
+    seed: int = 0
+    max_bad_lines: int = 0
+    export_dir: PathLike | None = None
+    overwrite: bool = False
+    checkpoint_seconds: int = 60
+    cache_dir: PathLike | None = None
+    cache_limit: float | None = None
+    verbose: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        for name in ("seed", "max_bad_lines", "checkpoint_seconds"):
+            object.__setattr__(self, name, as_integer(name, getattr(self, name)))
+
+    def replace(self, **changes: Any) -> RunOptions:
+        """Returns the options with some changes."""
+        return dataclasses.replace(self, **changes)
+
+
+class RunKeywords(TypedDict, total=False):
+    """The fields of `RunOptions` as keyword arguments of fit and tune."""
+
+    seed: int
+    max_bad_lines: int
+    export_dir: PathLike | None
+    overwrite: bool
+    checkpoint_seconds: int
+    cache_dir: PathLike | None
+    cache_limit: float | None
+    verbose: bool

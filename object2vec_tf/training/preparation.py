@@ -1,0 +1,253 @@
+"""Everything that a run does before training: checks, and reading its inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from object2vec_tf.commands.signals import StopRequest, catch_sigterm
+from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.distributed.selection import choose_strategy
+from object2vec_tf.distributed.strategies import Strategy
+from object2vec_tf.errors import Interrupted, UserError
+from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.writable import check_writable
+from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
+from object2vec_tf.hyperparameters.arguments import as_hyperparameters
+from object2vec_tf.report.object_names import ObjectNames, read_object_names
+from object2vec_tf.runs.run_directory import RunDirectory, run_identity
+from object2vec_tf.text.text_assets import TextAssets, read_text_assets
+from object2vec_tf.text.tokenizer_loading import Tokenizers, with_vocab_sizes
+from object2vec_tf.training.console import RunConsole
+from object2vec_tf.training.options import PathLike, RunOptions
+
+# A training step with more pairs than this, negatives included, is taken for a typo.
+MAX_PAIRS_PER_STEP = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedRun:
+    """A run whose settings are checked and whose inputs are read.
+
+    Attributes:
+        hyperparameters: The hyperparameters.
+        options: The options.
+        channels: The pairs of train and, if given, of validation and test.
+        text_assets: Tokenizers and pretrained vectors.
+        object_names: Names of objects, for the report.
+        directory: The run directory.
+        strategy: The execution strategy.
+        console: Shows progress and results.
+        export: Function that exports a model.
+        start: ``time.perf_counter()`` when the run started.
+    """
+
+    hyperparameters: Hyperparameters
+    options: RunOptions
+    channels: dict[str, Pairs]
+    text_assets: TextAssets
+    object_names: ObjectNames
+    directory: RunDirectory
+    strategy: Strategy
+    console: RunConsole
+    export: Callable[..., Path]
+    start: float
+
+    @property
+    def export_dir(self) -> Path:
+        """Directory of the SavedModel's versions."""
+        return export_directory(self.options, self.directory)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Hyperparameters, seed and data, by which the run is recognized."""
+        fingerprints = {
+            name: pairs.report.fingerprint for name, pairs in self.channels.items()
+        }
+        return run_identity(
+            self.hyperparameters,
+            self.options.seed,
+            fingerprints,
+            self.text_assets.fingerprints,
+        )
+
+
+def prepare_run(
+    hyperparameters: Hyperparameters | Mapping[str, Any],
+    sources: Mapping[str, Source | None],
+    model_dir: PathLike,
+    options: RunOptions,
+    *,
+    items: PathLike | None = None,
+    labels: PathLike | None = None,
+    strategy: str = "auto",
+    num_gpus: int | None = None,
+) -> PreparedRun:
+    """Checks all settings, then reads the channels.
+
+    Args:
+        hyperparameters: The hyperparameters, or a mapping of them.
+        sources: The channels train, validation, test and auxiliary.
+        model_dir: The run directory.
+        options: The options.
+        items: See `object2vec_tf.fit`, as for the arguments below.
+        labels: Names of the items.
+        strategy: Name of the execution strategy.
+        num_gpus: Maximum number of GPUs.
+
+    Raises:
+        UserError: Settings or data are invalid; no file was changed.
+        Interrupted: The process received SIGTERM while channels were read.
+    """
+    start = time.perf_counter()
+    auxiliary = sources.get("auxiliary")
+    if isinstance(hyperparameters, Mapping):
+        if num_gpus is None:
+            num_gpus = max_gpus(hyperparameters)
+        hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
+    hyperparameters = as_hyperparameters(hyperparameters)
+    _check_arguments(hyperparameters, sources, model_dir)
+    export = _load_exporter()
+    chosen_strategy = choose_strategy(strategy, num_gpus)
+    text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
+    object_names = read_object_names(items, labels, hyperparameters)
+    console = RunConsole(quiet=not (options.verbose and chosen_strategy.is_chief))
+    console.words(text_assets)
+    directory = RunDirectory(Path(model_dir))
+    directory.make()
+    with catch_sigterm() as stop_request:
+        try:
+            channels = read_channels(
+                sources,
+                hyperparameters,
+                console,
+                stop_request,
+                tokenizers=text_assets.tokenizers,
+                options=options.replace(cache_dir=options.cache_dir or directory.cache),
+            )
+        except Interrupted as error:
+            if chosen_strategy.is_chief:
+                directory.write_unread(time.perf_counter() - start)
+            raise Interrupted(f"{directory.path}: {error}") from None
+    destination = export_directory(options, directory)
+    if chosen_strategy.is_chief and (options.export_dir or destination.exists()):
+        check_writable(destination, "export_dir")
+    return PreparedRun(
+        hyperparameters,
+        options,
+        channels,
+        text_assets,
+        object_names,
+        directory,
+        chosen_strategy,
+        console,
+        export,
+        start,
+    )
+
+
+def export_directory(options: RunOptions, directory: RunDirectory) -> Path:
+    """Returns the directory of the SavedModel's versions."""
+    return Path(options.export_dir) if options.export_dir else directory.export
+
+
+def read_channels(
+    sources: Mapping[str, Source | None],
+    hyperparameters: Hyperparameters,
+    console: RunConsole,
+    stop_request: StopRequest,
+    *,
+    tokenizers: Tokenizers,
+    options: RunOptions,
+) -> dict[str, Pairs]:
+    """Reads the channels of pairs of a run.
+
+    Args:
+        sources: The channels, by name; None for one that is not given.
+        hyperparameters: The hyperparameters that the pairs are checked against.
+        console: Shows progress, and what was read.
+        stop_request: Whether to stop.
+        tokenizers: Tokenizers of in0 and in1.
+        options: Cache and number of tolerated lines.
+
+    Raises:
+        DataError: A line is invalid.
+        Interrupted: The process received SIGTERM.
+    """
+    channels = {}
+    for name in ("train", "validation", "test"):
+        source = sources.get(name)
+        if not source:
+            continue
+        with console.reading(name) as show_progress:
+
+            def after_block(
+                size: int, show_progress: Callable[[int], None] = show_progress
+            ) -> None:
+                if stop_request.asked:
+                    raise Interrupted(
+                        "stopped while reading data. The same command starts again."
+                    )
+                show_progress(size)
+
+            channels[name] = read_pairs(
+                source,
+                hyperparameters,
+                channel=name,
+                tokenizers=tokenizers,
+                max_bad_lines=options.max_bad_lines,
+                cache_dir=options.cache_dir,
+                cache_limit=options.cache_limit,
+                after_block=after_block,
+            )
+        console.channel(name, channels[name])
+    return channels
+
+
+def _check_arguments(
+    hyperparameters: Hyperparameters,
+    sources: Mapping[str, Source | None],
+    model_dir: PathLike,
+) -> None:
+    if not os.fspath(model_dir):
+        raise UserError("model_dir: expected the run directory, got an empty path.")
+    _check_pairs_per_step(hyperparameters)
+    if not sources.get("train"):
+        raise UserError("train: no file given. Give a file, directory or glob.")
+    auxiliary = sources.get("auxiliary")
+    if auxiliary:
+        channel_files(auxiliary, "auxiliary")
+
+
+def _check_pairs_per_step(hyperparameters: Hyperparameters) -> None:
+    rate = hyperparameters.negative_sampling_rate
+    batch = hyperparameters.mini_batch_size
+    pairs = batch * (1 + rate)
+    if rate and pairs > MAX_PAIRS_PER_STEP:
+        raise UserError(
+            f"negative_sampling_rate: expected at most {MAX_PAIRS_PER_STEP:,} pairs "
+            f"per step, got {pairs:,}: mini_batch_size={batch} pairs with {rate:,} "
+            f"negatives each. Lower one of the two (a batch has {batch - 1:,} "
+            "different negatives for a pair)."
+        )
+
+
+def _load_exporter() -> Callable[..., Path]:
+    """Returns `export.export_saved_model`, before hours are spent on training.
+
+    Raises:
+        UserError: Another module named export hides the package.
+    """
+    try:
+        from export import export_saved_model
+    except ImportError as error:
+        raise UserError(
+            "a file or directory named export hides the package export that comes "
+            "with object2vec_tf. Run the command from another directory."
+        ) from error
+    return export_saved_model

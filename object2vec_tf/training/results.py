@@ -1,0 +1,84 @@
+"""The results of a trained run: metrics.json and the report."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+
+from object2vec_tf.files.atomic import write_atomic
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.report.baselines import baselines
+from object2vec_tf.report.embedding_sample import sample_embeddings
+from object2vec_tf.report.report import Report
+from object2vec_tf.training.loop import TrainingLoop
+from object2vec_tf.training.preparation import PreparedRun
+from object2vec_tf.training.sagemaker_metrics import quality_lines
+from object2vec_tf.training.trainer import Trainer, evaluate
+
+
+def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, Any]:
+    """Measures the model of the best epoch; returns the content of metrics.json."""
+    history, channels = trainer.history, run.channels
+    best = history[trainer.best_epoch]
+    trained_pairs = len(channels["train"]) * len(history)
+    stopped_early = len(history) < run.hyperparameters.epochs
+    reports = {name: pairs.report for name, pairs in channels.items()}
+    metrics: dict[str, Any] = {
+        "epochs_run": len(history),
+        "best_epoch": best["epoch"],
+        "stopped": "early stopping" if stopped_early else "all epochs done",
+        **{name: best[name] for name in ("train", "validation") if name in best},
+    }
+    if "test" in channels:
+        loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
+        metrics["test"] = evaluate(loop, channels["test"], run.hyperparameters)
+        for line in quality_lines("test", metrics["test"]):
+            run.console.say(line)
+    metrics["baselines"] = baselines(run.hyperparameters, channels)
+    metrics |= {
+        "rows": {name: len(pairs) for name, pairs in channels.items()},
+        "truncated": {name: report.truncated for name, report in reports.items()},
+        "empty": {name: report.empty for name, report in reports.items()},
+        "bad_lines": {name: len(report.bad_lines) for name, report in reports.items()},
+        **_text_metrics(run),
+        "seed": run.options.seed,
+        "seconds": time.perf_counter() - trainer.start,
+        "records_per_second": trained_pairs / trainer.seconds,
+    }
+    trainer.logs.results(metrics)
+    return metrics
+
+
+def _text_metrics(run: PreparedRun) -> dict[str, Any]:
+    """Returns the counts of unknown tokens and of pretrained vectors, if any."""
+    metrics: dict[str, Any] = {}
+    if run.hyperparameters.texts:
+        metrics["unknown"] = {
+            name: pairs.report.unknown for name, pairs in run.channels.items()
+        }
+    if run.text_assets.vectors:
+        metrics["pretrained"] = {
+            f"enc{encoder}": {"found": vectors.found, "words": vectors.words}
+            for encoder, vectors in run.text_assets.vectors.items()
+        }
+    return metrics
+
+
+def write_report(
+    run: PreparedRun, trainer: Trainer, model: Object2Vec, metrics: dict[str, Any]
+) -> None:
+    """Writes report.html and report.md, and the embeddings for TensorBoard."""
+    samples = sample_embeddings(model, run.channels["train"], run.object_names)
+    trainer.logs.embeddings(samples)
+    report = Report(
+        run.directory.path.resolve().name,
+        run.hyperparameters,
+        run.channels,
+        metrics,
+        trainer.history,
+        samples,
+    )
+    write_atomic(run.directory.report, report.html())
+    write_atomic(run.directory.card, report.markdown())
