@@ -75,7 +75,7 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         outputs[name] = done.stdout
-    assert "resumed behind epoch" in outputs["killed"]
+    assert "resumed after epoch" in outputs["killed"]
     assert "resumed" not in outputs["whole"]
     a, b = (
         keras.models.load_model(tmp_path / name / "model.keras")

@@ -119,7 +119,7 @@ def test_a_run_stopped_while_it_reads_starts_again(settings, ratings, tmp_path):
 
     feeding = threading.Thread(target=feed)
     feeding.start()
-    with pytest.raises(o2v.Interrupted, match="stopped while data was read"):
+    with pytest.raises(o2v.Interrupted, match="stopped while reading data"):
         o2v.fit(settings, train=pipe, model_dir=run)
     feeding.join()
 
@@ -166,8 +166,8 @@ def test_the_command_stopped_by_sigterm_exits_with_0_and_says_so(command, tmp_pa
         told = process.stdout.read()
 
     assert process.returncode == 0
-    assert "stopped behind " in told
-    assert "the same command goes on there" in told
+    assert "stopped after " in told
+    assert "The same command resumes the run" in told
     assert json.loads((run / "metrics.json").read_text())["resumable"] is True
     assert not (run / "export").exists()
 

@@ -33,7 +33,7 @@ def test_a_mapping_becomes_hyperparameters(settings, hyperparameters):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"model_dir": ""}, "model_dir: is empty"),
+        ({"model_dir": ""}, "model_dir: expected the run directory, got an empty path"),
         ({"seed": -1}, "seed: expected an integer of 0 or more, got -1"),
         ({"seed": None}, "seed: expected"),
         ({"seed": 1.5}, "seed: expected"),
@@ -41,8 +41,8 @@ def test_a_mapping_becomes_hyperparameters(settings, hyperparameters):
         ({"auxiliary": "/nope"}, "auxiliary: /nope: no such file or directory"),
         (
             {"negative_sampling_rate": 10**8},
-            "negative_sampling_rate: 100,000,000 negatives for each of mini_batch_size"
-            "=32 pairs make 3,200,000,032 pairs a step",
+            "negative_sampling_rate: expected at most 1,000,000 pairs per step, got "
+            "3,200,000,032: mini_batch_size=32 pairs with 100,000,000 negatives each",
         ),
     ],
 )
