@@ -300,51 +300,66 @@ def open_columns(
         ValueError: The file was not written by `ColumnWriter` with this schema.
         OSError: The file cannot be read.
     """
-    file = _MappedFile(path, max_resident_bytes)
-    buffer = pa.py_buffer(file.bytes)
-    reader = pa.ipc.open_file(pa.BufferReader(buffer))
-    if reader.schema != arrow_schema(schema):
+    file = _ArrowFile(path, max_resident_bytes)
+    if file.reader.schema != arrow_schema(schema):
         raise ValueError("its columns have other types")
-    batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-    first_rows = np.cumsum([0, *(batch.num_rows for batch in batches)])
-    parts = _Parts(file, first_rows[:-1], int(first_rows[-1]))
+    label_type = np.float32 if schema.num_classes is None else np.int64
+    return (
+        file.column("in0"),
+        file.column("in1"),
+        file.numbers("label", label_type),
+        file.numbers("weight", np.float32),
+    )
 
-    def starts(arrays: list[pa.Array], dtype: npt.DTypeLike) -> Splits:
+
+class _ArrowFile:
+    """The columns of a memory-mapped Arrow file.
+
+    Attributes:
+        reader: Arrow's reader of the file.
+    """
+
+    def __init__(self, path: Path, max_resident_bytes: int) -> None:
+        self._file = _MappedFile(path, max_resident_bytes)
+        self._buffer = pa.py_buffer(self._file.bytes)
+        self.reader: Any = pa.ipc.open_file(pa.BufferReader(self._buffer))
+        count = self.reader.num_record_batches
+        self._batches = [self.reader.get_batch(i) for i in range(count)]
+        stops = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
+        self._parts = _Parts(self._file, stops[:-1], int(stops[-1]))
+
+    def column(self, name: str) -> MappedColumn:
+        """Returns a column of token ids."""
+        arrays = [batch.column(name) for batch in self._batches]
+        kind = self.reader.schema.field(name).type.value_type.to_pandas_dtype()
+        tokens = sum(len(array.values) for array in arrays)
+        offsets = self._starts([array.offsets for array in arrays], np.int32)
+        return MappedColumn(
+            tokens,
+            self._parts,
+            self._file.view(np.int32),
+            self._file.view(kind),
+            offsets - self._parts.first_rows,
+            self._starts([array.values for array in arrays], kind),
+        )
+
+    def numbers(self, name: str, dtype: npt.DTypeLike) -> MappedNumbers:
+        """Returns a column of numbers."""
+        kind = self.reader.schema.field(name).type.to_pandas_dtype()
+        starts = self._starts([batch.column(name) for batch in self._batches], kind)
+        shifts = starts - self._parts.first_rows
+        return MappedNumbers(
+            np.dtype(dtype), self._parts, self._file.view(kind), shifts
+        )
+
+    def _starts(self, arrays: list[pa.Array], dtype: npt.DTypeLike) -> Splits:
         """Returns the index of each array's first number in a view of the file."""
         size = np.dtype(dtype).itemsize
         indices = []
         for array in arrays:
             data = array.buffers()[-1]
-            position = data.address - buffer.address if data is not None else 0
+            position = data.address - self._buffer.address if data is not None else 0
             if array.offset or position % size:
                 raise ValueError("its columns are not aligned as they were written")
             indices.append(position // size)
         return np.array(indices, np.int64)
-
-    def column(name: str) -> MappedColumn:
-        arrays = [batch.column(name) for batch in batches]
-        kind = reader.schema.field(name).type.value_type.to_pandas_dtype()
-        tokens = sum(len(array.values) for array in arrays)
-        offsets = starts([array.offsets for array in arrays], np.int32)
-        return MappedColumn(
-            tokens,
-            parts,
-            file.view(np.int32),
-            file.view(kind),
-            offsets - parts.first_rows,
-            starts([array.values for array in arrays], kind),
-        )
-
-    def numbers(name: str, dtype: npt.DTypeLike) -> MappedNumbers:
-        kind = reader.schema.field(name).type.to_pandas_dtype()
-        indices = starts([batch.column(name) for batch in batches], kind)
-        shifts = indices - parts.first_rows
-        return MappedNumbers(np.dtype(dtype), parts, file.view(kind), shifts)
-
-    label_type = np.float32 if schema.num_classes is None else np.int64
-    return (
-        column("in0"),
-        column("in1"),
-        numbers("label", label_type),
-        numbers("weight", np.float32),
-    )

@@ -60,9 +60,8 @@ def read_pairs(
             `read_tokenizers` returns.
         max_bad_lines: Number of invalid lines to tolerate. They are skipped and
             reported.
-        cache_dir: A directory that stores the pairs in files from which batches are
-            made. The same content is not parsed again with the same settings. None
-            keeps the pairs in memory.
+        cache_dir: A directory for the parsed pairs, from which batches are made, and
+            which later runs use again. None keeps the pairs in memory.
         cache_limit: Gigabytes (10**9 bytes) that the directory may use.
         after_block: Called with the decompressed bytes of each block that was read.
 
@@ -80,13 +79,9 @@ def read_pairs(
             f"cache_limit: expected a number above 0, got {cache_limit}. Raise it, or "
             "leave it out."
         )
+    files = channel_files(source, channel)
     reader = _ChannelReader(
-        channel_files(source, channel),
-        channel,
-        hyperparameters,
-        tokenizers,
-        max_bad_lines,
-        after_block,
+        files, channel, hyperparameters, tokenizers, max_bad_lines, after_block
     )
     if cache_dir is None:
         return reader.read_into_memory()

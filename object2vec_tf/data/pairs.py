@@ -133,15 +133,13 @@ class Pairs:
                 iteration over the dataset. The order is a permutation of all pairs
                 that depends only on ``seed`` and the number of the epoch.
             seed: Seed of the shuffle.
-            epoch: The epoch whose order is wanted. None starts at epoch 0 and advances
-                by one with each iteration over the dataset.
-            bucket_width: Lengths within a batch differ by less than this, for in0 and
-                for in1. The default is the hyperparameter if ``shuffle`` is set, and
-                otherwise 0: any lengths, in the order of the file.
+            epoch: The epoch of the order; None starts at 0 and advances by one with
+                each iteration over the dataset.
+            bucket_width: Lengths within a batch differ by less than this; 0 allows any.
+                The default is the hyperparameter if ``shuffle`` is set, otherwise 0.
             first_batch: Number of batches to skip at the start of each epoch.
-            shard: ``(i, n)`` yields only the part of each batch that replica i of n
-                processes. The inputs then contain ``"shard"``; see
-                `object2vec_tf.distributed.batch_shard`.
+            shard: ``(i, n)`` yields the part of each batch that replica i of n
+                processes, and ``"shard"``: see `object2vec_tf.distributed.batch_shard`.
 
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor

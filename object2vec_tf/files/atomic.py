@@ -1,4 +1,4 @@
-"""Files and directories that are there whole, or not at all."""
+"""Writes files and directories atomically: readers see all of the content or none."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from object2vec_tf.errors import UserError
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Writes a text file so that a reader, or a crash, sees the old one or the new."""
+    """Writes a text file; after a crash, it has the old or the new content."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def reject_input_paths(output: Path, inputs: Iterable[Path]) -> None:
-    """Tells of an output that is one of the inputs.
+    """Checks that an output is not one of the inputs.
 
     Raises:
         UserError: It is.
     """
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
-            raise UserError(f"{output}: is the input too; give another --output")
+            raise UserError(f"{output}: is also an input. Choose another --output.")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a name to write to; what is written there becomes ``path`` at the end.
+    """Yields a temporary file, which replaces ``path`` at the end of the context.
 
-    The temporary name has the same suffix and stands in the same directory.
+    The temporary file is in the same directory, and its name has the same suffix.
 
     Raises:
-        OSError: It cannot be written; tells of a file, ``path`` where nothing else.
+        OSError: The file cannot be written. The error always names a file.
     """
     handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}.", path.parent)
     os.close(handle)
@@ -57,10 +57,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yields a directory to fill; it becomes ``path``, mode 755, at the end.
+    """Yields a temporary directory, which becomes ``path``, mode 755, at the end.
 
     Raises:
-        OSError: ``path`` is there already and not empty.
+        OSError: ``path`` exists and is not empty.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp("", f".{path.name}.", path.parent))
@@ -76,7 +76,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's or directory's content is on the disk."""
+    """Waits until the content of a file or directory is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Channels: where a channel's files are, and how their bytes are read."""
+"""Finds the files of a channel, and opens them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from object2vec_tf.errors import DataError
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-# Marker files that Spark, Finder and editors leave in a directory of data.
-_MARKERS = (".", "_")
+# How the names of files start that Spark, Finder and editors leave next to data.
+_MARKER_PREFIXES = (".", "_")
 _CHUNK_BYTES = 1 << 20
 
 
@@ -25,13 +25,13 @@ def channel_files(source: Source, channel: str) -> list[Path]:
     """Returns the files of a channel, in a fixed order.
 
     Args:
-        source: A file, a directory (all files below it, but for hidden ones and those
-            that start with an underscore) or a glob; several of them in a list or
-            separated by commas.
+        source: A file, a directory or a glob, or several of them in a list or separated
+            by commas. A directory means all files below it, except for those whose
+            name, or whose directory's name, starts with a dot or an underscore.
         channel: The channel's name, for messages.
 
     Raises:
-        DataError: Nothing is there.
+        DataError: There is no such file.
     """
     parts: list[str] = []
     for item in [source] if isinstance(source, str | os.PathLike) else source:
@@ -41,7 +41,7 @@ def channel_files(source: Source, channel: str) -> list[Path]:
     for part in filter(None, (part.strip() for part in parts)):
         files += _files_of(part, channel)
     if not files:
-        raise DataError(f"{channel}: no file given; give a file, directory or glob")
+        raise DataError(f"{channel}: no file given. Give a file, directory or glob.")
     return files
 
 
@@ -51,22 +51,24 @@ def _files_of(part: str, channel: str) -> list[Path]:
         visible = [e for e in sorted(path.rglob("*")) if not _is_marker(e, path)]
         found = _existing_files(visible, channel)
         if not found:
-            raise DataError(f"{channel}: {part}: the directory holds no data files")
+            raise DataError(f"{channel}: {part}: the directory has no data files.")
         return found
     if path.exists():
         return [path]
     matches = [Path(match) for match in sorted(glob.glob(part, recursive=True))]
     found = _existing_files(matches, channel)
     if not found:
-        what = (
+        problem = (
             "no file matches" if glob.has_magic(part) else "no such file or directory"
         )
-        raise DataError(f"{channel}: {part}: {what}; check the path")
+        raise DataError(f"{channel}: {part}: {problem}. Check the path.")
     return found
 
 
 def _is_marker(entry: Path, root: Path) -> bool:
-    return any(part.startswith(_MARKERS) for part in entry.relative_to(root).parts)
+    return any(
+        part.startswith(_MARKER_PREFIXES) for part in entry.relative_to(root).parts
+    )
 
 
 def _existing_files(entries: Sequence[Path], channel: str) -> list[Path]:
@@ -74,13 +76,13 @@ def _existing_files(entries: Sequence[Path], channel: str) -> list[Path]:
         if entry.is_symlink() and not entry.exists():
             raise DataError(
                 f"{channel}: {entry}: a symbolic link to {entry.readlink()}, which "
-                "is not there; mend or remove the link"
+                "does not exist. Fix or remove the link."
             )
     return [entry for entry in entries if entry.is_file()]
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Opens a file for reading bytes, ``.gz`` and ``.zst`` unpacked on the way.
+    """Opens a file for reading bytes; ``.gz`` and ``.zst`` are decompressed.
 
     Raises:
         DataError: The file cannot be opened.
@@ -92,36 +94,36 @@ def open_file(path: Path) -> BinaryIO:
             return io.BufferedReader(_Zstd(path.open("rb")), _CHUNK_BYTES)
         return path.open("rb")
     except OSError as error:
-        raise DataError(f"{path}: cannot be opened: {error.strerror}") from error
+        raise DataError(f"{path}: cannot be opened: {error.strerror}.") from error
 
 
 class _Zstd(io.RawIOBase):
-    """The unpacked bytes of a ``.zst`` file of any number of frames.
+    """The decompressed bytes of a ``.zst`` file with any number of frames.
 
-    zstandard's own stream_reader takes a file that was cut short for a whole one.
+    zstandard's own stream_reader does not notice that a file is truncated.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._packed = self._unpacked = b""
+        self._compressed = self._content = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, target: Any) -> int:
-        while not self._unpacked:
-            self._packed = self._packed or self._file.read(_CHUNK_BYTES)
-            if not self._packed:
+        while not self._content:
+            self._compressed = self._compressed or self._file.read(_CHUNK_BYTES)
+            if not self._compressed:
                 if self._frame:
                     raise EOFError("it ends in the middle of a zstd frame")
                 return 0
             frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-            self._unpacked = frame.decompress(self._packed)
+            self._content = frame.decompress(self._compressed)
             self._frame = None if frame.eof else frame
-            self._packed = frame.unused_data if frame.eof else b""
-        size = min(len(target), len(self._unpacked))
-        target[:size], self._unpacked = self._unpacked[:size], self._unpacked[size:]
+            self._compressed = frame.unused_data if frame.eof else b""
+        size = min(len(target), len(self._content))
+        target[:size], self._content = self._content[:size], self._content[size:]
         return size
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def test_an_input_file_that_changes_meanwhile_is_an_error(tmp_path):
 def test_the_input_file_is_never_overwritten(tmp_path):
     path = write_job(tmp_path / "a").path
     with (
-        pytest.raises(UserError, match="is the input too"),
+        pytest.raises(UserError, match="is also an input"),
         atomic_output(FileJob(path, path, JsonLinesWriter)),
     ):
         pass

@@ -1,3 +1,5 @@
+"""Tests of object2vec_tf/files/atomic.py."""
+
 import stat
 
 import pytest
@@ -12,13 +14,13 @@ from object2vec_tf.files.atomic import (
 
 
 class Broken(Exception):
-    """Ends a write half-way."""
+    """Interrupts a write."""
 
 
-def write_half(path, held):
+def write_half(path, content):
     with atomic_file(path) as temporary:
         temporary.write_text("half")
-        assert path.read_text() == held
+        assert path.read_text() == content
         raise Broken
 
 
@@ -29,7 +31,7 @@ def fill_half(path):
         raise Broken
 
 
-def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path):
+def test_a_file_replaces_the_old_one_only_when_complete(tmp_path):
     path = tmp_path / "a.json"
     write_atomic(path, "old")
     with pytest.raises(Broken):
@@ -41,16 +43,16 @@ def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_a_full_disk_is_told_of_by_the_files_name(tmp_path):
+def test_the_error_of_a_full_disk_names_the_file(tmp_path):
     path = tmp_path / "a.json"
     write_atomic(path, "old")
     with (
-        pytest.raises(OSError, match="No space left") as told,
+        pytest.raises(OSError, match="No space left") as raised,
         atomic_file(path),
         open("/dev/full", "wb", buffering=0) as full,
     ):
         full.write(b"x")
-    assert told.value.filename == str(path)
+    assert raised.value.filename == str(path)
     assert path.read_text() == "old"
 
 
@@ -60,33 +62,35 @@ def test_the_temporary_file_keeps_the_suffix(tmp_path):
         temporary.write_bytes(b"1")
 
 
-def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+def test_a_directory_is_complete_when_it_appears(tmp_path):
     path = tmp_path / "deep" / "1"
     with pytest.raises(Broken):
         fill_half(path)
     assert list((tmp_path / "deep").iterdir()) == []
     with atomic_directory(path) as temporary:
         (temporary / "b").mkdir()
-        (temporary / "b" / "c").write_text("whole")
-    assert (path / "b" / "c").read_text() == "whole"
+        (temporary / "b" / "c").write_text("complete")
+    assert (path / "b" / "c").read_text() == "complete"
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
 
 
-def test_a_directory_that_is_there_is_not_replaced(tmp_path):
+def test_an_existing_directory_is_not_replaced(tmp_path):
     path = tmp_path / "1"
     path.mkdir()
-    (path / "held").write_text("held")
+    (path / "old").write_text("old")
     with pytest.raises(OSError, match="not empty"), atomic_directory(path) as temporary:
         (temporary / "a").write_text("a")
-    assert (path / "held").read_text() == "held"
+    assert (path / "old").read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
 
 
-def test_an_output_that_is_an_input_is_refused(tmp_path):
+def test_an_output_that_is_an_input_is_rejected(tmp_path):
     path, link = tmp_path / "a.jsonl", tmp_path / "link.jsonl"
     path.write_text("x")
     link.symlink_to(path)
     reject_input_paths(tmp_path / "b.jsonl", [path, tmp_path / "none.jsonl"])
     for output in (path, link, tmp_path / "." / "a.jsonl"):
-        with pytest.raises(UserError, match="is the input too; give another --output"):
+        with pytest.raises(
+            UserError, match=r"is also an input\. Choose another --output"
+        ):
             reject_input_paths(output, [tmp_path / "none.jsonl", path])

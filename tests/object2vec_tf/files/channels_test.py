@@ -1,4 +1,4 @@
-"""Tests of object2vec_tf/data/channels.py: which files, and their bytes."""
+"""Tests of object2vec_tf/files/channels.py: the files of a channel, and their bytes."""
 
 import gzip
 import io
@@ -34,12 +34,14 @@ def names(root: Path, files: list[Path]) -> list[str]:
     return [path.relative_to(root).as_posix() for path in files]
 
 
-def test_a_file_is_itself(root: Path):
+def test_a_file_is_a_channel_of_one_file(root: Path):
     assert channel_files(root / "a.jsonl", "train") == [root / "a.jsonl"]
     assert channel_files(str(root / "a.jsonl"), "train") == [root / "a.jsonl"]
 
 
-def test_a_directory_is_all_files_below_it_but_hidden_and_marker_files(root: Path):
+def test_a_directory_means_all_files_below_it_without_hidden_and_marker_files(
+    root: Path,
+):
     assert names(root, channel_files(root, "train")) == [
         "a.jsonl",
         "b.jsonl",
@@ -49,7 +51,7 @@ def test_a_directory_is_all_files_below_it_but_hidden_and_marker_files(root: Pat
     ]
 
 
-def test_a_hidden_directory_that_is_named_is_read(root: Path):
+def test_a_hidden_directory_that_is_given_is_read(root: Path):
     found = channel_files(root / "deep/.git", "train")
     assert names(root, found) == ["deep/.git/config"]
 
@@ -63,13 +65,13 @@ def test_a_hidden_directory_that_is_named_is_read(root: Path):
         ("with,comma.jsonl", ["with,comma.jsonl"]),
     ],
 )
-def test_a_glob_matches_files_in_order_of_name(
+def test_a_glob_matches_files_in_the_order_of_their_names(
     root: Path, pattern: str, expected: list[str]
 ):
     assert names(root, channel_files(f"{root}/{pattern}", "train")) == expected
 
 
-def test_several_are_read_in_the_order_given(root: Path):
+def test_several_sources_keep_their_order(root: Path):
     b, a, deep = root / "b.jsonl", root / "a.jsonl", root / "deep"
     expected = ["b.jsonl", "deep/d.txt", "deep/er/c.jsonl", "a.jsonl"]
     assert names(root, channel_files([b, deep, a], "train")) == expected
@@ -83,11 +85,11 @@ def test_several_are_read_in_the_order_given(root: Path):
         ("", "no file given"),
         (" , ", "no file given"),
         ([], "no file given"),
-        ("/no/such.jsonl", "/no/such.jsonl: no such file or directory; check"),
-        ("/no/*.jsonl", r"/no/\*.jsonl: no file matches; check the path"),
+        ("/no/such.jsonl", "/no/such.jsonl: no such file or directory. Check"),
+        ("/no/*.jsonl", r"/no/\*.jsonl: no file matches. Check the path"),
     ],
 )
-def test_nothing_there_is_an_error_that_names_the_channel(
+def test_a_missing_file_is_an_error_that_names_the_channel(
     source: str | list[str], problem: str
 ):
     with pytest.raises(DataError, match=f"^validation: {problem}"):
@@ -95,7 +97,7 @@ def test_nothing_there_is_an_error_that_names_the_channel(
 
 
 @pytest.mark.parametrize("source", ["", "deep", "*", "lost.jsonl"])
-def test_a_link_to_nothing_is_an_error_that_names_it(root: Path, source: str):
+def test_a_broken_link_is_an_error_that_names_it(root: Path, source: str):
     (root / "_link").symlink_to("nothing")
     channel_files(root, "train")
     (root / "_link").unlink()
@@ -112,9 +114,9 @@ def test_a_link_to_a_file_is_read(root: Path):
     assert found == ["deep/d.txt", "deep/er/c.jsonl", "deep/link.jsonl"]
 
 
-def test_a_directory_of_marker_files_alone_is_an_error(tmp_path: Path):
+def test_a_directory_with_only_marker_files_is_an_error(tmp_path: Path):
     (tmp_path / "_SUCCESS").touch()
-    with pytest.raises(DataError, match=r"^train: .*: the directory holds no data"):
+    with pytest.raises(DataError, match=r"^train: .*: the directory has no data"):
         channel_files(tmp_path, "train")
 
 
@@ -126,14 +128,14 @@ def zstd(data: bytes) -> bytes:
 
 
 def zstd_stream(data: bytes) -> bytes:
-    """A frame that does not tell its length, as a pipe writes it."""
+    """A frame without its length, as a pipe writes it."""
     target = io.BytesIO()
     with zstandard.ZstdCompressor().stream_writer(target, closefd=False) as writer:
         writer.write(data)
     return target.getvalue()
 
 
-# A frame of the user's own, which readers must skip (RFC 8878, 3.1.2).
+# A skippable frame, which readers must ignore (RFC 8878, 3.1.2).
 SKIPPED = b"\x50\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc"
 
 
@@ -149,7 +151,7 @@ SKIPPED = b"\x50\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc"
         ("streamed.zst", zstd_stream(TEXT[:77]) + zstd_stream(TEXT[77:])),
     ],
 )
-def test_a_file_is_read_unpacked(tmp_path: Path, name: str, content: bytes):
+def test_a_file_is_decompressed(tmp_path: Path, name: str, content: bytes):
     path = tmp_path / name
     path.write_bytes(content)
     with open_file(path) as stream:
@@ -157,7 +159,9 @@ def test_a_file_is_read_unpacked(tmp_path: Path, name: str, content: bytes):
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.gz", "x.zst"])
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, name: str):
+def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(
+    tmp_path: Path, name: str
+):
     path = tmp_path / name
     with pytest.raises(DataError, match=f"{name}: cannot be opened: No such file"):
         open_file(path)
