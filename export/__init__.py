@@ -1,6 +1,6 @@
-"""From a trained model to a SavedModel that TF Serving loads."""
+"""Exports a trained model as a SavedModel for TF Serving or as ONNX graphs."""
 
-import object2vec_tf  # noqa: F401  (before TensorFlow: it knows how to be quiet)
+import object2vec_tf  # noqa: F401  (before TensorFlow: it silences native logs)
 from export.saved_model import export_saved_model
 
 __all__ = ["export_saved_model"]

@@ -1,8 +1,8 @@
-"""The ONNX graphs: what the SavedModel's signatures answer, without TensorFlow.
+"""ONNX graphs that compute the same as the SavedModel's signatures.
 
-They are written operator by operator from the weights, since tf2onnx 1.17 takes the
-bilstm's two directions for one LSTM over the padded row, and so answers wrongly,
-without a word, for every row that is not its batch's longest.
+They are built operator by operator from the weights. tf2onnx 1.17 cannot be used: it
+converts the two directions of a bilstm to one LSTM over the padded row, so that the
+results are wrong, without an error, for every row shorter than its batch's longest.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.model.object2vec import Object2Vec
 
-# The file beside the graphs that holds the weights of all of them.
+# The file with the weights of all graphs, in the same directory.
 WEIGHTS = "weights.bin"
 
 # Opset 18 and its intermediate representation: onnxruntime 1.14 and later.
 _OPSET = 18
 _IR_VERSION = 8
 
-# Where tensors start, so that they can be mapped.
-_PAGE = 4096
+# Tensors start at multiples of the page size, so that they can be memory-mapped.
+_PAGE_BYTES = 4096
 
-# Keras keeps an LSTM's gates as input, forget, cell, output; ONNX wants them so.
-_GATES = (0, 3, 1, 2)
+# Keras orders an LSTM's gates input, forget, cell, output. This is ONNX's order:
+# input, output, forget, cell.
+_GATE_ORDER = (0, 3, 1, 2)
 
 _value_info = helper.make_tensor_value_info
 
@@ -41,10 +42,10 @@ _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
 
 
 class _Weights:
-    """The file of weights, each stored once whatever the number of graphs.
+    """The file of weights, each of which is stored once for all graphs.
 
     Args:
-        file: The file, open and empty.
+        file: The empty file, open for writing.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -52,9 +53,9 @@ class _Weights:
         self._tensors: dict[str, TensorProto] = {}
 
     def store(self, name: str, values: npt.NDArray[np.float32]) -> TensorProto:
-        """Returns the tensor of this name; the first time, its values are written."""
+        """Returns the tensor of this name; the first call writes its values."""
         if name not in self._tensors:
-            offset = -(-self._file.tell() // _PAGE) * _PAGE
+            offset = -(-self._file.tell() // _PAGE_BYTES) * _PAGE_BYTES
             self._file.seek(offset)
             self._file.write(np.ascontiguousarray(values, "<f4").data)
             tensor = TensorProto(
@@ -67,10 +68,10 @@ class _Weights:
 
 
 class _Graph:
-    """A graph in the making.
+    """Builds a graph.
 
     Args:
-        weights: Where its weights are stored.
+        weights: Stores its weights.
     """
 
     def __init__(self, weights: _Weights) -> None:
@@ -84,8 +85,8 @@ class _Graph:
 
         Args:
             operator: Name of an ONNX operator.
-            *inputs: Names of values, or numbers and lists of them, which become
-                int64 or float32 constants; "" for one left out.
+            *inputs: Names of values; numbers and lists of numbers become int64 or
+                float32 constants; "" omits an optional input.
             **attributes: The operator's attributes.
         """
         names = [x if isinstance(x, str) else self._constant(x) for x in inputs]
@@ -102,7 +103,10 @@ class _Graph:
         return name
 
     def weight(self, name: str, values: Any) -> str:
-        """Adds a weight and returns its name, which fixes its values."""
+        """Adds a weight and returns its name.
+
+        All graphs that use the name share the values of its first use.
+        """
         self._initializers[name] = self._weights.store(name, np.asarray(values))
         return name
 
@@ -114,9 +118,9 @@ class _Graph:
         Args:
             path: The file.
             inputs: Names of the inputs, int64 ``[batch, time]``.
-            output: The value that is the output, float32 ``[batch, width]``.
-            name: The name that it gets.
-            width: Its width.
+            output: The value to return, float32 ``[batch, width]``.
+            name: The name of the output.
+            width: The width of the output.
         """
         self._nodes.append(helper.make_node("Identity", [output], [name]))
         graph = helper.make_graph(
@@ -138,14 +142,14 @@ class _Graph:
 def write_onnx(model: Object2Vec, directory: Path) -> None:
     """Writes embed_enc0.onnx, embed_enc1.onnx, predict_pair.onnx and their weights.
 
-    Inputs are int64 ``[batch, time]``, in which -1 is dropped wherever it stands;
-    ``embeddings`` are float32 ``[batch, enc_dim]``, ``scores`` float32
-    ``[batch, num_classes]`` or ``[batch, 1]``. An id out of range is an error on
-    onnxruntime's CPU provider, unless it stands behind the row's ``max_seq_len``.
+    Inputs are int64 ``[batch, time]``; -1 is dropped at any position. ``embeddings``
+    are float32 ``[batch, enc_dim]``, ``scores`` float32 ``[batch, num_classes]`` or
+    ``[batch, 1]``. An id out of range is an error on onnxruntime's CPU provider, unless
+    it comes after the first ``max_seq_len`` ids of its row.
 
     Args:
         model: The model.
-        directory: An existing directory. The graphs find their weights beside them.
+        directory: An existing directory, where the graphs find their weights.
     """
     hp = model.hyperparameters
     with (directory / WEIGHTS).open("wb") as file:
@@ -162,7 +166,7 @@ def write_onnx(model: Object2Vec, directory: Path) -> None:
 
 
 def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
-    """Returns the encodings ``[batch, enc_dim]`` of the input of encoder 0 or 1."""
+    """Adds encoder 0 or 1; returns its output, ``[batch, enc_dim]``."""
     network = (model.enc0, model.enc1)[encoder]
     kind = model.hyperparameters.network(encoder)
     max_len = model.hyperparameters.of_encoder(encoder, "max_seq_len")
@@ -170,10 +174,10 @@ def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
     ids = _compact(graph, f"in{encoder}", batch, max_len)
     valid = graph("Not", graph("Equal", ids, PADDING))
     table = next(x for x in network.layers if isinstance(x, TokenEmbedding))
-    # Gather reads negative ids from the table's end: padding may, being masked, but
-    # all others are moved to where Gather finds them out of range.
-    wrong = graph("Sub", ids, table.vocab_size)
-    rows = graph("Where", graph("Less", ids, PADDING), wrong, ids)
+    # Gather reads negative ids from the end of the table. That is harmless for padding,
+    # which is masked; all other negative ids are moved out of Gather's range.
+    invalid = graph("Sub", ids, table.vocab_size)
+    rows = graph("Where", graph("Less", ids, PADDING), invalid, ids)
     weights = graph.weight(f"{table.name}/embeddings", table.embeddings)
     vectors = graph("Gather", weights, rows)
     layer = network.get_layer(kind)
@@ -182,28 +186,29 @@ def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
 
 
 def _compact(graph: _Graph, ids: str, batch: str, max_len: int) -> str:
-    """Returns each row's tokens in their order, cut at ``max_len``, padding behind.
+    """Adds the removal of padding inside rows; returns ids ``[batch, time]``.
 
-    Rows and time are at least 1: onnxruntime's LSTM dies of a batch of no rows, so it
-    gets one, to be cut off behind.
+    Each row's tokens are kept in their order, truncated at ``max_len`` and padded at
+    the end. Batch and time are at least 1: onnxruntime's LSTM crashes on an empty
+    batch, so one row is added to it, which the caller slices off.
     """
     missing = graph("Sub", [1], graph("Min", batch, [1]))
     ids = graph("Pad", ids, graph("Concat", [0, 0], missing, [1], axis=0), PADDING)
-    given = graph("Not", graph("Equal", ids, PADDING))
-    # What is dropped sorts behind all tokens, and is read from the last column, which
-    # the line above has made padding.
+    is_token = graph("Not", graph("Equal", ids, PADDING))
+    # Dropped ids sort after all tokens, and are read from the last column, which the
+    # Pad above filled with padding.
     last = graph("Sub", graph("Shape", ids, start=1), [1])
-    places = graph("Range", 0, graph("Add", graph("Squeeze", last), 1), 1)
-    lengths = graph("ReduceSum", graph("Cast", given, to=TensorProto.INT64), [1])
+    positions = graph("Range", 0, graph("Add", graph("Squeeze", last), 1), 1)
+    lengths = graph("ReduceSum", graph("Cast", is_token, to=TensorProto.INT64), [1])
     longest = graph("ReduceMax", lengths, [0, 1], keepdims=0)
     time = graph("Max", graph("Min", longest, [max_len]), [1])
-    keys = graph("Where", given, places, last)
+    keys = graph("Where", is_token, positions, last)
     order = graph("TopK", keys, time, largest=0)
     return graph("GatherElements", ids, order, axis=1)
 
 
 def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:
-    # A product with ones and zeros: it reads the vectors once, and writes no others.
+    # A product with ones and zeros reads the vectors once, without a masked copy.
     steps = graph("Unsqueeze", graph("Cast", valid, to=TensorProto.FLOAT), [1])
     total = graph("Squeeze", graph("MatMul", steps, vectors), [1])
     count = graph("Squeeze", graph("ReduceSum", steps, [2]), [1])
@@ -214,7 +219,7 @@ def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) ->
 
 
 def _hcnn(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:
-    before, behind = (layer.filter_width - 1) // 2, layer.filter_width // 2
+    before, after = (layer.filter_width - 1) // 2, layer.filter_width // 2
     mask = graph("Unsqueeze", valid, [1])
     steps = graph("Transpose", vectors, perm=[0, 2, 1])
     maxima = []
@@ -226,7 +231,7 @@ def _hcnn(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> s
             graph("Where", mask, steps, 0.0),
             graph.weight(f"{name}/kernel", kernel),
             graph.weight(f"{name}/bias", convolution.bias),
-            pads=[before, behind],
+            pads=[before, after],
         )
         steps = graph("Relu", steps)
         maxima.append(graph("ReduceMax", graph("Where", mask, steps, 0.0), [2]))
@@ -234,13 +239,13 @@ def _hcnn(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> s
 
 
 def _bilstm(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:
-    counted = graph("Cast", valid, to=TensorProto.INT64)
-    lengths = graph("ReduceSum", counted, [1], keepdims=0)
-    reach = graph("Cast", graph("Max", lengths, [1]), to=TensorProto.INT32)
+    ones = graph("Cast", valid, to=TensorProto.INT64)
+    lengths = graph("ReduceSum", ones, [1], keepdims=0)
+    sequence_lens = graph("Cast", graph("Max", lengths, [1]), to=TensorProto.INT32)
     steps = graph("Transpose", vectors, perm=[1, 0, 2])
     for pair in zip(layer.forward, layer.backward, strict=True):
         cells = [direction.cell for direction in pair]
-        # ONNX has a bias for the inputs and one for the state; Keras has the first.
+        # ONNX has biases for the inputs and for the state; Keras has the first only.
         biases = [np.pad(_gates(x.bias), (0, 4 * x.units)) for x in cells]
         weights = {
             "kernels": [_gates(x.kernel) for x in cells],
@@ -252,7 +257,7 @@ def _bilstm(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) ->
             "LSTM",
             steps,
             *(graph.weight(f"{name}/{x}", np.stack(y)) for x, y in weights.items()),
-            reach,
+            sequence_lens,
             direction="bidirectional",
             hidden_size=layer.dim // 2,
         )
@@ -261,21 +266,21 @@ def _bilstm(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) ->
     mask = graph("Unsqueeze", graph("Transpose", valid, perm=[1, 0]), [2])
     steps = graph("Where", mask, steps, float(np.finfo(np.float32).min))
     highest = graph("ReduceMax", steps, [0], keepdims=0)
-    filled = graph("Unsqueeze", graph("Cast", lengths, to=TensorProto.BOOL), [1])
-    return graph("Where", filled, highest, 0.0)
+    not_empty = graph("Unsqueeze", graph("Cast", lengths, to=TensorProto.BOOL), [1])
+    return graph("Where", not_empty, highest, 0.0)
 
 
 _ENCODERS = {"pooled_embedding": _pooled, "hcnn": _hcnn, "bilstm": _bilstm}
 
 
 def _gates(weight: Any) -> npt.NDArray[np.float32]:
-    """Returns an LSTM's weight with its gates in front, in ONNX's order."""
+    """Returns an LSTM's weight with the gates on the first axis, in ONNX's order."""
     parts = np.split(np.asarray(weight).T, 4)
-    return np.concatenate([parts[gate] for gate in _GATES])
+    return np.concatenate([parts[gate] for gate in _GATE_ORDER])
 
 
 def _scores(graph: _Graph, model: Object2Vec, first: str, second: str) -> str:
-    """Returns what the comparator says of two encodings."""
+    """Adds the comparator; returns the scores, ``[batch, output_dim]``."""
     hyperparameters = model.hyperparameters
     parts = {
         "hadamard": lambda: [graph("Mul", first, second)],

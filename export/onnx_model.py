@@ -1,4 +1,4 @@
-"""ONNX graphs of a model: their versions, and answers from them in this process."""
+"""Exports a model as versioned ONNX graphs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from object2vec_tf.model.object2vec import Object2Vec
 def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
     """Writes embed_enc0.onnx, embed_enc1.onnx and predict_pair.onnx.
 
-    Inputs and outputs are those of the SavedModel's signatures. The weights stand once,
-    in a file beside the graphs, and the hyperparameters in another.
+    Inputs and outputs are those of the SavedModel's signatures. The graphs share one
+    file of weights. The hyperparameters are in another file of the version.
 
     Args:
         model: The model.
-        directory: Where versions are kept; the next free number is taken.
+        directory: The directory of versions; the next free number is used.
 
     Returns:
         The path of the version written.

@@ -1,4 +1,4 @@
-"""The SavedModel: its versions, written whole or not at all, and checked before."""
+"""Exports a model as a SavedModel: versions that are written atomically and checked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from object2vec_tf.inference.ragged_inputs import input_limits, output_name
 from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.inference.warmup_requests import (
     HYPERPARAMETERS,
-    INPUTS,
+    SIGNATURE_INPUTS,
     read_warm_up,
 )
 from object2vec_tf.model.object2vec import Object2Vec
@@ -38,31 +38,50 @@ def export_saved_model(
 
     Signatures: ``embed_enc0`` (in0 -> embeddings), ``embed_enc1`` (in1 -> embeddings),
     ``predict_pair`` (in0, in1 -> scores; also ``serving_default``). Inputs are int64
-    ``[batch, time]``, in which -1 is dropped wherever it stands; embeddings are float32
+    ``[batch, time]``; -1 is dropped at any position. Embeddings are float32
     ``[batch, enc_dim]``, scores float32 ``[batch, num_classes]`` or ``[batch, 1]``.
     ``classify_pair`` (softmax) or ``regress_pair`` takes ``tf.Example`` with in0 and
-    in1 as lists, by TF Serving's Classify or Regress. A model that was trained with
-    text has ``embed_enc0_text``, ``embed_enc1_text`` and ``predict_pair_text`` too, on
-    strings: texts ``[batch]``, or lists of strings ``[batch, items]``, padded with
-    empty ones; and ``tokenize_in0`` and ``tokenize_in1`` (-> ids ``[batch, time]``,
-    padded with -1, and the number of unknown tokens, ``[batch]``). ``describe`` (rows,
-    int64 ``[batch]``) answers the hyperparameters as JSON, once a row.
+    in1 as lists, for TF Serving's Classify or Regress. ``describe`` (rows, int64
+    ``[batch]``) returns the hyperparameters as JSON, once per row.
 
-    ``assets.extra`` holds warm-up requests, ``hyperparameters.json`` (vocabulary sizes
-    included), ``metrics.json`` where known, and ``golden.jsonl``: requests and the
-    model's answers. All of them are replayed on what was written, before it appears.
+    A model that was trained on text also has ``embed_enc0_text``, ``embed_enc1_text``
+    and ``predict_pair_text``. They take texts ``[batch]``, or lists of strings
+    ``[batch, items]`` padded with empty strings. ``tokenize_in0`` and ``tokenize_in1``
+    return their token ids ``[batch, time]``, padded with -1, and the number of unknown
+    tokens, ``[batch]``.
+
+    ``assets.extra`` contains warm-up requests, ``hyperparameters.json`` (including
+    vocabulary sizes), ``metrics.json`` if given, and ``golden.jsonl``: requests with
+    the model's predictions. Before the version appears, all these requests are run on
+    the written SavedModel.
 
     Args:
         model: The model.
-        directory: Where versions are kept; the next free number is taken. A version
-            appears whole, under its number, or not at all.
-        metrics: What the model's run measured.
+        directory: The directory of versions; the next free number is used. The version
+            is written atomically.
+        metrics: The metrics of the model's run.
 
     Returns:
-        The path of the version written.
+        The path of the version.
 
     Raises:
-        RuntimeError: What was written does not answer as the model does.
+        RuntimeError: The SavedModel's predictions differ from the model's.
+
+    Example:
+        >>> import object2vec_tf as o2v
+        >>> import tensorflow as tf
+        >>> from export import export_saved_model
+        >>> hyperparameters = o2v.Hyperparameters(
+        ...     enc0_network="pooled_embedding",
+        ...     enc0_max_seq_len=3,
+        ...     enc0_vocab_size=10,
+        ...     enc_dim=4,
+        ... )
+        >>> model = o2v.Object2Vec(hyperparameters, seed=1)
+        >>> path = export_saved_model(model, "serving/movies")
+        >>> embed = tf.saved_model.load(str(path)).signatures["embed_enc0"]
+        >>> embed(in0=tf.constant([[3, 7, -1]], tf.int64))["embeddings"].shape
+        TensorShape([1, 4])
     """
     with next_version(Path(directory)) as (temporary, path):
         _write(model, temporary, metrics)
@@ -75,26 +94,28 @@ def _write(
 ) -> None:
     signatures = Signatures(model)
     tf.saved_model.save(signatures, str(directory), signatures=signatures.by_name)
-    _name_methods(directory, signatures.methods)
+    _set_method_names(directory, signatures.methods)
     hyperparameters = model.hyperparameters
-    golden = [_golden(model, name) for name in INPUTS]
-    golden += [
-        _golden(model, name, text=True)
-        for name in INPUTS
+    golden = [_golden_request(model, name) for name in SIGNATURE_INPUTS]
+    text_golden = [
+        _golden_request(model, name, text=True)
+        for name in SIGNATURE_INPUTS
         if f"{name}_text" in signatures.by_name
     ]
-    texts_asked = {each["signature"]: each["inputs"] for each in golden[len(INPUTS) :]}
-    write_warm_up(directory, hyperparameters, signatures.methods, texts_asked)
-    texts = {HYPERPARAMETERS: json.dumps(hyperparameters.to_dict(), indent=2) + "\n"}
+    example_texts = {request["signature"]: request["inputs"] for request in text_golden}
+    write_warm_up(directory, hyperparameters, signatures.methods, example_texts)
+    files = {HYPERPARAMETERS: json.dumps(hyperparameters.to_dict(), indent=2) + "\n"}
     if metrics is not None:
-        texts[METRICS] = json.dumps(metrics, indent=2) + "\n"
-    texts[GOLDEN] = "".join(json.dumps(each) + "\n" for each in golden)
-    for name, text in texts.items():
+        files[METRICS] = json.dumps(metrics, indent=2) + "\n"
+    files[GOLDEN] = "".join(
+        json.dumps(request) + "\n" for request in golden + text_golden
+    )
+    for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
 
 
-def _name_methods(directory: Path, methods: Mapping[str, str]) -> None:
-    """Writes the methods that TF Serving asks for; TensorFlow 2 only writes Predict."""
+def _set_method_names(directory: Path, methods: Mapping[str, str]) -> None:
+    """Sets the method names that TF Serving expects; TensorFlow 2 only sets Predict."""
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(
         str(directory)
     )
@@ -103,15 +124,18 @@ def _name_methods(directory: Path, methods: Mapping[str, str]) -> None:
     updater.save()
 
 
-def _golden(model: Object2Vec, signature: str, text: bool = False) -> dict[str, Any]:
-    """Returns a request to a signature, and the Keras model's answer.
+def _golden_request(
+    model: Object2Vec, signature: str, text: bool = False
+) -> dict[str, Any]:
+    """Returns a request to a signature, with the Keras model's predictions.
 
     Args:
         model: The model.
         signature: embed_enc0, embed_enc1 or predict_pair.
-        text: Whether its form for text is asked, where that is what a side takes.
+        text: Whether to use the signature's variant for text, with text for each input
+            that has a tokenizer.
     """
-    names = INPUTS[signature]
+    names = SIGNATURE_INPUTS[signature]
     rows: dict[str, Any] = golden_requests(model.hyperparameters, names)
     ids = {}
     for name in names:
@@ -123,22 +147,22 @@ def _golden(model: Object2Vec, signature: str, text: bool = False) -> dict[str, 
         else:
             ids[name] = tf.ragged.constant(rows[name], dtype=tf.int64, ragged_rank=1)
     if signature == "predict_pair":
-        answer = model(ids, training=False)
+        predictions = model(ids, training=False)
     else:
         encoder = model.enc0 if signature == "embed_enc0" else model.enc1
-        answer = encoder(ids[names[0]], training=False)
+        predictions = encoder(ids[names[0]], training=False)
     return {
         "signature": f"{signature}_text" if text else signature,
         "inputs": rows,
-        "outputs": {output_name(rows): answer.numpy().tolist()},
+        "outputs": {output_name(rows): predictions.numpy().tolist()},
     }
 
 
 def _replay(directory: Path) -> None:
-    """Loads what was written, and asks it all that it will be asked.
+    """Loads the SavedModel and runs its warm-up and golden requests.
 
     Raises:
-        RuntimeError: An answer differs from the model's.
+        RuntimeError: A prediction differs from the model's.
     """
     signatures = tf.saved_model.load(str(directory)).signatures
     for name, inputs in read_warm_up(directory):
@@ -147,11 +171,11 @@ def _replay(directory: Path) -> None:
         golden = json.loads(line)
         inputs = signature_inputs(golden["inputs"])
         tensors = {name: tf.constant(values) for name, values in inputs.items()}
-        answers = signatures[golden["signature"]](**tensors)
+        outputs = signatures[golden["signature"]](**tensors)
         for name, expected in golden["outputs"].items():
-            if not np.allclose(answers[name], expected, rtol=1e-5, atol=1e-6):
+            if not np.allclose(outputs[name], expected, rtol=1e-5, atol=1e-6):
+                difference = np.abs(outputs[name] - np.array(expected)).max()
                 raise RuntimeError(
-                    f"{directory}: {golden['signature']} does not answer as the model "
-                    f"does: {name} differ by "
-                    f"{np.abs(answers[name] - np.array(expected)).max()}"
+                    f"{directory}: {golden['signature']}: expected the {name} of the "
+                    f"Keras model, got {name} that differ by {difference}"
                 )

@@ -1,4 +1,4 @@
-"""The signatures of the SavedModel: what a server calls."""
+"""The signatures of the SavedModel: the functions that a server calls."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ REGRESS = "tensorflow/serving/regress"
 
 
 class Signatures(tf.Module):
-    """The variables of a model, and the functions a server calls.
+    """The variables and signatures of a model, for ``tf.saved_model.save``.
 
-    Keras's own ``export()`` turns a ragged input into a dense one whose padding is
-    read as tokens, and ``ExportArchive.track`` writes the weights twice.
+    Keras's own ``export()`` is not used: it turns a ragged input into a dense one whose
+    padding is read as tokens, and ``ExportArchive.track`` writes the weights twice.
 
     Args:
         model: The model.
 
     Attributes:
-        by_name: The signatures, by name.
-        methods: TF Serving's method name of each signature that is not Predict's.
+        by_name: The signatures by name.
+        methods: TF Serving's method name for each signature whose method is not
+            Predict.
     """
 
     def __init__(self, model: Object2Vec) -> None:
         super().__init__()
         self._model_variables = [variable.value for variable in model.variables]
-        self._tokenizers = [held for held in model.tokenizers if held]
+        self._tokenizers = [tokenizer for tokenizer in model.tokenizers if tokenizer]
         ids = [_checked_tokens(model, side) for side in (0, 1)]
         pair = _pair_functions(model, ids, [_IDS, _IDS])
         self.by_name: dict[str, Any] = {
@@ -53,9 +54,10 @@ class Signatures(tf.Module):
 
 
 _IDS = tf.TensorSpec([None, None], tf.int64)
-# Texts [batch], or lists of strings [batch, items], padded with empty ones.
+# Texts [batch], or lists of strings [batch, items] padded with empty strings.
 _TEXTS = tf.TensorSpec(None, tf.string)
 
+# Converts a signature's input to token ids, [batch, (time)].
 ToTokens = Callable[[tf.Tensor], tf.RaggedTensor]
 
 
@@ -66,8 +68,8 @@ def _pair_functions(
 
     Args:
         model: The model.
-        tokens: What makes tokens of in0 and of in1.
-        specs: What in0 and in1 are.
+        tokens: The functions that convert in0 and in1 to token ids.
+        specs: The types and shapes of in0 and in1.
     """
     in0, in1 = (
         tf.TensorSpec(spec.shape, spec.dtype, name=name)
@@ -95,10 +97,14 @@ def _pair_functions(
 
 
 def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any]:
-    """Returns the functions that take text, of the sides that were trained with it.
+    """Returns the functions that take text, for the inputs that were trained on text.
+
+    Args:
+        model: The model.
+        ids: The functions that convert padded ids in in0 and in1 to token ids.
 
     Raises:
-        UserError: A side is text and the model has no tokenizer for it.
+        UserError: An input is text and the model has no tokenizer for it.
     """
     names = model.hyperparameters.texts
     if not names:
@@ -111,8 +117,9 @@ def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any
             continue
         if tokenizer is None:
             raise UserError(
-                f"enc{side}_tokenizer: the model has no tokenizer for {name}; make it "
-                "with tokenizers=read_tokenizers(hyperparameters, auxiliary)"
+                f"enc{side}_tokenizer: expected a tokenizer for {name}, got a model "
+                "without one. Create the model with "
+                "tokenizers=read_tokenizers(hyperparameters, auxiliary)."
             )
         tokens[side], specs[side] = _text_tokens(model, side), _TEXTS
         functions[f"tokenize_{name}"] = _tokenize(tokens[side], tokenizer, name)
@@ -120,11 +127,11 @@ def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any
     for side in (0, 1):
         if f"in{side}" not in names:
             del pair[f"embed_enc{side}"]
-    return functions | {f"{name}_text": each for name, each in pair.items()}
+    return functions | {f"{name}_text": function for name, function in pair.items()}
 
 
 def _text_tokens(model: Object2Vec, side: int) -> ToTokens:
-    """Returns what turns text into tokens, cut at their limit."""
+    """Returns a function that converts text to token ids, truncated at max_seq_len."""
     tokenizer = model.tokenizers[side]
     assert tokenizer is not None
     max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
@@ -139,7 +146,7 @@ def _text_tokens(model: Object2Vec, side: int) -> ToTokens:
 def _tokenized(
     tokenizer: Tokenizer, texts: tf.Tensor
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Returns the token ids of texts or of padded lists, and the unknown ones."""
+    """Returns the token ids of texts or padded lists, and each row's unknown tokens."""
 
     def of_texts() -> tuple[tf.RaggedTensor, tf.Tensor]:
         return tokenizer.of_texts(tf.reshape(texts, [-1]))
@@ -158,7 +165,7 @@ def _tokenized(
 
 
 def _tokenize(tokens: ToTokens, tokenizer: Tokenizer, name: str) -> Any:
-    """Returns the signature that tells the token ids of text, padded with -1."""
+    """Returns the signature that tokenizes text; its ids are padded with -1."""
 
     def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         _, unknown = _tokenized(tokenizer, texts)
@@ -169,28 +176,28 @@ def _tokenize(tokens: ToTokens, tokenizer: Tokenizer, name: str) -> Any:
 
 
 def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
-    """Returns what turns padded rows into tokens: checked, and cut at their limit."""
+    """Returns a function that checks and truncates padded rows of token ids."""
     vocab_size = model.hyperparameters.of_encoder(side, "vocab_size")
     max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
 
     def tokens(ids: tf.Tensor) -> tf.RaggedTensor:
-        given = tf.not_equal(ids, PADDING)
-        wrong = given & ((ids < 0) | (ids >= vocab_size))
+        is_token = tf.not_equal(ids, PADDING)
+        invalid = is_token & ((ids < 0) | (ids >= vocab_size))
 
-        def refuse() -> tf.Operation:
-            row, position = tf.unstack(tf.where(wrong)[0])
+        def reject() -> tf.Operation:
+            row, position = tf.unstack(tf.where(invalid)[0])
             text = tf.strings.format(
-                f"in{side}: row {{}}, position {{}}: id {{}} is not in "
-                f"[0, {vocab_size})",
+                f"in{side}: row {{}}, position {{}}: expected an id in "
+                f"[0, {vocab_size}), got {{}}",
                 (row, position, ids[row, position]),
             )
             return tf.raw_ops.Assert(condition=False, data=[text])
 
-        check = tf.cond(tf.reduce_any(wrong), refuse, tf.no_op)
+        check = tf.cond(tf.reduce_any(invalid), reject, tf.no_op)
         with tf.control_dependencies([check]):
-            count = tf.cast(given, tf.int64)
-        kept = given & (tf.cumsum(count, axis=1) <= max_len)
-        # With the methods of RaggedTensor the graph is three times the size.
+            count = tf.cast(is_token, tf.int64)
+        kept = is_token & (tf.cumsum(count, axis=1) <= max_len)
+        # The methods of RaggedTensor would make the graph three times as large.
         lengths = tf.math.count_nonzero(kept, axis=1)
         splits = tf.pad(tf.cumsum(lengths), [[1, 0]])
         values = tf.gather_nd(ids, tf.where(kept))
@@ -200,10 +207,10 @@ def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
 
 
 def _describe(model: Object2Vec) -> Any:
-    """Returns the signature that tells a client what the model is.
+    """Returns the signature that describes the model to a client.
 
-    TF Serving's own metadata holds neither vocabulary sizes nor lengths. Rows go in and
-    come out, so that it passes where a server batches.
+    TF Serving's own metadata lacks vocabulary sizes and maximum lengths. Input and
+    output have a batch dimension, so that a server that batches can call it.
     """
     text = json.dumps(model.hyperparameters.to_dict())
 

@@ -1,7 +1,7 @@
-"""Requests that a server runs before the first real one, and known answers to check.
+"""Warm-up requests for a server, and golden requests with known predictions.
 
 TF Serving replays ``assets.extra/tf_serving_warmup_requests`` when it loads a version,
-and refuses the version if one of them fails.
+and rejects the version if one of them fails.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from export.signatures import CLASSIFY, REGRESS
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.inference.text_inputs import signature_inputs
-from object2vec_tf.inference.warmup_requests import INPUTS, WARM_UP_FILE, requests
+from object2vec_tf.inference.warmup_requests import (
+    SIGNATURE_INPUTS,
+    WARM_UP_FILE,
+    warm_up_requests,
+)
 
 
 def golden_requests(
     hyperparameters: Hyperparameters, names: tuple[str, ...]
 ) -> dict[str, list[list[int]]]:
-    """Returns three rows a side: the first id, the longest at hand, and none."""
+    """Returns three rows per input: the first id, up to five ids, and an empty row."""
     rows = {}
     for name in names:
         size, max_len = input_limits(hyperparameters)[name]
-        several = [(size - 1 - i) % size for i in range(min(max_len, 5))]
-        rows[name] = [[0], several, []]
+        several_ids = [(size - 1 - i) % size for i in range(min(max_len, 5))]
+        rows[name] = [[0], several_ids, []]
     return rows
 
 
@@ -39,13 +43,13 @@ def write_warm_up(
     methods: Mapping[str, str],
     texts: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Writes the requests of every signature as TF Serving reads them.
+    """Writes the warm-up requests of every signature in TF Serving's format.
 
     Args:
-        directory: The SavedModel.
+        directory: The directory of the SavedModel.
         hyperparameters: The model's.
         methods: TF Serving's method of each signature that takes tf.Example.
-        texts: Objects to ask each signature about that takes text.
+        texts: Example objects for each signature that takes text.
     """
     path = directory / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
@@ -60,13 +64,14 @@ def write_warm_up(
 def _logs(
     hyperparameters: Hyperparameters, methods: Mapping[str, str]
 ) -> Iterator[Any]:
-    for signature, names in INPUTS.items():
-        for objects in requests(hyperparameters, names):
-            yield _predict_log(signature, objects.padded(leading=1))
+    for signature, names in SIGNATURE_INPUTS.items():
+        for inputs in warm_up_requests(hyperparameters, names):
+            yield _predict_log(signature, inputs.padded(leading=1))
     yield _predict_log("describe", {"rows": np.zeros(1, np.int64)})
+    names = SIGNATURE_INPUTS["predict_pair"]
     for signature, method in methods.items():
-        for objects in requests(hyperparameters, INPUTS["predict_pair"]):
-            yield _examples_log(signature, method, objects)
+        for inputs in warm_up_requests(hyperparameters, names):
+            yield _examples_log(signature, method, inputs)
 
 
 def _predict_log(signature: str, inputs: Mapping[str, Any]) -> Any:
@@ -80,24 +85,26 @@ def _predict_log(signature: str, inputs: Mapping[str, Any]) -> Any:
             continue
         tensor.dtype = tf.int64.as_datatype_enum
         tensor.tensor_shape.CopyFrom(tf.TensorShape(ids.shape).as_proto())
-        tensor.int64_val.extend(ids.ravel().tolist())  # varints: shorter than 8 bytes
+        tensor.int64_val.extend(
+            ids.ravel().tolist()
+        )  # as varints, shorter than 8 bytes
     return log
 
 
-def _examples_log(signature: str, method: str, objects: RaggedInputs) -> Any:
+def _examples_log(signature: str, method: str, inputs: RaggedInputs) -> Any:
     log = prediction_log_pb2.PredictionLog()
     request = {CLASSIFY: log.classify_log, REGRESS: log.regress_log}[method].request
     request.model_spec.signature_name = signature
-    request.input.example_list.examples.extend(examples(objects))
+    request.input.example_list.examples.extend(examples(inputs))
     return log
 
 
-def examples(objects: RaggedInputs) -> list[tf.train.Example]:
-    """Returns objects as TF Serving's Classify and Regress take them."""
+def examples(inputs: RaggedInputs) -> list[tf.train.Example]:
+    """Returns inputs as ``tf.Example``, for TF Serving's Classify and Regress."""
     rows = []
-    for i in range(len(objects)):
+    for i in range(len(inputs)):
         example = tf.train.Example()
-        for name, column in objects.columns.items():
+        for name, column in inputs.columns.items():
             ids = column.values[column.row_splits[i] : column.row_splits[i + 1]]
             example.features.feature[name].int64_list.value.extend(ids.tolist())
         rows.append(example)

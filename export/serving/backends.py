@@ -1,4 +1,4 @@
-"""What answers a request: the model in this process, or a server behind it."""
+"""The interface between the gateway and the model, in this process or on a server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from object2vec_tf.inference.ragged_inputs import Predictions, Rows
 
 
 class Unavailable(Exception):
-    """The model cannot be asked now; the request may be sent again.
+    """The model is not available now; the request may be sent again.
 
     Args:
         message: What is wrong.
-        status: The HTTP status that says so.
+        status: The HTTP status of the response.
     """
 
     def __init__(self, message: str, status: int = 503) -> None:
@@ -23,14 +23,14 @@ class Unavailable(Exception):
 
 
 class Rejected(Exception):
-    """The model was asked and says that the request is wrong."""
+    """The model rejected the request as invalid."""
 
 
 class Backend(Protocol):
-    """Answers rows of token ids.
+    """Computes predictions for rows of token ids.
 
     Attributes:
-        hyperparameters: The model's, None while it has not been reached.
+        hyperparameters: The model's; None until it has been reached.
     """
 
     hyperparameters: Hyperparameters | None
@@ -39,33 +39,33 @@ class Backend(Protocol):
     def texts(self) -> Collection[str]:
         """The inputs that may be text."""
 
-    async def answer(self, rows: Rows) -> Predictions:
+    async def predict(self, rows: Rows) -> Predictions:
         """Returns embeddings or scores, float32 ``[rows, width]``.
 
         Args:
             rows: Token ids, known to be in the vocabularies; at least one row.
 
         Raises:
-            Unavailable: The model cannot be asked now.
-            Refused: The model says that the request is wrong.
+            Unavailable: The model is not available now.
+            Rejected: The model rejected the request as invalid.
         """
 
     async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
-        """Returns objects as token ids, and how many tokens are unknown.
+        """Returns the objects as token ids, and the number of unknown tokens.
 
         Args:
-            rows: Objects of which some are text.
+            rows: Objects, at least one of which is text.
 
         Raises:
-            Unavailable: The model cannot be asked now.
+            Unavailable: The model is not available now.
         """
 
     async def check(self) -> None:
-        """Asks whether the model would answer, and learns what it is.
+        """Checks that the model is available, and updates ``hyperparameters``.
 
         Raises:
-            Unavailable: It would not.
+            Unavailable: It is not.
         """
 
     async def close(self) -> None:
-        """Lets go of what it holds."""
+        """Releases threads and connections."""

@@ -1,4 +1,4 @@
-"""The gateway's HTTP application: what it answers to which request."""
+"""The gateway's HTTP application: routes, limits, errors and metrics."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ from object2vec_tf.inference.ragged_inputs import (
 from object2vec_tf.inference.request_codec import (
     JSON,
     RequestDecoder,
-    accepted,
-    content_type,
     encode_predictions,
+    parse_content_type,
+    response_media_type,
 )
 from object2vec_tf.inference.request_errors import BadRequest
 from object2vec_tf.inference.text_inputs import has_text
 
-# What SageMaker lets through to an endpoint.
+# SageMaker's own limit for the requests of an endpoint.
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
 MAX_CONCURRENCY = 1024
 _RETRY_SECONDS = 1
 
 
 class Gateway:
-    """Answers Object2Vec's requests: the input decides, embedding or score.
+    """Answers Object2Vec's requests: one input is embedded, a pair is scored.
 
     Args:
-        backend: What answers.
-        max_request_bytes: Larger requests are refused with 413.
-        max_concurrency: Requests under way at a time; more are refused with 503.
+        backend: Computes the predictions.
+        max_request_bytes: Larger requests are rejected with 413.
+        max_concurrency: The maximum number of requests in progress; more are rejected
+            with 503.
     """
 
     def __init__(
@@ -57,8 +58,8 @@ class Gateway:
         self._backend = backend
         self._max_request_bytes = max_request_bytes
         self._max_concurrency = max_concurrency
-        self._under_way = 0
-        self._measures = ServingMetrics()
+        self._in_progress = 0
+        self._metrics = ServingMetrics()
         self._decoder_for = functools.lru_cache(1)(
             lambda hyperparameters: RequestDecoder(
                 input_limits(hyperparameters), self._backend.texts
@@ -67,16 +68,16 @@ class Gateway:
 
     def application(self) -> Starlette:
         """Returns the ASGI application."""
-        invocations = self._counted(self._invocations)
+        invocations = self._measured(self._invocations)
         return Starlette(
             routes=[
                 Route("/invocations", invocations, methods=["POST"]),
                 Route("/endpoints/{name}/invocations", invocations, methods=["POST"]),
                 Route("/ping", self._ping),
                 Route("/execution-parameters", self._execution_parameters),
-                Route("/metrics", self._metrics),
+                Route("/metrics", self._metrics_page),
             ],
-            exception_handlers={HTTPException: _http_error, 500: _our_fault},
+            exception_handlers={HTTPException: _http_error, 500: _internal_error},
             lifespan=self._lifespan,
         )
 
@@ -85,21 +86,22 @@ class Gateway:
         yield
         await self._backend.close()
 
-    def _counted(
-        self, answer: Callable[[Request], Awaitable[Response]]
+    def _measured(
+        self, handler: Callable[[Request], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
-        """Bounds and measures requests, and turns what is raised into answers."""
+        """Limits and measures requests, and turns exceptions into responses."""
 
-        async def counted(request: Request) -> Response:
-            if self._under_way >= self._max_concurrency:
+        async def measured(request: Request) -> Response:
+            if self._in_progress >= self._max_concurrency:
                 message = (
-                    f"{self._under_way} requests are under way; send this one again"
+                    f"expected fewer than {self._max_concurrency} requests in "
+                    f"progress, got {self._in_progress}. Send this one again."
                 )
                 return _error(request, message, 503)
             start = time.perf_counter()
-            self._under_way += 1
+            self._in_progress += 1
             try:
-                response = await answer(request)
+                response = await handler(request)
             except BadRequest as error:
                 response = _error(request, str(error), error.status, error.path)
             except Rejected as error:
@@ -107,58 +109,62 @@ class Gateway:
             except Unavailable as error:
                 response = _error(request, str(error), error.status)
             except ClientDisconnect:
-                response = Response(status_code=499)  # nobody reads it
+                response = Response(status_code=499)  # for the metrics only
             except Exception:
-                self._measures.request(500, time.perf_counter() - start)
+                self._metrics.count_request(500, time.perf_counter() - start)
                 raise
             finally:
-                self._under_way -= 1
-            self._measures.request(response.status_code, time.perf_counter() - start)
+                self._in_progress -= 1
+            self._metrics.count_request(
+                response.status_code, time.perf_counter() - start
+            )
             return response
 
-        return counted
+        return measured
 
     async def _invocations(self, request: Request) -> Response:
         headers = request.headers
-        media_type, max_lens = content_type(headers.get("content-type", ""))
-        answer_type = accepted(", ".join(headers.getlist("accept")), media_type)
+        media_type, max_lens = parse_content_type(headers.get("content-type", ""))
+        accept = ", ".join(headers.getlist("accept"))
+        response_type = response_media_type(accept, media_type)
         encoding = headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             raise BadRequest(
-                f"Content-Encoding {encoding} is not read here; send the body as it is",
+                f"Content-Encoding: expected identity, got {encoding}. Send the body "
+                "uncompressed.",
                 status=415,
             )
         body = await self._body(request)
         rows = await self._rows(body, media_type, max_lens)
         if not rows:
             return Response(b'{"predictions":[]}', media_type=JSON)
-        predictions = await self._backend.answer(rows)
-        self._measures.rows(signature_name(rows), len(predictions))
-        content = encode_predictions(predictions, output_name(rows), answer_type)
-        return Response(content, media_type=answer_type)
+        predictions = await self._backend.predict(rows)
+        self._metrics.count_rows(signature_name(rows), len(predictions))
+        content = encode_predictions(predictions, output_name(rows), response_type)
+        return Response(content, media_type=response_type)
 
     async def _rows(
         self, body: bytes, media_type: str, max_lens: tuple[int, int] | None
     ) -> Rows:
         if self._backend.hyperparameters is None:
             await self._backend.check()
-        known = self._backend.hyperparameters
-        decoder = self._decoder_for(known)
+        hyperparameters = self._backend.hyperparameters
+        decoder = self._decoder_for(hyperparameters)
         try:
             rows = decoder.decode(body, media_type, max_lens)
         except BadRequest:
-            # A new version, of which no answer has told yet, may know these ids.
+            # A new model version, not seen in any response yet, may know these ids.
             with contextlib.suppress(Unavailable):
                 await self._backend.check()
             current = self._backend.hyperparameters
-            if current == known:
+            if current == hyperparameters:
                 raise
             decoder = self._decoder_for(current)
             rows = decoder.decode(body, media_type, max_lens)
         if self._backend.texts and has_text(rows):
             rows, unknown = await self._backend.tokenize(rows)
-            self._measures.unknown(unknown)
-            rows = decoder.cut(rows, max_lens)
+            self._metrics.count_unknown_tokens(unknown)
+            rows = decoder.truncate(rows, max_lens)
         return rows
 
     async def _body(self, request: Request) -> bytes:
@@ -172,9 +178,9 @@ class Gateway:
                     break
         if size > self._max_request_bytes:
             raise BadRequest(
-                f"the request has more than {self._max_request_bytes} bytes; send "
-                "fewer objects in each, or start the gateway with a larger "
-                "--max_request_bytes",
+                f"expected at most {self._max_request_bytes} bytes, got a larger "
+                "request. Send fewer objects per request, or start the gateway with a "
+                "larger --max_request_bytes.",
                 status=413,
             )
         return b"".join(parts)
@@ -195,8 +201,8 @@ class Gateway:
             }
         )
 
-    async def _metrics(self, request: Request) -> Response:
-        text, media_type = self._measures.exposed(self._under_way)
+    async def _metrics_page(self, request: Request) -> Response:
+        text, media_type = self._metrics.exposition(self._in_progress)
         return Response(text, headers={"Content-Type": media_type})
 
 
@@ -215,26 +221,26 @@ def _error(
     if path:
         body["error"]["path"] = path
     if request.url.path.startswith("/endpoints/"):
-        # Where AWS's clients look for it.
+        # AWS's clients read the message here.
         body["message"] = message
         headers = {"x-amzn-ErrorType": "ModelError", **(headers or {})}
-    if status == 413:  # what is still to come of the body is not read
+    if status == 413:  # the rest of the body is not read
         headers = {"Connection": "close", **(headers or {})}
     if status in (429, 503):
         headers = {"Retry-After": str(_RETRY_SECONDS), **(headers or {})}
     return Response(json.dumps(body), status, headers, media_type=JSON)
 
 
-async def _our_fault(request: Request, error: Exception) -> Response:
-    return _error(request, "the gateway failed; its log tells why", 500)
+async def _internal_error(request: Request, error: Exception) -> Response:
+    return _error(request, "internal error of the gateway. See its log.", 500)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    asked = f"{request.method} {request.url.path}"
+    target = f"{request.method} {request.url.path}"
     messages = {
-        404: f"{asked}: no such path; POST to /invocations, GET /ping or /metrics",
-        405: f"{asked}: the path is there, but not for {request.method}; see Allow",
+        404: f"{target}: no such path. POST to /invocations, GET /ping or /metrics.",
+        405: f"{target}: the path does not support {request.method}. See Allow.",
     }
     message = messages.get(error.status_code, error.detail)
     return _error(request, message, error.status_code, headers=error.headers)

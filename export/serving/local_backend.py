@@ -1,4 +1,4 @@
-"""Coalescing: what many connections ask a model in this process at a time."""
+"""A model in this process, with dynamic batching of concurrent requests."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import Predictions, RaggedInputs, Rows
 
-# Requests that waited are answered together up to this many rows.
-MAX_ROWS = 1024
+# Waiting requests are combined into a batch of up to this many rows.
+MAX_BATCH_ROWS = 1024
 
 
 @dataclasses.dataclass
-class _Waiting:
+class _QueuedRequest:
     rows: Rows
     size: int
-    answer: asyncio.Future[Predictions]
+    predictions: asyncio.Future[Predictions]
 
 
 class LocalBackend:
-    """Answers from this process; a `Backend`.
+    """Computes predictions in this process; a `Backend`.
 
-    One call of the model is under way at a time. What arrives meanwhile waits, and is
-    answered together by the next: a call costs a small model half a millisecond,
+    One call of the model runs at a time. Requests that arrive meanwhile wait, and the
+    next call takes them together: a call of a small model takes half a millisecond,
     however few rows it has.
 
     Args:
-        model: Returns embeddings or scores of objects.
-        most_rows: The most rows of a call, which a single request may exceed.
+        model: Returns the embeddings or scores of objects.
+        max_rows: The maximum number of rows of a call; a single request may exceed it.
     """
 
-    def __init__(self, model: Predictor, most_rows: int = MAX_ROWS) -> None:
+    def __init__(self, model: Predictor, max_rows: int = MAX_BATCH_ROWS) -> None:
         self.hyperparameters: Hyperparameters | None = model.hyperparameters
         self.texts: Collection[str] = model.texts
         self._model = model
-        self._most_rows = most_rows
-        self._waiting: collections.deque[_Waiting] = collections.deque()
+        self._max_rows = max_rows
+        self._queue: collections.deque[_QueuedRequest] = collections.deque()
         self._thread = ThreadPoolExecutor(1, "model")
-        self._working: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[None] | None = None
 
-    async def answer(self, rows: Rows) -> Predictions:
+    async def predict(self, rows: Rows) -> Predictions:
         """See `Backend`."""
         size = len(next(iter(rows.values())))
-        answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(rows, size, answer))
-        if self._working is None:
-            self._working = asyncio.create_task(self._work())
-        return await answer
+        predictions = asyncio.get_running_loop().create_future()
+        self._queue.append(_QueuedRequest(rows, size, predictions))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await predictions
 
     async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Backend`."""
@@ -67,53 +67,57 @@ class LocalBackend:
 
     async def _work(self) -> None:
         try:
-            while self._waiting:
-                together = self._next()
+            while self._queue:
+                batch = self._next_batch()
                 try:
-                    await self._answer(together)
+                    await self._run(batch)
                 except Exception as error:
-                    await self._answer_alone(together, error)
+                    await self._run_separately(batch, error)
         finally:
-            self._working = None
+            self._worker = None
 
-    async def _answer_alone(self, together: list[_Waiting], error: Exception) -> None:
-        """Asks for each by itself, to fail none but the one whose fault it is."""
-        for one in together:
+    async def _run_separately(
+        self, batch: list[_QueuedRequest], error: Exception
+    ) -> None:
+        """Runs each request on its own, so that only the invalid ones fail."""
+        for request in batch:
             try:
-                if len(together) == 1:
+                if len(batch) == 1:
                     raise error
-                await self._answer([one])
-            except Exception as own:
-                if not one.answer.done():
-                    one.answer.set_exception(own)
+                await self._run([request])
+            except Exception as own_error:
+                if not request.predictions.done():
+                    request.predictions.set_exception(own_error)
 
-    def _next(self) -> list[_Waiting]:
-        """Takes the first that waits, and those behind it that ask for the same."""
-        first = self._waiting.popleft()
-        together, size = [first], first.size
-        left: collections.deque[_Waiting] = collections.deque()
-        for other in self._waiting:
+    def _next_batch(self) -> list[_QueuedRequest]:
+        """Takes the first waiting request and later ones with the same inputs."""
+        first = self._queue.popleft()
+        batch, size = [first], first.size
+        waiting: collections.deque[_QueuedRequest] = collections.deque()
+        for request in self._queue:
             if (
-                other.rows.keys() == first.rows.keys()
-                and size + other.size <= self._most_rows
+                request.rows.keys() == first.rows.keys()
+                and size + request.size <= self._max_rows
             ):
-                together.append(other)
-                size += other.size
+                batch.append(request)
+                size += request.size
             else:
-                left.append(other)
-        self._waiting = left
-        return together
+                waiting.append(request)
+        self._queue = waiting
+        return batch
 
-    async def _answer(self, together: list[_Waiting]) -> None:
+    async def _run(self, batch: list[_QueuedRequest]) -> None:
         rows = {
-            name: [ids for one in together for ids in one.rows[name]]
-            for name in together[0].rows
+            name: [row for request in batch for row in request.rows[name]]
+            for name in batch[0].rows
         }
-        answers = await asyncio.get_running_loop().run_in_executor(
+        predictions = await asyncio.get_running_loop().run_in_executor(
             self._thread, lambda: self._model(RaggedInputs.from_rows(rows))
         )
         start = 0
-        for one in together:
-            if not one.answer.done():  # its connection may be gone
-                one.answer.set_result(answers[start : start + one.size])
-            start += one.size
+        for request in batch:
+            if not request.predictions.done():  # cancelled if the client disconnected
+                request.predictions.set_result(
+                    predictions[start : start + request.size]
+                )
+            start += request.size

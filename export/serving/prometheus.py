@@ -1,4 +1,4 @@
-"""What the gateway tells Prometheus."""
+"""The gateway's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -21,47 +21,51 @@ class ServingMetrics:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "object2vec_requests",
-            "Invocations answered, by HTTP status.",
+            "Answered invocations, by HTTP status.",
             ["status"],
             registry=self._registry,
         )
         self._seconds = Histogram(
             "object2vec_request_seconds",
-            "Seconds from an invocation's headers to its answer.",
+            "Seconds from the headers of an invocation to its response.",
             buckets=_SECONDS,
             registry=self._registry,
         )
         self._rows = Counter(
             "object2vec_rows",
-            "Objects embedded and pairs scored, by signature.",
+            "Embedded objects and scored pairs, by signature.",
             ["signature"],
             registry=self._registry,
         )
-        self._unknown = Counter(
+        self._unknown_tokens = Counter(
             "object2vec_unknown_tokens",
-            "Tokens of text that the vocabulary lacks.",
+            "Tokens of text that are not in the vocabulary.",
             registry=self._registry,
         )
-        self._under_way = Gauge(
+        self._in_progress = Gauge(
             "object2vec_requests_under_way",
-            "Invocations accepted and not yet answered.",
+            "Invocations in progress.",
             registry=self._registry,
         )
 
-    def request(self, status: int, seconds: float) -> None:
-        """Counts an answer."""
+    def count_request(self, status: int, seconds: float) -> None:
+        """Counts a response and records its latency."""
         self._requests.labels(status).inc()
         self._seconds.observe(seconds)
 
-    def rows(self, signature: str, count: int) -> None:
-        """Counts answered rows."""
+    def count_rows(self, signature: str, count: int) -> None:
+        """Counts embedded objects or scored pairs."""
         self._rows.labels(signature).inc(count)
 
-    def unknown(self, tokens: int) -> None:
-        """Counts tokens that the vocabulary lacks."""
-        self._unknown.inc(tokens)
+    def count_unknown_tokens(self, tokens: int) -> None:
+        """Counts tokens that are not in the vocabulary."""
+        self._unknown_tokens.inc(tokens)
 
-    def exposed(self, under_way: int) -> tuple[bytes, str]:
-        """Returns everything in Prometheus's text format, and its media type."""
-        self._under_way.set(under_way)
+    def exposition(self, in_progress: int) -> tuple[bytes, str]:
+        """Returns all metrics in Prometheus's text format, and its media type.
+
+        Args:
+            in_progress: The number of invocations in progress.
+        """
+        self._in_progress.set(in_progress)
         return generate_latest(self._registry), CONTENT_TYPE_LATEST

@@ -1,4 +1,4 @@
-"""The gateway's server: where it listens, how it starts and how it stops."""
+"""The gateway's server: its socket, start and shutdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from export.serving.local_backend import LocalBackend
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
 
-# SageMaker's variable: which network is used first.
+# Values of SageMaker's variable, and the output that is warmed up first.
 _PREFERRED_MODES = {"embedding": "embeddings", "classification": "scores", "": ""}
 _BACKLOG = 2048
 
@@ -28,33 +28,35 @@ def serve(
     max_request_bytes: int = MAX_REQUEST_BYTES,
     max_concurrency: int = MAX_CONCURRENCY,
 ) -> None:
-    """Answers requests until SIGTERM or SIGINT, and what was accepted before.
+    """Serves until SIGTERM or SIGINT, then finishes the accepted requests.
 
     Args:
-        backend: What answers.
+        backend: Computes the predictions.
         host: The address to listen on.
-        port: The port; 0 takes a free one, which the first line on stdout tells.
-        max_request_bytes: Larger requests are refused with 413.
-        max_concurrency: Requests under way at a time; more are refused with 503.
+        port: The port; 0 takes a free one. The first line on stdout shows it.
+        max_request_bytes: Larger requests are rejected with 413.
+        max_concurrency: The maximum number of requests in progress; more are rejected
+            with 503.
 
     Raises:
-        UserError: The address cannot be had.
+        UserError: The address is not available.
     """
     gateway = Gateway(backend, max_request_bytes, max_concurrency)
     config = uvicorn.Config(
         gateway.application(), log_level="warning", access_log=False, lifespan="on"
     )
     with _listening(host, port) as listener:
-        name, number = listener.getsockname()[:2]
-        shown = f"[{name}]" if ":" in name else name
-        # uvicorn raises the signal again when it is done; it has been heeded by then.
-        for number_of_signal in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number_of_signal, lambda *_: None)
-        # What is loaded by now stays. A full collection would stop every request while
-        # it walks TensorFlow's modules and graphs: 0.16 s, once a second under load.
+        address, actual_port = listener.getsockname()[:2]
+        url_host = f"[{address}]" if ":" in address else address
+        # uvicorn raises the signal again after its shutdown; ignore it then.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        # Exclude everything loaded so far from garbage collection. A full collection
+        # walks TensorFlow's modules and graphs and stops all requests for 0.16 s, once
+        # per second under load.
         gc.collect()
         gc.freeze()
-        print(f"serving on http://{shown}:{number}", flush=True)
+        print(f"serving on http://{url_host}:{actual_port}", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -64,18 +66,18 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise UserError(
-            f"--host={host} --port={port}: cannot listen there: {error.strerror}; give "
-            "another, or stop what holds it"
+            f"--host={host} --port={port}: cannot listen there: {error.strerror}. "
+            "Choose another address, or stop the program that uses it."
         ) from error
 
 
 def local_backend(
     model: str | os.PathLike[str], runtime: str = "tensorflow"
 ) -> Backend:
-    """Returns a backend that answers from this process, warmed up.
+    """Returns a backend for a model in this process, warmed up.
 
     Args:
-        model: A run, an exported model or a directory of versions.
+        model: A run directory, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
 
     Raises:
@@ -84,7 +86,8 @@ def local_backend(
     mode = os.environ.get("INFERENCE_PREFERRED_MODE", "").lower()
     if mode not in _PREFERRED_MODES:
         raise UserError(
-            f"INFERENCE_PREFERRED_MODE={mode}: expected embedding or classification"
+            "INFERENCE_PREFERRED_MODE: expected embedding or classification, got "
+            f"{mode}"
         )
     loaded = load_model(model, runtime)
     loaded.warm_up(first=_PREFERRED_MODES[mode])

@@ -1,4 +1,4 @@
-"""A model behind TF Serving's gRPC interface."""
+"""A model on a TF Serving server, reached through its gRPC interface."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ from object2vec_tf.inference.ragged_inputs import (
     Rows,
     in_row_order,
 )
-from object2vec_tf.inference.text_inputs import Row, put, text_batches
+from object2vec_tf.inference.text_inputs import TextRequest
 
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # A server that was away is looked for every second; gRPC would wait up to two
-    # minutes between attempts, and fail every request meanwhile.
+    # Reconnect to a lost server every second. By default, gRPC waits up to two minutes
+    # between attempts and fails every request meanwhile.
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
 
 class TFServingBackend:
-    """Answers from TF Serving; a `Backend`.
+    """Gets predictions from TF Serving; a `Backend`.
 
-    Every request is sent as it comes, for the server to batch, each row with padding in
-    front: the server pads rows of different lengths by repeating what they begin with.
+    Requests are sent one by one; batching is left to the server. Each row has one
+    column of padding in front, since the server pads rows of different lengths with
+    their first element.
 
     Args:
         address: ``host:port`` of TF Serving's gRPC interface.
-        model_name: The model's name there.
-        timeout: Seconds that a call may take.
+        model_name: The model's name on the server.
+        timeout: The maximum duration of a call in seconds.
     """
 
     def __init__(self, address: str, model_name: str, timeout: float = 60.0) -> None:
@@ -57,23 +58,23 @@ class TFServingBackend:
 
     @functools.cached_property
     def _channel(self) -> Any:
-        # A channel belongs to the event loop that runs when it is made.
+        # A channel belongs to the event loop that is running when it is created.
         return grpc.aio.insecure_channel(self._address, _OPTIONS)
 
     @functools.cached_property
-    def _predict(self) -> Any:
+    def _predict_rpc(self) -> Any:
         return prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
 
     @functools.cached_property
-    def _status(self) -> Any:
+    def _status_rpc(self) -> Any:
         return model_service_pb2_grpc.ModelServiceStub(self._channel).GetModelStatus
 
-    async def answer(self, rows: Rows) -> Predictions:
+    async def predict(self, rows: Rows) -> Predictions:
         """See `Backend`."""
-        objects = RaggedInputs.from_rows(rows)
-        batches = list(objects.batches())
-        parts = [await self._ask(objects.take(part)) for part in batches]
-        return in_row_order(batches, parts)
+        inputs = RaggedInputs.from_rows(rows)
+        batches = list(inputs.batches())
+        predictions = [await self._run(inputs.take(batch)) for batch in batches]
+        return in_row_order(batches, predictions)
 
     @property
     def texts(self) -> Collection[str]:
@@ -82,51 +83,49 @@ class TFServingBackend:
 
     async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Backend`."""
-        tokenized: dict[str, list[Row]] = {}
-        unknown = 0
-        for name, side in rows.items():
-            tokenized[name] = list(side)
-            for places, texts in text_batches(side):
-                answer = await self._send(f"tokenize_{name}", {name: texts})
-                unknown += int(tf.make_ndarray(answer.outputs["unknown"]).sum())
-                ids = tf.make_ndarray(answer.outputs["ids"])
-                put(tokenized[name], places, ids)
-        return tokenized, unknown
+        request = TextRequest(rows)
+        for batch in request.batches:
+            response = await self._send(batch.signature, {batch.name: batch.texts})
+            ids, unknown = (
+                tf.make_ndarray(response.outputs[name]) for name in ("ids", "unknown")
+            )
+            request.store(batch, ids, unknown)
+        return request.rows, request.unknown_tokens
 
     async def check(self) -> None:
         """See `Backend`."""
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self._name
-        response = await self._call(self._status(request, timeout=self._timeout))
+        response = await self._call(self._status_rpc(request, timeout=self._timeout))
         available = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
         states = response.model_version_status
-        numbers = [state.version for state in states if state.state == available]
-        if not numbers:
-            raise Unavailable(f"{self._place}: no version of the model is available")
-        if self._version != max(numbers):
+        versions = [state.version for state in states if state.state == available]
+        if not versions:
+            raise Unavailable(f"{self._label}: no version of the model is available")
+        if self._version != max(versions):
             await self._describe()
-            self._version = max(numbers)
+            self._version = max(versions)
 
     async def close(self) -> None:
         """See `Backend`."""
         await self._channel.close()
 
     @property
-    def _place(self) -> str:
+    def _label(self) -> str:
         return f"model {self._name} of TF Serving at {self._address}"
 
     async def _describe(self) -> None:
-        answer = await self._send("describe", {"rows": np.zeros(1, np.int64)})
-        text = tf.make_ndarray(answer.outputs["hyperparameters"])[0]
-        self.hyperparameters = parse_description(text, self._place)
+        response = await self._send("describe", {"rows": np.zeros(1, np.int64)})
+        text = tf.make_ndarray(response.outputs["hyperparameters"])[0]
+        self.hyperparameters = parse_description(text, self._label)
 
-    async def _ask(self, objects: RaggedInputs) -> Predictions:
-        response = await self._send(objects.signature, objects.padded(leading=1))
+    async def _run(self, inputs: RaggedInputs) -> Predictions:
+        response = await self._send(inputs.signature, inputs.padded(leading=1))
         version = response.model_spec.version.value
-        if self._version != version:  # a new one may have other vocabularies
+        if self._version != version:  # another version may have other vocabularies
             await self._describe()
             self._version = version
-        return np.asarray(tf.make_ndarray(response.outputs[objects.output]))
+        return np.asarray(tf.make_ndarray(response.outputs[inputs.output]))
 
     async def _send(self, signature: str, inputs: dict[str, Any]) -> Any:
         request = predict_pb2.PredictRequest()
@@ -134,13 +133,13 @@ class TFServingBackend:
         request.model_spec.signature_name = signature
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-        return await self._call(self._predict(request, timeout=self._timeout))
+        return await self._call(self._predict_rpc(request, timeout=self._timeout))
 
     async def _call(self, call: Awaitable[Any]) -> Any:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
-            text = f"{self._place}: {error.code().name}: {error.details()}"
+            text = f"{self._label}: {error.code().name}: {error.details()}"
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 raise Rejected(text) from error
             busy = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

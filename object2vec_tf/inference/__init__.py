@@ -1,1 +1,1 @@
-"""Predictions with a trained model: inputs, requests, loaded models."""
+"""Prediction with a trained model: inputs, requests, and loaded models."""

@@ -1,4 +1,4 @@
-"""JSON Lines of objects: in0, in1 or both."""
+"""JSON Lines files as model inputs: in0, in1 or both."""
 
 from __future__ import annotations
 
@@ -26,126 +26,141 @@ from object2vec_tf.inference.request_codec import JSON_LINES, RequestDecoder
 from object2vec_tf.inference.request_errors import BadRequest
 from object2vec_tf.inference.text_inputs import has_text
 
-_BLOCK_BYTES = BLOCK_BYTES
-# Read of a file for its first line alone.
-_FIRST_BYTES = 1 << 12
-_INPUTS = (("in0", "in1"), ("in0",), ("in1",))
+# The block size of a read that needs only the first line of a file.
+_FIRST_LINE_BYTES = 1 << 12
+_INPUT_NAMES = (("in0", "in1"), ("in0",), ("in1",))
 
 
-def read_objects(source: Path | FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
-    """Yields a file's objects, in parts, cut at the most tokens that they may have.
+def read_objects(
+    source: Path | FileSplit, model: Predictor, *, block_bytes: int = BLOCK_BYTES
+) -> Iterator[RaggedInputs]:
+    """Yields the objects of a file in parts, truncated to their maximum lengths.
 
-    All lines of a file have the same inputs: in0, in1 or both. Other keys, such as
-    label, are passed over, as are blank lines.
+    All lines of a file have the same inputs: in0, in1 or both. Blank lines and other
+    keys, such as label, are ignored.
 
     Args:
-        source: JSON Lines, or a piece of them; ``.gz`` and ``.zst`` are unpacked.
-        model: What makes token ids of text, and knows the vocabularies.
+        source: JSON Lines, or a part of such a file; ``.gz`` and ``.zst`` are
+            decompressed.
+        model: Provides the tokenizers and the vocabulary sizes.
+        block_bytes: The number of bytes that are read and parsed at once.
 
     Raises:
-        DataError: A line is wrong: the message says file, line, field and value.
+        DataError: A line is invalid. The message names file, line, field and value.
     """
-    piece = source if isinstance(source, FileSplit) else FileSplit(source)
-    inputs: tuple[str, ...] = ()
-    if piece.start:
-        first = next(_blocks(FileSplit(piece.path), model, _FIRST_BYTES), None)
-        inputs = tuple(first.columns) if first else ()
-    for objects in _blocks(piece, model, _BLOCK_BYTES, inputs):
-        yield from bounded_parts(objects)
+    split = source if isinstance(source, FileSplit) else FileSplit(source)
+    names: tuple[str, ...] = ()
+    if split.start:
+        first = next(_blocks(FileSplit(split.path), model, _FIRST_LINE_BYTES), None)
+        names = tuple(first.columns) if first else ()
+    for inputs in _blocks(split, model, block_bytes, names):
+        yield from row_chunks(inputs)
 
 
 def _blocks(
-    piece: FileSplit, model: Predictor, size: int, inputs: tuple[str, ...] = ()
+    split: FileSplit, model: Predictor, size: int, names: tuple[str, ...] = ()
 ) -> Iterator[RaggedInputs]:
-    reader = ObjectReader(piece, model, inputs)
+    reader = ObjectReader(split, model, names)
     line = 1
-    with open_split(piece) as stream:
-        blocks = line_blocks(stream, piece.path, size)
-        for text in blocks if piece.start else drop_bom(blocks):
+    with open_split(split) as stream:
+        blocks = line_blocks(stream, split.path, size)
+        for text in blocks if split.start else drop_bom(blocks):
             if text.strip():
                 yield reader.read(text, line)
             line += text.count(b"\n")
 
 
 class ObjectReader:
-    """Reads blocks of one file, whose lines all have the same inputs.
+    """Reads blocks of lines of one file. All its lines must have the same inputs.
 
     Args:
-        piece: What of the file is read.
-        model: What makes token ids of text, and knows the vocabularies.
-        inputs: The file's inputs, where they are known.
+        split: The part of the file that is read.
+        model: Provides the tokenizers and the vocabulary sizes.
+        names: The inputs of the file; empty if they are not known yet.
     """
 
     def __init__(
-        self, piece: FileSplit, model: Predictor, inputs: tuple[str, ...] = ()
+        self, split: FileSplit, model: Predictor, names: tuple[str, ...] = ()
     ) -> None:
-        self._piece = piece
+        self._split = split
         self._limits = input_limits(model.hyperparameters)
         self._decoder = RequestDecoder(self._limits, model.texts)
         self._model = model
-        self._inputs = inputs
+        self._names = names
 
     def read(self, text: bytes, line: int) -> RaggedInputs:
-        """Returns the objects of a block; its first line has this number in the piece.
+        """Returns the objects of a block.
+
+        Args:
+            text: Whole lines.
+            line: The number of the first of them within the part of the file.
 
         Raises:
-            DataError: A line is wrong.
+            DataError: A line is invalid.
         """
-        for inputs in [self._inputs] if self._inputs else _INPUTS:
-            sizes = {name: self._limits[name][0] for name in inputs}
+        for names in [self._names] if self._names else _INPUT_NAMES:
+            sizes = {name: self._limits[name][0] for name in names}
             if parsed := parse_block(text, sizes):
-                objects = self.cut(RaggedInputs(parsed[0]))
+                inputs = self.truncate(RaggedInputs(parsed[0]))
                 break
         else:
-            objects = RaggedInputs.from_rows(self.decoded(text, line))
-        own = tuple(objects.columns)
-        self._inputs = self._inputs or own
-        if own != self._inputs:
+            inputs = self.decode_lines(text, line)
+        found = tuple(inputs.columns)
+        self._names = self._names or found
+        if found != self._names:
             blank = text[: len(text) - len(text.lstrip())].count(b"\n")
             raise DataError(
-                f"{self._place(line + blank)}: has {' and '.join(own)}, where the "
-                f"lines before have {' and '.join(self._inputs)}; split the file"
+                f"{self._location(line + blank)}: expected {' and '.join(self._names)} "
+                f"as in the lines before, got {' and '.join(found)}. Split the file."
             )
-        return objects
+        return inputs
 
-    def cut(self, objects: RaggedInputs) -> RaggedInputs:
-        """Cuts objects at the most tokens that they may have."""
-        longest = {name: most for name, (_, most) in self._limits.items()}
-        return objects.truncate(longest)
+    def truncate(self, inputs: RaggedInputs) -> RaggedInputs:
+        """Truncates objects to their maximum lengths."""
+        max_lens = {name: max_len for name, (_, max_len) in self._limits.items()}
+        return inputs.truncate(max_lens)
 
-    def decoded(self, text: bytes, line: int) -> Rows:
-        """Returns the token ids of lines as a request's are read: slowly, exactly.
+    def decode_lines(self, text: bytes, line: int) -> RaggedInputs:
+        """Returns the objects of a block, decoded line by line as in a request.
+
+        This is the slow path for blocks with text, unusual JSON or invalid lines.
+
+        Args:
+            text: Whole lines.
+            line: The number of the first of them within the part of the file.
 
         Raises:
-            DataError: A line is wrong.
+            DataError: A line is invalid.
         """
         lines = enumerate(text.split(b"\n"), line)
         numbers = [number for number, content in lines if content.strip()]
         try:
-            rows = self._decoder.decode(text, JSON_LINES)
+            rows: Rows = self._decoder.decode(text, JSON_LINES)
             if self._model.texts and has_text(rows):
                 rows, _ = self._model.tokenize(rows)
         except BadRequest as error:
             index, field = error.row_and_field
-            message = f"{self._place(numbers[index])}: {field}{error.reason}"
+            message = f"{self._location(numbers[index])}: {field}{error.reason}"
             raise DataError(message) from error
-        if len(next(iter(rows.values()))) != len(numbers):
+        count = len(next(iter(rows.values())))
+        if count != len(numbers):
             raise DataError(
-                f"{self._piece.path}: from line {self._before + line} on, lines and "
-                "objects are not the same in number; write one object a line"
+                f"{self._location(line)}: expected one object per line, got {count} "
+                f"objects in {len(numbers)} lines from here on. Write one object per "
+                "line."
             )
-        return self._decoder.cut(rows)
+        return RaggedInputs.from_rows(self._decoder.truncate(rows))
 
     @functools.cached_property
-    def _before(self) -> int:
-        # Counted when a line is told of, and not before.
-        return lines_before(self._piece)
+    def _lines_before(self) -> int:
+        # Counted only for an error message: it reads the file up to this part.
+        return lines_before(self._split)
 
-    def _place(self, line: int) -> str:
-        return f"{self._piece.path}:{self._before + line}"
+    def _location(self, line: int) -> str:
+        return f"{self._split.path}:{self._lines_before + line}"
 
 
-def bounded_parts(objects: RaggedInputs) -> Iterator[RaggedInputs]:
-    """Yields the objects in parts of as many as the model takes at once."""
-    for start in range(0, len(objects), MAX_ROWS):
-        yield objects.rows(start, start + MAX_ROWS)
+def row_chunks(inputs: RaggedInputs) -> Iterator[RaggedInputs]:
+    """Yields the rows in chunks of at most `MAX_ROWS`."""
+    for start in range(0, len(inputs), MAX_ROWS):
+        yield inputs.rows(start, start + MAX_ROWS)

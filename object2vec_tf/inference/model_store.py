@@ -1,4 +1,4 @@
-"""Finds the SavedModel that a path means."""
+"""Exported models on disk: their versions, and the one that a path refers to."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ ONNX = "predict_pair.onnx"
 
 @contextmanager
 def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yields a directory to fill, and what it becomes: the next free version.
+    """Yields a temporary directory to fill, and the path of the version it becomes.
 
-    Exports to the same place wait for each other.
+    The version number is the next free one. The version appears under its path when the
+    context ends without an error. Exports to the same root wait for each other.
     """
     root.mkdir(parents=True, exist_ok=True)
     with locked(root):
@@ -31,46 +32,53 @@ def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def versions(root: Path) -> list[int]:
-    """Returns the numbers that the directory's versions have."""
+    """Returns the version numbers in a directory."""
     entries = root.iterdir() if root.is_dir() else ()
     return [int(entry.name) for entry in entries if entry.name.isdecimal()]
 
 
-def find_exported(path: str | os.PathLike[str], holding: str = SAVED_MODEL) -> Path:
-    """Returns the exported model at a path.
+def find_exported(path: str | os.PathLike[str], model_file: str = SAVED_MODEL) -> Path:
+    """Returns the directory of the exported model that a path refers to.
 
     Args:
-        path: A version, a directory of versions (the highest one counts), or the
-            directory of a run.
-        holding: The file that every version has.
+        path: A version, a directory of versions (the highest one is used), or a run
+            directory.
+        model_file: The file that an exported model contains.
 
     Raises:
         UserError: There is none.
     """
     given = Path(path)
     if not given.exists():
-        raise UserError(f"{given}: no such model; give a run or an exported model")
+        raise UserError(
+            f"{given}: no such model. Give a run directory or an exported model."
+        )
     for root in (given, given / "export", given / "onnx"):
         numbered = (root / str(number) for number in sorted(versions(root))[::-1])
         for candidate in (root, *numbered):
-            if (candidate / holding).is_file():
+            if (candidate / model_file).is_file():
                 return candidate
-    what = "--format=onnx " if holding == ONNX else ""
+    onnx_flag = "--format=onnx " if model_file == ONNX else ""
     raise UserError(
-        f"{given}: holds no {holding}; write it with python -m export "
-        f"{what}--model_dir=RUN"
+        f"{given}: expected an exported model, found no {model_file}. Write it with "
+        f"python -m export {onnx_flag}--model_dir=RUN."
     )
 
 
 def parse_description(text: bytes | str, name: str) -> Hyperparameters:
-    """Returns what the signature ``describe`` tells.
+    """Returns the hyperparameters of a model.
+
+    Args:
+        text: The output of the signature ``describe``, or hyperparameters.json.
+        name: The name of the model, for error messages.
 
     Raises:
-        UserError: It is not what a model of ours tells.
+        UserError: The text is not a JSON object of valid hyperparameters.
     """
     try:
         return Hyperparameters.from_mapping(json.loads(text))
     except ValueError as error:
-        raise UserError(f"{name}: tells hyperparameters that are none: {error}") from (
-            error
-        )
+        raise UserError(
+            f"{name}: expected the hyperparameters of a model, got an invalid "
+            f"description: {error}. Export the model again."
+        ) from error

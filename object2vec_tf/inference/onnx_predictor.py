@@ -16,15 +16,15 @@ from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
     Rows,
-    in_row_order,
+    predict_batches,
 )
-from object2vec_tf.inference.warmup_requests import INPUTS, requests
+from object2vec_tf.inference.warmup_requests import SIGNATURE_INPUTS, warm_up_requests
 
 ONNX_HYPERPARAMETERS = "hyperparameters.json"
 
 
 class OnnxPredictor:
-    """ONNX graphs in this process, run by onnxruntime; a `Model`.
+    """ONNX graphs in this process, run by onnxruntime; a `Predictor`.
 
     Args:
         path: A version that `export_onnx` wrote.
@@ -33,13 +33,13 @@ class OnnxPredictor:
         UserError: It cannot be loaded, or onnxruntime is not installed.
     """
 
-    # The tokenizers' ops are TensorFlow's alone.
+    # Only TensorFlow has the ops of the tokenizers.
     texts: Collection[str] = ()
 
     def __init__(self, path: Path) -> None:
         runtime = import_extra("onnxruntime", "onnx", "an ONNX model")
         options = runtime.SessionOptions()
-        options.log_severity_level = 4  # an error is raised, and told by who catches it
+        options.log_severity_level = 4  # Errors are raised; do not log them too.
         try:
             text = (path / ONNX_HYPERPARAMETERS).read_text(encoding="utf-8")
             self.hyperparameters = Hyperparameters.from_mapping(json.loads(text))
@@ -47,31 +47,28 @@ class OnnxPredictor:
                 name: runtime.InferenceSession(
                     path / f"{name}.onnx", options, providers=["CPUExecutionProvider"]
                 )
-                for name in INPUTS
+                for name in SIGNATURE_INPUTS
             }
-        except Exception as error:  # onnxruntime's own are no subclass of anything
+        except Exception as error:  # onnxruntime's errors share no base class
             raise UserError(
-                f"{path}: cannot be loaded: {error}; write it again with "
-                "python -m export --format=onnx"
+                f"{path}: cannot be loaded: {error}. Export the model again with "
+                "python -m export --format=onnx."
             ) from error
 
     def warm_up(self, first: str = "") -> None:
-        """See `Model`."""
-        for names in sorted(INPUTS.values(), key=lambda names: len(names) > 1):
-            for objects in requests(self.hyperparameters, names):
-                self(objects)
+        """See `Predictor`; the order is always embeddings first."""
+        for names in sorted(SIGNATURE_INPUTS.values(), key=len):
+            for inputs in warm_up_requests(self.hyperparameters, names):
+                self(inputs)
 
     def tokenize(self, rows: Rows) -> tuple[Rows, int]:
-        """See `Model`; there is never any text."""
+        """See `Predictor`; there is never any text."""
         return rows, 0
 
-    def __call__(self, objects: RaggedInputs) -> Predictions:
-        """See `Model`."""
-        batches = list(objects.batches())
-        return in_row_order(
-            batches, [self._ask(objects.take(rows)) for rows in batches]
-        )
+    def __call__(self, inputs: RaggedInputs) -> Predictions:
+        """See `Predictor`."""
+        return predict_batches(inputs, self._run)
 
-    def _ask(self, objects: RaggedInputs) -> Predictions:
-        session = self._sessions[objects.signature]
-        return np.asarray(session.run(None, objects.padded())[0])
+    def _run(self, inputs: RaggedInputs) -> Predictions:
+        session = self._sessions[inputs.signature]
+        return np.asarray(session.run(None, inputs.padded())[0])

@@ -19,16 +19,16 @@ from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
     Rows,
-    in_row_order,
     output_name,
+    predict_batches,
 )
-from object2vec_tf.inference.text_inputs import Row, put, text_batches
+from object2vec_tf.inference.text_inputs import TextRequest
 from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.text.tokenizer import load_text_ops
 
 
 class Predictor(Protocol):
-    """Answers objects at once.
+    """Embeds objects and scores pairs.
 
     Attributes:
         hyperparameters: The model's.
@@ -38,17 +38,17 @@ class Predictor(Protocol):
     hyperparameters: Hyperparameters
     texts: Collection[str]
 
-    def __call__(self, objects: RaggedInputs) -> Predictions:
+    def __call__(self, inputs: RaggedInputs) -> Predictions:
         """Returns embeddings or scores, float32 ``[rows, width]``."""
 
     def tokenize(self, rows: Rows) -> tuple[Rows, int]:
-        """Returns objects as token ids, and how many tokens are unknown."""
+        """Returns the objects as token ids, and the number of unknown tokens."""
 
     def warm_up(self, first: str = "") -> None:
-        """Answers requests of all kinds once.
+        """Runs one request of every kind.
 
         Args:
-            first: The output that is asked for first: embeddings or scores.
+            first: The output to run first: embeddings or scores.
         """
 
 
@@ -56,10 +56,10 @@ class SavedModelPredictor:
     """A SavedModel in this process; a `Predictor`.
 
     Args:
-        path: The SavedModel.
+        path: The directory of the SavedModel.
 
     Raises:
-        UserError: It cannot be loaded, or is not one of ours.
+        UserError: It cannot be loaded, or object2vec_tf did not export it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,18 +69,19 @@ class SavedModelPredictor:
             self._module = tf.saved_model.load(str(path))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise UserError(
-                f"{path}: cannot be loaded: {error}; export the model again"
+                f"{path}: cannot be loaded: {error}. Export the model again."
             ) from error
-        # Signatures hold their variables only as long as the module is held.
+        # The variables of the signatures live only as long as the module does.
         self._signatures = self._module.signatures
         if "describe" not in self._signatures:
             raise UserError(
-                f"{path}: not a SavedModel of object2vec_tf; export the model with "
-                "python -m export"
+                f"{path}: expected a SavedModel exported by object2vec_tf, got one "
+                "without the signature describe. Export the model with "
+                "python -m export."
             )
-        text = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
+        description = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
         self.hyperparameters = parse_description(
-            text["hyperparameters"][0].numpy(), str(path)
+            description["hyperparameters"][0].numpy(), str(path)
         )
         self.texts: Collection[str] = self.hyperparameters.texts
 
@@ -92,50 +93,48 @@ class SavedModelPredictor:
         for name, inputs in requests:
             self._signatures[name](**inputs)
 
-    def __call__(self, objects: RaggedInputs) -> Predictions:
+    def __call__(self, inputs: RaggedInputs) -> Predictions:
         """See `Predictor`."""
-        batches = list(objects.batches())
-        answers = []
-        for rows in batches:
-            part = objects.take(rows)
-            answers.append(self.run_signature(part.signature, part.padded()))
-        return in_row_order(batches, answers)
+        return predict_batches(
+            inputs, lambda batch: self.run_signature(batch.signature, batch.padded())
+        )
 
     def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Predictor`."""
-        tokenized: dict[str, list[Row]] = {}
-        unknown = 0
-        for name, side in rows.items():
-            tokenized[name] = list(side)
-            for places, texts in text_batches(side):
-                tokenize = self._signatures[f"tokenize_{name}"]
-                answer = tokenize(**{name: tf.constant(texts, tf.string)})
-                unknown += int(answer["unknown"].numpy().sum())
-                put(tokenized[name], places, answer["ids"].numpy())
-        return tokenized, unknown
+        request = TextRequest(rows)
+        for batch in request.batches:
+            texts = {batch.name: tf.constant(batch.texts, tf.string)}
+            outputs = self._signatures[batch.signature](**texts)
+            request.store(batch, outputs["ids"].numpy(), outputs["unknown"].numpy())
+        return request.rows, request.unknown_tokens
 
     def run_signature(self, signature: str, inputs: Mapping[str, Ids]) -> Predictions:
-        """Returns what a signature answers to its inputs, padded with -1."""
+        """Returns the output of a signature.
+
+        Args:
+            signature: embed_enc0, embed_enc1 or predict_pair.
+            inputs: int64 ``[rows, time]`` by input name, padded with -1.
+        """
         tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
-        answer = self._signatures[signature](**tensors)[output_name(inputs)]
-        return np.asarray(answer.numpy())
+        output = self._signatures[signature](**tensors)[output_name(inputs)]
+        return np.asarray(output.numpy())
 
 
 def _load_text_ops(path: Path) -> None:
-    """Registers the ops that a model of text needs, before it is loaded."""
+    """Registers the ops of a text model, which must happen before it is loaded."""
     try:
         text = (path / HYPERPARAMETERS).read_text(encoding="utf-8")
         if parse_description(text, str(path)).texts:
             load_text_ops()
     except OSError:
-        pass  # told below, if it is not a model of ours
+        pass  # If this is not one of our exports, the constructor reports it.
 
 
 def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Predictor:
-    """Returns an exported model, loaded into this process.
+    """Loads an exported model into this process.
 
     Args:
-        model: A run, an exported model or a directory of versions.
+        model: A run directory, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
 
     Raises:

@@ -1,9 +1,9 @@
-"""What is asked about: objects of one side, or pairs of objects."""
+"""Model inputs: objects of one side, or pairs of objects."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,22 +12,24 @@ import numpy.typing as npt
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 
-# Drops out of a row wherever it stands: dense requests are padded with it.
+# Pads dense requests; the signatures drop it at any position of a row.
 PADDING = -1
 
 Ids = npt.NDArray[np.int64]
+# Embeddings or scores, ``[rows, width]``.
 Predictions = npt.NDArray[np.float32]
-# Objects as they stand in a request, by input name: in0, in1 or both.
+# The objects of a request by input name (in0, in1 or both): token ids or text.
 Rows = Mapping[str, Sequence[Any]]
 
-# What a call of the model may hold: 2**20 ids are 8 MB, and 1 GB as vectors 256 wide.
-MOST_CELLS = 1 << 20
+# Limits of one call of the model. 2**20 ids take 8 MB, and their vectors of width 256
+# take 1 GB.
+MAX_CELLS = 1 << 20
 MAX_ROWS = 2048
 
 
 @dataclasses.dataclass(frozen=True)
 class RaggedInputs:
-    """Objects of enc0, of enc1, or pairs; ids are known to be in the vocabularies.
+    """Objects of enc0 or enc1, or pairs; every id is known to be in its vocabulary.
 
     Attributes:
         columns: The token ids by input name: in0, in1 or both.
@@ -41,16 +43,16 @@ class RaggedInputs:
 
     @property
     def signature(self) -> str:
-        """The signature that answers: the input decides."""
+        """The signature that takes these inputs."""
         return signature_name(self.columns)
 
     @property
     def output(self) -> str:
-        """The name of the answer: embeddings or scores."""
+        """The name of that signature's output: embeddings or scores."""
         return output_name(self.columns)
 
     def take(self, rows: Ids | None) -> RaggedInputs:
-        """Returns the given rows, in the given order; None stands for all."""
+        """Returns the given rows, in the given order; all rows for None."""
         if rows is None:
             return self
         return RaggedInputs({name: c.take(rows) for name, c in self.columns.items()})
@@ -60,77 +62,92 @@ class RaggedInputs:
         return RaggedInputs({n: c.rows(start, stop) for n, c in self.columns.items()})
 
     def truncate(self, max_lens: Mapping[str, int]) -> RaggedInputs:
-        """Cuts the rows of each side at its number of tokens."""
+        """Truncates the rows of each input to its maximum number of tokens."""
         return RaggedInputs(
             {name: c.truncate(max_lens[name])[0] for name, c in self.columns.items()}
         )
 
     def padded(self, leading: int = 0) -> dict[str, Ids]:
-        """Returns the signature's inputs: int64 ``[rows, leading + longest]``.
+        """Returns the signature's inputs, int64 ``[rows, leading + longest]``.
 
         Args:
-            leading: How many columns of padding stand in front. TF Serving pads rows by
-                repeating what they begin with, so with one its padding is padding too.
+            leading: The number of padding columns in front. TF Serving pads the rows of
+                a batch with their first element, so one such column makes it pad with
+                -1.
         """
         return {name: _padded(c, leading) for name, c in self.columns.items()}
 
-    def batches(self, cells: int = MOST_CELLS) -> Iterator[Ids | None]:
-        """Yields the rows of each call: all of them (None), or those of like length.
+    def batches(self, max_cells: int = MAX_CELLS) -> Iterator[Ids | None]:
+        """Yields the row numbers of each call: rows of similar length, or all (None).
 
-        One long row among many short ones would make all of them long.
+        Similar lengths matter because one long row would pad all others of its call.
 
         Args:
-            cells: The most ``rows * longest`` of a call, which one row may exceed.
+            max_cells: The maximum of ``rows * longest`` for a call; a single row may
+                exceed it.
         """
         lengths = np.maximum.reduce([c.lengths for c in self.columns.values()])
-        most = len(self) * int(lengths.max(initial=1))
-        if most <= cells and len(self) <= MAX_ROWS:
+        cells = len(self) * int(lengths.max(initial=1))
+        if cells <= max_cells and len(self) <= MAX_ROWS:
             yield None
             return
         order = np.argsort(lengths, kind="stable")
         end = len(order)
         while end:
             longest = max(int(lengths[order[end - 1]]), 1)
-            size = min(max(cells // longest, 1), MAX_ROWS)
+            size = min(max(max_cells // longest, 1), MAX_ROWS)
             start = max(end - size, 0)
             yield order[start:end]
             end = start
 
     @staticmethod
     def from_rows(rows: Rows) -> RaggedInputs:
-        """Returns lists of token ids, of which none is text, as objects."""
+        """Returns lists of token ids, none of which is text, as inputs."""
         return RaggedInputs(
             {name: RaggedColumn.from_rows(r) for name, r in rows.items()}
         )
 
 
-def in_row_order(
-    batches: Sequence[Ids | None], answers: Sequence[Predictions]
+def predict_batches(
+    inputs: RaggedInputs, predict: Callable[[RaggedInputs], Predictions]
 ) -> Predictions:
-    """Returns the answers to an object's batches in the order of its rows."""
-    if len(answers) == 1 and batches[0] is None:
-        return answers[0]
-    shape = (sum(map(len, answers)), *answers[0].shape[1:])
-    whole = np.empty(shape, answers[0].dtype)
-    for rows, answer in zip(batches, answers, strict=True):
-        whole[rows] = answer
-    return whole
+    """Calls a model with batches of similar length; returns all rows in their order."""
+    batches = list(inputs.batches())
+    return in_row_order(batches, [predict(inputs.take(rows)) for rows in batches])
+
+
+def in_row_order(
+    batches: Sequence[Ids | None], predictions: Sequence[Predictions]
+) -> Predictions:
+    """Returns the predictions of several batches in the order of the input rows.
+
+    Args:
+        batches: The row numbers of each batch, from `RaggedInputs.batches`.
+        predictions: The predictions of each batch.
+    """
+    if len(predictions) == 1 and batches[0] is None:
+        return predictions[0]
+    shape = (sum(map(len, predictions)), *predictions[0].shape[1:])
+    ordered = np.empty(shape, predictions[0].dtype)
+    for rows, batch_predictions in zip(batches, predictions, strict=True):
+        ordered[rows] = batch_predictions
+    return ordered
 
 
 def signature_name(inputs: Mapping[str, object]) -> str:
-    """Returns the signature that takes these inputs."""
+    """Returns the name of the signature that takes these inputs."""
     if len(inputs) > 1:
         return "predict_pair"
     return "embed_enc0" if "in0" in inputs else "embed_enc1"
 
 
 def output_name(inputs: Mapping[str, object]) -> str:
-    """Returns the name of the answer to these inputs."""
+    """Returns the name of the output for these inputs."""
     return "scores" if len(inputs) > 1 else "embeddings"
 
 
 def input_limits(hyperparameters: Hyperparameters) -> dict[str, tuple[int, int]]:
-    """Returns the vocabulary size and the most tokens of each input, by name."""
+    """Returns the vocabulary size and the maximum length of each input, by name."""
     return {
         f"in{encoder}": (
             int(hyperparameters.of_encoder(encoder, "vocab_size")),

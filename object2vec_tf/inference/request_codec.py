@@ -1,4 +1,4 @@
-"""Object2Vec's wire format: media types, requests in, answers out.
+"""Object2Vec's wire format: media types, request bodies and response bodies.
 
 Source: the Amazon SageMaker developer guide, "Object2Vec Inference Formats".
 """
@@ -22,15 +22,15 @@ JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 MEDIA_TYPES = (JSON, JSON_LINES)
 
-_MAX_LENS = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
-_LONGEST = 5000
+_MAX_SEQLENS = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
+_MAX_SEQ_LEN = 5000
 
 
 class RequestDecoder:
-    """Reads requests, every id checked against its vocabulary on the way.
+    """Decodes requests and checks every id against its vocabulary.
 
     Args:
-        limits: The vocabulary size and the most tokens of each input, by name.
+        limits: The vocabulary size and the maximum length of each input, by name.
         texts: The inputs that may be text too.
     """
 
@@ -39,7 +39,7 @@ class RequestDecoder:
     ) -> None:
         self._limits = limits
         self._texts = texts
-        # Keys that are no field are passed over.
+        # msgspec ignores all keys that are not fields.
         fields: list[Any] = []
         for name, (vocab_size, _) in limits.items():
             token = Annotated[int, msgspec.Meta(ge=0, lt=vocab_size)]
@@ -58,15 +58,16 @@ class RequestDecoder:
         media_type: str = JSON,
         max_lens: tuple[int, int] | None = None,
     ) -> Rows:
-        """Returns the objects of a request, by input name: token ids, or text.
+        """Returns the objects of a request by input name: token ids, or text.
 
         Args:
             body: The request's body.
             media_type: application/json or application/jsonlines.
-            max_lens: Where in0 and in1 are cut in this request, beside the model's own.
+            max_lens: The request's own maximum lengths of in0 and in1; the model's
+                apply too.
 
         Raises:
-            BadRequest: It is not a request, or not one that this model can answer.
+            BadRequest: The body is invalid, or this model cannot answer it.
         """
         try:
             if media_type == JSON:
@@ -80,80 +81,87 @@ class RequestDecoder:
             ) from error
         if not instances and media_type == JSON_LINES:
             raise BadRequest(
-                'the body is empty; send a line an object, such as {"in0": [1]}', "$"
+                'expected one object per line, such as {"in0": [1]}, got an empty body',
+                "$",
             )
-        place = "$" if media_type == JSON_LINES else "$.instances"
-        names = _names(instances, place)
-        rows = {name: [getattr(each, name) for each in instances] for name in names}
+        path = "$" if media_type == JSON_LINES else "$.instances"
+        names = _input_names(instances, path)
+        rows = {name: [getattr(row, name) for row in instances] for name in names}
         for name in names:
             if name in self._texts:
-                _check_kinds(rows[name], name, place)
-        return self.cut(rows, max_lens)
+                _check_kinds(rows[name], name, path)
+        return self.truncate(rows, max_lens)
 
-    def cut(self, rows: Rows, max_lens: tuple[int, int] | None = None) -> Rows:
-        """Returns objects cut at the most tokens that they may have; text as it is."""
-        longest = dict(zip(("in0", "in1"), max_lens or (_LONGEST,) * 2, strict=True))
+    def truncate(self, rows: Rows, max_lens: tuple[int, int] | None = None) -> Rows:
+        """Truncates token ids to their maximum lengths; text is left as it is.
+
+        Args:
+            rows: The objects by input name.
+            max_lens: The request's own maximum lengths of in0 and in1.
+        """
+        own = dict(zip(("in0", "in1"), max_lens or (_MAX_SEQ_LEN,) * 2, strict=True))
         return {
-            name: _cut(side, min(longest[name], self._limits[name][1]))
-            for name, side in rows.items()
+            name: _truncated(objects, min(own[name], self._limits[name][1]))
+            for name, objects in rows.items()
         }
 
 
-def _names(instances: Sequence[Any], place: str) -> list[str]:
+def _input_names(instances: Sequence[Any], path: str) -> list[str]:
     """Returns the inputs that all instances have."""
     names: list[str] = []
     for i, instance in enumerate(instances):
         own = [n for n in ("in0", "in1") if getattr(instance, n) is not msgspec.UNSET]
         if not own:
             raise BadRequest(
-                "expected in0 or in1, to be embedded, or both, to be scored",
-                f"{place}[{i}]",
+                "expected in0 or in1 for an embedding, or both for a score, got "
+                "neither",
+                f"{path}[{i}]",
             )
         if i and own != names:
             raise BadRequest(
-                f"has {' and '.join(own)}, where those before it have "
-                f"{' and '.join(names)}; embeddings of each side and scores go into "
-                "requests of their own",
-                f"{place}[{i}]",
+                f"expected {' and '.join(names)} as in the objects before, got "
+                f"{' and '.join(own)}. Send embeddings of in0, embeddings of in1 and "
+                "scores in separate requests.",
+                f"{path}[{i}]",
             )
         names = own
     return names
 
 
-def _check_kinds(rows: Sequence[Any], name: str, place: str) -> None:
-    """Refuses lists that hold both ids and strings."""
-    for i, row in enumerate(rows):
+def _check_kinds(objects: Sequence[Any], name: str, path: str) -> None:
+    """Rejects lists that contain both ids and strings."""
+    for i, row in enumerate(objects):
         if isinstance(row, str) or len({type(item) for item in row}) < 2:
             continue
         other = next(j for j, item in enumerate(row) if type(item) is not type(row[0]))
         raise BadRequest(
-            "expected token ids alone, or strings alone, in a list",
-            f"{place}[{i}].{name}[{other}]",
+            "expected only token ids or only strings in a list, got both",
+            f"{path}[{i}].{name}[{other}]",
         )
 
 
-def _cut(rows: Sequence[Any], longest: int) -> list[Any]:
+def _truncated(objects: Sequence[Any], max_len: int) -> list[Any]:
     return [
-        row if len(row) <= longest or is_text(row) else row[:longest] for row in rows
+        row if len(row) <= max_len or is_text(row) else row[:max_len] for row in objects
     ]
 
 
 @functools.lru_cache
-def content_type(header: str) -> tuple[str, tuple[int, int] | None]:
-    """Returns a Content-Type's media type and its ``infer_max_seqlens``.
+def parse_content_type(header: str) -> tuple[str, tuple[int, int] | None]:
+    """Returns the media type and the ``infer_max_seqlens`` of a Content-Type header.
 
     Args:
-        header: For example ``application/json; infer_max_seqlens=50,100``; JSON where
-            it is empty.
+        header: For example ``application/json; infer_max_seqlens=50,100``. An empty
+            header means JSON.
 
     Raises:
-        BadRequest: 415 for another type, 400 for lengths that are none.
+        BadRequest: 415 for another media type or charset, 400 for invalid lengths.
     """
     media_type, *parameters = [part.strip() for part in header.split(";")]
     media_type = media_type.lower() or JSON
     if media_type not in MEDIA_TYPES:
         raise BadRequest(
-            f"Content-Type {media_type} is not known here; send {JSON} or {JSON_LINES}",
+            f"Content-Type: expected {JSON} or {JSON_LINES}, got {media_type}",
             status=415,
         )
     max_lens = None
@@ -162,37 +170,38 @@ def content_type(header: str) -> tuple[str, tuple[int, int] | None]:
         name, value = name.strip().lower(), value.strip().strip('"')
         if name == "charset" and value.lower() not in ("utf-8", "utf8", "us-ascii"):
             raise BadRequest(
-                f"charset {value} is not known here; send UTF-8", status=415
+                f"Content-Type: charset: expected UTF-8, got {value}", status=415
             )
         if name == "infer_max_seqlens":
-            max_lens = _max_lens(value)
+            max_lens = _parse_max_seqlens(value)
     return media_type, max_lens
 
 
-def _max_lens(text: str) -> tuple[int, int]:
-    match = _MAX_LENS.fullmatch(text)
+def _parse_max_seqlens(text: str) -> tuple[int, int]:
+    match = _MAX_SEQLENS.fullmatch(text)
     lengths = tuple(map(int, match.groups())) if match else ()
-    if len(lengths) != 2 or not all(1 <= length <= _LONGEST for length in lengths):
+    if len(lengths) != 2 or not all(1 <= length <= _MAX_SEQ_LEN for length in lengths):
         raise BadRequest(
-            f"infer_max_seqlens={text} in Content-Type: expected two integers in "
-            f"1..{_LONGEST}, for in0 and in1, such as infer_max_seqlens=50,100"
+            "Content-Type: infer_max_seqlens: expected two integers in "
+            f"1..{_MAX_SEQ_LEN}, for in0 and in1, such as 50,100, got {text}"
         )
     return lengths[0], lengths[1]
 
 
 @functools.lru_cache
-def accepted(header: str, otherwise: str) -> str:
-    """Returns the media type of the answer.
+def response_media_type(accept: str, request_type: str) -> str:
+    """Returns the media type of the response.
 
     Args:
-        header: The request's Accept, empty where there is none.
-        otherwise: The request's media type, which answers what asks for anything.
+        accept: The request's Accept header; empty if there is none.
+        request_type: The request's media type, which is also the response's unless
+            Accept asks for another one.
 
     Raises:
-        BadRequest: 406, what is asked for is not had.
+        BadRequest: 406, no acceptable media type is available.
     """
     ranges: list[tuple[float, str]] = []
-    for part in filter(None, (part.strip() for part in header.split(","))):
+    for part in filter(None, (part.strip() for part in accept.split(","))):
         media_range, *parameters = [text.strip().lower() for text in part.split(";")]
         quality = 1.0
         for parameter in parameters:
@@ -203,16 +212,15 @@ def accepted(header: str, otherwise: str) -> str:
                     quality = 0.0
         if quality > 0:
             ranges.append((quality, media_range))
-    if not header.strip():
-        return otherwise
+    if not accept.strip():
+        return request_type
     for _, media_range in sorted(ranges, key=lambda pair: -pair[0]):
         if media_range in MEDIA_TYPES:
             return media_range
         if media_range in ("*/*", "application/*", "*"):
-            return otherwise
+            return request_type
     raise BadRequest(
-        f"Accept {header} cannot be had here; ask for {JSON} or {JSON_LINES}",
-        status=406,
+        f"Accept: expected {JSON} or {JSON_LINES}, got {accept}", status=406
     )
 
 

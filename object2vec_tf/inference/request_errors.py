@@ -1,4 +1,4 @@
-"""What is wrong with a request, said so that it can be mended."""
+"""Error messages for invalid requests: where, what was expected, and what it got."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any
 
 import msgspec
 
-_SHOWN = 60
-_PLACE = re.compile(r"(?s)(.*) - at `(.*)`")
+# Longer values are abbreviated in messages.
+_SHOWN_BYTES = 60
+# The end of msgspec's message: the path of the value.
+_MSGSPEC_PATH = re.compile(r"(?s)(.*) - at `(.*)`")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-_LIMIT = re.compile(r"Expected `int` <= \d+")
+_MSGSPEC_MAXIMUM = re.compile(r"Expected `int` <= \d+")
 
 
 class BadRequest(Exception):
-    """A request that cannot be answered as it is.
+    """A request that cannot be answered because it is invalid.
 
     Args:
-        message: What is wrong and what to do.
-        path: Where, as a JSONPath; empty where it is not in the body.
-        status: The HTTP status that says so.
+        message: What is wrong and how to fix it.
+        path: The location as a JSONPath; empty if it is not in the body.
+        status: The HTTP status of the response.
     """
 
     def __init__(self, message: str, path: str = "", status: int = 400) -> None:
@@ -32,7 +34,7 @@ class BadRequest(Exception):
 
     @property
     def row_and_field(self) -> tuple[int, str]:
-        """The row of JSON Lines, from 0, and ``in0[2]: `` where a field is meant."""
+        """The row of JSON Lines, from 0, and ``in0[2]: `` if the path has a field."""
         match = re.match(r"\$\[(\d+)\]\.?(.*)", self.path)
         if match is None:
             return 0, ""
@@ -46,44 +48,55 @@ def explain_error(
     limits: Mapping[str, tuple[int, int]],
     texts: Collection[str] = (),
 ) -> BadRequest:
-    """Returns what msgspec found wrong with a body, in the terms of Object2Vec.
+    """Returns a decoding error in the terms of Object2Vec.
 
     Args:
-        error: What decoding raised.
+        error: The error that msgspec raised.
         body: The request's body.
         lines: Whether it is JSON Lines.
-        limits: The vocabulary size and the most tokens of each input, by name.
+        limits: The vocabulary size and the maximum length of each input, by name.
         texts: The inputs that may be text too.
     """
     if isinstance(error, RecursionError):
-        return BadRequest("the body is nested too deeply", "$")
+        return BadRequest("expected shallow JSON, got a body nested too deeply", "$")
     if not isinstance(error, msgspec.ValidationError):
         return _malformed(error, body, lines)
-    found = _PLACE.fullmatch(str(error))
-    what, path = found.groups() if found else (str(error), "$")
+    match = _MSGSPEC_PATH.fullmatch(str(error))
+    problem, path = match.groups() if match else (str(error), "$")
     path = path if path.startswith("$") else f"$.{path}"
     value = _value_at(path, body, lines)
-    return BadRequest(_said(what, path, value, lines, limits, texts), path)
+    got = (
+        "" if value is msgspec.UNSET else f", got {_shown(json.dumps(value).encode())}"
+    )
+    field = re.search(r"\.(in[01])(\[\d+\])?$", path)
+    if field is None:
+        message = _body_message(path, got, lines)
+    elif field[2]:
+        message = _token_message(field[1], problem, got, limits, texts)
+    else:
+        message = _object_message(value, got, text=field[1] in texts)
+    return BadRequest(message, path)
 
 
 def _malformed(error: Exception, body: bytes, lines: bool) -> BadRequest:
     if not body.strip():
         return BadRequest(
-            'the body is empty; send {"instances": [{"in0": [1], "in1": [2]}]}', "$"
+            'expected {"instances": [{"in0": [1], "in1": [2]}]}, got an empty body', "$"
         )
     if lines:
         rows = (line for line in body.split(b"\n") if line.strip())
         for i, line in enumerate(rows):
             try:
                 msgspec.json.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as own:
+            except (msgspec.DecodeError, UnicodeDecodeError) as line_error:
                 return BadRequest(
-                    f"line is not JSON: {own}; got {_shown(line)}", f"$[{i}]"
+                    f"line is not JSON: {line_error}, got {_shown(line)}", f"$[{i}]"
                 )
-    return BadRequest(f"the body is not JSON: {error}; got {_shown(body)}", "$")
+    return BadRequest(f"the body is not JSON: {error}, got {_shown(body)}", "$")
 
 
 def _value_at(path: str, body: bytes, lines: bool) -> Any:
+    """Returns the value at a JSONPath; UNSET if it cannot be found."""
     decode = msgspec.json.Decoder().decode_lines if lines else msgspec.json.decode
     try:
         value = decode(body)
@@ -94,41 +107,44 @@ def _value_at(path: str, body: bytes, lines: bool) -> Any:
     return value
 
 
-def _said(
-    what: str,
-    path: str,
-    value: Any,
-    lines: bool,
+def _token_message(
+    name: str,
+    problem: str,
+    got: str,
     limits: Mapping[str, tuple[int, int]],
     texts: Collection[str],
 ) -> str:
-    got = (
-        "" if value is msgspec.UNSET else f", got {_shown(json.dumps(value).encode())}"
+    """Returns the message for an item of in0 or in1."""
+    if _MSGSPEC_MAXIMUM.match(problem):
+        setting = f"enc{name[-1]}_vocab_size"
+        return f"expected a token id below {setting}={limits[name][0]}{got}"
+    if problem.startswith("Expected `int` >= 0"):
+        return f"expected a token id of 0 or more{got}"
+    return f"expected an integer{' or a string' * (name in texts)}{got}"
+
+
+def _object_message(value: Any, got: str, text: bool) -> str:
+    """Returns the message for in0 or in1."""
+    if text:
+        return f"expected a list of token ids, a string, or a list of strings{got}"
+    hint = (
+        ". This model takes no text: it was trained on token ids, or runs in "
+        "onnxruntime."
+        if isinstance(value, str)
+        else ""
     )
-    field = re.search(r"\.(in[01])(\[\d+\])?$", path)
-    if field and field[2]:
-        name = f"enc{field[1][-1]}_vocab_size"
-        if _LIMIT.match(what):
-            size = limits[field[1]][0]
-            return f"expected a token id below {name}={size}{got}"
-        if what.startswith("Expected `int` >= 0"):
-            return f"expected a token id of 0 or more{got}"
-        return f"expected an integer{' or a string' * (field[1] in texts)}{got}"
-    if field:
-        text = " or text: a string, or a list of strings" * (field[1] in texts)
-        for_text = (
-            "; the model was trained on token ids, or runs by onnx, and takes no text"
-            if isinstance(value, str) and not text
-            else ""
-        )
-        return f"expected a list of token ids{text}{got}{for_text}"
+    return f"expected a list of token ids{got}{hint}"
+
+
+def _body_message(path: str, got: str, lines: bool) -> str:
+    """Returns the message for the body, or for one of its objects."""
     if lines:
-        return f'expected one object a line, such as {{"in0": [1], "in1": [2]}}{got}'
+        return f'expected one object per line, such as {{"in0": [1], "in1": [2]}}{got}'
     if path == "$":
         return (
-            'expected {"instances": [...]} with an object for each prediction, such as '
-            '{"instances": [{"in0": [1], "in1": [2]}]}; objects without it go as '
-            f"application/jsonlines, one a line{got}"
+            'expected {"instances": [...]} with one object per prediction, such as '
+            f'{{"instances": [{{"in0": [1], "in1": [2]}}]}}{got}. Send objects without '
+            "it as application/jsonlines, one object per line."
         )
     if path == "$.instances":
         return f"expected a list of objects{got}"
@@ -136,5 +152,5 @@ def _said(
 
 
 def _shown(text: bytes) -> str:
-    shown = text[:_SHOWN].decode("utf-8", "replace")
-    return shown + "..." if text[_SHOWN:] else shown
+    shown = text[:_SHOWN_BYTES].decode("utf-8", "replace")
+    return shown + "..." if text[_SHOWN_BYTES:] else shown

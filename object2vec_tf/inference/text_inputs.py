@@ -1,76 +1,142 @@
-"""Text in requests: what is text, and how a model's tokenizer is asked for its ids."""
+"""Text in requests: which objects are text, and how they become token ids."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs
+from object2vec_tf.inference.ragged_inputs import PADDING, Ids, RaggedInputs, Rows
 
-# An object as it stands in a request: token ids, a text, or a list of strings.
+# An object in a request: token ids, a text, or a list of strings.
 Row = Sequence[int] | str | Sequence[str]
 Texts = npt.NDArray[np.object_]
 
 
 def is_text(row: Row) -> bool:
-    """Whether an object is a text or a list of strings."""
+    """Returns whether an object is a text or a list of strings."""
     return isinstance(row, str) or (len(row) > 0 and isinstance(row[0], str))
 
 
-def text_batches(rows: Sequence[Row]) -> list[tuple[list[int], Texts]]:
-    """Returns what a tokenizer is to be asked, for the rows that are text.
+def has_text(rows: Mapping[str, Sequence[Row]]) -> bool:
+    """Returns whether any object of a request is text."""
+    return any(is_text(row) for objects in rows.values() for row in objects)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextBatch:
+    """The texts of one input, or its lists of strings, to tokenize in one call.
+
+    Attributes:
+        name: The input: in0 or in1.
+        row_numbers: The numbers of their rows in the request.
+        texts: Texts ``[rows]``, or lists of strings ``[rows, items]`` padded with empty
+            strings.
+    """
+
+    name: str
+    row_numbers: list[int]
+    texts: Texts
+
+    @property
+    def signature(self) -> str:
+        """The signature that tokenizes the batch."""
+        return f"tokenize_{self.name}"
+
+
+class TextRequest:
+    """A request whose texts are replaced by token ids, batch by batch.
+
+    Calling the tokenizer is left to the caller, which may call it in this process or
+    await a server.
+
+    Args:
+        rows: The objects of the request: token ids, texts and lists of strings.
+
+    Attributes:
+        batches: The batches to tokenize.
+        rows: The objects; those of each stored batch are token ids.
+        unknown_tokens: The number of tokens of stored batches that are not in the
+            vocabulary.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.batches = [
+            TextBatch(name, numbers, texts)
+            for name, objects in rows.items()
+            for numbers, texts in text_batches(objects)
+        ]
+        self.rows: dict[str, list[Row]] = {
+            name: list(objects) for name, objects in rows.items()
+        }
+        self.unknown_tokens = 0
+
+    def store(self, batch: TextBatch, ids: Ids, unknown: Ids) -> None:
+        """Replaces the texts of a batch by their token ids.
+
+        Args:
+            batch: One of ``batches``.
+            ids: int64 ``[rows, longest]``, padded at the end.
+            unknown: int64 ``[rows]``, the number of unknown tokens of each row.
+        """
+        objects = self.rows[batch.name]
+        lengths = (ids != PADDING).sum(axis=1).tolist()
+        for number, row, length in zip(
+            batch.row_numbers, ids.tolist(), lengths, strict=True
+        ):
+            objects[number] = row[:length]
+        self.unknown_tokens += int(unknown.sum())
+
+
+def text_batches(objects: Sequence[Row]) -> list[tuple[list[int], Texts]]:
+    """Returns the strings to tokenize: texts and lists of strings in separate batches.
+
+    Args:
+        objects: The objects of one input; token ids are skipped.
 
     Returns:
-        The numbers of the rows, and strings for the signature ``tokenize_in0`` or
-        ``tokenize_in1``: texts ``[rows]``, lists of strings ``[rows, items]``, padded
-        with empty ones. Texts and lists apart, where there are any.
+        For each batch, the numbers of its rows and the strings for the signature
+        ``tokenize_in0`` or ``tokenize_in1``: texts ``[rows]``, or lists of strings
+        ``[rows, items]`` padded with empty strings.
     """
-    texts = [i for i, row in enumerate(rows) if isinstance(row, str)]
+    texts = [i for i, row in enumerate(objects) if isinstance(row, str)]
     lists = [
-        i for i, row in enumerate(rows) if is_text(row) and not isinstance(row, str)
+        i for i, row in enumerate(objects) if is_text(row) and not isinstance(row, str)
     ]
     batches: list[tuple[list[int], Texts]] = []
     if texts:
-        batches.append((texts, np.array([_bytes(rows[i]) for i in texts], object)))
+        batches.append((texts, np.array([_encoded(objects[i]) for i in texts], object)))
     if lists:
-        padded = np.full((len(lists), max(len(rows[i]) for i in lists)), b"", object)
-        for place, i in enumerate(lists):
-            padded[place, : len(rows[i])] = [_bytes(item) for item in rows[i]]
+        width = max(len(objects[i]) for i in lists)
+        padded = np.full((len(lists), width), b"", object)
+        for number, i in enumerate(lists):
+            items = [_encoded(item) for item in objects[i]]
+            padded[number, : len(items)] = items
         batches.append((lists, padded))
     return batches
 
 
-def _bytes(text: Any) -> bytes:
+def _encoded(text: Any) -> bytes:
     return str(text).encode()
 
 
-def put(rows: list[Row], places: Sequence[int], ids: npt.NDArray[np.int64]) -> None:
-    """Puts the ids that a tokenizer answered in the places of its texts.
+def signature_inputs(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    """Returns the inputs of a signature call.
 
     Args:
-        rows: The objects.
-        places: The numbers of those that were asked about.
-        ids: int64 ``[places, longest]``, padded behind.
+        rows: The objects of each input, which are all text or all token ids.
+
+    Returns:
+        Texts ``[rows]``, or token ids ``[rows, 1 + longest]`` with one column of
+        padding in front.
     """
-    lengths = (ids != PADDING).sum(axis=1).tolist()
-    for place, row, length in zip(places, ids.tolist(), lengths, strict=True):
-        rows[place] = row[:length]
-
-
-def has_text(rows: Mapping[str, Sequence[Row]]) -> bool:
-    """Whether any object of a request is text."""
-    return any(is_text(row) for side in rows.values() for row in side)
-
-
-def signature_inputs(rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-    """Returns a signature's inputs: texts ``[rows]``, or ids padded in front."""
     inputs: dict[str, Any] = {}
-    for name, side in rows.items():
-        if side and is_text(side[0]):
-            ((_, inputs[name]),) = text_batches(side)
+    for name, objects in rows.items():
+        if objects and is_text(objects[0]):
+            ((_, inputs[name]),) = text_batches(objects)
         else:
-            inputs |= RaggedInputs.from_rows({name: side}).padded(leading=1)
+            inputs |= RaggedInputs.from_rows({name: objects}).padded(leading=1)
     return inputs

@@ -1,4 +1,4 @@
-"""Requests that a model answers once before the first real one."""
+"""Warm-up requests: a model runs them once before the first real request."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ HYPERPARAMETERS = "assets.extra/hyperparameters.json"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 _BATCHES = (1, 8, 64)
 _LENGTHS = (1, 8, 64, 512)
-# More tokens than this warm nothing that fewer do not, and a bilstm takes seconds.
-_MOST_TOKENS = 1024
+# Larger requests would warm up nothing more, and take seconds with a bilstm.
+_MAX_TOKENS = 1024
 
-INPUTS: Mapping[str, tuple[str, ...]] = {
+# The input names of each signature.
+SIGNATURE_INPUTS: Mapping[str, tuple[str, ...]] = {
     "embed_enc0": ("in0",),
     "embed_enc1": ("in1",),
     "predict_pair": ("in0", "in1"),
 }
 
 
-def requests(
+def warm_up_requests(
     hyperparameters: Hyperparameters, names: tuple[str, ...]
 ) -> Iterator[RaggedInputs]:
-    """Yields objects over buckets of batch size and length.
+    """Yields random inputs of several batch sizes and lengths.
 
     Args:
         hyperparameters: The model's.
@@ -41,7 +42,7 @@ def requests(
     lengths = [length for length in _LENGTHS if length < longest] + [longest]
     for batch in _BATCHES:
         for length in lengths:
-            if batch * length <= _MOST_TOKENS:
+            if batch * length <= _MAX_TOKENS:
                 yield RaggedInputs.from_rows(
                     {
                         name: generator.integers(
@@ -53,7 +54,7 @@ def requests(
 
 
 def read_warm_up(directory: Path) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
-    """Yields each request of a SavedModel: the signature, and its inputs."""
+    """Yields the signature and the inputs of each warm-up request of a SavedModel."""
     path = str(directory / WARM_UP_FILE)
     for record in tf.data.TFRecordDataset(path, buffer_size=1 << 20):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
@@ -65,6 +66,6 @@ def read_warm_up(directory: Path) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
                 for name, tensor in request.inputs.items()
             }
         else:
-            held = request.input.example_list.examples
-            inputs = {"inputs": tf.constant([e.SerializeToString() for e in held])}
+            examples = request.input.example_list.examples
+            inputs = {"inputs": tf.constant([e.SerializeToString() for e in examples])}
         yield request.model_spec.signature_name, inputs

@@ -180,7 +180,7 @@ def test_a_body_that_grows_too_large_is_refused_while_it_comes(served):
         held.sendall(chunk)  # one too many, and never an end
         answer = read_all(held)
     assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"more than 10000 bytes" in answer
+    assert b"at most 10000 bytes" in answer
     assert b"connection: close" in answer.lower()
     assert served.ask('{"instances": [{"in0": [1]}]}')[0] == 200
 
@@ -294,7 +294,7 @@ def test_more_requests_than_allowed_are_told_and_sigterm_drains(exported):
             if status == 503:
                 break
         assert (status, headers["retry-after"]) == (503, "1")
-        assert "under way" in json.loads(answer)["error"]["message"]
+        assert "requests in progress" in json.loads(answer)["error"]["message"]
         served.process.send_signal(signal.SIGTERM)
         refused = threading.Event()
         while not deadline.is_set() and not refused.is_set():  # it listens no more

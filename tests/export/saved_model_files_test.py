@@ -15,9 +15,10 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import export.saved_model
 import object2vec_tf as o2v
-from export import export_saved_model, warmup
+from export import export_saved_model
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
+from object2vec_tf.inference.warmup_requests import SIGNATURE_INPUTS, warm_up_requests
 from tests.export.conftest import NETWORKS, OUTPUTS, PATIENCE, make_model
 
 EXTRA = "assets.extra"
@@ -52,7 +53,7 @@ def test_warm_up_has_every_signature_over_batches_and_lengths(exported, output):
         else ("regress_log", "regress_pair")
     )
     signatures = {name for _, name in shapes}
-    assert signatures == {*export.saved_model.INPUTS, "describe", twin[1]}
+    assert signatures == {*SIGNATURE_INPUTS, "describe", twin[1]}
     # One column of padding stands in front; in0 is cut at 6 tokens, in1 at 4.
     batches = (1, 8, 64)
     assert shapes["predict_log", "embed_enc0"] == {
@@ -96,7 +97,7 @@ def test_long_rows_are_warmed_up_in_buckets_and_not_in_large_batches():
     )
 
     def shapes(name):
-        asked = warmup.requests(hyperparameters, ("in0", "in1"))
+        asked = warm_up_requests(hyperparameters, ("in0", "in1"))
         columns = [objects.columns[name] for objects in asked]
         assert all(column.values.min() >= 0 for column in columns)
         assert all(column.values.max() < 3 for column in columns)
@@ -189,11 +190,13 @@ def test_what_does_not_answer_as_the_model_does_never_appears(tmp_path, monkeypa
 
 def test_a_graph_that_answers_otherwise_never_appears(tmp_path, monkeypatch):
     model, other = make_model(), make_model(seed=5)
-    golden = export.saved_model._golden
+    golden = export.saved_model._golden_request
     monkeypatch.setattr(
-        export.saved_model, "_golden", lambda _, name: golden(other, name)
+        export.saved_model, "_golden_request", lambda _, name: golden(other, name)
     )
-    with pytest.raises(RuntimeError, match="predict_pair does not answer as the model"):
+    with pytest.raises(
+        RuntimeError, match="predict_pair: expected the scores of the Keras model, got"
+    ):
         export_saved_model(model, tmp_path)
     assert [*tmp_path.iterdir()] == []
 
@@ -203,7 +206,7 @@ def test_weights_that_are_no_numbers_never_appear(tmp_path):
     first = export_saved_model(model, tmp_path)
     before = [(p, p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*"))]
     model.trainable_variables[-1].assign(np.full(3, np.nan))
-    with pytest.raises(RuntimeError, match="scores differ by nan"):
+    with pytest.raises(RuntimeError, match="scores that differ by nan"):
         export_saved_model(model, tmp_path)
     assert [(p, p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*"))] == before
     assert {p.name for p in tmp_path.iterdir()} == {first.name}

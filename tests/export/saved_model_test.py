@@ -41,7 +41,7 @@ def dense(rows):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_signatures_answer_what_the_model_answers(network, tmp_path):
+def test_signatures_return_the_models_predictions(network, tmp_path):
     model = make_model(network)
     signatures = load(export_saved_model(model, tmp_path))
     assert {*signatures} == {
@@ -60,16 +60,16 @@ def test_signatures_answer_what_the_model_answers(network, tmp_path):
         ("embed_enc1", model.enc1, in1, padded1),
     ):
         key = f"in{name[-1]}"
-        answer = signatures[name](**{key: padded})["embeddings"]
-        assert answer.dtype == tf.float32
-        np.testing.assert_array_equal(answer, encoder(ragged, training=False))
+        predictions = signatures[name](**{key: padded})["embeddings"]
+        assert predictions.dtype == tf.float32
+        np.testing.assert_array_equal(predictions, encoder(ragged, training=False))
     for name in ("predict_pair", "serving_default"):
         scores = signatures[name](in0=padded0, in1=padded1)["scores"]
         np.testing.assert_array_equal(scores, model({"in0": in0, "in1": in1}))
         assert scores.shape == (3, 3)
 
 
-def test_minus_one_is_dropped_wherever_it_stands(tmp_path):
+def test_minus_one_is_dropped_at_any_position(tmp_path):
     embed = load(export_saved_model(make_model(), tmp_path))["embed_enc0"]
     plain = embed(in0=dense([[1, 2, 3]]))["embeddings"]
     for row in (
@@ -79,11 +79,11 @@ def test_minus_one_is_dropped_wherever_it_stands(tmp_path):
         [-1] * 9 + [1, 2, 3],
     ):
         np.testing.assert_array_equal(embed(in0=dense([row]))["embeddings"], plain)
-    nothing = embed(in0=dense([[-1, -1]]))["embeddings"]
-    np.testing.assert_array_equal(nothing, np.zeros((1, 8), np.float32))
+    empty = embed(in0=dense([[-1, -1]]))["embeddings"]
+    np.testing.assert_array_equal(empty, np.zeros((1, 8), np.float32))
 
 
-def test_sequences_are_cut_at_max_seq_len(tmp_path):
+def test_sequences_are_truncated_at_max_seq_len(tmp_path):
     embed = load(export_saved_model(make_model(), tmp_path))["embed_enc0"]
     np.testing.assert_array_equal(
         embed(in0=dense([[-1, 1, 2, 3, 4, 5, 6]]))["embeddings"],
@@ -91,24 +91,23 @@ def test_sequences_are_cut_at_max_seq_len(tmp_path):
     )
 
 
-@pytest.mark.parametrize("wrong", [10, -2, 2**62])
-def test_an_id_out_of_range_is_an_error_that_names_it(wrong, tmp_path):
+@pytest.mark.parametrize("invalid", [10, -2, 2**62])
+def test_the_error_for_an_id_out_of_range_has_its_position(invalid, tmp_path):
     signatures = load(export_saved_model(make_model(), tmp_path))
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
-        signatures["embed_enc1"](in1=dense([[1, 2], [3, wrong]]))
-    assert (
-        f"in1: row 1, position 1: id {wrong} is not in [0, 10)" in error.value.message
-    )
+        signatures["embed_enc1"](in1=dense([[1, 2], [3, invalid]]))
+    text = f"in1: row 1, position 1: expected an id in [0, 10), got {invalid}"
+    assert text in error.value.message
 
 
-def test_a_batch_of_no_rows_is_answered(tmp_path):
+def test_an_empty_batch_gives_empty_predictions(tmp_path):
     signatures = load(export_saved_model(make_model("hcnn"), tmp_path))
     empty = tf.zeros([0, 3], tf.int64)
     assert signatures["embed_enc0"](in0=empty)["embeddings"].shape == (0, 8)
     assert signatures["predict_pair"](in0=empty, in1=empty)["scores"].shape == (0, 3)
 
 
-def test_versions_count_up_and_appear_whole(tmp_path):
+def test_versions_count_up_and_are_readable(tmp_path):
     model = make_model()
     assert export_saved_model(model, tmp_path) == tmp_path / "1"
     (tmp_path / "7").mkdir()
@@ -120,7 +119,7 @@ def test_versions_count_up_and_appear_whole(tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_model_of_ten_megabytes_takes_little_more(network, tmp_path):
+def test_a_saved_model_is_little_larger_than_its_weights(network, tmp_path):
     pooled = network == "pooled_embedding"
     more = {"enc_dim" if pooled else "enc0_token_embedding_dim": 120}
     model = make_model(network, enc0_vocab_size=20_000, **more)

@@ -78,7 +78,7 @@ def test_an_id_out_of_range_is_told(exported, model_server, network):
         with pytest.raises(grpc.RpcError) as error:
             model_server.predict(name, "embed_enc1", in1=[[1, 2], [3, wrong]])
         assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        text = f"in1: row 1, position 1: id {wrong} is not in [0, 30)"
+        text = f"in1: row 1, position 1: expected an id in [0, 30), got {wrong}"
         assert text in error.value.details()
 
 

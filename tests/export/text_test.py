@@ -170,7 +170,9 @@ def test_a_model_without_its_tokenizer_is_not_exported(tmp_path):
         "enc0_tokenizer": "whitespace",
         "enc0_vocab_file": "vocab",
     }
-    with pytest.raises(o2v.UserError, match="no tokenizer for in0; make it with"):
+    with pytest.raises(
+        o2v.UserError, match="expected a tokenizer for in0, got a model without"
+    ):
         export_saved_model(o2v.Object2Vec(settings), tmp_path)
 
 
@@ -243,10 +245,10 @@ def test_lengths_of_one_request_cut_tokens_not_characters(door):
 @pytest.mark.parametrize(
     ("value", "path", "message"),
     [
-        (["a", 1], "$.instances[0].in0[1]", "expected token ids alone, or strings"),
-        ([1, "a"], "$.instances[0].in0[1]", "expected token ids alone, or strings"),
+        (["a", 1], "$.instances[0].in0[1]", "expected only token ids or only strings"),
+        ([1, "a"], "$.instances[0].in0[1]", "expected only token ids or only strings"),
         ([1.5], "$.instances[0].in0[0]", "expected an integer or a string, got 1.5"),
-        ({}, "$.instances[0].in0", "or text: a string, or a list of strings, got {}"),
+        ({}, "$.instances[0].in0", "ids, a string, or a list of strings, got {}"),
         ([50], "$.instances[0].in0[0]", "below enc0_vocab_size=50, got 50"),
     ],
 )

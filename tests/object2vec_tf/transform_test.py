@@ -10,13 +10,14 @@ import pytest
 
 import object2vec_tf as o2v
 from export import export_saved_model
+from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.transform import transform
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory):
+def exported(tmp_path_factory):
     hyperparameters = o2v.Hyperparameters(
         enc0_network="pooled_embedding",
         enc0_max_seq_len=5,
@@ -37,8 +38,8 @@ def random_rows(count):
 
 
 @pytest.mark.parametrize("names", [("in0",), ("in1",), ("in0", "in1")])
-def test_a_line_for_a_line_in_the_same_order(held, names, tmp_path):
-    model, _, loaded = held
+def test_output_lines_have_the_order_of_the_input(exported, names, tmp_path):
+    model, _, loaded = exported
     count = 5000  # more than a batch
     rows = {name: random_rows(count) for name in names}
     lines = [
@@ -49,16 +50,16 @@ def test_a_line_for_a_line_in_the_same_order(held, names, tmp_path):
     source.write_bytes(gzip.compress("\n".join(lines).encode()))
     assert transform(loaded, source, out) == count
     output = "scores" if len(names) == 2 else "embeddings"
-    answers = [json.loads(line)[output] for line in out.read_text().splitlines()]
-    assert len(answers) == count
-    # By hand: the mean of the vectors of the first five tokens.
+    predictions = [json.loads(line)[output] for line in out.read_text().splitlines()]
+    assert len(predictions) == count
+    # Expected by hand: the mean of the vectors of the first five tokens.
     means = [
         np.array([table[row[:5]].mean(0) if row else np.zeros(6) for row in rows[name]])
         for name in names
         for table in [network(model, name).layers[1].embeddings.numpy()]
     ]
     expected = means[0] if len(means) == 1 else model.comparator(means)
-    np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(predictions, expected, rtol=1e-5, atol=1e-6)
 
 
 def network(model, name):
@@ -69,61 +70,63 @@ def network(model, name):
     ("text", "message"),
     [
         ('{"in0": [1]}\n\n{"in0": [40]}\n', r":3: in0\[0\]: expected a token id below"),
-        ('{"in0": [1]}\n{"in1": [4]}\n', ":2: has in1, where those before"),
+        (
+            '{"in0": [1]}\n{"in1": [4]}\n',
+            ":2: expected in0 as in the objects before, got in1",
+        ),
         ('{"in0": [1]}\n{"in0": [4\n', ":2: line is not JSON"),
-        ('{"in0": [1]}{"in0": [2]}\n', "one object a line"),
+        ('{"in0": [1]}{"in0": [2]}\n', "expected one object per line"),
         ('{"label": 3}\n', ":1: expected in0 or in1"),
     ],
 )
-def test_a_bad_line_is_told_and_nothing_is_written(held, text, message, tmp_path):
+def test_an_invalid_line_is_reported_and_nothing_is_written(
+    exported, text, message, tmp_path
+):
     source, out = tmp_path / "in.jsonl", tmp_path / "out"
     source.write_text(text)
     out.write_text("earlier")
     with pytest.raises(o2v.DataError, match=message):
-        transform(held[2], source, out)
+        transform(exported[2], source, out)
     assert out.read_text() == "earlier"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl", "out"]
 
 
-@pytest.mark.parametrize("block_bytes", [1, 40, 1 << 20])
-def test_blocks_make_no_difference(held, block_bytes, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "object2vec_tf.inference.jsonl_inputs._BLOCK_BYTES", block_bytes
-    )
-    rows = random_rows(50)
+def write_unusual_lines(path, rows):
+    """Writes rows of in0 after a BOM: a duplicate key, an escape, blank lines."""
     lines = [f'{{"in0": {row}, "labels": [1]}}' for row in rows]
-    lines[7] = f'{{"in0": [3], "in0": {rows[7]}}}'  # the last one counts
+    lines[7] = f'{{"in0": [3], "in0": {rows[7]}}}'  # the last duplicate key counts
     lines[20] = f'{{"\\u0069n0": {rows[20]}}}'
     lines[30] += "\r\n\n"
+    path.write_text("\ufeff" + "\n".join(lines))
+
+
+def test_unusual_lines_are_read(exported, tmp_path):
+    rows = random_rows(50)
     source, out = tmp_path / "in.jsonl", tmp_path / "out"
-    source.write_text("\ufeff" + "\n".join(lines))
-    assert transform(held[2], source, out) == 50
-    answers = [json.loads(line)["embeddings"] for line in out.read_text().splitlines()]
-    expected = held[2](RaggedInputs.from_rows({"in0": [row[:5] for row in rows]}))
-    np.testing.assert_array_equal(np.array(answers, np.float32), expected)
+    write_unusual_lines(source, rows)
+    assert transform(exported[2], source, out) == 50
+    predictions = [
+        json.loads(line)["embeddings"] for line in out.read_text().splitlines()
+    ]
+    expected = exported[2](RaggedInputs.from_rows({"in0": [row[:5] for row in rows]}))
+    np.testing.assert_array_equal(np.array(predictions, np.float32), expected)
 
 
-@pytest.mark.parametrize(
-    ("last", "message"),
-    [
-        ('{"in0": [40]}', r":52: in0\[0\]: expected a token id below enc0_vocab"),
-        ('{"in0": [1.5]}', r":52: in0\[0\]: expected"),
-        ('{"in0": [1], "in1": [2]}', ":52: has in0 and in1, where the lines before"),
-        ('{"in1": [2]}', ":52: has in1, where the lines before have in0"),
-    ],
-)
-def test_a_bad_line_of_a_later_block(held, last, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("object2vec_tf.inference.jsonl_inputs._BLOCK_BYTES", 14)
+@pytest.mark.parametrize("block_bytes", [1, 40, 1 << 20])
+def test_block_size_does_not_change_predictions(exported, block_bytes, tmp_path):
+    rows = random_rows(50)
     source = tmp_path / "in.jsonl"
-    source.write_text('{"in0": [1]}\n' * 50 + "\n" + last + "\n")
-    with pytest.raises(o2v.DataError, match=message):
-        transform(held[2], source, tmp_path / "out")
+    write_unusual_lines(source, rows)
+    parts = read_objects(source, exported[2], block_bytes=block_bytes)
+    predictions = np.concatenate([exported[2](inputs) for inputs in parts])
+    expected = exported[2](RaggedInputs.from_rows({"in0": [row[:5] for row in rows]}))
+    np.testing.assert_array_equal(predictions, expected)
 
 
-def test_the_command(held, tmp_path):
+def test_the_command(exported, tmp_path):
     source = tmp_path / "pairs.jsonl"
     source.write_text('{"in0": [1], "in1": [2], "label": 0}\n' * 3)
-    done = run(f"--model={held[1]}", f"--input={source}")
+    done = run(f"--model={exported[1]}", f"--input={source}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{source}.out: 3 lines\n"
     lines = (tmp_path / "pairs.jsonl.out").read_text().splitlines()
@@ -142,19 +145,19 @@ def run(*flags):
     )
 
 
-def test_a_job_started_again_passes_over_what_is_done(held, tmp_path):
+def test_a_restarted_job_skips_finished_files(exported, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for name in ("a", "b"):
         (source / f"{name}.jsonl").write_text('{"in0": [1]}\n')
     columns = {"in0": [[1], [2, 3]], "label": [0, 1]}
     pq.write_table(pa.table(columns), source / "c.parquet")
-    job = (f"--model={held[1]}", f"--input={source}", f"--output={out}/")
+    job = (f"--model={exported[1]}", f"--input={source}", f"--output={out}/")
     done = run(*job)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == f"{out}: 4 lines in 3 files"
     embeddings = pq.read_table(out / "c.parquet.out.parquet")["embeddings"].to_pylist()
-    expected = held[2](RaggedInputs.from_rows({"in0": columns["in0"]}))
+    expected = exported[2](RaggedInputs.from_rows({"in0": columns["in0"]}))
     np.testing.assert_array_equal(np.array(embeddings, np.float32), expected)
     (out / "b.jsonl.out").unlink()
     done = run(*job)
@@ -166,20 +169,20 @@ def test_a_job_started_again_passes_over_what_is_done(held, tmp_path):
     ]
 
 
-def test_parquet_of_json_lines(held, tmp_path):
+def test_json_lines_to_parquet(exported, tmp_path):
     source = tmp_path / "pairs.jsonl"
     source.write_text('{"in0": [1], "in1": [2]}\n' * 3)
-    done = run(f"--model={held[1]}", f"--input={source}", "--format=parquet")
+    done = run(f"--model={exported[1]}", f"--input={source}", "--format=parquet")
     assert done.stdout == f"{source}.out.parquet: 3 lines\n"
     scores = pq.read_table(f"{source}.out.parquet")["scores"].to_pylist()
-    expected = held[2](RaggedInputs.from_rows({"in0": [[1]] * 3, "in1": [[2]] * 3}))
+    expected = exported[2](RaggedInputs.from_rows({"in0": [[1]] * 3, "in1": [[2]] * 3}))
     np.testing.assert_array_equal(np.array(scores, np.float32), expected)
 
 
-def test_several_inputs_ask_for_a_directory(held, tmp_path):
+def test_several_inputs_require_an_output_directory(exported, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_text('{"in0": [1]}\n')
-    job = (f"--model={held[1]}", f"--input={tmp_path}/*")
+    job = (f"--model={exported[1]}", f"--input={tmp_path}/*")
     assert "--output is required for several inputs" in run(*job).stderr
     done = run(*job, f"--output={tmp_path}/a")
     assert done.returncode == 2

@@ -28,7 +28,7 @@ class Recording:
 def ask(model, requests, **more):
     async def main():
         backend = LocalBackend(model, **more)
-        answers = [backend.answer(rows) for rows in requests]
+        answers = [backend.predict(rows) for rows in requests]
         try:
             return await asyncio.gather(*answers, return_exceptions=True)
         finally:
@@ -56,7 +56,7 @@ def test_what_waits_is_answered_together_and_to_whom_it_belongs(exported, loaded
 
 def test_a_call_holds_no_more_rows_than_allowed(loaded):
     model = Recording(loaded)
-    ask(model, [{"in1": [[1]] * n} for n in (3, 3, 3, 9, 1)], most_rows=6)
+    ask(model, [{"in1": [[1]] * n} for n in (3, 3, 3, 9, 1)], max_rows=6)
     assert max(model.sizes) == 9
     assert sorted(model.sizes)[-2] <= 6
 

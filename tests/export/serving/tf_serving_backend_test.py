@@ -34,7 +34,7 @@ def ask(server, name, requests):
         backend = TFServingBackend(server.address, name)
         try:
             await backend.check()
-            return await asyncio.gather(*map(backend.answer, requests))
+            return await asyncio.gather(*map(backend.predict, requests))
         finally:
             await backend.close()
 
@@ -100,17 +100,17 @@ def test_a_new_version_is_learnt_of_by_its_first_answer(tmp_path):
     async def watch(server):
         backend = TFServingBackend(server.address, "m")
         try:
-            await backend.answer({"in0": [[1]]})
+            await backend.predict({"in0": [[1]]})
             assert backend.hyperparameters.enc0_vocab_size == 50
             wider = make_model(enc0_vocab_size=70)
             await asyncio.to_thread(export_saved_model, wider, base)
             deadline = time.monotonic() + PATIENCE
             while backend.hyperparameters.enc0_vocab_size == 50:
                 assert time.monotonic() < deadline
-                await backend.answer({"in0": [[1]]})
+                await backend.predict({"in0": [[1]]})
                 await asyncio.sleep(0.05)
             assert backend.hyperparameters.enc0_vocab_size == 70
-            return await backend.answer({"in0": [[69]]}), wider
+            return await backend.predict({"in0": [[69]]}), wider
         finally:
             await backend.close()
 

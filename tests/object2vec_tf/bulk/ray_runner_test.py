@@ -61,7 +61,7 @@ def test_user_errors_are_returned_and_not_raised(split_predictor, tmp_path):
 def test_a_later_split_needs_the_inputs_of_the_first(split_predictor, tmp_path):
     text = '{"in0": [1]}\n' + "\n" * 5000 + '{"in1": [2]}\n'
     error = split_predictor(task(tmp_path, text, start=5013))["error"]
-    assert "a.jsonl:5002: has in1, where the lines before have in0" in error
+    assert "a.jsonl:5002: expected in0 as in the lines before, got in1" in error
 
 
 def test_deaths_are_counted_and_limited(split_predictor, tmp_path):

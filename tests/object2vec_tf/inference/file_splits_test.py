@@ -17,7 +17,7 @@ from object2vec_tf.inference.file_splits import (
 TEXTS = {
     "short lines": b"".join(b"%d\n" % i for i in range(300)),
     "no end of line at the end": b"ab\n" * 50 + b"c",
-    "lines longer than pieces": (b"x" * 95 + b"\n") * 3 + b"\n" * 40 + b"y" * 70,
+    "lines longer than splits": (b"x" * 95 + b"\n") * 3 + b"\n" * 40 + b"y" * 70,
     "one line": b"z" * 200,
     "empty": b"",
 }
@@ -25,32 +25,32 @@ TEXTS = {
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize(("block", "size"), [(8, 8), (8, 32), (16, 64), (16, 1024)])
-def test_pieces_are_made_of_the_blocks_of_the_file(text, block, size, tmp_path):
+def test_splits_consist_of_the_blocks_of_the_file(text, block, size, tmp_path):
     path = tmp_path / "lines"
     path.write_bytes(text)
-    pieces = split_file(path, size)
-    assert [(p.start, p.stop) for p in pieces[:1]] == [
-        (0, pieces[1].start if len(pieces) > 1 else None)
+    splits = split_file(path, size)
+    assert [(p.start, p.stop) for p in splits[:1]] == [
+        (0, splits[1].start if len(splits) > 1 else None)
     ]
-    for before, piece in itertools.pairwise(pieces):
-        assert piece.start == before.stop
-        assert text[piece.start - 1 : piece.start] == b"\n"
-    found = []
-    for piece in pieces:
-        assert lines_before(piece) == text[: piece.start].count(b"\n")
-        with open_split(piece) as stream:
-            found += line_blocks(stream, path, block)
+    for before, split in itertools.pairwise(splits):
+        assert split.start == before.stop
+        assert text[split.start - 1 : split.start] == b"\n"
+    blocks = []
+    for split in splits:
+        assert lines_before(split) == text[: split.start].count(b"\n")
+        with open_split(split) as stream:
+            blocks += line_blocks(stream, path, block)
     with path.open("rb") as stream:
-        assert found == list(line_blocks(stream, path, block))
+        assert blocks == list(line_blocks(stream, path, block))
 
 
-def test_a_large_file_becomes_pieces_of_the_size(tmp_path):
+def test_a_large_file_is_split_at_the_size(tmp_path):
     path = tmp_path / "lines"
     path.write_bytes(b"0123456\n" * 100)
-    assert [piece.start for piece in split_file(path, 160)] == [0, 160, 320, 480, 640]
+    assert [split.start for split in split_file(path, 160)] == [0, 160, 320, 480, 640]
 
 
-def test_packed_text_is_one_piece(tmp_path):
+def test_compressed_text_is_one_split(tmp_path):
     path = tmp_path / "lines.gz"
     path.write_bytes(gzip.compress(b"12\n" * 1000))
     assert split_file(path, 8) == [FileSplit(path)]
@@ -58,16 +58,16 @@ def test_packed_text_is_one_piece(tmp_path):
         assert stream.read() == b"12\n" * 1000
 
 
-def test_parquet_is_cut_between_row_groups(tmp_path):
+def test_parquet_is_split_between_row_groups(tmp_path):
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"a": range(100)}), path, row_group_size=10)
     group = pq.ParquetFile(path).metadata.row_group(0).total_byte_size
-    pieces = split_file(path, 3 * group)
-    assert [(p.start, p.stop) for p in pieces] == [(0, 3), (3, 6), (6, 9), (9, None)]
+    splits = split_file(path, 3 * group)
+    assert [(p.start, p.stop) for p in splits] == [(0, 3), (3, 6), (6, 9), (9, None)]
     assert split_file(path, 100 * group) == [FileSplit(path)]
 
 
-def test_a_damaged_file_is_told(tmp_path):
+def test_a_damaged_file_is_an_error(tmp_path):
     path = tmp_path / "rows.parquet"
     path.write_bytes(b"PAR1 and so on")
     with pytest.raises(DataError, match=r"rows.parquet: cannot be read as Parquet"):

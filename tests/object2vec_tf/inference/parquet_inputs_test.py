@@ -10,9 +10,9 @@ from object2vec_tf.inference.parquet_inputs import read_split
 
 
 class Lengths:
-    """A model of text in in0, whose token ids are the lengths of words; of ids in in1.
+    """A model whose in0 is text, with the lengths of words as ids; its in1 is ids.
 
-    A list of strings is a list of tokens.
+    In a list of strings, each string is a token.
     """
 
     hyperparameters = o2v.Hyperparameters(
@@ -29,19 +29,21 @@ class Lengths:
     def tokenize(self, rows):
         def ids(row):
             words = row.split() if isinstance(row, str) else row
-            return [len(w) if isinstance(w, str) else w for w in words]
+            return [len(word) if isinstance(word, str) else word for word in words]
 
-        return {name: [ids(row) for row in side] for name, side in rows.items()}, 0
+        return {
+            name: [ids(row) for row in objects] for name, objects in rows.items()
+        }, 0
 
 
-def written(path, columns, **options):
+def write(path, columns, **options):
     pq.write_table(pa.table(columns), path, **options)
     return path
 
 
 def read(source):
-    piece = source if isinstance(source, FileSplit) else FileSplit(source)
-    return list(read_split(piece, Lengths()))
+    split = source if isinstance(source, FileSplit) else FileSplit(source)
+    return list(read_split(split, Lengths()))
 
 
 def rows_of(parts, name):
@@ -69,7 +71,7 @@ def rows_of(parts, name):
 def test_lists_of_ids(kind, tmp_path):
     generator = np.random.default_rng(0)
     rows = [generator.integers(0, 20, n % 6).tolist() for n in range(5000)]
-    path = written(
+    path = write(
         tmp_path / "a.parquet",
         {"label": np.zeros(5000), "in1": pa.array(rows, kind)},
         row_group_size=700,
@@ -78,23 +80,23 @@ def test_lists_of_ids(kind, tmp_path):
     assert {tuple(part.columns) for part in whole} == {("in1",)}
     assert rows_of(whole, "in1") == [row[:4] for row in rows]
     assert rows_of(read(FileSplit(path, 2, 5)), "in1") == [
-        r[:4] for r in rows[1400:3500]
+        row[:4] for row in rows[1400:3500]
     ]
 
 
-def test_lists_of_one_length(tmp_path):
+def test_fixed_size_lists(tmp_path):
     kind = pa.list_(pa.int64(), 2)
-    path = written(tmp_path / "a.parquet", {"in1": pa.array([[1, 2], [3, 19]], kind)})
+    path = write(tmp_path / "a.parquet", {"in1": pa.array([[1, 2], [3, 19]], kind)})
     assert rows_of(read(path), "in1") == [[1, 2], [3, 19]]
 
 
 def test_texts_are_tokenized(tmp_path):
     texts = pa.array(["a bb ccc dddd", "", "eeee"]).dictionary_encode()
-    path = written(tmp_path / "a.parquet", {"in0": texts, "in1": [[1], [], [5]]})
+    path = write(tmp_path / "a.parquet", {"in0": texts, "in1": [[1], [], [5]]})
     parts = read(path)
     assert rows_of(parts, "in0") == [[1, 2, 3], [], [4]]
     assert rows_of(parts, "in1") == [[1], [], [5]]
-    path = written(tmp_path / "b.parquet", {"in0": [["a b", "cc"], ["d"]]})
+    path = write(tmp_path / "b.parquet", {"in0": [["a b", "cc"], ["d"]]})
     assert rows_of(read(path), "in0") == [[3, 2], [1]]
 
 
@@ -106,28 +108,30 @@ def test_texts_are_tokenized(tmp_path):
         ([[1], None], r"row 2: in1: expected a list of token ids, got null"),
         ([[1], [2, None]], r"row 2: in1\[1\]: expected an integer, got null"),
         (["text"], r"row 1: in1: expected a list of token ids, got \"text\""),
-        ([[0.5]], r"column in1 holds list<.*double>; expected lists of integers"),
-        ([1, 2], r"column in1 holds int64; expected lists"),
-        ([b"a"], r"column in1 holds binary; expected lists"),
+        ([[0.5]], r"column in1: expected lists of integers .*, got list<.*double>"),
+        ([1, 2], r"column in1: expected lists of integers .*, got int64"),
+        ([b"a"], r"column in1: expected lists of integers .*, got binary"),
     ],
 )
-def test_a_wrong_row_is_told(column, message, tmp_path):
-    path = written(tmp_path / "a.parquet", {"in1": column}, row_group_size=1000)
+def test_an_invalid_row_is_an_error(column, message, tmp_path):
+    path = write(tmp_path / "a.parquet", {"in1": column}, row_group_size=1000)
     with pytest.raises(DataError, match=rf"a\.parquet: {message}"):
         read(path)
 
 
-def test_the_number_of_a_row_is_that_of_the_file(tmp_path):
-    path = written(
+def test_an_error_in_a_split_has_the_row_number_of_the_file(tmp_path):
+    path = write(
         tmp_path / "a.parquet", {"in1": [[1]] * 25 + [[99]]}, row_group_size=10
     )
     with pytest.raises(DataError, match=r"row 26: in1\[0\]"):
         read(FileSplit(path, 2))
 
 
-def test_a_file_without_inputs_is_told(tmp_path):
-    path = written(tmp_path / "a.parquet", {"user": [1], "item": [2]})
-    with pytest.raises(DataError, match="no column in0 or in1; its columns are user"):
+def test_a_file_without_inputs_is_an_error(tmp_path):
+    path = write(tmp_path / "a.parquet", {"user": [1], "item": [2]})
+    with pytest.raises(
+        DataError, match="expected a column in0 or in1, got the columns user"
+    ):
         read(path)
     path.write_bytes(b"no such thing")
     with pytest.raises(DataError, match="cannot be read as Parquet"):

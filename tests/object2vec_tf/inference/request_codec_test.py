@@ -7,16 +7,16 @@ from object2vec_tf.inference.request_codec import (
     JSON,
     JSON_LINES,
     RequestDecoder,
-    accepted,
-    content_type,
     encode_predictions,
+    parse_content_type,
+    response_media_type,
 )
 from object2vec_tf.inference.request_errors import BadRequest
 
 DECODER = RequestDecoder({"in0": (10, 3), "in1": (20, 4)})
 
 
-def test_requests_are_read_cut_and_stripped_of_other_keys():
+def test_requests_are_truncated_and_other_keys_ignored():
     body = b'{"instances": [{"in0": [1, 2, 3, 4], "in1": [19], "label": {"a": 1}}]}'
     assert DECODER.decode(body) == {"in0": [[1, 2, 3]], "in1": [[19]]}
     lines = b'{"in1": []}\n\r\n{"in1": [1, 2, 3, 4, 5], "label": 3}'
@@ -43,20 +43,20 @@ def test_requests_are_read_cut_and_stripped_of_other_keys():
         ('{"instances": [{"in0": [1', JSON, "$", "not JSON"),
         ("", JSON, "$", "empty"),
         ("\n", JSON_LINES, "$", "empty"),
-        ("[" * 100_000, JSON_LINES, "$[0]", "expected one object a line"),
+        ("[" * 100_000, JSON_LINES, "$[0]", "expected one object per line"),
         ('{"in0": [1], "x": ' + "[" * 100_000, JSON_LINES, "$", "nested"),
         ('{"in0": [1]}\n{"in0": [99]}', JSON_LINES, "$[1].in0[0]", "got 99"),
         ('{"in0": [1]}\n{"in0": [9', JSON_LINES, "$[1]", "not JSON"),
-        ('{"in0": [1]}\n{"in1": [9]}', JSON_LINES, "$[1]", "has in1, where those"),
+        ('{"in0": [1]}\n{"in1": [9]}', JSON_LINES, "$[1]", "before, got in1"),
         (
             '{"instances": [{"in0": [1]}, {"in0": [1], "in1": [2]}]}',
             JSON,
             "$.instances[1]",
-            "has in0 and in1, where those before it have in0",
+            "expected in0 as in the objects before, got in0 and in1",
         ),
     ],
 )
-def test_a_bad_request_is_told_where_and_what(body, media_type, path, message):
+def test_an_invalid_request_is_an_error_with_its_path(body, media_type, path, message):
     with pytest.raises(BadRequest) as error:
         DECODER.decode(body.encode(), media_type)
     assert (error.value.status, error.value.path) == (400, path)
@@ -64,10 +64,10 @@ def test_a_bad_request_is_told_where_and_what(body, media_type, path, message):
 
 
 def test_content_types():
-    assert content_type("") == (JSON, None)
-    assert content_type("Application/JSON; charset=UTF-8") == (JSON, None)
+    assert parse_content_type("") == (JSON, None)
+    assert parse_content_type("Application/JSON; charset=UTF-8") == (JSON, None)
     header = "application/jsonlines;infer_max_seqlens=1, 5000"
-    assert content_type(header) == (JSON_LINES, (1, 5000))
+    assert parse_content_type(header) == (JSON_LINES, (1, 5000))
     for header, status in (
         ("text/csv", 415),
         ("application/json; charset=latin-1", 415),
@@ -76,7 +76,7 @@ def test_content_types():
         ("application/json; infer_max_seqlens=1", 400),
     ):
         with pytest.raises(BadRequest) as error:
-            content_type(header)
+            parse_content_type(header)
         assert error.value.status == status
 
 
@@ -91,23 +91,23 @@ def test_content_types():
         ("application/json;q=0.5, application/jsonlines", JSON_LINES),
     ],
 )
-def test_accept_decides_and_else_the_request(header, expected):
-    assert accepted(header, JSON_LINES) == expected
+def test_accept_sets_the_media_type_which_defaults_to_the_requests(header, expected):
+    assert response_media_type(header, JSON_LINES) == expected
 
 
 @pytest.mark.parametrize("header", ["text/html", "application/json;q=0"])
-def test_what_is_not_written_is_not_acceptable(header):
+def test_an_unsupported_accept_is_an_error(header):
     with pytest.raises(BadRequest) as error:
-        accepted(header, JSON)
+        response_media_type(header, JSON)
     assert error.value.status == 406
 
 
 @pytest.mark.parametrize("shape", [(0, 2), (1, 1), (3, 1), (2, 5)])
-def test_answers_read_back_as_they_were(shape):
-    answers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    rows = json.loads(encode_predictions(answers, "scores", JSON))["predictions"]
-    lines = encode_predictions(answers, "scores", JSON_LINES).decode()
+def test_encoded_predictions_are_read_back_unchanged(shape):
+    predictions = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    rows = json.loads(encode_predictions(predictions, "scores", JSON))["predictions"]
+    lines = encode_predictions(predictions, "scores", JSON_LINES).decode()
     assert [json.loads(line) for line in lines.splitlines()] == rows
     assert lines == "" or lines.endswith("\n")
-    back = np.array([row["scores"] for row in rows], np.float32).reshape(shape)
-    np.testing.assert_array_equal(back, answers)
+    decoded = np.array([row["scores"] for row in rows], np.float32).reshape(shape)
+    np.testing.assert_array_equal(decoded, predictions)
