@@ -1,4 +1,4 @@
-"""Error messages for invalid requests: where, what was expected, and what it got."""
+"""Error messages for invalid requests: location, expected value and actual value."""
 
 from __future__ import annotations
 

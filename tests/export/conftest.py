@@ -1,4 +1,4 @@
-"""Models, their SavedModels and a model server, which several tests share."""
+"""Fixtures that several tests share: models, their SavedModels and a model server."""
 
 import contextlib
 import dataclasses
@@ -24,11 +24,12 @@ from tensorflow_serving.apis import (
 import object2vec_tf as o2v
 from export import export_saved_model
 
-STAND_IN = Path(__file__).with_name("model_server.py")
-BINARY = os.environ.get("TENSORFLOW_MODEL_SERVER")
+FAKE_SERVER = Path(__file__).with_name("model_server.py")
+# The path of a real TF Serving binary, to be used instead of the fake server.
+REAL_SERVER = os.environ.get("TENSORFLOW_MODEL_SERVER")
 NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
 OUTPUTS = ("softmax", "mean_squared_error")
-PATIENCE = 180  # seconds, then something is taken to hang
+TIMEOUT = 180  # seconds until a test fails because something hangs
 
 SETTINGS = {
     "enc0_max_seq_len": 6,
@@ -46,7 +47,7 @@ SETTINGS = {
 def make_model(
     network="pooled_embedding", output="softmax", seed=4, auxiliary=None, **more
 ):
-    """An untrained model whose biases are not zero, so that padding would show."""
+    """Returns an untrained model with non-zero biases, so that padding would matter."""
     settings = SETTINGS | {"enc0_network": network, "enc1_network": network}
     if network != "pooled_embedding":
         for side in (0, 1):
@@ -69,7 +70,7 @@ def ragged(rows):
 
 @dataclasses.dataclass
 class Exported:
-    """A model, and the directory that holds its version 1."""
+    """A model, and the directory with its exported version 1."""
 
     name: str
     model: o2v.Object2Vec
@@ -81,7 +82,7 @@ class Exported:
         return self.directory / "1"
 
     def expected(self, rows):
-        """What the Keras model answers to rows of token ids, by input name."""
+        """Returns the Keras model's predictions for rows of token ids by input name."""
         limits = {"in0": 6, "in1": 4}
         inputs = {
             name: ragged([row[: limits[name]] for row in ids])
@@ -93,8 +94,8 @@ class Exported:
         return self._call(self.model.enc0 if name == "in0" else self.model.enc1, ids)
 
     def _call(self, network, inputs):
-        # As predict() does: TensorFlow fuses a layer's product, bias and activation in
-        # a graph, which rounds once where the eager model does thrice.
+        # In a graph, as in predict(): TensorFlow fuses a layer's product, bias and
+        # activation there, and rounds once; the eager model rounds three times.
         if network.name not in self._graphs:
             self._graphs[network.name] = tf.function(
                 lambda x: network(x, training=False), reduce_retracing=True
@@ -104,23 +105,23 @@ class Exported:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """Returns the exported model of an encoder and an output layer, made once."""
-    made = {}
+    """Returns a function from an encoder and an output layer to an exported model."""
+    models = {}
 
     def get(network="pooled_embedding", output="softmax"):
         name = f"{network}-{output}"
-        if name not in made:
+        if name not in models:
             model = make_model(network, output)
             directory = tmp_path_factory.mktemp("models") / name
             export_saved_model(model, directory)
-            made[name] = Exported(name, model, directory)
-        return made[name]
+            models[name] = Exported(name, model, directory)
+        return models[name]
 
     return get
 
 
 class Server:
-    """A process, and where it listens."""
+    """A server process and its address."""
 
     def __init__(self, process, address):
         self.process = process
@@ -128,11 +129,11 @@ class Server:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
 
 class ModelServer(Server):
-    """TF Serving, or its stand-in."""
+    """TF Serving, or the fake server."""
 
     def __init__(self, process, address, rest_address):
         super().__init__(process, address)
@@ -146,25 +147,25 @@ class ModelServer(Server):
     def await_model(self, name):
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = name
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while True:
             with contextlib.suppress(grpc.RpcError):
                 response = self.status.GetModelStatus(request, wait_for_ready=True)
                 if any(v.state == 30 for v in response.model_version_status):
                     return
-            assert time.monotonic() < deadline, f"{name} does not become available"
+            assert time.monotonic() < deadline, f"{name} is not available in time"
             assert self.process.poll() is None, "the model server has ended"
             time.sleep(0.05)
 
     def predict(self, model, signature, **inputs):
-        """Returns the outputs, by name."""
+        """Returns the outputs by name."""
         request = predict_pb2.PredictRequest()
         request.model_spec.name = model
         request.model_spec.signature_name = signature
         for name, rows in inputs.items():
             array = np.array(rows, None if isinstance(rows, np.ndarray) else np.int64)
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
-        response = self.prediction.Predict(request, timeout=PATIENCE)
+        response = self.prediction.Predict(request, timeout=TIMEOUT)
         return {k: tf.make_ndarray(tensor) for k, tensor in response.outputs.items()}
 
     def stop(self):
@@ -178,8 +179,8 @@ def free_port():
 
 
 def first_line(process):
-    """The first line on a process's stdout, read on while it runs."""
-    killer = threading.Timer(PATIENCE, process.kill)
+    """Returns the first line of a process's stdout, without waiting for its end."""
+    killer = threading.Timer(TIMEOUT, process.kill)
     killer.start()
     line = process.stdout.readline()
     killer.cancel()
@@ -192,17 +193,17 @@ def start_model_server(models, directory, batching="", port=0):
 
     Args:
         models: The models' base paths, by name.
-        directory: Where its configuration is kept.
-        batching: The text of its batching parameters.
-        port: Where to listen; 0 takes a free port.
+        directory: The directory for its configuration and log.
+        batching: The content of its batching parameters file.
+        port: The gRPC port; 0 takes a free one.
     """
     config = "".join(
         f'config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" }}'
         for name, path in models.items()
     )
     (directory / "models").write_text(f"model_config_list {{ {config} }}")
-    port = port or (free_port() if BINARY else 0)
-    command = [BINARY] if BINARY else [sys.executable, str(STAND_IN)]
+    port = port or (free_port() if REAL_SERVER else 0)
+    command = [REAL_SERVER] if REAL_SERVER else [sys.executable, str(FAKE_SERVER)]
     rest_port = free_port()
     command += [f"--port={port}", f"--rest_api_port={rest_port}"]
     command += [f"--model_config_file={directory / 'models'}"]
@@ -210,18 +211,18 @@ def start_model_server(models, directory, batching="", port=0):
         (directory / "batching").write_text(batching)
         command += ["--enable_batching"]
         command += [f"--batching_parameters_file={directory / 'batching'}"]
-    if not BINARY:  # the real server counts in whole seconds
+    if not REAL_SERVER:  # the real server takes whole seconds only
         command += ["--file_system_poll_wait_seconds=0.2"]
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
             command,
-            stdout=log if BINARY else subprocess.PIPE,
+            stdout=log if REAL_SERVER else subprocess.PIPE,
             stderr=log,
             text=True,
             env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         )
     try:
-        if not BINARY:
+        if not REAL_SERVER:
             port = int(first_line(process) or port)
         server = ModelServer(process, f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}")
         try:
@@ -242,7 +243,7 @@ def start_model_server(models, directory, batching="", port=0):
 
 @pytest.fixture(scope="session")
 def model_server(exported, tmp_path_factory):
-    """A server of every encoder and output layer."""
+    """A server with a model for every encoder and output layer."""
     models = [exported(network, output) for network in NETWORKS for output in OUTPUTS]
     paths = {model.name: model.directory for model in models}
     with start_model_server(paths, tmp_path_factory.mktemp("server")) as server:

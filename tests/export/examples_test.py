@@ -1,4 +1,4 @@
-"""The requests that export/tf_serving/README.md shows are answered as it says."""
+"""The example requests in export/tf_serving/README.md work."""
 
 import json
 import re
@@ -17,9 +17,9 @@ README = Path(export.__file__).with_name("tf_serving") / "README.md"
 
 
 def curls():
-    """The address, path, headers and body of each curl command, by what is asked."""
+    """Returns the address, path, headers and body of each curl command, by its verb."""
     text = re.sub(r"\\\n\s*", "", README.read_text(encoding="utf-8"))
-    found = {}
+    requests = {}
     for line in text.splitlines():
         if line.startswith("    curl "):
             words = shlex.split(line)
@@ -31,8 +31,8 @@ def curls():
             name = re.split("[:/]", path)[-1]
             if body.get("signature_name", "").endswith("_text"):
                 name += "_text"
-            found[name] = (address, path, headers, body)
-    return found
+            requests[name] = (address, path, headers, body)
+    return requests
 
 
 def post(address, path, headers, body):
@@ -44,28 +44,28 @@ def post(address, path, headers, body):
 
 
 @pytest.fixture(scope="module")
-def held(exported):
+def model(exported):
     return exported("pooled_embedding", "mean_squared_error")
 
 
-def test_rest(held, tmp_path):
+def test_rest(model, tmp_path):
     commands = curls()
-    with start_model_server({"object2vec": held.directory}, tmp_path) as server:
+    with start_model_server({"object2vec": model.directory}, tmp_path) as server:
         address, path, headers, body = commands["predict"]
         assert address == "localhost:8501"
-        answer = post(server.rest_address, path, headers, body)
-        expected = held.expected({"in0": [[3, 7], [5]]})
-        np.testing.assert_allclose(answer["predictions"], expected, rtol=1e-6)
-        answer = post(server.rest_address, *commands["regress"][1:])
-        expected = held.expected({"in0": [[3, 7], [5]], "in1": [[4], []]})
-        np.testing.assert_allclose(answer["results"], expected[:, 0], rtol=1e-6)
+        response = post(server.rest_address, path, headers, body)
+        expected = model.expected({"in0": [[3, 7], [5]]})
+        np.testing.assert_allclose(response["predictions"], expected, rtol=1e-6)
+        response = post(server.rest_address, *commands["regress"][1:])
+        expected = model.expected({"in0": [[3, 7], [5]], "in1": [[4], []]})
+        np.testing.assert_allclose(response["results"], expected[:, 0], rtol=1e-6)
 
 
-def test_the_gateway(held):
+def test_the_gateway(model):
     address, path, headers, body = curls()["invocations"]
     assert address == "localhost:8080"
-    with gateway(f"--model={held.directory}") as served:
-        answer = post(f"127.0.0.1:{served.port}", path, headers, body)
-    expected = held.expected({"in0": [[3, 7]], "in1": [[4]]})
-    scores = [row["scores"] for row in answer["predictions"]]
+    with gateway(f"--model={model.directory}") as served:
+        response = post(f"127.0.0.1:{served.port}", path, headers, body)
+    expected = model.expected({"in0": [[3, 7]], "in1": [[4]]})
+    scores = [row["scores"] for row in response["predictions"]]
     np.testing.assert_allclose(scores, expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""The gateway as a process, in front of its own model and of a model server."""
+"""The gateway as a process, with a local model and with a model server."""
 
 import contextlib
 import http.client
@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import export
-from tests.export.conftest import PATIENCE, first_line, free_port
+from tests.export.conftest import TIMEOUT, first_line, free_port
 
 JSON = {"Content-Type": "application/json"}
 LINES = {"Content-Type": "application/jsonlines"}
@@ -29,10 +29,8 @@ class Gateway:
         self.process = process
         self.port = port
 
-    def ask(self, body, headers=JSON, path="/invocations", method="POST"):
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.port, timeout=PATIENCE
-        )
+    def request(self, body, headers=JSON, path="/invocations", method="POST"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         with contextlib.closing(connection):
             connection.request(method, path, body, headers)
             response = connection.getresponse()
@@ -58,18 +56,18 @@ def gateway(*flags):
 
 @pytest.fixture(scope="module", params=["local", "tf_serving", "onnx"])
 def served(request, exported, tmp_path_factory):
-    held = exported("hcnn")
+    model = exported("hcnn")
     if request.param == "local":
-        flags = [f"--model={held.directory}"]
+        flags = [f"--model={model.directory}"]
     elif request.param == "onnx":
         from export.onnx_model import export_onnx
 
         directory = tmp_path_factory.mktemp("onnx")
-        export_onnx(held.model, directory)
+        export_onnx(model.model, directory)
         flags = [f"--model={directory}", "--runtime=onnx"]
     else:
         server = request.getfixturevalue("model_server")
-        flags = [f"--tf_serving={server.address}", f"--model_name={held.name}"]
+        flags = [f"--tf_serving={server.address}", f"--model_name={model.name}"]
     with gateway(*flags, "--max_request_bytes=10000") as served:
         yield served
 
@@ -82,7 +80,7 @@ def objects(names):
 
 
 @pytest.mark.parametrize("names", [["in0"], ["in1"], ["in0", "in1"]])
-def test_the_input_decides_and_boto3_sees_no_difference(served, exported, names):
+def test_boto3_gets_embeddings_and_scores_as_from_sagemaker(served, exported, names):
     client = boto3.client(
         "sagemaker-runtime",
         endpoint_url=f"http://127.0.0.1:{served.port}",
@@ -107,8 +105,8 @@ def test_the_input_decides_and_boto3_sees_no_difference(served, exported, names)
             if content_type == "application/json"
             else [json.loads(line) for line in text.splitlines()]
         )
-        answers = [row[output] for row in rows]
-        np.testing.assert_allclose(answers, expected, rtol=1e-5, atol=1e-6)
+        predictions = [row[output] for row in rows]
+        np.testing.assert_allclose(predictions, expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(botocore.exceptions.ClientError, match=r"in0\[1\]: expected an"):
         client.invoke_endpoint(
             EndpointName="o2v",
@@ -117,7 +115,7 @@ def test_the_input_decides_and_boto3_sees_no_difference(served, exported, names)
         )
 
 
-def test_the_example_client_is_answered(served, exported):
+def test_the_example_client_gets_a_score(served, exported):
     client = Path(export.__file__).with_name("tf_serving") / "clients/boto3_client.py"
     done = subprocess.run(
         [sys.executable, str(client), f"http://127.0.0.1:{served.port}"],
@@ -143,83 +141,83 @@ def test_the_example_client_is_answered(served, exported):
         ({"body": "1", "headers": JSON | {"Content-Encoding": "gzip"}}, 415, None),
     ],
 )
-def test_a_bad_request_gets_its_status_and_a_path(served, request_, status, path):
-    got, headers, body = served.ask(**request_)
-    assert got == status
+def test_an_invalid_request_gets_its_status_and_path(served, request_, status, path):
+    actual_status, headers, body = served.request(**request_)
+    assert actual_status == status
     assert headers["content-type"] == "application/json"
     error = json.loads(body)["error"]
     assert error["message"]
     assert error.get("path") == path
-    assert served.ask('{"instances": [{"in0": [1]}]}')[0] == 200
+    assert served.request('{"instances": [{"in0": [1]}]}')[0] == 200
 
 
-def test_lengths_and_formats_of_one_request(served, exported):
+def test_a_request_sets_max_lengths_and_response_format(served, exported):
     body = '{"in0": [1, 2, 3]}'
     headers = {
         "Content-Type": "application/jsonlines; infer_max_seqlens=2,1",
         "Accept": "application/json",
     }
-    status, _, text = served.ask(body, headers)
+    status, _, text = served.request(body, headers)
     assert status == 200
     (row,) = json.loads(text)["predictions"]
     expected = exported("hcnn").expected({"in0": [[1, 2]]})
     np.testing.assert_allclose([row["embeddings"]], expected, rtol=1e-5, atol=1e-6)
-    assert served.ask('{"instances": []}')[2] == b'{"predictions":[]}'
+    assert served.request('{"instances": []}')[2] == b'{"predictions":[]}'
     chunks = iter([b'{"instances": [{"in0"', b": [1, 2]}]}"])
-    assert served.ask(chunks)[0] == 200  # http.client sends it in chunks
+    assert served.request(chunks)[0] == 200  # http.client sends it in chunks
 
 
-def test_a_body_that_grows_too_large_is_refused_while_it_comes(served):
+def test_a_chunked_body_is_rejected_as_soon_as_it_is_too_large(served):
     chunk = b"3e8\r\n" + b" " * 1000 + b"\r\n"
-    with socket.create_connection(("127.0.0.1", served.port), PATIENCE) as held:
-        held.sendall(
+    with socket.create_connection(("127.0.0.1", served.port), TIMEOUT) as connection:
+        connection.sendall(
             b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
             b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
-        held.sendall(chunk * 10)
-        held.sendall(chunk)  # one too many, and never an end
-        answer = read_all(held)
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"at most 10000 bytes" in answer
-    assert b"connection: close" in answer.lower()
-    assert served.ask('{"instances": [{"in0": [1]}]}')[0] == 200
+        connection.sendall(chunk * 10)
+        connection.sendall(chunk)  # above the limit, and without an end
+        response = read_all(connection)
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert b"at most 10000 bytes" in response
+    assert b"connection: close" in response.lower()
+    assert served.request('{"instances": [{"in0": [1]}]}')[0] == 200
 
 
-def test_a_body_of_just_the_limit_is_answered(served):
+def test_a_body_of_the_maximum_size_is_accepted(served):
     body = b'{"instances": [{"in0": [1]}]}'.ljust(10_000)
-    assert served.ask(body)[0] == 200
-    assert served.ask(iter([body[:9000], body[9000:]]))[0] == 200  # in chunks
-    assert served.ask(body + b" ")[0] == 413
-    assert served.ask(iter([body, b" "]))[0] == 413
+    assert served.request(body)[0] == 200
+    assert served.request(iter([body[:9000], body[9000:]]))[0] == 200  # in chunks
+    assert served.request(body + b" ")[0] == 413
+    assert served.request(iter([body, b" "]))[0] == 413
 
 
-def test_a_client_that_waits_for_leave_to_send_gets_it(served):
+def test_expect_100_continue_is_answered(served):
     body = b'{"instances": [{"in0": [1]}]}'
-    with socket.create_connection(("127.0.0.1", served.port), PATIENCE) as held:
-        held.sendall(
+    with socket.create_connection(("127.0.0.1", served.port), TIMEOUT) as connection:
+        connection.sendall(
             b"POST /invocations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
             b"Content-Type: application/json\r\nConnection: close\r\n"
             b"Content-Length: %d\r\n\r\n" % len(body)
         )
-        assert held.recv(100).startswith(b"HTTP/1.1 100 ")
-        held.sendall(body)
-        assert b"200 OK" in read_all(held)
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert b"200 OK" in read_all(connection)
 
 
 @pytest.mark.parametrize(
     ("length", "media_type", "status"),
     [(10_001, b"application/json", 413), (10, b"text/csv", 415)],
 )
-def test_leave_to_send_what_is_refused_anyway_is_not_given(
+def test_expect_100_continue_is_rejected_for_an_invalid_header(
     served, length, media_type, status
 ):
-    with socket.create_connection(("127.0.0.1", served.port), PATIENCE) as held:
-        held.sendall(
+    with socket.create_connection(("127.0.0.1", served.port), TIMEOUT) as connection:
+        connection.sendall(
             b"POST /invocations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
             b"Content-Type: %s\r\nConnection: close\r\n"
             b"Content-Length: %d\r\n\r\n" % (media_type, length)
         )
-        assert read_all(held).startswith(b"HTTP/1.1 %d " % status)
+        assert read_all(connection).startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize(
@@ -233,9 +231,11 @@ def test_leave_to_send_what_is_refused_anyway_is_not_given(
         ("POST", "/endpoints//invocations", 404, None),
     ],
 )
-def test_what_is_not_served_is_told_with_what_is(served, method, path, status, allowed):
-    got, headers, body = served.ask(None, JSON, path, method)
-    assert got == status
+def test_the_error_for_an_unknown_path_or_method_names_the_alternatives(
+    served, method, path, status, allowed
+):
+    actual_status, headers, body = served.request(None, JSON, path, method)
+    assert actual_status == status
     allow = headers.get("allow")
     assert allow == allowed or sorted(allow.split(", ")) == allowed.split(", ")
     message = json.loads(body)["error"]["message"]
@@ -244,72 +244,74 @@ def test_what_is_not_served_is_told_with_what_is(served, method, path, status, a
 
 
 def test_ping_metrics_and_execution_parameters(served):
-    assert served.ask(None, path="/ping", method="GET")[0] == 200
-    served.ask('{"instances": [{"in1": [1]}, {"in1": [2]}]}')
-    text = served.ask(None, path="/metrics", method="GET")[2].decode()
+    assert served.request(None, path="/ping", method="GET")[0] == 200
+    served.request('{"instances": [{"in1": [1]}, {"in1": [2]}]}')
+    text = served.request(None, path="/metrics", method="GET")[2].decode()
     assert 'object2vec_requests_total{status="200"}' in text
     assert 'object2vec_rows_total{signature="embed_enc1"}' in text
-    parameters = served.ask(None, path="/execution-parameters", method="GET")[2]
+    parameters = served.request(None, path="/execution-parameters", method="GET")[2]
     assert json.loads(parameters)["BatchStrategy"] == "MULTI_RECORD"
 
 
-def test_ping_tells_that_tf_serving_is_away():
+def test_503_if_tf_serving_is_unreachable():
     with gateway(f"--tf_serving=127.0.0.1:{free_port()}", "--timeout=5") as served:
         for request in (
             {"body": None, "path": "/ping", "method": "GET"},
             {"body": '{"instances": [{"in0": [1]}]}'},
         ):
-            status, headers, body = served.ask(**request)
+            status, headers, body = served.request(**request)
             assert status == 503
             assert headers["retry-after"] == "1"
             assert "UNAVAILABLE" in json.loads(body)["error"]["message"]
 
 
 def half_sent(port, body):
-    """A connection whose request lacks its last byte."""
-    held = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    """Opens a connection and sends a request without its last byte."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
     head = (
         "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
-    held.sendall(head.encode() + body[:-1])
-    return held
+    connection.sendall(head.encode() + body[:-1])
+    return connection
 
 
-def read_all(held):
+def read_all(connection):
     parts = []
-    while part := held.recv(65536):
+    while part := connection.recv(65536):
         parts.append(part)
     return b"".join(parts)
 
 
-def test_more_requests_than_allowed_are_told_and_sigterm_drains(exported):
+def test_503_above_max_concurrency_and_sigterm_drains(exported):
     body = b'{"instances": [{"in0": [1]}]}'
     flags = [f"--model={exported().directory}", "--max_concurrency=1"]
-    with gateway(*flags) as served, half_sent(served.port, body) as held:
+    with gateway(*flags) as served, half_sent(served.port, body) as connection:
         deadline = threading.Event()
-        threading.Timer(PATIENCE, deadline.set).start()
-        while not deadline.is_set():  # until the half request counts
-            status, headers, answer = served.ask(body)
+        threading.Timer(TIMEOUT, deadline.set).start()
+        while not deadline.is_set():  # until the incomplete request is counted
+            status, headers, content = served.request(body)
             if status == 503:
                 break
         assert (status, headers["retry-after"]) == (503, "1")
-        assert "requests in progress" in json.loads(answer)["error"]["message"]
+        assert "requests in progress" in json.loads(content)["error"]["message"]
         served.process.send_signal(signal.SIGTERM)
         refused = threading.Event()
-        while not deadline.is_set() and not refused.is_set():  # it listens no more
+        while (
+            not deadline.is_set() and not refused.is_set()
+        ):  # until it stops listening
             try:
                 socket.create_connection(("127.0.0.1", served.port), 1).close()
             except OSError:
                 refused.set()
         assert refused.is_set()
-        held.sendall(body[-1:])
-        assert b"200 OK" in read_all(held)
-        assert served.process.wait(PATIENCE) == 0
+        connection.sendall(body[-1:])
+        assert b"200 OK" in read_all(connection)
+        assert served.process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.parametrize("flags", [[], ["--model=a", "--tf_serving=b:1"]])
-def test_one_of_model_and_tf_serving_is_needed(flags):
+def test_exactly_one_of_model_and_tf_serving_is_required(flags):
     done = run_gateway(*flags)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -317,7 +319,7 @@ def test_one_of_model_and_tf_serving_is_needed(flags):
     )
 
 
-def test_a_port_that_is_taken_is_told(exported):
+def test_a_port_in_use_is_an_error(exported):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run_gateway(f"--model={exported().directory}", f"--port={port}")
@@ -325,13 +327,13 @@ def test_a_port_that_is_taken_is_told(exported):
     assert f"--port={port}: cannot listen there: Address already in use" in done.stderr
 
 
-def test_it_listens_where_ipv6_is_asked_for(exported):
+def test_it_listens_on_ipv6(exported):
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6")
     with gateway(f"--model={exported().directory}", "--host=::1") as served:
-        connection = http.client.HTTPConnection("::1", served.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("::1", served.port, timeout=TIMEOUT)
         with contextlib.closing(connection):
             connection.request("GET", "/ping")
             assert connection.getresponse().status == 200

@@ -1,4 +1,4 @@
-"""A minute of good and bad requests over many connections at once."""
+"""A minute of valid and invalid requests over many concurrent connections."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.export.gateway_test import gateway
 CONNECTIONS = 64
 SECONDS = 60
 JSON, LINES = "application/json", "application/jsonlines"
-BAD = [
+INVALID = [
     (JSON, b"", 400),
     (JSON, b"{", 400),
     (JSON, b'{"instances": [{"in0": [50]}]}', 400),
@@ -34,8 +34,8 @@ BAD = [
 ]
 
 
-def good_requests(held):
-    """Requests of every kind, with the answer that the Keras model gives."""
+def valid_requests(model):
+    """Yields requests of every kind, with the Keras model's predictions."""
     generator = random.Random(3)
     for number in range(150):
         names = (("in0",), ("in1",), ("in0", "in1"))[number % 3]
@@ -53,11 +53,11 @@ def good_requests(held):
             body = (JSON, json.dumps({"instances": objects}).encode())
         else:
             body = (LINES, "\n".join(map(json.dumps, objects)).encode())
-        yield *body, held.expected(rows)
+        yield *body, model.expected(rows)
 
 
-async def ask(reader, writer, media_type, body):
-    """Returns the status and the answer's body."""
+async def send(reader, writer, media_type, body):
+    """Returns the status and the body of the response."""
     head = (
         "POST /invocations HTTP/1.1\r\nHost: x\r\n"
         f"Content-Type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -76,72 +76,72 @@ def values(media_type, text):
     return [value for row in rows for value in row.values()]
 
 
-async def told_alone(port):
-    """What each bad request is told where nothing else is asked, and it alone."""
-    told = []
-    for media_type, body, expected in BAD:
+async def responses_to_invalid(port):
+    """Sends each invalid request alone; returns them with status and response."""
+    responses = []
+    for media_type, body, expected in INVALID:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        status, text = await ask(reader, writer, media_type, body)
+        status, text = await send(reader, writer, media_type, body)
         writer.close()
         assert status == expected, text
         assert json.loads(text)["error"]["message"]
-        told.append((media_type, body, status, text))
-    assert len({text for _, _, _, text in told}) == len(BAD)
-    return told
+        responses.append((media_type, body, status, text))
+    assert len({text for _, _, _, text in responses}) == len(INVALID)
+    return responses
 
 
-async def client(port, seed, good, bad, deadline, done):
+async def client(port, seed, valid, invalid, deadline, counts):
     generator = random.Random(seed)
     reader = writer = None
     while time.monotonic() < deadline:
         if writer is None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
         if generator.random() < 0.3:
-            media_type, body, *expected = generator.choice(bad)
-            answer = await ask(reader, writer, media_type, body)
-            assert [*answer] == expected
-            done["bad"] += 1
-            if answer[0] == 413:  # the gateway hangs up
+            media_type, body, *expected = generator.choice(invalid)
+            response = await send(reader, writer, media_type, body)
+            assert [*response] == expected
+            counts["invalid"] += 1
+            if response[0] == 413:  # the gateway closes the connection
                 writer.close()
                 writer = None
         else:
-            media_type, body, expected = generator.choice(good)
-            status, text = await ask(reader, writer, media_type, body)
+            media_type, body, expected = generator.choice(valid)
+            status, text = await send(reader, writer, media_type, body)
             assert status == 200, text
-            answer = values(media_type, text)
-            np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-6)
-            done["good"] += 1
+            predictions = values(media_type, text)
+            np.testing.assert_allclose(predictions, expected, rtol=1e-4, atol=1e-6)
+            counts["valid"] += 1
     if writer:
         writer.close()
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("behind", ["in process", "model server"])
-def test_nothing_is_lost_and_nobody_gets_anothers_answer(behind, exported, request):
-    held = exported("pooled_embedding")
-    flags = [f"--model={held.directory}"]
-    if behind == "model server":
+@pytest.mark.parametrize("backend", ["local", "model server"])
+def test_every_request_gets_its_own_response(backend, exported, request):
+    model = exported("pooled_embedding")
+    flags = [f"--model={model.directory}"]
+    if backend == "model server":
         server = request.getfixturevalue("model_server")
-        flags = [f"--tf_serving={server.address}", f"--model_name={held.name}"]
-    good = list(good_requests(held))
-    done = {"good": 0, "bad": 0}
+        flags = [f"--tf_serving={server.address}", f"--model_name={model.name}"]
+    valid = list(valid_requests(model))
+    counts = {"valid": 0, "invalid": 0}
 
-    async def all_of_them(port):
-        bad = await told_alone(port)
-        done["bad"] += len(bad)
+    async def run_clients(port):
+        invalid = await responses_to_invalid(port)
+        counts["invalid"] += len(invalid)
         deadline = time.monotonic() + SECONDS
         async with asyncio.TaskGroup() as group:
             for seed in range(CONNECTIONS):
-                group.create_task(client(port, seed, good, bad, deadline, done))
+                group.create_task(client(port, seed, valid, invalid, deadline, counts))
 
     with gateway(*flags, "--max_request_bytes=10000") as served:
-        asyncio.run(all_of_them(served.port))
-        text = served.ask(None, path="/metrics", method="GET")[2].decode()
+        asyncio.run(run_clients(served.port))
+        text = served.request(None, path="/metrics", method="GET")[2].decode()
     counted = {
         line.split()[0]: float(line.split()[1])
         for line in text.splitlines()
         if line.startswith("object2vec_requests_total{")
     }
-    assert counted['object2vec_requests_total{status="200"}'] == done["good"]
-    assert sum(counted.values()) == done["good"] + done["bad"]
-    assert min(done.values()) > CONNECTIONS
+    assert counted['object2vec_requests_total{status="200"}'] == counts["valid"]
+    assert sum(counted.values()) == counts["valid"] + counts["invalid"]
+    assert min(counts.values()) > CONNECTIONS

@@ -1,18 +1,18 @@
-"""A stand-in for TF Serving, which cannot be had from a package registry.
+"""A fake TF Serving, since no package registry has the real one.
 
-It answers as the real server does, from its source: a v1 Session that loaded the
-SavedModel is fed by the SignatureDef's tensor names. It knows nothing of Keras, which
-cannot be imported here, nor of this project. It takes the real server's flags:
+It follows the source of the real server: a v1 Session loads the SavedModel and is fed
+by the tensor names of the SignatureDef. It depends neither on Keras, whose import is
+disabled here, nor on this project. It takes the real server's flags:
 
     python tests/export/model_server.py --port=0 --model_name=object2vec \
         --model_base_path=DIR
 
-The first line on stdout tells the port, once every model is there.
+When all models are loaded, the first line on stdout is the port.
 """
 
 import sys
 
-sys.modules["keras"] = None  # importing it from here on is an ImportError
+sys.modules["keras"] = None  # importing it now raises ImportError
 
 import argparse  # noqa: E402
 import contextlib  # noqa: E402
@@ -46,8 +46,8 @@ PREDICT, CLASSIFY, REGRESS = (
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 STATES = get_model_status_pb2.ModelVersionStatus.State
 
-# TF Serving has tensorflow-text's ops built in (its release notes of 2.0); the Python
-# modules of those need Keras.
+# TF Serving has tensorflow-text's ops built in (release notes of 2.0). Their libraries
+# are loaded directly, since the Python modules of tensorflow-text need Keras.
 _TEXT = importlib.util.find_spec("tensorflow_text").submodule_search_locations[0]
 for _library in sorted(Path(_TEXT, "python/ops").glob("*.so")):
     tf.load_op_library(str(_library))
@@ -66,16 +66,16 @@ class Batching:
     """Settings of the real server's batching parameters file."""
 
     seconds: float
-    most_rows: int
+    max_rows: int
     pad: bool
 
     @staticmethod
     def read(path):
         text = Path(path).read_text(encoding="utf-8")
 
-        def value(name, otherwise):
-            found = re.search(rf"\b{name}\s*(?::|{{\s*value:)\s*(\w+)", text)
-            return found[1] if found else otherwise
+        def value(name, default):
+            match = re.search(rf"\b{name}\s*(?::|{{\s*value:)\s*(\w+)", text)
+            return match[1] if match else default
 
         return Batching(
             int(value("batch_timeout_micros", 0)) / 1e6,
@@ -85,7 +85,7 @@ class Batching:
 
 
 class Version:
-    """One version of a model: a Session, and its signatures."""
+    """One version of a model: a Session and its signatures."""
 
     def __init__(self, path, batching):
         self.number = int(path.name)
@@ -109,15 +109,15 @@ class Version:
         return name, signatures[name]
 
     def run(self, name, inputs):
-        """Returns the outputs, by name, of a signature asked by a request."""
+        """Runs a signature; returns its outputs by name."""
         if self._batching is None:
-            return self.run_alone(name, inputs)
+            return self.run_unbatched(name, inputs)
         with self._lock:
             if name not in self._batchers:
                 self._batchers[name] = Batcher(self, name, self._batching)
         return self._batchers[name].run(inputs)
 
-    def run_alone(self, name, inputs):
+    def run_unbatched(self, name, inputs):
         signature = self.meta_graph.signature_def[name]
         feed = {signature.inputs[key].name: array for key, array in inputs.items()}
         fetches = {key: info.name for key, info in signature.outputs.items()}
@@ -125,7 +125,7 @@ class Version:
 
 
 class Batcher:
-    """Answers requests to a signature that come within some time together."""
+    """Combines concurrent requests to a signature into one call."""
 
     def __init__(self, version, name, batching):
         self._version, self._name, self._batching = version, name, batching
@@ -141,47 +141,47 @@ class Batcher:
                 "Batching session Run() input tensors must have equal 0th-dimension "
                 "size",
             )
-        answer = Future()
+        result = Future()
         with self._arrived:
-            self._waiting.append((inputs, rows.pop(), answer))
+            self._waiting.append((inputs, rows.pop(), result))
             self._arrived.notify()
-        return answer.result()
+        return result.result()
 
     def _work(self):
         while True:
             with self._arrived:
                 self._arrived.wait_for(lambda: self._waiting)
                 self._arrived.wait_for(self._full, self._batching.seconds)
-                together, size = [], 0
+                batch, size = [], 0
                 while self._waiting:
                     size += self._waiting[0][1]
-                    if together and size > self._batching.most_rows:
+                    if batch and size > self._batching.max_rows:
                         break
-                    together.append(self._waiting.pop(0))
-            self._answer(together)
+                    batch.append(self._waiting.pop(0))
+            self._run(batch)
 
     def _full(self):
         rows = sum(rows for _, rows, _ in self._waiting)
-        return rows >= self._batching.most_rows
+        return rows >= self._batching.max_rows
 
-    def _answer(self, together):
+    def _run(self, batch):
         try:
-            joined = {
-                key: self._joined([inputs[key] for inputs, _, _ in together])
-                for key in together[0][0]
+            inputs = {
+                key: self._concatenated([request[0][key] for request in batch])
+                for key in batch[0][0]
             }
-            outputs = self._version.run_alone(self._name, joined)
-        except Exception as error:  # one bad request fails all that go with it
-            for _, _, answer in together:
-                answer.set_exception(error)
+            outputs = self._version.run_unbatched(self._name, inputs)
+        except Exception as error:  # one invalid request fails its whole batch
+            for _, _, result in batch:
+                result.set_exception(error)
             return
         start = 0
-        for _, rows, answer in together:
+        for _, rows, result in batch:
             part = slice(start, start + rows)
-            answer.set_result({key: array[part] for key, array in outputs.items()})
+            result.set_result({key: array[part] for key, array in outputs.items()})
             start += rows
 
-    def _joined(self, arrays):
+    def _concatenated(self, arrays):
         if self._batching.pad and arrays[0].ndim > 1:
             width = max(array.shape[1] for array in arrays)
             arrays = [_padded(array, width) for array in arrays]
@@ -194,7 +194,7 @@ class Batcher:
 
 
 def _padded(array, width):
-    """The real server pads with what the tensor begins with."""
+    """Pads with the first element of the tensor, as the real server does."""
     missing = width - array.shape[1]
     if not missing:
         return array
@@ -202,23 +202,23 @@ def _padded(array, width):
 
 
 class Model:
-    """The newest version at a base path, looked for over and over."""
+    """The newest version at a base path, which is polled."""
 
     def __init__(self, name, base_path, batching):
         self.name = name
         self._base, self._batching = Path(base_path), batching
         self.version = None
         self.ended = []
-        self.look()
+        self.poll()
 
-    def look(self):
+    def poll(self):
         numbers = [int(p.name) for p in self._base.glob("*") if p.name.isdecimal()]
         newest = max(numbers, default=None)
         old = self.version
         if newest is None or (old and old.number == newest):
             return
         self.version = Version(self._base / str(newest), self._batching)
-        if old:  # its Session ends with the last request that holds it
+        if old:  # its Session ends with the last request that uses it
             self.ended.append(old.number)
 
 
@@ -226,7 +226,7 @@ class ModelServer(
     prediction_service_pb2_grpc.PredictionServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
 ):
-    """PredictionService and ModelService; the rest is answered UNIMPLEMENTED."""
+    """PredictionService and ModelService; other methods return UNIMPLEMENTED."""
 
     def __init__(self, models):
         self._models = {model.name: model for model in models}
@@ -237,11 +237,11 @@ class ModelServer(
             raise Status(
                 "NOT_FOUND", f"Servable not found for request: Latest({spec.name})"
             )
-        asked = spec.version.value
-        if spec.HasField("version") and asked != model.version.number:
+        requested = spec.version.value
+        if spec.HasField("version") and requested != model.version.number:
             raise Status(
                 "NOT_FOUND",
-                f"Servable not found for request: Specific({spec.name}, {asked})",
+                f"Servable not found for request: Specific({spec.name}, {requested})",
             )
         return model.version
 
@@ -273,10 +273,10 @@ class ModelServer(
                 )
             inputs[key] = tf.make_ndarray(tensor)
         outputs = version.run(name, inputs)
-        wanted = list(request.output_filter) or sorted(outputs)
+        output_names = list(request.output_filter) or sorted(outputs)
         response = predict_pb2.PredictResponse()
-        self._tell(response.model_spec, request.model_spec, version, name)
-        for key in wanted:
+        self._fill_spec(response.model_spec, request.model_spec, version, name)
+        for key in output_names:
             if key not in outputs:
                 raise Status(
                     "INVALID_ARGUMENT",
@@ -288,7 +288,7 @@ class ModelServer(
     def Classify(self, request, context):
         version, name, outputs = self._examples(request, CLASSIFY)
         response = classification_pb2.ClassificationResponse()
-        self._tell(response.model_spec, request.model_spec, version, name)
+        self._fill_spec(response.model_spec, request.model_spec, version, name)
         rows = zip(outputs["classes"], outputs["scores"], strict=True)
         for labels, scores in rows:
             row = response.result.classifications.add()
@@ -306,7 +306,7 @@ class ModelServer(
                 f"[batch_size, 1] but got {array.shape}",
             )
         response = regression_pb2.RegressionResponse()
-        self._tell(response.model_spec, request.model_spec, version, name)
+        self._fill_spec(response.model_spec, request.model_spec, version, name)
         for value in array.ravel():
             response.result.regressions.add(value=value)
         return response
@@ -342,7 +342,7 @@ class ModelServer(
         packed = any_pb2.Any()
         packed.Pack(signatures)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        self._tell(response.model_spec, request.model_spec, version)
+        self._fill_spec(response.model_spec, request.model_spec, version)
         response.metadata["signature_def"].CopyFrom(packed)
         return response
 
@@ -361,14 +361,14 @@ class ModelServer(
             response.model_version_status.add(version=number, state=state)
         return response
 
-    def _tell(self, spec, asked, version, name=""):
-        spec.name = asked.name
+    def _fill_spec(self, spec, request_spec, version, name=""):
+        spec.name = request_spec.name
         spec.version.value = version.number
         spec.signature_name = name
 
 
 class Rest(http.server.BaseHTTPRequestHandler):
-    """The real server's REST interface: rows of JSON to and from its messages.
+    """The real server's REST interface, which translates JSON to and from gRPC.
 
     Source: TF Serving's documentation, "RESTful API".
     """
@@ -379,12 +379,12 @@ class Rest(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         try:
             name, verb = re.fullmatch(r"/v1/models/(\w+):(\w+)", self.path).groups()
-            answer, status = getattr(self, verb)(name, body), 200
+            content, status = getattr(self, verb)(name, body), 200
         except Status as error:
-            answer, status = {"error": str(error)}, 400
+            content, status = {"error": str(error)}, 400
         except tf.errors.OpError as error:
-            answer, status = {"error": error.message}, 400
-        text = json.dumps(answer).encode()
+            content, status = {"error": error.message}, 400
+        text = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -392,7 +392,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
 
     def predict(self, name, body):
         request = predict_pb2.PredictRequest()
-        self._address(request, name, body)
+        self._set_spec(request, name, body)
         rows = body["instances"]
         for key in rows[0]:
             try:
@@ -425,7 +425,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
         return {"results": [row.value for row in result.regressions]}
 
     def _examples(self, request, name, body):
-        self._address(request, name, body)
+        self._set_spec(request, name, body)
         for row in body["examples"]:
             example = request.input.example_list.examples.add()
             for key, value in row.items():
@@ -433,7 +433,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
                 example.features.feature[key].int64_list.value.extend(values)
         return request
 
-    def _address(self, request, name, body):
+    def _set_spec(self, request, name, body):
         request.model_spec.name = name
         request.model_spec.signature_name = body.get("signature_name", "")
 
@@ -442,14 +442,14 @@ class Rest(http.server.BaseHTTPRequestHandler):
 
 
 class _Statuses(grpc.ServerInterceptor):
-    """Turns what is raised into gRPC statuses."""
+    """Turns exceptions into gRPC statuses."""
 
     def intercept_service(self, continuation, details):
         handler = continuation(details)
         if handler is None:
             return None
 
-        def answer(request, context):
+        def handle(request, context):
             try:
                 return handler.unary_unary(request, context)
             except Status as error:
@@ -458,7 +458,7 @@ class _Statuses(grpc.ServerInterceptor):
                 context.abort(CODES[error.error_code], error.message)
 
         return grpc.unary_unary_rpc_method_handler(
-            answer, handler.request_deserializer, handler.response_serializer
+            handle, handler.request_deserializer, handler.response_serializer
         )
 
 
@@ -469,8 +469,8 @@ def _models(arguments):
     if not arguments.model_config_file:
         return [Model(arguments.model_name, arguments.model_base_path, batching)]
     text = Path(arguments.model_config_file).read_text(encoding="utf-8")
-    found = re.findall(r'name: "([^"]*)"\s+base_path: "([^"]*)"', text)
-    return [Model(name, path, batching) for name, path in found]
+    models = re.findall(r'name: "([^"]*)"\s+base_path: "([^"]*)"', text)
+    return [Model(name, path, batching) for name, path in models]
 
 
 def main():
@@ -509,7 +509,7 @@ def main():
         while True:
             time.sleep(arguments.file_system_poll_wait_seconds)
             for model in models:
-                model.look()
+                model.poll()
 
 
 if __name__ == "__main__":

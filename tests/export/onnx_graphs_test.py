@@ -51,11 +51,11 @@ def sessions(model, directory):
 
 
 def run(session, *ids):
-    names = [given.name for given in session.get_inputs()]
+    names = [node.name for node in session.get_inputs()]
     feed = {n: np.asarray(x, np.int64) for n, x in zip(names, ids, strict=True)}
-    (answer,) = session.run(None, feed)
-    assert answer.dtype == np.float32
-    return answer
+    (predictions,) = session.run(None, feed)
+    assert predictions.dtype == np.float32
+    return predictions
 
 
 def ragged(ids, max_len=4):
@@ -63,14 +63,14 @@ def ragged(ids, max_len=4):
     return tf.ragged.constant(rows, dtype=tf.int64, ragged_rank=1)
 
 
-def random_ids(generator, rows, time, share=0.4, vocab=10):
+def random_ids(generator, rows, time, padding=0.4, vocab=10):
     ids = generator.integers(0, vocab, (rows, time))
-    return np.where(generator.random((rows, time)) < share, -1, ids)
+    return np.where(generator.random((rows, time)) < padding, -1, ids)
 
 
 def check(model, graphs, in0, in1, max_len=4):
     first, second = ragged(in0, max_len), ragged(in1, max_len)
-    for answer, expected in (
+    for predictions, expected in (
         (run(graphs["embed_enc0"], in0), model.enc0(first, training=False)),
         (run(graphs["embed_enc1"], in1), model.enc1(second, training=False)),
         (
@@ -78,30 +78,31 @@ def check(model, graphs, in0, in1, max_len=4):
             model({"in0": first, "in1": second}, training=False),
         ),
     ):
-        np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-5)
 
 
 def check_all(model, directory, max_len=4):
     graphs = sessions(model, directory)
     generator = np.random.default_rng(0)
-    # Lengths 0 to 12, cut at max_len; -1 in front, inside, behind and everywhere.
-    for rows, time, share in ((6, 12, 0.6), (3, 1, 0.5)):
-        in0 = random_ids(generator, rows, time, share)
-        in1 = random_ids(generator, rows, time + 2, share)
+    # Lengths 0 to 12, truncated at max_len; -1 at the start, inside, at the end, and
+    # in whole rows.
+    for rows, time, padding in ((6, 12, 0.6), (3, 1, 0.5)):
+        in0 = random_ids(generator, rows, time, padding)
+        in1 = random_ids(generator, rows, time + 2, padding)
         in0[0] = -1
         check(model, graphs, in0, in1, max_len)
-        whole = run(graphs["predict_pair"], in0, in1)
+        together = run(graphs["predict_pair"], in0, in1)
         for row in range(rows):
-            one = slice(row, row + 1)
-            check(model, graphs, in0[one], in1[one], max_len)
-            alone = run(graphs["predict_pair"], in0[one], in1[one])
-            np.testing.assert_allclose(alone, whole[one], rtol=0, atol=1e-5)
+            single = slice(row, row + 1)
+            check(model, graphs, in0[single], in1[single], max_len)
+            alone = run(graphs["predict_pair"], in0[single], in1[single])
+            np.testing.assert_allclose(alone, together[single], rtol=0, atol=1e-5)
     width = model.hyperparameters.output_dim
     for shape in ((0, 3), (0, 0)):
-        nothing = np.zeros(shape, np.int64)
-        assert run(graphs["embed_enc0"], nothing).shape == (0, 8)
-        assert run(graphs["embed_enc1"], nothing).shape == (0, 8)
-        assert run(graphs["predict_pair"], nothing, nothing).shape == (0, width)
+        no_rows = np.zeros(shape, np.int64)
+        assert run(graphs["embed_enc0"], no_rows).shape == (0, 8)
+        assert run(graphs["embed_enc1"], no_rows).shape == (0, 8)
+        assert run(graphs["predict_pair"], no_rows, no_rows).shape == (0, width)
     for empty in (np.zeros((2, 0), np.int64), np.full((2, 5), -1)):
         check(model, graphs, empty, np.full((2, 3), 7), max_len)
         zeros = run(graphs["embed_enc0"], empty)
@@ -111,7 +112,7 @@ def check_all(model, directory, max_len=4):
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("output_layer", ["softmax", "mean_squared_error"])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_graphs_answer_what_the_model_answers(network, output_layer, tied, tmp_path):
+def test_graphs_return_the_models_predictions(network, output_layer, tied, tmp_path):
     model = make_model(
         network, output_layer=output_layer, tied_token_embedding_weight=tied
     )
@@ -134,7 +135,7 @@ def test_any_filter_width(width, tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("max_len", [1, 9, 5000])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_rows_are_cut_at_max_seq_len(network, max_len, tmp_path):
+def test_rows_are_truncated_at_max_seq_len(network, max_len, tmp_path):
     model = make_model(network, enc0_max_seq_len=max_len)
     check_all(model, tmp_path, max_len)
 
@@ -170,7 +171,7 @@ def test_all_activations(activation, layers, tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_minus_one_is_dropped_wherever_it_stands(network, tmp_path):
+def test_minus_one_is_dropped_at_any_position(network, tmp_path):
     embed = sessions(make_model(network), tmp_path)["embed_enc0"]
     plain = run(embed, [[1, 2, 3]])
     for row in (
@@ -182,14 +183,14 @@ def test_minus_one_is_dropped_wherever_it_stands(network, tmp_path):
         np.testing.assert_allclose(run(embed, [row]), plain, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [10, -2, -10, -11, 2**62, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("invalid", [10, -2, -10, -11, 2**62, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_an_id_out_of_range_is_an_error(network, wrong, tmp_path):
+def test_an_id_out_of_range_is_an_error(network, invalid, tmp_path):
     graphs = sessions(make_model(network), tmp_path)
     with pytest.raises(Exception, match="indices element out of data bounds"):
-        run(graphs["embed_enc1"], [[1, 2], [3, wrong]])
+        run(graphs["embed_enc1"], [[1, 2], [3, invalid]])
     with pytest.raises(Exception, match="indices element out of data bounds"):
-        run(graphs["predict_pair"], [[1]], [[wrong]])
+        run(graphs["predict_pair"], [[1]], [[invalid]])
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -223,6 +224,6 @@ def test_shapes_and_names_are_those_of_the_signatures(tmp_path):
     ):
         assert [x.name for x in graphs[name].get_inputs()] == inputs
         assert {x.type for x in graphs[name].get_inputs()} == {"tensor(int64)"}
-        (answer,) = graphs[name].get_outputs()
-        assert (answer.name, answer.shape) == (output, ["batch", width])
+        (output_info,) = graphs[name].get_outputs()
+        assert (output_info.name, output_info.shape) == (output, ["batch", width])
         assert onnx.load(tmp_path / f"{name}.onnx").opset_import[0].version == 18

@@ -1,4 +1,4 @@
-"""What an export leaves on disk, and what it does when something is wrong."""
+"""The files of an export, and exports that fail."""
 
 import json
 import re
@@ -19,12 +19,12 @@ from export import export_saved_model
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.inference.warmup_requests import SIGNATURE_INPUTS, warm_up_requests
-from tests.export.conftest import NETWORKS, OUTPUTS, PATIENCE, make_model
+from tests.export.conftest import NETWORKS, OUTPUTS, TIMEOUT, make_model
 
 EXTRA = "assets.extra"
 
 
-def logs_of(path):
+def read_logs(path):
     file = path / EXTRA / "tf_serving_warmup_requests"
     return [
         prediction_log_pb2.PredictionLog.FromString(record)
@@ -34,9 +34,9 @@ def logs_of(path):
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_warm_up_has_every_signature_over_batches_and_lengths(exported, output):
-    held = exported("pooled_embedding", output)
+    model = exported("pooled_embedding", output)
     shapes = {}
-    for log in logs_of(held.path):
+    for log in read_logs(model.path):
         kind = log.WhichOneof("log_type")
         request = getattr(log, kind).request
         seen = shapes.setdefault((kind, request.model_spec.signature_name), set())
@@ -54,7 +54,7 @@ def test_warm_up_has_every_signature_over_batches_and_lengths(exported, output):
     )
     signatures = {name for _, name in shapes}
     assert signatures == {*SIGNATURE_INPUTS, "describe", twin[1]}
-    # One column of padding stands in front; in0 is cut at 6 tokens, in1 at 4.
+    # Rows have one column of padding in front; the maximum lengths are 6 and 4.
     batches = (1, 8, 64)
     assert shapes["predict_log", "embed_enc0"] == {
         (b, n) for b in batches for n in (2, 7)
@@ -67,26 +67,24 @@ def test_warm_up_has_every_signature_over_batches_and_lengths(exported, output):
 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_server_answers_every_warm_up_request(
-    network, output, exported, model_server
-):
-    held = exported(network, output)
-    doors = {
+def test_a_server_runs_every_warm_up_request(network, output, exported, model_server):
+    model = exported(network, output)
+    methods = {
         "predict_log": model_server.prediction.Predict,
         "classify_log": model_server.prediction.Classify,
         "regress_log": model_server.prediction.Regress,
     }
-    logs = logs_of(held.path)
+    logs = read_logs(model.path)
     assert len(logs) == 25
     for log in logs:
         kind = log.WhichOneof("log_type")
         request = getattr(log, kind).request
-        request.model_spec.name = held.name
-        answer = doors[kind](request, timeout=PATIENCE)
-        assert answer.model_spec.version.value == 1
+        request.model_spec.name = model.name
+        response = methods[kind](request, timeout=TIMEOUT)
+        assert response.model_spec.version.value == 1
 
 
-def test_long_rows_are_warmed_up_in_buckets_and_not_in_large_batches():
+def test_warm_up_of_long_rows_uses_small_batches():
     hyperparameters = o2v.Hyperparameters(
         enc0_network="hcnn",
         enc0_vocab_size=3,
@@ -97,8 +95,8 @@ def test_long_rows_are_warmed_up_in_buckets_and_not_in_large_batches():
     )
 
     def shapes(name):
-        asked = warm_up_requests(hyperparameters, ("in0", "in1"))
-        columns = [objects.columns[name] for objects in asked]
+        requests = warm_up_requests(hyperparameters, ("in0", "in1"))
+        columns = [inputs.columns[name] for inputs in requests]
         assert all(column.values.min() >= 0 for column in columns)
         assert all(column.values.max() < 3 for column in columns)
         return [(len(c), int(c.lengths.min()), int(c.lengths.max())) for c in columns]
@@ -109,9 +107,9 @@ def test_long_rows_are_warmed_up_in_buckets_and_not_in_large_batches():
     assert shapes("in1") == [(rows, min(n, 100), min(n, 100)) for rows, n in batches]
 
 
-def test_golden_requests_and_settings_lie_beside_the_graph(exported, tmp_path):
-    held = exported("bilstm", "mean_squared_error")
-    path = export_saved_model(held.model, tmp_path, metrics={"test": {"mse": 0.5}})
+def test_golden_requests_and_settings_are_extra_assets(exported, tmp_path):
+    model = exported("bilstm", "mean_squared_error")
+    path = export_saved_model(model.model, tmp_path, metrics={"test": {"mse": 0.5}})
     extra = path / EXTRA
     assert sorted(p.name for p in extra.iterdir()) == [
         "golden.jsonl",
@@ -121,22 +119,22 @@ def test_golden_requests_and_settings_lie_beside_the_graph(exported, tmp_path):
     ]
     assert json.loads((extra / "metrics.json").read_text()) == {"test": {"mse": 0.5}}
     hyperparameters = json.loads((extra / "hyperparameters.json").read_text())
-    assert hyperparameters == held.model.hyperparameters.to_dict()
+    assert hyperparameters == model.model.hyperparameters.to_dict()
     assert (
         hyperparameters["enc1_vocab_size"]
-        == input_limits(held.model.hyperparameters)["in1"][0]
+        == input_limits(model.model.hyperparameters)["in1"][0]
     )
     lines = (extra / "golden.jsonl").read_text().splitlines()
     seen = set()
     for golden in map(json.loads, lines):
         ((_, values),) = golden["outputs"].items()
-        expected = held.expected(golden["inputs"])
+        expected = model.expected(golden["inputs"])
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
         seen.add(golden["signature"])
     assert seen == {"embed_enc0", "embed_enc1", "predict_pair"}
 
 
-def test_exports_at_the_same_time_are_all_kept(tmp_path):
+def test_concurrent_exports_get_versions_of_their_own(tmp_path):
     models = [make_model(seed=seed) for seed in range(3)]
     with ThreadPoolExecutor(3) as pool:
         paths = list(pool.map(lambda m: export_saved_model(m, tmp_path), models))
@@ -144,31 +142,31 @@ def test_exports_at_the_same_time_are_all_kept(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [*"123"]
     for path, model in zip(paths, models, strict=True):
         signatures = tf.saved_model.load(str(path)).signatures
-        answer = signatures["embed_enc0"](in0=tf.constant([[3]], tf.int64))
+        predictions = signatures["embed_enc0"](in0=tf.constant([[3]], tf.int64))
         expected = model.enc0(tf.ragged.constant([[3]], tf.int64))
-        np.testing.assert_array_equal(answer["embeddings"], expected)
+        np.testing.assert_array_equal(predictions["embeddings"], expected)
 
 
 @pytest.mark.long
-def test_two_processes_export_into_one_directory(exported, tmp_path):
+def test_two_processes_export_to_one_directory(exported, tmp_path):
     exported("pooled_embedding").model.save(tmp_path / "model.keras")
     (tmp_path / "export").mkdir()
     command = [sys.executable, "-m", "export", f"--model_dir={tmp_path}"]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-    told = [process.communicate(timeout=PATIENCE)[0] for process in started]
+    outputs = [process.communicate(timeout=TIMEOUT)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0]
     versions = [tmp_path / "export" / name for name in "12"]
-    assert sorted(told) == [f"{path}\n".encode() for path in versions]
+    assert sorted(outputs) == [f"{path}\n".encode() for path in versions]
     assert sorted((tmp_path / "export").iterdir()) == versions
     files = [{p.relative_to(v) for p in v.rglob("*")} for v in versions]
     assert files[0] == files[1]
     for version in versions:
-        answer = load_model(version)(RaggedInputs.from_rows({"in0": [[1, 2]]}))
+        predictions = load_model(version)(RaggedInputs.from_rows({"in0": [[1, 2]]}))
         expected = exported("pooled_embedding").expected({"in0": [[1, 2]]})
-        np.testing.assert_array_equal(answer, expected)
+        np.testing.assert_array_equal(predictions, expected)
 
 
-def test_what_does_not_answer_as_the_model_does_never_appears(tmp_path, monkeypatch):
+def test_a_damaged_saved_model_does_not_become_a_version(tmp_path, monkeypatch):
     model = make_model()
     first = export_saved_model(model, tmp_path)
     before = sorted(tmp_path.rglob("*"))
@@ -176,9 +174,9 @@ def test_what_does_not_answer_as_the_model_does_never_appears(tmp_path, monkeypa
     def write_and_damage(model, directory, metrics):
         write(model, directory, metrics)
         data = directory / "variables/variables.data-00000-of-00001"
-        held = bytearray(data.read_bytes())
-        held[100:116] = np.full(4, 9.5, np.float32).tobytes()  # four weights
-        data.write_bytes(held)
+        content = bytearray(data.read_bytes())
+        content[100:116] = np.full(4, 9.5, np.float32).tobytes()  # four weights
+        data.write_bytes(content)
 
     write = export.saved_model._write
     monkeypatch.setattr(export.saved_model, "_write", write_and_damage)
@@ -188,7 +186,9 @@ def test_what_does_not_answer_as_the_model_does_never_appears(tmp_path, monkeypa
     assert first.name == "1"
 
 
-def test_a_graph_that_answers_otherwise_never_appears(tmp_path, monkeypatch):
+def test_a_graph_with_other_predictions_does_not_become_a_version(
+    tmp_path, monkeypatch
+):
     model, other = make_model(), make_model(seed=5)
     golden = export.saved_model._golden_request
     monkeypatch.setattr(
@@ -201,7 +201,7 @@ def test_a_graph_that_answers_otherwise_never_appears(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
-def test_weights_that_are_no_numbers_never_appear(tmp_path):
+def test_nan_weights_do_not_become_a_version(tmp_path):
     model = make_model()
     first = export_saved_model(model, tmp_path)
     before = [(p, p.stat().st_mtime_ns) for p in sorted(tmp_path.rglob("*"))]
@@ -213,7 +213,7 @@ def test_weights_that_are_no_numbers_never_appear(tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_the_graph_runs_on_any_device_without_a_compiler(exported, network):
+def test_the_graph_has_no_compiled_or_device_specific_ops(exported, network):
     text = (exported(network).path / "saved_model.pb").read_bytes()
     saved = saved_model_pb2.SavedModel.FromString(text)
     nodes, compiled, functions = [], [], set()
@@ -228,15 +228,15 @@ def test_the_graph_runs_on_any_device_without_a_compiler(exported, network):
     assert not any(compiled)
     ops = {node.op for node in nodes} - functions
     assert "MatMul" in ops
-    unfit = re.compile("xla|cudnn|pyfunc|custom|mkl|tpu", re.IGNORECASE)
-    assert not [op for op in ops if unfit.search(op)]
-    # The model server has TensorFlow's own ops and no others.
+    not_portable = re.compile("xla|cudnn|pyfunc|custom|mkl|tpu", re.IGNORECASE)
+    assert not [op for op in ops if not_portable.search(op)]
+    # The model server has only TensorFlow's own ops.
     assert not [op for op in ops if not op_def_registry.get(op)]
     assert not [node.name for node in nodes if "GPU" in node.device]
 
 
-def test_it_loads_where_keras_cannot_be_imported(exported):
-    held = exported("bilstm")
+def test_it_loads_without_keras(exported):
+    model = exported("bilstm")
     program = """
 import sys
 sys.modules["keras"] = None
@@ -245,18 +245,20 @@ embed = tf.saved_model.load(sys.argv[1]).signatures["embed_enc1"]
 print(embed(in1=tf.constant([[-1, 5, 6]], tf.int64))["embeddings"].numpy().tolist())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(held.path)],
+        [sys.executable, "-c", program, str(model.path)],
         capture_output=True,
         text=True,
         check=True,
     )
-    answer = json.loads(done.stdout)
-    np.testing.assert_allclose(answer, held.expected({"in1": [[5, 6]]}), rtol=1e-6)
+    predictions = json.loads(done.stdout)
+    np.testing.assert_allclose(
+        predictions, model.expected({"in1": [[5, 6]]}), rtol=1e-6
+    )
 
 
-def test_the_command_writes_onnx_graphs_too(exported, tmp_path):
-    held = exported("pooled_embedding")
-    held.model.save(tmp_path / "model.keras")
+def test_the_command_writes_onnx_graphs(exported, tmp_path):
+    model = exported("pooled_embedding")
+    model.model.save(tmp_path / "model.keras")
     done = subprocess.run(
         [sys.executable, "-m", "export", f"--model_dir={tmp_path}", "--format=onnx"],
         capture_output=True,
@@ -265,6 +267,8 @@ def test_the_command_writes_onnx_graphs_too(exported, tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path / 'onnx' / '1'}\n"
-    answer = load_model(tmp_path, "onnx")(RaggedInputs.from_rows({"in0": [[1, 2]]}))
-    expected = held.expected({"in0": [[1, 2]]})
-    np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=1e-6)
+    predictions = load_model(tmp_path, "onnx")(
+        RaggedInputs.from_rows({"in0": [[1, 2]]})
+    )
+    expected = model.expected({"in0": [[1, 2]]})
+    np.testing.assert_allclose(predictions, expected, rtol=1e-5, atol=1e-6)

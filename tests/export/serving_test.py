@@ -1,4 +1,4 @@
-"""A model server answers what the Keras model answers, bit for bit."""
+"""A model server's predictions equal the Keras model's to the last bit."""
 
 import subprocess
 import sys
@@ -33,35 +33,35 @@ def padded(rows, leading=0):
 @pytest.mark.parametrize("output", ["softmax", "mean_squared_error"])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("leading", [0, 1])
-def test_answers_are_the_models(exported, model_server, network, output, leading):
-    held = exported(network, output)
+def test_predictions_are_the_models(exported, model_server, network, output, leading):
+    model = exported(network, output)
     for signature, rows in REQUESTS.items():
         inputs = {name: padded(ids, leading) for name, ids in rows.items()}
-        (answer,) = model_server.predict(held.name, signature, **inputs).values()
-        np.testing.assert_array_equal(answer, held.expected(rows))
+        (together,) = model_server.predict(model.name, signature, **inputs).values()
+        np.testing.assert_array_equal(together, model.expected(rows))
         for i in range(len(IN0)):
             one = {name: [ids[i]] for name, ids in rows.items()}
             inputs = {name: padded(ids, leading) for name, ids in one.items()}
-            (alone,) = model_server.predict(held.name, signature, **inputs).values()
-            np.testing.assert_array_equal(alone, held.expected(one))
-            np.testing.assert_allclose(alone[0], answer[i], rtol=1e-5, atol=1e-6)
+            (alone,) = model_server.predict(model.name, signature, **inputs).values()
+            np.testing.assert_array_equal(alone, model.expected(one))
+            np.testing.assert_allclose(alone[0], together[i], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_lists_come_unpadded_as_examples(exported, model_server, network):
+def test_examples_take_lists_without_padding(exported, model_server, network):
     rows = {"in0": IN0, "in1": IN1}
-    for output, request, ask in (
+    for output, request, method in (
         ("softmax", classification_pb2.ClassificationRequest(), "Classify"),
         ("mean_squared_error", regression_pb2.RegressionRequest(), "Regress"),
     ):
-        held = exported(network, output)
-        request.model_spec.name = held.name
+        model = exported(network, output)
+        request.model_spec.name = model.name
         kind = "classify_pair" if output == "softmax" else "regress_pair"
         request.model_spec.signature_name = kind
-        held_examples = examples(RaggedInputs.from_rows(rows))
-        request.input.example_list.examples.extend(held_examples)
-        result = getattr(model_server.prediction, ask)(request, timeout=60).result
-        expected = held.expected(rows)
+        inputs = examples(RaggedInputs.from_rows(rows))
+        request.input.example_list.examples.extend(inputs)
+        result = getattr(model_server.prediction, method)(request, timeout=60).result
+        expected = model.expected(rows)
         if output == "softmax":
             scores = [[c.score for c in row.classes] for row in result.classifications]
             labels = [c.label for c in result.classifications[0].classes]
@@ -72,35 +72,35 @@ def test_lists_come_unpadded_as_examples(exported, model_server, network):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_an_id_out_of_range_is_told(exported, model_server, network):
+def test_an_id_out_of_range_is_an_error(exported, model_server, network):
     name = exported(network).name
-    for wrong in (30, -2, 2**40):
+    for invalid in (30, -2, 2**40):
         with pytest.raises(grpc.RpcError) as error:
-            model_server.predict(name, "embed_enc1", in1=[[1, 2], [3, wrong]])
+            model_server.predict(name, "embed_enc1", in1=[[1, 2], [3, invalid]])
         assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        text = f"in1: row 1, position 1: expected an id in [0, 30), got {wrong}"
+        text = f"in1: row 1, position 1: expected an id in [0, 30), got {invalid}"
         assert text in error.value.details()
 
 
-def test_describe_tells_the_hyperparameters_once_a_row(exported, model_server):
-    held = exported()
+def test_describe_returns_the_hyperparameters_once_per_row(exported, model_server):
+    model = exported()
     rows = np.zeros(2, np.int64)
-    answer = model_server.predict(held.name, "describe", rows=rows)
-    texts = [tf.io.decode_raw(t, tf.uint8) for t in answer["hyperparameters"]]
+    outputs = model_server.predict(model.name, "describe", rows=rows)
+    texts = [tf.io.decode_raw(t, tf.uint8) for t in outputs["hyperparameters"]]
     assert len(texts) == 2
-    assert b'"enc0_vocab_size": 50' in answer["hyperparameters"][0]
+    assert b'"enc0_vocab_size": 50' in outputs["hyperparameters"][0]
 
 
-def test_the_example_client_is_answered(exported, model_server):
-    held = exported("pooled_embedding", "mean_squared_error")
+def test_the_example_client_gets_predictions(exported, model_server):
+    model = exported("pooled_embedding", "mean_squared_error")
     client = Path(export.__file__).with_name("tf_serving") / "clients/grpc_client.py"
     done = subprocess.run(
-        [sys.executable, str(client), model_server.address, held.name],
+        [sys.executable, str(client), model_server.address, model.name],
         capture_output=True,
         text=True,
         check=True,
     )
     shape, score = done.stdout.splitlines()
     assert shape == "(2, 8)"
-    expected = held.expected({"in0": [[3, 7]], "in1": [[4]]})
+    expected = model.expected({"in0": [[3, 7]], "in1": [[4]]})
     np.testing.assert_allclose(float(score.strip("[] ")), expected[0, 0], rtol=1e-6)

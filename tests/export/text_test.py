@@ -1,4 +1,4 @@
-"""Text in, text out: what a model trained with text answers at every door."""
+"""Models trained on text: their signatures, the gateway and transform."""
 
 import json
 import random
@@ -13,12 +13,12 @@ import object2vec_tf as o2v
 from export import export_saved_model
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.model.loading import load_object2vec
-from tests.export.conftest import PATIENCE, make_model, start_model_server
+from tests.export.conftest import TIMEOUT, make_model, start_model_server
 from tests.export.gateway_test import gateway
 
 WORDS = ["a", "man", "sleeps", "dog", "🎉", "naïve", "日本", "the", ".", "red wine"]
 PIECES = "[UNK]\nun\n##break\n##able\nman\n##s\na\ndog\nsleep\n日\n##本\n🎉\n."
-LONGEST = {"in0": 6, "in1": 4}
+MAX_LENS = {"in0": 6, "in1": 4}
 
 TEXTS = [
     "a man sleeps",
@@ -34,7 +34,7 @@ TEXTS = [
 
 
 def text_model(directory, kind, sides=("in0", "in1"), network="pooled_embedding"):
-    """A model whose sides are text, but for those that are not named."""
+    """Returns a model whose named inputs are text; the others are token ids."""
     directory.mkdir(parents=True, exist_ok=True)
     if kind == "wordpiece":
         (directory / "vocab").write_text(PIECES)
@@ -43,41 +43,41 @@ def text_model(directory, kind, sides=("in0", "in1"), network="pooled_embedding"
         (directory / "vocab").write_text(json.dumps(words))
     settings = {}
     for side in sides:
-        of_side = {"tokenizer": kind, "vocab_file": "vocab", "lowercase": True}
-        settings |= {f"enc{side[-1]}_{name}": v for name, v in of_side.items()}
+        options = {"tokenizer": kind, "vocab_file": "vocab", "lowercase": True}
+        settings |= {f"enc{side[-1]}_{name}": v for name, v in options.items()}
     return make_model(network, **settings, auxiliary=directory)
 
 
 @pytest.fixture(scope="module")
 def text_models(tmp_path_factory):
-    """Returns a model of a kind, and the directory that it was exported to."""
-    made = {}
+    """Returns a function from a tokenizer to a model and its exported directory."""
+    models = {}
 
     def get(kind, sides=("in0", "in1"), network="pooled_embedding"):
         key = (kind, sides, network)
-        if key not in made:
+        if key not in models:
             directory = tmp_path_factory.mktemp("text")
             model = text_model(directory / "auxiliary", kind, sides, network)
             export_saved_model(model, directory / "models")
             model.save(directory / "model.keras")
-            made[key] = model, directory
-        return made[key]
+            models[key] = model, directory
+        return models[key]
 
     return get
 
 
 def ids_of(model, side, rows):
-    """The token ids of texts and lists, each by itself, by the model's tokenizer."""
+    """Returns the token ids of texts and lists, tokenized one at a time."""
     tokenizer = model.tokenizers[int(side[-1])]
-    found = []
+    all_ids = []
     for row in rows:
         if isinstance(row, str):
             ids, _ = tokenizer.of_texts(tf.constant([row]))
         else:
             items = tf.ragged.constant([row], dtype=tf.string, ragged_rank=1)
             ids, _ = tokenizer.of_lists(items)
-        found.append(ids.to_list()[0][: LONGEST[side]])
-    return found
+        all_ids.append(ids.to_list()[0][: MAX_LENS[side]])
+    return all_ids
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def ids_of(model, side, rows):
         pytest.param("wordpiece", "bilstm", marks=pytest.mark.long),
     ],
 )
-def test_a_text_is_answered_as_its_ids_are_in_a_fresh_process(
+def test_text_signatures_equal_id_signatures_in_another_process(
     text_models, kind, network
 ):
     model, directory = text_models(kind, network=network)
@@ -97,15 +97,16 @@ import json, sys
 import tensorflow as tf, tensorflow_text
 texts = json.loads(sys.stdin.read())
 signatures = tf.saved_model.load(sys.argv[1]).signatures
-answers = {}
+predictions = {}
 for side in ("in0", "in1"):
     embed = signatures[f"embed_enc{side[-1]}_text"]
-    answers[side] = embed(**{side: tf.constant(texts)})["embeddings"].numpy().tolist()
+    embeddings = embed(**{side: tf.constant(texts)})["embeddings"]
+    predictions[side] = embeddings.numpy().tolist()
 pairs = signatures["predict_pair_text"](
     in0=tf.constant(texts), in1=tf.constant(texts[::-1])
 )
-answers["pairs"] = pairs["scores"].numpy().tolist()
-print(json.dumps(answers))
+predictions["pairs"] = pairs["scores"].numpy().tolist()
+print(json.dumps(predictions))
 """
     done = subprocess.run(
         [sys.executable, "-c", program, directory / "models/1"],
@@ -115,7 +116,7 @@ print(json.dumps(answers))
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    answers = {name: np.float32(a) for name, a in json.loads(done.stdout).items()}
+    predictions = {n: np.float32(p) for n, p in json.loads(done.stdout).items()}
     served = tf.saved_model.load(str(directory / "models/1")).signatures
     padded = {}
     for side in ("in0", "in1"):
@@ -123,9 +124,9 @@ print(json.dumps(answers))
         assert len({len(row) for row in ids}) > 2
         padded[side] = tf.ragged.constant(ids, dtype=tf.int64).to_tensor(-1)
         expected = served[f"embed_enc{side[-1]}"](**{side: padded[side]})["embeddings"]
-        np.testing.assert_array_equal(answers[side], expected)
+        np.testing.assert_array_equal(predictions[side], expected)
     pairs = served["predict_pair"](in0=padded["in0"], in1=padded["in1"][::-1])["scores"]
-    np.testing.assert_array_equal(answers["pairs"], pairs)
+    np.testing.assert_array_equal(predictions["pairs"], pairs)
 
 
 def test_a_saved_model_keeps_its_tokenizers(text_models):
@@ -141,11 +142,11 @@ def test_a_saved_model_keeps_its_tokenizers(text_models):
         ).read_bytes()
 
 
-def test_both_sides_share_one_tokenizer_where_they_are_alike(text_models):
+def test_inputs_with_the_same_settings_share_one_tokenizer(text_models):
     model, directory = text_models("whitespace")
     loaded = load_object2vec(directory / "model.keras")
-    for each in (model, loaded):
-        assert each.tokenizers[0] is each.tokenizers[1]
+    for text_model in (model, loaded):
+        assert text_model.tokenizers[0] is text_model.tokenizers[1]
 
 
 def test_one_side_of_text_and_one_of_ids(text_models):
@@ -153,7 +154,7 @@ def test_one_side_of_text_and_one_of_ids(text_models):
     signatures = tf.saved_model.load(str(directory / "models/1")).signatures
     assert "embed_enc0_text" in signatures
     assert "embed_enc1_text" not in signatures
-    got = signatures["predict_pair_text"](
+    scores = signatures["predict_pair_text"](
         in0=tf.constant(["a man"]), in1=tf.constant([[3, -1, 4]], tf.int64)
     )["scores"]
     expected = model(
@@ -162,7 +163,7 @@ def test_one_side_of_text_and_one_of_ids(text_models):
             "in1": tf.ragged.constant([[3, 4]], tf.int64),
         }
     )
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
 def test_a_model_without_its_tokenizer_is_not_exported(tmp_path):
@@ -176,11 +177,11 @@ def test_a_model_without_its_tokenizer_is_not_exported(tmp_path):
         export_saved_model(o2v.Object2Vec(settings), tmp_path)
 
 
-@pytest.fixture(scope="module", params=["in process", "behind TF Serving"])
-def door(request, text_models, tmp_path_factory):
-    """A model of text and one of ids and text, and a gateway to it."""
+@pytest.fixture(scope="module", params=["local", "tf_serving"])
+def gateway_and_model(request, text_models, tmp_path_factory):
+    """A gateway for a text model, with the local or the TF Serving backend."""
     model, directory = text_models("whitespace")
-    if request.param == "in process":
+    if request.param == "local":
         with gateway(f"--model={directory / 'models'}") as served:
             yield served, model
         return
@@ -195,51 +196,51 @@ OBJECTS = [*TEXTS[:6], ["a", "red wine", ""], [], [1, 2, 3], ["zzz"], [0] * 9]
 
 
 def expected_ids(model, side):
-    found = []
-    for each in OBJECTS:
-        if isinstance(each, list) and all(isinstance(item, int) for item in each):
-            found.append(each[: LONGEST[side]])
+    all_ids = []
+    for row in OBJECTS:
+        if isinstance(row, list) and all(isinstance(item, int) for item in row):
+            all_ids.append(row[: MAX_LENS[side]])
         else:
-            found += ids_of(model, side, [each])
-    return found
+            all_ids += ids_of(model, side, [row])
+    return all_ids
 
 
-def answers(served, objects, media_type="application/json"):
+def predict(served, objects, media_type="application/json"):
     lines = "\n".join(map(json.dumps, objects))
     body = {
         "application/json": json.dumps({"instances": objects}),
         "application/jsonlines": lines,
     }[media_type.split(";")[0]]
-    status, _, answer = served.ask(body.encode(), {"Content-Type": media_type})
-    assert status == 200, answer
+    status, _, content = served.request(body.encode(), {"Content-Type": media_type})
+    assert status == 200, content
     if media_type == "application/json":
-        return json.loads(answer)["predictions"]
-    return [json.loads(line) for line in answer.splitlines()]
+        return json.loads(content)["predictions"]
+    return [json.loads(line) for line in content.splitlines()]
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/jsonlines"])
-def test_the_gateway_takes_texts_lists_of_strings_and_ids_together(door, media_type):
-    served, model = door
-    for side in LONGEST:
-        objects = [{side: each} for each in OBJECTS]
-        got = answers(served, objects, media_type)
-        ids = [{side: each} for each in expected_ids(model, side)]
-        assert got == answers(served, ids, media_type)
-        assert len({json.dumps(row) for row in got}) > 5
+def test_a_request_mixes_texts_lists_of_strings_and_ids(gateway_and_model, media_type):
+    served, model = gateway_and_model
+    for side in MAX_LENS:
+        objects = [{side: row} for row in OBJECTS]
+        predictions = predict(served, objects, media_type)
+        ids = [{side: row} for row in expected_ids(model, side)]
+        assert predictions == predict(served, ids, media_type)
+        assert len({json.dumps(row) for row in predictions}) > 5
     pairs = [{"in0": a, "in1": b} for a, b in zip(OBJECTS, OBJECTS[::-1], strict=True)]
     both = zip(
         expected_ids(model, "in0"), expected_ids(model, "in1")[::-1], strict=True
     )
     ids = [{"in0": a, "in1": b} for a, b in both]
-    assert answers(served, pairs, media_type) == answers(served, ids, media_type)
+    assert predict(served, pairs, media_type) == predict(served, ids, media_type)
 
 
-def test_lengths_of_one_request_cut_tokens_not_characters(door):
-    served, model = door
+def test_infer_max_seqlens_counts_tokens_not_characters(gateway_and_model):
+    served, model = gateway_and_model
     media_type = "application/jsonlines; infer_max_seqlens=2,1"
-    got = answers(served, [{"in0": "a man sleeps"}], media_type)
+    predictions = predict(served, [{"in0": "a man sleeps"}], media_type)
     ids = ids_of(model, "in0", ["a man"])[0]
-    assert got == answers(served, [{"in0": ids}], "application/jsonlines")
+    assert predictions == predict(served, [{"in0": ids}], "application/jsonlines")
 
 
 @pytest.mark.parametrize(
@@ -252,20 +253,22 @@ def test_lengths_of_one_request_cut_tokens_not_characters(door):
         ([50], "$.instances[0].in0[0]", "below enc0_vocab_size=50, got 50"),
     ],
 )
-def test_what_is_neither_text_nor_ids_is_told(door, value, path, message):
-    served, _ = door
+def test_an_object_that_is_neither_text_nor_ids_is_an_error(
+    gateway_and_model, value, path, message
+):
+    served, _ = gateway_and_model
     body = json.dumps({"instances": [{"in0": value}]}).encode()
-    status, _, answer = served.ask(body)
-    error = json.loads(answer)["error"]
+    status, _, content = served.request(body)
+    error = json.loads(content)["error"]
     assert (status, error["path"]) == (400, path)
     assert message in error["message"]
 
 
-def test_unknown_tokens_are_counted(door):
-    served, _ = door
+def test_unknown_tokens_are_counted(gateway_and_model):
+    served, _ = gateway_and_model
 
     def count():
-        text = served.ask(b"", path="/metrics", method="GET")[2].decode()
+        text = served.request(b"", path="/metrics", method="GET")[2].decode()
         (line,) = (
             line
             for line in text.splitlines()
@@ -274,18 +277,18 @@ def test_unknown_tokens_are_counted(door):
         return float(line.split()[1])
 
     before = count()
-    answers(served, [{"in0": "zzz a yyy"}])
+    predict(served, [{"in0": "zzz a yyy"}])
     assert count() == before + 2
 
 
-def test_a_model_of_ids_says_that_it_takes_no_text(exported):
+def test_a_model_of_ids_takes_no_text(exported):
     with gateway(f"--model={exported().directory}") as served:
         body = json.dumps({"instances": [{"in0": "a man"}]}).encode()
-        status, _, answer = served.ask(body)
+        status, _, content = served.request(body)
     assert status == 400
-    told = json.loads(answer)["error"]["message"]
-    assert "expected a list of token ids, got" in told
-    assert "takes no text" in told
+    message = json.loads(content)["error"]["message"]
+    assert "expected a list of token ids, got" in message
+    assert "takes no text" in message
 
 
 @pytest.mark.long
@@ -309,18 +312,20 @@ def test_transform_takes_text(text_models, tmp_path):
             f"--input={source}",
         ],
         check=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         capture_output=True,
     )
     lines = (tmp_path / "pairs.jsonl.out").read_text().splitlines()
     assert len(lines) == len(rows)
-    served = load_model(directory / "models")
-    for place in (0, 1, 7, 299):
+    predictor = load_model(directory / "models")
+    for number in (0, 1, 7, 299):
         ids = {
-            side: tf.ragged.constant(ids_of(model, side, [rows[place][side]]), tf.int64)
-            for side in LONGEST
+            side: tf.ragged.constant(
+                ids_of(model, side, [rows[number][side]]), tf.int64
+            )
+            for side in MAX_LENS
         }
-        padded = {side: each.to_tensor(-1).numpy() for side, each in ids.items()}
-        expected = served.run_signature("predict_pair", padded)
-        got = json.loads(lines[place])["scores"]
-        np.testing.assert_allclose(got, expected[0], rtol=1e-5, atol=1e-6)
+        padded = {side: row.to_tensor(-1).numpy() for side, row in ids.items()}
+        expected = predictor.run_signature("predict_pair", padded)
+        scores = json.loads(lines[number])["scores"]
+        np.testing.assert_allclose(scores, expected[0], rtol=1e-5, atol=1e-6)

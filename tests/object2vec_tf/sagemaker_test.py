@@ -11,7 +11,7 @@ import pytest
 
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
-from tests.export.conftest import PATIENCE, first_line
+from tests.export.conftest import TIMEOUT, first_line
 
 SETTINGS = {
     "_kvstore": "device",
@@ -91,7 +91,7 @@ def test_the_model_of_a_job_is_served(prefix):
             )
             lines = urllib.request.urlopen(request).read().splitlines()
             server.terminate()
-            assert server.wait(PATIENCE) == 0
+            assert server.wait(TIMEOUT) == 0
             assert server.stdout.read() == ""
         finally:
             server.kill()
@@ -103,7 +103,7 @@ def test_the_model_of_a_job_is_served(prefix):
 
 def test_an_invalid_port_is_reported(prefix):
     with serving(prefix, "http") as server:
-        assert server.wait(PATIENCE) == 2
+        assert server.wait(TIMEOUT) == 2
         assert server.stderr.read().startswith("error: SAGEMAKER_BIND_TO_PORT: exp")
 
 

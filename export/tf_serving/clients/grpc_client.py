@@ -14,14 +14,19 @@ stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(a
 
 
 def predict(signature, **inputs):
-    """Returns the answer to rows of token ids, padded with -1, one -1 in front."""
+    """Returns the output of a signature.
+
+    Args:
+        signature: The name of the signature.
+        **inputs: Rows of token ids, with one -1 in front, padded with -1 at the end.
+    """
     request = predict_pb2.PredictRequest()
     request.model_spec.name = name
     request.model_spec.signature_name = signature
     for key, rows in inputs.items():
         request.inputs[key].CopyFrom(tf.make_tensor_proto(rows, tf.int64))
-    (answer,) = stub.Predict(request, timeout=10).outputs.values()
-    return tf.make_ndarray(answer)
+    (output,) = stub.Predict(request, timeout=10).outputs.values()
+    return tf.make_ndarray(output)
 
 
 print(predict("embed_enc0", in0=[[-1, 3, 7], [-1, 5, -1]]).shape)

@@ -1,4 +1,4 @@
-"""The gateway's backend in front of a model server: batching, and what changes."""
+"""The backend for a model server: batching, new versions and lost servers."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from export import export_saved_model
 from export.serving.tf_serving_backend import TFServingBackend
 from tests.export.conftest import (
     NETWORKS,
-    PATIENCE,
+    TIMEOUT,
     free_port,
     make_model,
     start_model_server,
@@ -27,10 +27,10 @@ pad_variable_length_inputs: true
 """
 
 
-def ask(server, name, requests):
-    """Sends requests at once, as the gateway does; returns their answers."""
+def predict_concurrently(server, name, requests):
+    """Sends all requests concurrently, as the gateway does; returns predictions."""
 
-    async def all_of_them():
+    async def predict_all():
         backend = TFServingBackend(server.address, name)
         try:
             await backend.check()
@@ -38,11 +38,11 @@ def ask(server, name, requests):
         finally:
             await backend.close()
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(predict_all())
 
 
-def of_many_lengths(name, size):
-    """Requests of two rows each, which a batch of them all has to pad."""
+def requests_of_many_lengths(name, size):
+    """Returns requests of two rows each, which must be padded to form a batch."""
     return [
         {name: [[(7 * i + 1) % size] * (i % 4 + 1), [i, 3][: i % 3]]}
         for i in range(REQUESTS)
@@ -51,49 +51,49 @@ def of_many_lengths(name, size):
 
 @pytest.fixture(scope="module")
 def batching_server(exported, tmp_path_factory):
-    """A server that answers what comes together in one call, and waits for it."""
-    models = {held.name: held.directory for held in map(exported, NETWORKS)}
+    """A server that waits for several requests and runs them in one call."""
+    models = {model.name: model.directory for model in map(exported, NETWORKS)}
     directory = tmp_path_factory.mktemp("batching")
     with start_model_server(models, directory, BATCHING) as server:
         yield server
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_what_the_server_batches_is_answered_bit_for_bit_as_if_alone(
+def test_batching_does_not_change_predictions(
     network, exported, batching_server, model_server
 ):
     name = exported(network).name
-    in0, in1 = of_many_lengths("in0", 50), of_many_lengths("in1", 30)
+    in0, in1 = requests_of_many_lengths("in0", 50), requests_of_many_lengths("in1", 30)
     pairs = [a | b for a, b in zip(in0, in1[::-1], strict=True)]
     for requests in (in0, in1, pairs):
-        together = ask(batching_server, name, requests)
-        for request, answer in zip(requests, together, strict=True):
-            (alone,) = ask(model_server, name, [request])
-            np.testing.assert_array_equal(answer, alone)
+        together = predict_concurrently(batching_server, name, requests)
+        for request, predictions in zip(requests, together, strict=True):
+            (alone,) = predict_concurrently(model_server, name, [request])
+            np.testing.assert_array_equal(predictions, alone)
 
 
-def test_rows_that_begin_with_a_token_would_be_padded_with_it(
+def test_rows_without_leading_padding_are_padded_with_their_first_token(
     exported, batching_server
 ):
-    held = exported("pooled_embedding")
+    model = exported("pooled_embedding")
     rows = [[[i + 1] * (i + 1)] * 2 for i in range(REQUESTS)]
-    alone = held.expected({"in0": rows[0]})
-    deadline = time.monotonic() + PATIENCE
+    alone = model.expected({"in0": rows[0]})
+    deadline = time.monotonic() + TIMEOUT
     with ThreadPoolExecutor(REQUESTS) as pool:
-        while True:  # until all of them come in time for one batch
+        while True:  # until all requests arrive in time for one batch
             assert time.monotonic() < deadline, "the server does not batch"
-            asked = [
-                pool.submit(batching_server.predict, held.name, "embed_enc0", in0=row)
+            calls = [
+                pool.submit(batching_server.predict, model.name, "embed_enc0", in0=row)
                 for row in rows
             ]
-            answers = [request.result()["embeddings"] for request in asked]
-            if not np.array_equal(answers[0], alone):
+            predictions = [call.result()["embeddings"] for call in calls]
+            if not np.array_equal(predictions[0], alone):
                 break
-    padded = held.expected({"in0": [[1] * REQUESTS] * 2})
-    np.testing.assert_array_equal(answers[0], padded)
+    padded = model.expected({"in0": [[1] * REQUESTS] * 2})
+    np.testing.assert_array_equal(predictions[0], padded)
 
 
-def test_a_new_version_is_learnt_of_by_its_first_answer(tmp_path):
+def test_a_new_version_is_noticed_in_its_first_response(tmp_path):
     base = tmp_path / "model"
     export_saved_model(make_model(), base)
 
@@ -104,7 +104,7 @@ def test_a_new_version_is_learnt_of_by_its_first_answer(tmp_path):
             assert backend.hyperparameters.enc0_vocab_size == 50
             wider = make_model(enc0_vocab_size=70)
             await asyncio.to_thread(export_saved_model, wider, base)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
             while backend.hyperparameters.enc0_vocab_size == 50:
                 assert time.monotonic() < deadline
                 await backend.predict({"in0": [[1]]})
@@ -115,51 +115,51 @@ def test_a_new_version_is_learnt_of_by_its_first_answer(tmp_path):
             await backend.close()
 
     with start_model_server({"m": base}, tmp_path) as server:
-        answer, wider = asyncio.run(watch(server))
+        predictions, wider = asyncio.run(watch(server))
     table = wider.enc0.layers[1].embeddings.numpy()
-    np.testing.assert_allclose(answer, table[[69]], rtol=1e-6)
+    np.testing.assert_allclose(predictions, table[[69]], rtol=1e-6)
 
 
 def embed(served, token):
-    status, _, text = served.ask(json.dumps({"instances": [{"in0": [token]}]}))
+    status, _, text = served.request(json.dumps({"instances": [{"in0": [token]}]}))
     return status, json.loads(text)
 
 
-def until(status, answer):
-    """Asks over and over until the answer has a status; returns the answer."""
-    deadline = time.monotonic() + PATIENCE
+def wait_for(status, send):
+    """Sends a request again and again until it gets a status; returns the content."""
+    deadline = time.monotonic() + TIMEOUT
     while True:
-        got, content = answer()
-        if got == status:
+        actual_status, content = send()
+        if actual_status == status:
             return content
-        assert time.monotonic() < deadline, (got, content)
+        assert time.monotonic() < deadline, (actual_status, content)
         time.sleep(0.05)
 
 
-def test_the_gateway_keeps_up_with_what_becomes_of_its_server(tmp_path):
+def test_the_gateway_follows_starts_stops_and_versions_of_its_server(tmp_path):
     base, port = tmp_path / "m", free_port()
     export_saved_model(make_model(), base)
     narrower = make_model(enc0_vocab_size=20, seed=6)
 
     def ping():
-        status, _, text = served.ask(None, path="/ping", method="GET")
+        status, _, text = served.request(None, path="/ping", method="GET")
         return status, json.loads(text)
 
     with gateway(f"--tf_serving=127.0.0.1:{port}", "--model_name=m") as served:
-        assert "UNAVAILABLE" in until(503, ping)["error"]["message"]
+        assert "UNAVAILABLE" in wait_for(503, ping)["error"]["message"]
         assert embed(served, 1)[0] == 503
         with start_model_server({"m": base}, tmp_path, port=port):
-            until(200, ping)
+            wait_for(200, ping)
             assert embed(served, 49)[0] == 200
             assert embed(served, 50)[0] == 400
             export_saved_model(make_model(enc0_vocab_size=70), base)
-            until(200, lambda: embed(served, 69))  # nothing else is asked
+            wait_for(200, lambda: embed(served, 69))  # without any other request
             export_saved_model(narrower, base)
-            refused = until(400, lambda: embed(served, 49))
-            assert "49" in refused["error"]["message"]
-            answer = embed(served, 19)[1]["predictions"][0]["embeddings"]
+            error = wait_for(400, lambda: embed(served, 49))
+            assert "49" in error["error"]["message"]
+            embedding = embed(served, 19)[1]["predictions"][0]["embeddings"]
             table = narrower.enc0.layers[1].embeddings.numpy()
-            np.testing.assert_allclose(answer, table[19], rtol=1e-6)
-            own = embed(served, 49)[1]["error"]  # without asking the server
-            assert own["path"] == "$.instances[0].in0[0]"
-        until(503, ping)
+            np.testing.assert_allclose(embedding, table[19], rtol=1e-6)
+            error = embed(served, 49)[1]["error"]  # found by the gateway itself
+            assert error["path"] == "$.instances[0].in0[0]"
+        wait_for(503, ping)
