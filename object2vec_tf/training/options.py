@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 from object2vec_tf.hyperparameters.arguments import as_integer
 
@@ -49,9 +49,32 @@ class RunOptions:
         for name in ("seed", "max_bad_lines", "checkpoint_seconds"):
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
 
-    def replace(self, **changes: Any) -> RunOptions:
+    def replace(self, **changes: Any) -> Self:
         """Returns the options with some changes."""
         return dataclasses.replace(self, **changes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOptions(RunOptions):
+    """The options of `object2vec_tf.fit`.
+
+    Attributes:
+        items: JSON Lines of objects, in0 or in1, that have names in ``labels``.
+        labels: A text file with one name per line, for each of the items; the report
+            and TensorBoard show them.
+        strategy: Execution strategy: one uses one device; mirrored the GPUs of this
+            process; multi_worker the processes that TF_CONFIG lists, each of which
+            calls fit; auto what is available. The number of replicas changes results
+            by rounding, and the random numbers of dropout. Only the chief writes to
+            ``model_dir``; all workers return the same run.
+        num_gpus: Maximum number of GPUs; by default ``_num_gpus`` of a mapping of
+            hyperparameters.
+    """
+
+    items: PathLike | None = None
+    labels: PathLike | None = None
+    strategy: str = "auto"
+    num_gpus: int | None = None
 
 
 class RunKeywords(TypedDict, total=False):
@@ -65,3 +88,12 @@ class RunKeywords(TypedDict, total=False):
     cache_dir: PathLike | None
     cache_limit: float | None
     verbose: bool
+
+
+class FitKeywords(RunKeywords, total=False):
+    """The fields of `FitOptions` as keyword arguments of fit."""
+
+    items: PathLike | None
+    labels: PathLike | None
+    strategy: str
+    num_gpus: int | None

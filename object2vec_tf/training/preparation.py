@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from object2vec_tf.runs.run_directory import RunDirectory, run_identity
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import Tokenizers, with_vocab_sizes
 from object2vec_tf.training.console import RunConsole
-from object2vec_tf.training.options import PathLike, RunOptions
+from object2vec_tf.training.options import FitOptions, PathLike, RunOptions
 
 # A training step with more pairs than this, negatives included, is taken for a typo.
 MAX_PAIRS_PER_STEP = 1_000_000
@@ -48,7 +49,7 @@ class PreparedRun:
     """
 
     hyperparameters: Hyperparameters
-    options: RunOptions
+    options: FitOptions
     channels: dict[str, Pairs]
     text_assets: TextAssets
     object_names: ObjectNames
@@ -61,7 +62,8 @@ class PreparedRun:
     @property
     def export_dir(self) -> Path:
         """Directory of the SavedModel's versions."""
-        return export_directory(self.options, self.directory)
+        options, directory = self.options, self.directory
+        return Path(options.export_dir) if options.export_dir else directory.export
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -81,12 +83,7 @@ def prepare_run(
     hyperparameters: Hyperparameters | Mapping[str, Any],
     sources: Mapping[str, Source | None],
     model_dir: PathLike,
-    options: RunOptions,
-    *,
-    items: PathLike | None = None,
-    labels: PathLike | None = None,
-    strategy: str = "auto",
-    num_gpus: int | None = None,
+    options: FitOptions,
 ) -> PreparedRun:
     """Checks all settings, then reads the channels.
 
@@ -95,10 +92,6 @@ def prepare_run(
         sources: The channels train, validation, test and auxiliary.
         model_dir: The run directory.
         options: The options.
-        items: See `object2vec_tf.fit`, as for the arguments below.
-        labels: Names of the items.
-        strategy: Name of the execution strategy.
-        num_gpus: Maximum number of GPUs.
 
     Raises:
         UserError: Settings or data are invalid; no file was changed.
@@ -106,54 +99,73 @@ def prepare_run(
     """
     start = time.perf_counter()
     auxiliary = sources.get("auxiliary")
+    num_gpus = options.num_gpus
     if isinstance(hyperparameters, Mapping):
-        if num_gpus is None:
-            num_gpus = max_gpus(hyperparameters)
+        num_gpus = max_gpus(hyperparameters) if num_gpus is None else num_gpus
         hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
     _check_arguments(hyperparameters, sources, model_dir)
     export = _load_exporter()
-    chosen_strategy = choose_strategy(strategy, num_gpus)
+    strategy = choose_strategy(options.strategy, num_gpus)
     text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
-    object_names = read_object_names(items, labels, hyperparameters)
-    console = RunConsole(quiet=not (options.verbose and chosen_strategy.is_chief))
+    names = read_object_names(options.items, options.labels, hyperparameters)
+    console = RunConsole(quiet=not (options.verbose and strategy.is_chief))
     console.words(text_assets)
     directory = RunDirectory(Path(model_dir))
     directory.make()
-    with catch_sigterm() as stop_request:
-        try:
-            channels = read_channels(
-                sources,
-                hyperparameters,
-                console,
-                stop_request,
-                tokenizers=text_assets.tokenizers,
-                options=options.replace(cache_dir=options.cache_dir or directory.cache),
-            )
-        except Interrupted as error:
-            if chosen_strategy.is_chief:
-                directory.write_unread(time.perf_counter() - start)
-            raise Interrupted(f"{directory.path}: {error}") from None
-    destination = export_directory(options, directory)
-    if chosen_strategy.is_chief and (options.export_dir or destination.exists()):
-        check_writable(destination, "export_dir")
-    return PreparedRun(
+    options = options.replace(cache_dir=options.cache_dir or directory.cache)
+    with catch_sigterm() as stop_request, _recorded(directory, strategy, start):
+        channels = read_channels(
+            sources,
+            hyperparameters,
+            console,
+            stop_request,
+            tokenizers=text_assets.tokenizers,
+            options=options,
+        )
+    run = PreparedRun(
         hyperparameters,
         options,
         channels,
         text_assets,
-        object_names,
+        names,
         directory,
-        chosen_strategy,
+        strategy,
         console,
         export,
         start,
     )
+    if strategy.is_chief and (options.export_dir or run.export_dir.exists()):
+        check_writable(run.export_dir, "export_dir")
+    return run
 
 
-def export_directory(options: RunOptions, directory: RunDirectory) -> Path:
-    """Returns the directory of the SavedModel's versions."""
-    return Path(options.export_dir) if options.export_dir else directory.export
+@contextmanager
+def _recorded(
+    directory: RunDirectory, strategy: Strategy, start: float
+) -> Iterator[None]:
+    """Records in metrics.json that the run was interrupted while it read channels."""
+    try:
+        yield
+    except Interrupted as error:
+        if strategy.is_chief:
+            directory.write_unread(time.perf_counter() - start)
+        raise Interrupted(f"{directory.path}: {error}") from None
+
+
+def sources_by_channel(
+    train: Source,
+    validation: Source | None,
+    test: Source | None,
+    auxiliary: Source | None,
+) -> dict[str, Source | None]:
+    """Returns the sources of the channels by name."""
+    return {
+        "train": train,
+        "validation": validation,
+        "test": test,
+        "auxiliary": auxiliary,
+    }
 
 
 def read_channels(

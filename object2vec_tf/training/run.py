@@ -18,8 +18,12 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import Record
-from object2vec_tf.training.options import PathLike, RunKeywords, RunOptions
-from object2vec_tf.training.preparation import PreparedRun, prepare_run
+from object2vec_tf.training.options import FitKeywords, FitOptions, PathLike
+from object2vec_tf.training.preparation import (
+    PreparedRun,
+    prepare_run,
+    sources_by_channel,
+)
 from object2vec_tf.training.results import measure, write_report
 from object2vec_tf.training.trainer import Trainer
 
@@ -28,7 +32,7 @@ Callbacks = Sequence[keras.callbacks.Callback]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The result of a run.
+    r"""The result of a run.
 
     Attributes:
         model: The model of the best epoch.
@@ -37,12 +41,26 @@ class Run:
         model_dir: The run directory.
 
     Example:
-        See `fit`, which returns it.
-
-        >>> import dataclasses
+        >>> import pathlib
         >>> import object2vec_tf as o2v
-        >>> [field.name for field in dataclasses.fields(o2v.Run)]
-        ['model', 'metrics', 'history', 'model_dir']
+        >>> lines = '{"in0": [1], "in1": [2, 3], "label": 1}\n' * 8
+        >>> _ = pathlib.Path("train.jsonl").write_text(lines)
+        >>> hyperparameters = o2v.Hyperparameters(
+        ...     enc0_network="pooled_embedding",
+        ...     enc0_vocab_size=5,
+        ...     enc0_max_seq_len=2,
+        ...     enc_dim=4,
+        ...     epochs=2,
+        ... )
+        >>> run = o2v.fit(
+        ...     hyperparameters, train="train.jsonl", model_dir="run", verbose=False
+        ... )
+        >>> run.metrics["epochs_run"], len(run.history)
+        (2, 2)
+        >>> run.model.enc0.name
+        'enc0'
+        >>> run.model_dir / "export/1/saved_model.pb"
+        PosixPath('run/export/1/saved_model.pb')
     """
 
     model: Object2Vec
@@ -59,18 +77,13 @@ def fit(
     validation: Source | None = None,
     test: Source | None = None,
     auxiliary: Source | None = None,
-    items: PathLike | None = None,
-    labels: PathLike | None = None,
-    strategy: str = "auto",
-    num_gpus: int | None = None,
     callbacks: Callbacks = (),
-    **options: Unpack[RunKeywords],
+    **options: Unpack[FitKeywords],
 ) -> Run:
-    r"""Trains a model, keeps the best epoch, measures it and exports it.
+    """Trains a model, keeps the best epoch, measures it and exports it.
 
     The same call with the same ``model_dir`` resumes an interrupted run, with the same
-    final weights. A finished run is only loaded, and exported again if ``export_dir``
-    is given.
+    final weights. A finished run is only loaded, and exported to ``export_dir``.
 
     Args:
         hyperparameters: The hyperparameters, or a mapping of them; a mapping may leave
@@ -81,71 +94,36 @@ def fit(
             Without it, both use the training loss.
         test: A channel on which the best model is measured once.
         auxiliary: The channel of vocabularies and pretrained embeddings.
-        items: JSON Lines of objects, in0 or in1, that have names in ``labels``.
-        labels: A text file with one name per line, for each of the items; names appear
-            in the report and in TensorBoard.
-        strategy: Execution strategy: one uses one device; mirrored the GPUs of this
-            process; multi_worker the processes that TF_CONFIG lists, each of which
-            calls this function; auto what is available. The number of replicas changes
-            results by rounding, and the random numbers of dropout. Only the chief
-            writes to ``model_dir``; all workers return the same run.
-        num_gpus: Maximum number of GPUs; by default ``_num_gpus`` of a mapping.
-        callbacks: Keras callbacks, notified of epochs, and of batches once for several
-            steps.
-        **options: The fields of `object2vec_tf.training.options.RunOptions`: seed,
-            max_bad_lines, export_dir, overwrite, checkpoint_seconds, cache_dir,
-            cache_limit, verbose.
-
-    Returns:
-        The finished run.
+        callbacks: Keras callbacks; notified of batches once for several steps.
+        **options: The fields of `object2vec_tf.training.options.FitOptions`.
 
     Raises:
-        UserError: Settings, data or the run directory are invalid; files of an earlier
-            run are unchanged. DivergedError, a subclass, is raised during training,
-            when files that ``overwrite`` replaces are already deleted.
+        UserError: Settings, data or the run directory are invalid; an earlier run is
+            unchanged. DivergedError, a subclass, is raised during training, after
+            ``overwrite`` deleted an earlier run.
         Interrupted: The process received SIGTERM; the run can be resumed.
         WorkerLost: Another worker ended; the run can be resumed.
 
     Example:
         >>> import pathlib
         >>> import object2vec_tf as o2v
-        >>> lines = '{"in0": [1], "in1": [2, 3], "label": 1}\\n' * 8
+        >>> lines = '{"in0": [1], "in1": [2, 3], "label": 1}'
         >>> _ = pathlib.Path("train.jsonl").write_text(lines)
-        >>> run = o2v.fit(
-        ...     {
-        ...         "enc0_network": "pooled_embedding",
-        ...         "enc0_vocab_size": 5,
-        ...         "enc0_max_seq_len": 2,
-        ...         "enc_dim": 4,
-        ...         "mlp_dim": 4,
-        ...         "epochs": 1,
-        ...     },
-        ...     train="train.jsonl",
-        ...     model_dir="run",
-        ...     verbose=False,
-        ... )
+        >>> network = {"enc0_network": "pooled_embedding", "enc_dim": 4, "epochs": 1}
+        >>> sizes = {"enc0_vocab_size": 5, "enc0_max_seq_len": 2}
+        >>> settings = {"train": "train.jsonl", "model_dir": "run", "verbose": False}
+        >>> run = o2v.fit(network | sizes, **settings)
         >>> run.metrics["rows"]
-        {'train': 8}
-        >>> run.model_dir / "export/1/saved_model.pb"
-        PosixPath('run/export/1/saved_model.pb')
+        {'train': 1}
     """
-    run = prepare_run(
-        hyperparameters,
-        {
-            "train": train,
-            "validation": validation,
-            "test": test,
-            "auxiliary": auxiliary,
-        },
-        model_dir,
-        RunOptions(**options),
-        items=items,
-        labels=labels,
-        strategy=strategy,
-        num_gpus=num_gpus,
-    )
-    if not run.strategy.is_chief:
-        return _train_as_worker(run, callbacks)
+    channels = sources_by_channel(train, validation, test, auxiliary)
+    run = prepare_run(hyperparameters, channels, model_dir, FitOptions(**options))
+    execute = _run_as_chief if run.strategy.is_chief else _run_as_worker
+    return execute(run, callbacks)
+
+
+def _run_as_chief(run: PreparedRun, callbacks: Callbacks) -> Run:
+    """Trains the run, or loads it if it is finished, and writes all its files."""
     with run.strategy.detect_lost_workers():  # before an earlier run is deleted
         run.strategy.verify_same_config(run.identity)
     with (
@@ -217,7 +195,7 @@ def _train(run: PreparedRun, callbacks: Callbacks) -> Trainer:
     return trainer
 
 
-def _train_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
+def _run_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
     """Takes part in a run as a worker other than the chief."""
     strategy = run.strategy
     with strategy.detect_lost_workers():

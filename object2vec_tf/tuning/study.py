@@ -21,7 +21,7 @@ from object2vec_tf.text.text_assets import read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.options import PathLike, RunKeywords, RunOptions
-from object2vec_tf.training.preparation import read_channels
+from object2vec_tf.training.preparation import read_channels, sources_by_channel
 from object2vec_tf.training.run import fit
 from object2vec_tf.tuning.objective import parse_objective
 from object2vec_tf.tuning.optuna_study import PRUNERS, create_storage, open_study
@@ -82,8 +82,7 @@ def tune(
     """Searches hyperparameters; the best run ends up in ``model_dir/best``.
 
     The first trial uses the given values. The same call with the same ``model_dir``
-    resumes an interrupted study, and an interrupted trial from its checkpoint. With one
-    job, the same seed gives the same draws and results.
+    resumes an interrupted study. With one job, a seed determines all results.
 
     Args:
         hyperparameters: The given hyperparameters, by name.
@@ -100,26 +99,18 @@ def tune(
         pruner: median stops a trial whose best epoch so far is worse than the median of
             the other trials at that epoch; none.
         jobs: Number of processes that run trials and share the cores.
-        **options: The fields of `object2vec_tf.training.options.RunOptions`, as for
-            `fit`. The seed also decides the draws; ``export_dir`` receives the best
-            model, in addition to the run directory.
-
-    Returns:
-        The finished study.
+        **options: The fields of `object2vec_tf.training.options.RunOptions`.
+            ``export_dir`` receives the best model, as its run directory does.
 
     Raises:
         UserError: Settings, data or the directory are invalid.
         Interrupted: The process received SIGTERM; the study can be resumed.
     """
     jobs = as_integer("jobs", jobs, low=1)
+    channels = sources_by_channel(train, validation, test, auxiliary)
     task = _make_task(
         hyperparameters,
-        {
-            "train": train,
-            "validation": validation,
-            "test": test,
-            "auxiliary": auxiliary,
-        },
+        channels,
         StudyDirectory(Path(model_dir)),
         objective,
         search,
