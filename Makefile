@@ -1,16 +1,16 @@
-# The newest Python on the path that the package supports; or PYTHON=... make demo
+# The first supported Python on the path; override with PYTHON=/path/to/python make ...
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# By a path file: setuptools' import hook would lose to a directory named export.
+# With a path file: a directory named export would hide setuptools' import hook.
 EDITABLE := --config-settings editable_mode=compat
 RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents test test-all lint types results results-texts results-documents bench bench-peers format clean
+.PHONY: help demo data texts documents test test-all doctest lint types results results-texts results-documents bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +58,7 @@ texts: $(VENV)/base data/glove/manifest.json data/snli/vocab.json data/stsb/voca
 
 documents: $(VENV)/base data/wikipedia/vocab.json data/debian/retrieval/vocab.json data/debian/tags/vocab.json ## Make Wikipedia's and Debian's pairs (Debian's lists: apt-get -o Acquire::Languages=en update)
 
-demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbours
+demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbors
 	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN) \
 		--items=$(MOVIELENS)/items.jsonl --labels=$(MOVIELENS)/titles.tsv
 	$(BIN)/python -m tools.nearest_titles --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
@@ -97,23 +97,28 @@ bench-peers: data ## Time training beside torch and others; show that results st
 	$(BIN)/python -m tools.benchmarks.peers
 	$(BIN)/python -m tools.benchmarks.same_results
 
-lint: $(VENV)/test ## Check style
+lint: $(VENV)/test ## Check style, spelling and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/lint-imports
 
 types: $(VENV)/test ## Check types
 	$(BIN)/mypy
 
-test: lint types ## Lint, types and tests, in under ten minutes on two cores
+test: lint types doctest ## Lint, types, examples and tests: under 10 minutes on 2 cores
 	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
 
-test-all: lint types ## The long tests too, those of a Ray cluster among them
+doctest: $(VENV)/test ## Run the examples in docstrings
+	$(BIN)/python -m pytest --doctest-modules --ignore=export/tf_serving object2vec_tf export
+
+test-all: lint types doctest ## All tests, with the long ones and those of a Ray cluster
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[distributed]'
 	$(BIN)/python -m pytest
 
-format: $(VENV)/test ## Put the code into the house's style
+format: $(VENV)/test ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## Remove the environment and build leftovers; data and runs stay
+clean: ## Remove the environment and build files; keep data and runs
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
