@@ -53,8 +53,8 @@ def read_pairs(
     Args:
         source: A file, directory or glob, or several of them in a list or separated by
             commas; ``.gz`` and ``.zst`` are decompressed.
-        hyperparameters: The settings of the model, of which the vocabulary sizes,
-            maximum lengths, output layer, number of classes and text settings count.
+        hyperparameters: The settings of the model, or a mapping of them. Vocabulary
+            sizes, maximum lengths, output layer, classes and text settings are used.
         channel: The channel's name, for messages.
         tokenizers: The tokenizers of in0 and in1 if they are text, which
             `read_tokenizers` returns.
