@@ -55,9 +55,8 @@ def test_the_digest_is_of_all_bytes(tmp_path: Path):
 def test_a_change_of_the_file_is_an_error_at_the_end(tmp_path: Path):
     path = tmp_path / "x"
     path.write_bytes(b"a\n")
-    with (
-        pytest.raises(DataError, match="x: changed while it was read"),
-        open_line_blocks(path) as blocks,
-    ):
-        assert list(blocks) == [b"a\n"]
-        path.write_bytes(b"a\nb\n")
+    context = open_line_blocks(path)
+    assert list(context.__enter__()) == [b"a\n"]
+    path.write_bytes(b"a\nb\n")
+    with pytest.raises(DataError, match="x: changed while it was read"):
+        context.__exit__(None, None, None)
