@@ -110,7 +110,7 @@ test: lint types doctest ## Lint, types, examples and tests: under 10 minutes on
 	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
 
 doctest: $(VENV)/test ## Run the examples in docstrings
-	$(BIN)/python -m pytest --doctest-modules --ignore=export/tf_serving object2vec_tf export
+	$(BIN)/python -m pytest --doctest-modules object2vec_tf export
 
 test-all: lint types doctest ## All tests, with the long ones and those of a Ray cluster
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[distributed]'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import export
 import object2vec_tf
 
 ROOT = Path(__file__).parents[1]
@@ -141,3 +142,9 @@ def test_the_wheel_brings_all_it_needs(wheel, tmp_path):
     python = fresh_environment(tmp_path / "venv")
     run([python, "-m", "pip", "install", "--quiet", wheel], tmp_path)
     assert run([python, "-c", SCRIPT], tmp_path) == "{'train': 9} 1\n"
+
+
+@pytest.mark.parametrize("package", [object2vec_tf, export], ids=lambda p: p.__name__)
+def test_every_public_name_has_an_example(package):
+    for name in package.__all__:
+        assert ">>> " in getattr(package, name).__doc__, name
