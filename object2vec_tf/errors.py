@@ -86,13 +86,12 @@ class RunDirectoryError(UserError):
         >>> hyperparameters = o2v.Hyperparameters(
         ...     enc0_network="pooled_embedding", enc0_max_seq_len=5, enc0_vocab_size=10
         ... )
-        >>> try:
-        ...     o2v.fit(
-        ...         hyperparameters, train="pairs.jsonl", model_dir=run, verbose=False
-        ...     )
-        ... except o2v.RunDirectoryError as error:
-        ...     print(str(error).split(" ")[0])
-        run:
+        >>> o2v.fit(
+        ...     hyperparameters, train="pairs.jsonl", model_dir=run, verbose=False
+        ... )  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        object2vec_tf.errors.RunDirectoryError: run: contains another run, ...
     """
 
 

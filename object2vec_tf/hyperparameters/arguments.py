@@ -1,4 +1,4 @@
-"""Arguments of the public functions, checked before anything is done with them."""
+"""Validation of arguments of the public functions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from object2vec_tf.hyperparameters.kinds import Integer
 
 
 def as_hyperparameters(value: Hyperparameters | Mapping[str, Any]) -> Hyperparameters:
-    """Returns hyperparameters, of which a mapping by name is made.
+    """Returns hyperparameters, built from a mapping of names to values if needed.
 
     Raises:
-        HyperparameterError: The mapping breaks a rule.
-        TypeError: It is neither.
+        HyperparameterError: The mapping has invalid values.
+        TypeError: The value is neither.
     """
     if isinstance(value, Hyperparameters):
         return value
@@ -28,10 +28,15 @@ def as_hyperparameters(value: Hyperparameters | Mapping[str, Any]) -> Hyperparam
 
 
 def as_integer(name: str, value: object, low: int = 0) -> int:
-    """Returns an argument as an int; numpy's integers are accepted.
+    """Returns an argument as an int; integers of numpy are accepted.
+
+    Args:
+        name: Name of the argument, for messages.
+        value: Value of the argument.
+        low: Minimum.
 
     Raises:
-        UserError: It is no whole number, or lower than ``low``.
+        UserError: It is not an integer of ``low`` or more.
     """
     try:
         return Integer(low).parse(value)

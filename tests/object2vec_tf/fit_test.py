@@ -40,7 +40,7 @@ def test_the_package_attribute_fit_stays_the_function():
 
 
 @pytest.mark.long
-def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
     settings, ratings, tmp_path
 ):
     settings |= {"epochs": 60, "dropout": 0.2, "early_stopping_patience": 5}
@@ -65,7 +65,7 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
     assert not (tmp_path / "killed/metrics.json").exists()
 
     outputs = {}
-    for name in ("killed", "whole"):
+    for name in ("killed", "uninterrupted"):
         done = subprocess.run(
             command(settings, ratings, tmp_path / name),
             capture_output=True,
@@ -76,10 +76,10 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
         assert done.stderr == ""
         outputs[name] = done.stdout
     assert "resumed after epoch" in outputs["killed"]
-    assert "resumed" not in outputs["whole"]
+    assert "resumed" not in outputs["uninterrupted"]
     a, b = (
         keras.models.load_model(tmp_path / name / "model.keras")
-        for name in ("killed", "whole")
+        for name in ("killed", "uninterrupted")
     )
     for x, y in zip(a.variables, b.variables, strict=True):
         np.testing.assert_array_equal(x.numpy(), y.numpy())
@@ -88,16 +88,14 @@ def test_a_run_that_is_killed_ends_with_the_weights_of_one_that_is_not(
             json.loads(line)
             for line in (tmp_path / name / "history.jsonl").read_text().splitlines()
         ]
-        for name in ("killed", "whole")
+        for name in ("killed", "uninterrupted")
     ]
     assert [r["validation"] for r in histories[0]] == [
         r["validation"] for r in histories[1]
     ]
 
 
-def test_a_reader_of_stdout_that_goes_away_does_not_stop_the_run(
-    settings, ratings, tmp_path
-):
+def test_closing_stdout_does_not_stop_the_run(settings, ratings, tmp_path):
     process = subprocess.Popen(
         command(settings, ratings, tmp_path / "run"),
         stdout=subprocess.PIPE,
@@ -115,9 +113,7 @@ def test_a_reader_of_stdout_that_goes_away_does_not_stop_the_run(
     assert (tmp_path / "run/export/1/saved_model.pb").is_file()
 
 
-def test_bad_data_exits_2_with_one_message_and_leaves_the_earlier_run_alone(
-    settings, ratings, tmp_path
-):
+def test_bad_data_exits_with_2_and_keeps_the_earlier_run(settings, ratings, tmp_path):
     o2v.fit(o2v.Hyperparameters(**settings), **ratings, model_dir=tmp_path / "run")
     before = files(tmp_path / "run")
     lines = ratings["train"].read_text().splitlines()
@@ -140,7 +136,7 @@ def test_bad_data_exits_2_with_one_message_and_leaves_the_earlier_run_alone(
 
 
 @pytest.mark.long
-def test_runs_share_a_cache_and_its_limit_is_told(settings, ratings, tmp_path):
+def test_runs_share_a_cache_and_its_limit_is_reported(settings, ratings, tmp_path):
     shared = f"--cache_dir={tmp_path}/shared"
     outputs = []
     for name in ("first", "second"):
@@ -166,7 +162,7 @@ GOOD = '{"in0": [1], "in1": [2], "label": 3}\n'
 
 
 @pytest.mark.parametrize(
-    ("content", "place", "what"),
+    ("content", "location", "message"),
     [
         (GOOD + '{"in0": [1], "label": 3}\n', ":2", "in1 is missing."),
         (
@@ -209,8 +205,8 @@ GOOD = '{"in0": [1], "in1": [2], "label": 3}\n'
         ("", "", "contains no pairs"),
     ],
 )
-def test_no_kind_of_bad_data_touches_an_earlier_run(
-    settings, ratings, tmp_path, content, place, what
+def test_bad_data_does_not_change_an_earlier_run(
+    settings, ratings, tmp_path, content, location, message
 ):
     run = tmp_path / "run"
     run.mkdir()
@@ -223,13 +219,13 @@ def test_no_kind_of_bad_data_touches_an_earlier_run(
         o2v.fit(
             o2v.Hyperparameters(**settings), **channels, model_dir=run, overwrite=True
         )
-    assert f"{bad}{place}: " in str(error.value)
-    assert what in str(error.value)
-    held = files(run)  # of train, what was read is kept
-    assert {name: held[name] for name in held if "cache" not in str(name)} == before
+    assert f"{bad}{location}: " in str(error.value)
+    assert message in str(error.value)
+    after = files(run)  # the parsed train channel stays in the cache
+    assert {name: after[name] for name in after if "cache" not in name} == before
 
 
-def test_a_module_that_hides_our_export_is_told_before_training(
+def test_a_module_that_hides_export_is_reported_before_training(
     settings, ratings, tmp_path
 ):
     (tmp_path / "export.py").write_text("")
@@ -245,7 +241,7 @@ def test_a_module_that_hides_our_export_is_told_before_training(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_dir_that_cannot_be_made_is_told(settings, ratings, tmp_path):
+def test_a_model_dir_that_cannot_be_created_is_reported(settings, ratings, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(o2v.RunDirectoryError, match="model_dir cannot be written"):
         o2v.fit(

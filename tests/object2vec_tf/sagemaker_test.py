@@ -131,7 +131,9 @@ def test_an_invalid_port_is_reported(prefix):
         ("input/config/resourceconfig.json", '{"hosts": 5}', "hosts: expected a list"),
     ],
 )
-def test_a_failure_is_written_where_sagemaker_looks(prefix, path, text, message):
+def test_a_failure_is_written_to_the_file_that_sagemaker_reads(
+    prefix, path, text, message
+):
     (prefix / path).write_text(text)
     done = train(prefix)
     assert done.returncode == 2

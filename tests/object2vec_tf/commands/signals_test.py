@@ -21,7 +21,7 @@ def weights(model_dir):
     return [variable.numpy() for variable in model.variables]
 
 
-def assert_same_end(run, other):
+def assert_same_result(run, other):
     for x, y in zip(weights(run), weights(other), strict=True):
         np.testing.assert_array_equal(x, y)
     histories = [
@@ -56,31 +56,33 @@ class Terminate(keras.callbacks.Callback):
         (2, {"token_embedding_storage_type": "row_sparse"}),
     ],
 )
-def test_a_run_stopped_in_an_epoch_goes_on_to_the_same_end(
+def test_a_run_stopped_in_an_epoch_resumes_to_the_same_result(
     settings, ratings, tmp_path, epoch, more
 ):
     hyperparameters = o2v.Hyperparameters(
         **settings | {"dropout": 0.3, "mini_batch_size": 16} | more
     )
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    o2v.fit(hyperparameters, **ratings, model_dir=whole)
+    uninterrupted, resumed = tmp_path / "uninterrupted", tmp_path / "resumed"
+    o2v.fit(hyperparameters, **ratings, model_dir=uninterrupted)
     before = signal.getsignal(signal.SIGTERM)
 
     with pytest.raises(o2v.Interrupted, match=f"batch 1 of epoch {epoch + 1}"):
-        o2v.fit(hyperparameters, **ratings, model_dir=cut, callbacks=[Terminate(epoch)])
+        o2v.fit(
+            hyperparameters, **ratings, model_dir=resumed, callbacks=[Terminate(epoch)]
+        )
 
     assert signal.getsignal(signal.SIGTERM) == before
-    told = json.loads((cut / "metrics.json").read_text())
-    assert told["stopped"] == "resumable"
-    assert told["resumable"] is True
-    assert told["epochs_run"] == epoch
-    run = o2v.fit(hyperparameters, **ratings, model_dir=cut)
+    metrics = json.loads((resumed / "metrics.json").read_text())
+    assert metrics["stopped"] == "resumable"
+    assert metrics["resumable"] is True
+    assert metrics["epochs_run"] == epoch
+    run = o2v.fit(hyperparameters, **ratings, model_dir=resumed)
     assert run.metrics["stopped"] == "all epochs done"
-    assert json.loads((cut / "metrics.json").read_text()) == run.metrics
-    assert_same_end(whole, cut)
+    assert json.loads((resumed / "metrics.json").read_text()) == run.metrics
+    assert_same_result(uninterrupted, resumed)
 
 
-def test_what_goes_on_is_still_the_same_run(settings, ratings, tmp_path):
+def test_a_resumed_run_must_have_the_same_settings(settings, ratings, tmp_path):
     with pytest.raises(o2v.Interrupted):
         o2v.fit(settings, **ratings, model_dir=tmp_path, callbacks=[Terminate(1)])
     difference = "enc_dim: 8 in the directory, 16 now"
@@ -88,23 +90,23 @@ def test_what_goes_on_is_still_the_same_run(settings, ratings, tmp_path):
         o2v.fit(settings | {"enc_dim": 16}, **ratings, model_dir=tmp_path)
 
 
-def test_a_second_sigterm_is_obeyed():
-    obeyed = []
-    before = signal.signal(signal.SIGTERM, lambda *_: obeyed.append(True))
+def test_a_second_sigterm_reaches_the_previous_handler():
+    signals = []
+    before = signal.signal(signal.SIGTERM, lambda *_: signals.append(True))
     try:
-        with catch_sigterm() as noted:
-            assert not noted.asked
+        with catch_sigterm() as request:
+            assert not request.asked
             os.kill(os.getpid(), signal.SIGTERM)
-            assert noted.asked
-            assert not obeyed
+            assert request.asked
+            assert not signals
             os.kill(os.getpid(), signal.SIGTERM)
-            assert obeyed
+            assert signals
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def test_a_run_stopped_while_it_reads_starts_again(settings, ratings, tmp_path):
-    """The channel is a pipe, so that the signal comes while it is read, surely."""
+    """The channel is a pipe, so that the signal arrives while it is read."""
     pipe, run = tmp_path / "pipe.jsonl", tmp_path / "run"
     os.mkfifo(pipe)
     content = ratings["train"].read_bytes()
@@ -117,14 +119,14 @@ def test_a_run_stopped_while_it_reads_starts_again(settings, ratings, tmp_path):
             with suppress(BrokenPipeError):
                 file.write(block)
 
-    feeding = threading.Thread(target=feed)
-    feeding.start()
+    feeder = threading.Thread(target=feed)
+    feeder.start()
     with pytest.raises(o2v.Interrupted, match="stopped while reading data"):
         o2v.fit(settings, train=pipe, model_dir=run)
-    feeding.join()
+    feeder.join()
 
-    told = json.loads((run / "metrics.json").read_text())
-    assert (told["stopped"], told["resumable"]) == ("resumable", True)
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["stopped"], metrics["resumable"]) == ("resumable", True)
     assert not list((run / "cache").glob("*"))
     again = o2v.fit(settings, train=ratings["train"], model_dir=run)
     assert again.metrics["stopped"] == "all epochs done"
@@ -136,7 +138,7 @@ PAIRS = 40_000
 
 @pytest.fixture
 def command(tmp_path):
-    """The command of a run of half a minute or more; it lacks --model_dir."""
+    """A command that trains for half a minute or more, without --model_dir."""
     generator = np.random.default_rng(0)
     lines = [
         json.dumps({"in0": [int(a)], "in1": [int(b), int(a)], "label": int(a + b) % 5})
@@ -156,33 +158,31 @@ def command(tmp_path):
     ]  # fmt: skip
 
 
-def test_the_command_stopped_by_sigterm_exits_with_0_and_says_so(command, tmp_path):
+def test_the_command_reports_sigterm_and_exits_with_0(command, tmp_path):
     run = tmp_path / "run"
     line = [*command, f"--model_dir={run}", "--checkpoint_seconds=0"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         first = next(text for text in process.stdout if text.startswith("epoch 1/"))
         assert "cross_entropy" in first
         process.send_signal(signal.SIGTERM)
-        told = process.stdout.read()
+        output = process.stdout.read()
 
     assert process.returncode == 0
-    assert "stopped after " in told
-    assert "The same command resumes the run" in told
+    assert "stopped after " in output
+    assert "The same command resumes the run" in output
     assert json.loads((run / "metrics.json").read_text())["resumable"] is True
     assert not (run / "export").exists()
 
 
 @pytest.mark.long
-def test_a_run_killed_at_20_random_moments_ends_with_the_same_weights(
-    command, tmp_path
-):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+def test_a_run_killed_at_20_random_moments_has_the_same_weights(command, tmp_path):
+    uninterrupted, resumed = tmp_path / "uninterrupted", tmp_path / "resumed"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     start = time.monotonic()
-    subprocess.run([*command, f"--model_dir={whole}"], check=True, **quiet)
+    subprocess.run([*command, f"--model_dir={uninterrupted}"], check=True, **quiet)
     seconds = time.monotonic() - start
     moments = random.Random(0)
-    line, kills, in_epochs = [*command, f"--model_dir={cut}"], 0, 0
+    line, kills, in_epochs = [*command, f"--model_dir={resumed}"], 0, 0
 
     while kills < 20:
         process = subprocess.Popen(line, **quiet)
@@ -192,12 +192,12 @@ def test_a_run_killed_at_20_random_moments_ends_with_the_same_weights(
             process.kill()
             process.wait()
             kills += 1
-            in_epochs += any((cut / "checkpoints").glob("epoch-*-batch-*"))
+            in_epochs += any((resumed / "checkpoints").glob("epoch-*-batch-*"))
             if kills < 20:
                 continue
             subprocess.run(line, check=True, **quiet)
         assert process.returncode in (0, -signal.SIGKILL)
-        assert_same_end(whole, cut)
-        if kills < 20:  # it came to its end between two kills: once more
-            subprocess.run(["rm", "-r", str(cut)], check=True)
+        assert_same_result(uninterrupted, resumed)
+        if kills < 20:  # it finished between two kills: start again
+            subprocess.run(["rm", "-r", str(resumed)], check=True)
     assert in_epochs > 5
