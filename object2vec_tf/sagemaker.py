@@ -29,7 +29,7 @@ _HOST = flags.DEFINE_string("host", "0.0.0.0", "serve: address to listen on")
 
 _JSON_LINES = "application/jsonlines"
 _CHANNELS = ("train", "validation", "test", "auxiliary")
-# SageMaker shows this part of the file output/failure.
+# Number of characters of output/failure that SageMaker shows.
 _MAX_FAILURE_CHARACTERS = 1024
 _DEFAULT_PORT = 8080
 _MAX_PORT = 65535
@@ -57,7 +57,7 @@ def train(prefix: Path) -> None:
                 f"{data / 'train'}: no such directory. Give the job a train channel."
             )
         hyperparameters = read_json(prefix / "input/config/hyperparameters.json")
-        # SageMaker uploads everything in prefix/model, hence the separate cache.
+        # SageMaker uploads everything in prefix/model, so that the cache is outside.
         fit(
             hyperparameters,
             **channels,  # type: ignore[arg-type]

@@ -36,6 +36,7 @@ def test_the_package_attribute_fit_stays_the_function():
 
     module = importlib.import_module("object2vec_tf.fit")
     assert callable(module.main)
+    assert callable(module.cli)
     assert o2v.fit is module.fit
 
 

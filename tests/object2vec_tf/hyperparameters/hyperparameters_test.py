@@ -4,38 +4,29 @@ import dataclasses
 import inspect
 import json
 import re
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from object2vec_tf.errors import HyperparameterError, UserError
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     defaults,
-    max_gpus,
-    read_json,
     specifications,
 )
-
-REQUIRED = {"enc0_max_seq_len": 10, "enc0_vocab_size": 50}
-# Valid settings in which enc1 copies nothing from enc0.
-SEPARATE = {
-    **REQUIRED,
-    "enc1_network": "hcnn",
-    "enc1_max_seq_len": 10,
-    "enc1_vocab_size": 50,
-    "enc0_layers": 1,
-    "enc1_layers": 1,
-}
+from tests.object2vec_tf.hyperparameters.support import REQUIRED, SEPARATE, problems
 
 MISSING = object()
+
 FILE_NAMES = (["", "glove.840B.300d.txt", "a_1"], ["a/b", "a b", "a-b"])
+
 BOOLEANS = ([True, False], ["yes", 2])
+
 # Hyperparameters for text, which AWS does not have.
 TOKENIZERS = ["none", "whitespace", "unicode_script", "wordpiece", "sentencepiece"]
+
 FORMS = ["none", "NFC", "NFKC", "NFD", "NFKD"]
+
 LAYERS = (["auto", 1, 4], [0, 5, "all"])
 
 # name: (valid, invalid, default), from section 2 of the AWS guide's table.
@@ -111,6 +102,7 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "learning_rate_warmup_epochs": ([0.0, 100.0], [-0.1, 100.1], 0.0),
     "learning_rate_decay": (["none", "linear", "cosine"], ["exponential"], "none"),
 }
+
 # Settings without which a value has no effect and is refused.
 PREREQUISITES: dict[str, dict[str, Any]] = {
     "learn_temperature": {"objective": "in_batch_softmax"},
@@ -119,6 +111,7 @@ PREREQUISITES: dict[str, dict[str, Any]] = {
     "enc0_num_oov_buckets": {"enc0_tokenizer": "whitespace"},
     "enc1_num_oov_buckets": {"enc1_tokenizer": "unicode_script"},
 }
+
 TUNABLE: dict[str, tuple[Any, ...]] = {
     "dropout": (0.0, 1.0),
     "early_stopping_patience": (1, 5),
@@ -140,14 +133,7 @@ TUNABLE: dict[str, tuple[Any, ...]] = {
     "weight_decay": (0.0, 1.0),
 }
 
-
 VOCABULARIES = {"enc0_vocab_file": "vocab0.json", "enc1_vocab_file": "vocab1.json"}
-
-
-def problems(**values: Any) -> str:
-    with pytest.raises(HyperparameterError) as raised:
-        Hyperparameters(**values)
-    return str(raised.value)
 
 
 def test_names_match_the_table():
@@ -246,16 +232,6 @@ def test_tunable_ranges_match_the_guide():
 
 
 @pytest.mark.parametrize(
-    ("network", "layers"), [("hcnn", 4), ("bilstm", 1), ("pooled_embedding", "auto")]
-)
-def test_auto_layers_depend_on_the_network(network: str, layers: int | str):
-    hyperparameters = Hyperparameters(**REQUIRED, enc0_network=network)
-    assert hyperparameters.enc0_layers == layers
-    assert hyperparameters.enc1_layers == layers
-    assert hyperparameters.of_encoder(1, "layers") == layers
-
-
-@pytest.mark.parametrize(
     "values",
     [
         REQUIRED,
@@ -286,24 +262,6 @@ def test_written_hyperparameters_read_back_equal(
         dataclasses.replace(hyperparameters),
     ):
         assert again == hyperparameters
-
-
-def test_pooling_sets_token_embedding_dim_to_enc_dim():
-    plain = Hyperparameters(**REQUIRED, enc0_network="pooled_embedding")
-    assert plain.enc_dim == plain.enc0_token_embedding_dim == 4096
-    with pytest.warns(
-        UserWarning,
-        match="Inconsistent enc_dim and token_embedding_dim found: enc_dim is 64, "
-        "enc0_token_embedding_dim is 300. Setting token embedding dim to be 64",
-    ):
-        adjusted = Hyperparameters(
-            **REQUIRED,
-            enc0_network="pooled_embedding",
-            enc_dim=64,
-            enc0_token_embedding_dim=300,
-        )
-    assert adjusted.enc0_token_embedding_dim == 64
-    assert adjusted.enc1_token_embedding_dim == 64
 
 
 @pytest.mark.parametrize("width", ["10001", "3", "x", 4096.5])
@@ -375,121 +333,6 @@ def test_missing_hyperparameters_are_reported_with_their_range():
     assert "enc1_" not in problems()
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "enc0_value"),
-    [
-        ("max_seq_len", 11, 10),
-        ("vocab_size", 51, 50),
-        ("cnn_filter_width", 5, 3),
-        ("layers", 2, 4),
-        ("token_embedding_dim", 100, 300),
-        ("vocab_file", "v.json", ""),
-        ("pretrained_embedding_file", "g.txt", ""),
-        ("freeze_pretrained_embedding", False, True),
-    ],
-)
-def test_enc1_that_copies_enc0_must_have_its_values(
-    name: str, value: Any, enc0_value: Any
-):
-    message = problems(**REQUIRED, **{f"enc1_{name}": value})
-    assert message == (
-        f"enc1_{name}: expected {enc0_value!r}, the value of enc0_{name}, since "
-        f"enc1_network=enc0 copies all of them, got {value!r}. Remove enc1_{name} or "
-        "set enc1_network=hcnn."
-    )
-    agreed = Hyperparameters(**REQUIRED, **{f"enc1_{name}": enc0_value})
-    assert agreed == Hyperparameters(**REQUIRED)
-
-
-def test_auto_layers_of_enc1_match_any_layers_enc0_value():
-    got = Hyperparameters(**REQUIRED, enc0_layers=2, enc1_layers="auto")
-    assert got.enc1_layers == 2
-
-
-@pytest.mark.parametrize(
-    ("enc_dim", "network", "layers", "nearest"),
-    [
-        (10, "hcnn", 4, "8 or 12"),
-        (4098, "hcnn", "auto", "4096 or 4100"),
-        (100, "hcnn", 3, "99 or 102"),
-        (5, "hcnn", 3, "6"),
-        (7, "bilstm", 1, "6 or 8"),
-        (4095, "bilstm", "auto", "4094 or 4096"),
-    ],
-)
-def test_an_enc_dim_that_is_not_divisible_is_reported_with_the_nearest_values(
-    enc_dim: int, network: str, layers: int | str, nearest: str
-):
-    for encoder in (0, 1):
-        other = {f"enc{1 - encoder}_network": "pooled_embedding"}
-        message = problems(
-            **{
-                **SEPARATE,
-                "enc_dim": enc_dim,
-                **other,
-                f"enc{encoder}_network": network,
-                f"enc{encoder}_layers": layers,
-            }
-        )
-        assert message.startswith("enc_dim: expected a multiple of ")
-        assert f"enc{encoder}_" in message
-        assert message.endswith(f", got {enc_dim}. Use {nearest}.")
-
-
-@pytest.mark.parametrize(
-    ("network", "layers", "enc_dim"),
-    [("hcnn", 3, 6), ("hcnn", 1, 5), ("bilstm", 4, 6), ("pooled_embedding", 4, 5)],
-)
-def test_a_divisible_enc_dim_is_accepted(network: str, layers: int, enc_dim: int):
-    values = {"enc0_network": network, "enc0_layers": layers, "enc_dim": enc_dim}
-    assert Hyperparameters(**REQUIRED, **values).enc_dim == enc_dim
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "enc0_value"),
-    [("vocab_size", 51, 50), ("token_embedding_dim", 100, 300)],
-)
-def test_tied_embeddings_must_have_the_same_shape(
-    name: str, value: int, enc0_value: int
-):
-    values = {**SEPARATE, f"enc1_{name}": value}
-    message = problems(**values, tied_token_embedding_weight=True)
-    assert message == (
-        f"enc1_{name}: expected {enc0_value}, the value of enc0_{name}, since "
-        f"tied_token_embedding_weight=True shares one embedding, got {value}. Make "
-        "them equal or set tied_token_embedding_weight=False."
-    )
-    assert Hyperparameters(**values).of_encoder(1, name) == value
-    assert Hyperparameters(**SEPARATE, tied_token_embedding_weight=True)
-
-
-def test_tied_embeddings_of_pooling_and_hcnn_must_have_the_same_dimension():
-    values = {**SEPARATE, "enc0_network": "pooled_embedding", "enc_dim": 64}
-    message = problems(**values, tied_token_embedding_weight=True)
-    assert message.startswith(
-        "enc1_token_embedding_dim: expected 64, the value of enc0_token_embedding_dim"
-    )
-
-
-def test_negatives_need_two_pairs_per_batch():
-    values = {**REQUIRED, "negative_sampling_rate": 1}
-    assert problems(**values, mini_batch_size=1).startswith("mini_batch_size: ")
-    assert Hyperparameters(**values, mini_batch_size=2)
-    assert Hyperparameters(**REQUIRED, mini_batch_size=1)
-
-
-def test_platform_entries_and_none_are_ignored():
-    extra = {
-        "_kvstore": "device",
-        "_num_gpus": "auto",
-        "_num_kv_servers": "auto",
-        "_tuning_objective_metric": "validation:accuracy",
-        "epochs": None,
-    }
-    got = Hyperparameters.from_mapping({**REQUIRED, **extra})
-    assert got == Hyperparameters(**REQUIRED)
-
-
 def test_derived_properties():
     softmax = Hyperparameters(**REQUIRED, num_classes=3, comparator_list="concat")
     assert (softmax.loss_name, softmax.output_dim) == ("cross_entropy", 3)
@@ -501,221 +344,3 @@ def test_derived_properties():
     assert (real.loss_name, real.output_dim) == ("mean_squared_error", 1)
     assert real.operators == ("hadamard", "concat", "abs_diff")
     assert (real.network(0), real.network(1)) == ("hcnn", "bilstm")
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (None, "cannot be read: No such file or directory"),
-        (b"{", "expected JSON: "),
-        (b"\xff\xfe", "expected JSON: "),
-        (b"[1]", "expected a JSON object of names and values, got list"),
-    ],
-)
-def test_a_file_that_is_not_a_json_object_is_reported(
-    tmp_path: Path, content: bytes | None, problem: str
-):
-    path = tmp_path / "hyperparameters.json"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError) as raised:
-        read_json(path)
-    assert str(raised.value).startswith(f"{path}: {problem}")
-
-
-def test_num_gpus_is_auto_or_an_integer():
-    assert max_gpus({}) is None
-    assert max_gpus({"_num_gpus": "auto"}) is None
-    assert max_gpus({"_num_gpus": "2"}) == 2
-    assert max_gpus({"_num_gpus": 0}) == 0
-    with pytest.raises(HyperparameterError, match="_num_gpus: expected auto or an int"):
-        max_gpus({"_num_gpus": "some"})
-
-
-PLATFORM = {"_kvstore": "device", "_num_gpus": "auto", "_num_kv_servers": "auto"}
-RATING: dict[str, Any] = {
-    **PLATFORM,
-    "bucket_width": 0,
-    "early_stopping_patience": 3,
-    "early_stopping_tolerance": 0.01,
-    "enc0_cnn_filter_width": 3,
-    "enc0_layers": "auto",
-    "enc0_max_seq_len": 1,
-    "enc0_network": "pooled_embedding",
-    "enc0_token_embedding_dim": 300,
-    "enc0_vocab_size": 944,
-    "enc1_layers": "auto",
-    "enc1_max_seq_len": 1,
-    "enc1_network": "pooled_embedding",
-    "enc1_token_embedding_dim": 300,
-    "enc1_vocab_size": 1684,
-    "enc_dim": 1024,
-    "epochs": 20,
-    "learning_rate": 0.001,
-    "mini_batch_size": 64,
-    "mlp_activation": "tanh",
-    "mlp_dim": 256,
-    "mlp_layers": 1,
-    "num_classes": 2,
-    "optimizer": "adam",
-    "output_layer": "mean_squared_error",
-}
-RECOMMENDATION: dict[str, Any] = {
-    **RATING,
-    "enc1_cnn_filter_width": 3,
-    "enc_dim": 2048,
-    "mini_batch_size": 2048,
-    "mlp_activation": "relu",
-    "mlp_dim": 1024,
-    "output_layer": "softmax",
-}
-SNLI: dict[str, Any] = {
-    **PLATFORM,
-    "enc_dim": 4096,
-    "mlp_dim": 512,
-    "mlp_activation": "linear",
-    "mlp_layers": 2,
-    "output_layer": "softmax",
-    "optimizer": "adam",
-    "learning_rate": 0.0004,
-    "mini_batch_size": 32,
-    "epochs": 20,
-    "bucket_width": 0,
-    "early_stopping_tolerance": 0.01,
-    "early_stopping_patience": 3,
-    "dropout": 0,
-    "weight_decay": 0,
-    "enc0_max_seq_len": 82,
-    "enc1_max_seq_len": 82,
-    "enc0_network": "hcnn",
-    "enc1_network": "enc0",
-    "enc0_token_embedding_dim": 300,
-    "enc0_layers": "auto",
-    "enc0_cnn_filter_width": 3,
-    "enc1_token_embedding_dim": 300,
-    "enc1_layers": "auto",
-    "enc1_cnn_filter_width": 3,
-    "enc0_vocab_file": "",
-    "enc1_vocab_file": "",
-    "enc0_vocab_size": 43533,
-    "enc1_vocab_size": 43533,
-    "num_classes": 3,
-}
-WIKIPEDIA: dict[str, Any] = {
-    **PLATFORM,
-    "bucket_width": 0,
-    "dropout": 0.4,
-    "early_stopping_patience": 2,
-    "early_stopping_tolerance": 0.01,
-    "enc0_layers": "auto",
-    "enc0_max_seq_len": 50,
-    "enc0_network": "pooled_embedding",
-    "enc0_pretrained_embedding_file": "",
-    "enc0_token_embedding_dim": 300,
-    "enc0_vocab_size": 267522,
-    "enc1_network": "enc0",
-    "enc_dim": 300,
-    "epochs": 20,
-    "learning_rate": 0.01,
-    "mini_batch_size": 512,
-    "mlp_activation": "relu",
-    "mlp_dim": 512,
-    "mlp_layers": 2,
-    "num_classes": 2,
-    "optimizer": "adam",
-    "output_layer": "softmax",
-    "weight_decay": 0,
-    "negative_sampling_rate": 3,
-    "tied_token_embedding_weight": "true",
-    "comparator_list": "hadamard",
-    "token_embedding_storage_type": "row_sparse",
-}
-GENRES: dict[str, Any] = {
-    "enc_dim": 4096,
-    "mlp_dim": 512,
-    "mlp_activation": "relu",
-    "mlp_layers": 2,
-    "output_layer": "softmax",
-    "bucket_width": 10,
-    "num_classes": 2,
-    "mini_batch_size": 256,
-    "enc0_max_seq_len": 500,
-    "enc1_max_seq_len": 2,
-    "enc0_network": "hcnn",
-    "enc1_network": "hcnn",
-    "enc0_layers": "2",
-    "enc1_layers": "1",
-    "enc0_cnn_filter_width": 2,
-    "enc1_cnn_filter_width": 1,
-    "enc0_token_embedding_dim": 300,
-    "enc1_token_embedding_dim": 10,
-    "enc0_pretrained_embedding_file": "glove.840B.300d.txt",
-    "enc0_freeze_pretrained_embedding": "true",
-    "enc0_vocab_file": "vocab.json",
-    "enc1_vocab_file": "",
-    "enc0_vocab_size": 20000,
-    "enc1_vocab_size": 28,
-}
-
-
-@pytest.mark.parametrize(
-    ("notebook", "warned", "resolved"),
-    [
-        pytest.param(
-            RATING,
-            ["enc0_token_embedding_dim is 300", "enc1_token_embedding_dim is 300"],
-            {"enc0_token_embedding_dim": 1024, "enc1_token_embedding_dim": 1024},
-            id="rating",
-        ),
-        pytest.param(
-            RECOMMENDATION,
-            ["enc0_token_embedding_dim is 300", "enc1_token_embedding_dim is 300"],
-            {"enc0_token_embedding_dim": 2048, "enc1_token_embedding_dim": 2048},
-            id="recommendation",
-        ),
-        pytest.param(SNLI, [], {"enc0_layers": 4, "enc1_layers": 4}, id="snli"),
-        pytest.param(
-            WIKIPEDIA,
-            [],
-            {
-                "tied_token_embedding_weight": True,
-                "enc1_max_seq_len": 50,
-                "enc1_vocab_size": 267522,
-                "enc1_token_embedding_dim": 300,
-            },
-            id="wikipedia",
-        ),
-        pytest.param(
-            GENRES,
-            [],
-            {
-                "enc0_layers": 2,
-                "enc1_layers": 1,
-                "enc0_freeze_pretrained_embedding": True,
-            },
-            id="genres",
-        ),
-    ],
-)
-def test_settings_of_the_notebooks_are_read_as_sagemaker_sends_them(
-    tmp_path: Path,
-    notebook: dict[str, Any],
-    warned: list[str],
-    resolved: dict[str, Any],
-):
-    path = tmp_path / "hyperparameters.json"
-    path.write_text(json.dumps({name: str(value) for name, value in notebook.items()}))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        hyperparameters = Hyperparameters.from_json(path)
-    assert len(caught) == len(warned)
-    for warning, what in zip(caught, warned, strict=True):
-        assert what in str(warning.message)
-    ours = {name: value for name, value in notebook.items() if name not in PLATFORM}
-    effective = hyperparameters.to_dict()
-    assert {name: effective[name] for name in {**ours, **resolved}} == {
-        **ours,
-        **resolved,
-    }
-    again = Hyperparameters.from_mapping(effective)
-    assert again == hyperparameters
