@@ -61,8 +61,9 @@ def _learning_rate(
         return hyperparameters.learning_rate
     if steps_per_epoch is None:
         raise ValueError(
-            "learning_rate_warmup_epochs and learning_rate_decay need steps_per_epoch; "
-            "give compile(steps_per_epoch=len(dataset))"
+            "steps_per_epoch: expected a number of steps, which "
+            "learning_rate_warmup_epochs and learning_rate_decay need, got None. "
+            "Call compile(steps_per_epoch=len(dataset))."
         )
     return WarmUpAndDecay(
         hyperparameters.learning_rate,

@@ -43,8 +43,8 @@ class RowSparse:
         if given:
             received = ", ".join(f"{name}={getattr(self, name)}" for name in given)
             raise ValueError(
-                f"{type(self).__name__} updates single rows and has no "
-                f"{', '.join(given)}. Received: {received}"
+                f"{type(self).__name__}: expected no {' or '.join(given)}, got "
+                f"{received}. Use an optimizer that updates whole tables."
             )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:

@@ -1,7 +1,7 @@
-"""The optimizers that hyperparameters name, each training the whole network.
+"""Tests that train a whole network with each optimizer.
 
-The oracle is a network of plain tensors in which a token is a one-hot row and its
-gradient dense, trained by Keras's own optimizer.
+The expected values come from a network of plain tensors that Keras's own optimizer
+trains. Its tokens are one-hot rows, so that all gradients are dense.
 """
 
 import keras
@@ -41,8 +41,9 @@ each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 each_tying = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 
 
-def model(optimizer, storage, tied=False, vocab_size=5, **values):
-    built = Object2Vec(
+def make_model(optimizer, storage, tied=False, vocab_size=5, **values):
+    """Returns a compiled model with random weights."""
+    model = Object2Vec(
         {
             "enc0_max_seq_len": 9,
             "enc0_vocab_size": vocab_size,
@@ -60,10 +61,10 @@ def model(optimizer, storage, tied=False, vocab_size=5, **values):
         seed=1,
     )
     random = np.random.default_rng(7)
-    for weight in built.trainable_variables:
+    for weight in model.trainable_variables:
         weight.assign(random.normal(0, 0.7, weight.shape))
-    built.compile()
-    return built
+    model.compile()
+    return model
 
 
 def ragged(rows):
@@ -71,16 +72,16 @@ def ragged(rows):
 
 
 def one_hot(rows, vocab_size):
-    """One-hot tokens over their number: ``[batch, vocab_size]``."""
+    """Returns the means of one-hot tokens, ``[batch, vocab_size]``."""
     matrix = np.zeros((len(rows), vocab_size), np.float32)
-    for place, ids in enumerate(rows):
+    for row, ids in enumerate(rows):
         for token in ids:
-            matrix[place, token] += 1 / len(ids)
+            matrix[row, token] += 1 / len(ids)
     return matrix
 
 
 class OneHotNetwork:
-    """The same network of plain variables, in the order of the model's."""
+    """The network of a model, with plain variables in the order of the model."""
 
     def __init__(self, model):
         self.variables = [keras.Variable(v.numpy()) for v in model.trainable_variables]
@@ -101,13 +102,13 @@ class OneHotNetwork:
         return tape.gradient(loss, [v.value for v in self.variables])
 
 
-def teach(model, in0, in1, labels):
+def train(model, in0, in1, labels):
     inputs = {"in0": ragged(in0), "in1": ragged(in1)}
     model.train_step((inputs, tf.constant(labels)))
 
 
-# Tokens repeat within an object, across objects and across sides; every batch has
-# every token on both sides.
+# Tokens repeat within an object, across objects and across sides. All tokens occur on
+# both sides of each batch.
 EVERY_TOKEN = [
     (
         [[1, 1, 2], [2], [3, 1, 0], [4, 4]],
@@ -123,25 +124,27 @@ EVERY_TOKEN = [
 @each_optimizer
 @each_tying
 @pytest.mark.parametrize("storage", ["dense", "row_sparse"])
-def test_training_equals_kerass_on_one_hot_tokens(optimizer, tied, storage):
-    ours = model(optimizer, storage, tied)
-    oracle = OneHotNetwork(ours)
-    keras_own = DENSE[optimizer](learning_rate=RATES[optimizer])
+def test_training_equals_keras_on_one_hot_tokens(optimizer, tied, storage):
+    model = make_model(optimizer, storage, tied)
+    reference = OneHotNetwork(model)
+    keras_optimizer = DENSE[optimizer](learning_rate=RATES[optimizer])
 
     for in0, in1, labels in EVERY_TOKEN:
-        teach(ours, in0, in1, labels)
-        keras_own.apply(oracle.gradients(in0, in1, labels), oracle.variables)
+        train(model, in0, in1, labels)
+        keras_optimizer.apply(
+            reference.gradients(in0, in1, labels), reference.variables
+        )
 
-    assert len(oracle.variables) == (5 if tied else 6)
+    assert len(reference.variables) == (5 if tied else 6)
     pairs = [
-        *zip(ours.trainable_variables, oracle.variables, strict=True),
-        *zip(ours.optimizer.variables, keras_own.variables, strict=True),
+        *zip(model.trainable_variables, reference.variables, strict=True),
+        *zip(model.optimizer.variables, keras_optimizer.variables, strict=True),
     ]
     for weight, expected in pairs:
         np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=2e-6)
 
 
-# A few tokens a batch; 7 never occurs.
+# Each batch has only a few of the tokens; token 7 never occurs.
 FEW_TOKENS = [
     ([[1, 1, 2], [2]], [[1, 3], [3, 3]], [0, 1]),
     ([[0], [4, 0, 0]], [[5], [0, 5]], [1, 1]),
@@ -153,16 +156,18 @@ FEW_TOKENS = [
 @each_optimizer
 @each_tying
 def test_dense_storage_trains_like_keras_when_batches_use_few_tokens(optimizer, tied):
-    ours = model(optimizer, "dense", tied, vocab_size=8)
-    oracle = OneHotNetwork(ours)
-    keras_own = DENSE[optimizer](learning_rate=RATES[optimizer])
+    model = make_model(optimizer, "dense", tied, vocab_size=8)
+    reference = OneHotNetwork(model)
+    keras_optimizer = DENSE[optimizer](learning_rate=RATES[optimizer])
 
     for in0, in1, labels in FEW_TOKENS:
-        teach(ours, in0, in1, labels)
-        keras_own.apply(oracle.gradients(in0, in1, labels), oracle.variables)
+        train(model, in0, in1, labels)
+        keras_optimizer.apply(
+            reference.gradients(in0, in1, labels), reference.variables
+        )
 
     for weight, expected in zip(
-        ours.trainable_variables, oracle.variables, strict=True
+        model.trainable_variables, reference.variables, strict=True
     ):
         np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=2e-6)
 
@@ -171,7 +176,7 @@ EPSILON = 1e-7
 
 
 def lazy_step(optimizer, g, slots, step):
-    """The update of the rows in use with Keras's defaults."""
+    """Returns the update of rows and their new slots, with Keras's defaults."""
     rate = RATES[optimizer]
     if optimizer == "sgd":
         return rate * g, []
@@ -192,56 +197,59 @@ def lazy_step(optimizer, g, slots, step):
 
 
 def tables_and_slots(model):
-    """For every token table, the first of the variables, the table and its slots."""
+    """Returns the values of each token table and its slots.
+
+    Token tables are the first of the model's variables.
+    """
     count = 1 if model.hyperparameters.tied_token_embedding_weight else 2
-    found = []
+    tables = []
     for table in model.trainable_variables[:count]:
         name = table.path.replace("/", "_")
         slots = [v for v in model.optimizer.variables if name in v.path]
-        found.append([table.numpy(), *(slot.numpy() for slot in slots)])
-    return found
+        tables.append([table.numpy(), *(slot.numpy() for slot in slots)])
+    return tables
 
 
 @each_optimizer
 @each_tying
-def test_row_sparse_storage_moves_only_the_rows_a_batch_uses(optimizer, tied):
-    ours = model(optimizer, "row_sparse", tied, vocab_size=8)
-    ours.optimizer.build(ours.trainable_variables)
+def test_row_sparse_storage_changes_only_rows_of_the_batch(optimizer, tied):
+    model = make_model(optimizer, "row_sparse", tied, vocab_size=8)
+    model.optimizer.build(model.trainable_variables)
     number_of_slots = {"sgd": 0, "adagrad": 1, "rmsprop": 1}.get(optimizer, 2)
 
     for step, (in0, in1, labels) in enumerate(FEW_TOKENS, start=1):
-        gradients = OneHotNetwork(ours).gradients(in0, in1, labels)
-        before = tables_and_slots(ours)
-        teach(ours, in0, in1, labels)
-        after = tables_and_slots(ours)
+        gradients = OneHotNetwork(model).gradients(in0, in1, labels)
+        before = tables_and_slots(model)
+        train(model, in0, in1, labels)
+        after = tables_and_slots(model)
 
         sides = [set().union(*in0), set().union(*in1)]
         used = [sides[0] | sides[1]] if tied else sides
         assert len(before) == len(used)
-        for rows, g, then, now in zip(
+        for rows, g, old, new in zip(
             used, gradients[: len(used)], before, after, strict=True
         ):
-            assert len(then) == 1 + number_of_slots
+            assert len(old) == 1 + number_of_slots
             rows = sorted(rows)
             others = np.delete(np.arange(8), rows)
-            taken, slots = lazy_step(
-                optimizer, g.numpy()[rows], [slot[rows] for slot in then[1:]], step
+            update, slots = lazy_step(
+                optimizer, g.numpy()[rows], [slot[rows] for slot in old[1:]], step
             )
-            expected = [then[0][rows] - taken, *slots]
-            for value, old, wanted in zip(now, then, expected, strict=True):
-                assert value[others].tobytes() == old[others].tobytes()
+            expected = [old[0][rows] - update, *slots]
+            for value, previous, wanted in zip(new, old, expected, strict=True):
+                assert value[others].tobytes() == previous[others].tobytes()
                 np.testing.assert_allclose(value[rows], wanted, rtol=2e-5, atol=2e-6)
-            assert np.all(np.any(now[0][rows] != then[0][rows], axis=1))
+            assert np.all(np.any(new[0][rows] != old[0][rows], axis=1))
 
 
 @each_optimizer
-def test_training_goes_on_from_copied_variables(optimizer):
+def test_training_continues_from_copied_variables(optimizer):
     options = {"vocab_size": 8, "dropout": 0.3, "negative_sampling_rate": 1}
-    first = model(optimizer, "row_sparse", True, **options)
-    second = model(optimizer, "row_sparse", True, **options)
+    first = make_model(optimizer, "row_sparse", True, **options)
+    second = make_model(optimizer, "row_sparse", True, **options)
     second.optimizer.build(second.trainable_variables)
     for batch in FEW_TOKENS[:2]:
-        teach(first, *batch)
+        train(first, *batch)
 
     for kind in ("variables", "optimizer.variables"):
         sources, targets = first, second
@@ -250,8 +258,8 @@ def test_training_goes_on_from_copied_variables(optimizer):
         for source, target in zip(sources, targets, strict=True):
             target.assign(source)
     for batch in FEW_TOKENS[2:]:
-        teach(first, *batch)
-        teach(second, *batch)
+        train(first, *batch)
+        train(second, *batch)
 
     assert int(second.optimizer.iterations) == 4
     for one, two in zip(
@@ -264,37 +272,39 @@ def test_training_goes_on_from_copied_variables(optimizer):
 
 @each_optimizer
 @pytest.mark.parametrize("storage", ["dense", "row_sparse"])
-def test_the_hyperparameters_name_the_optimizer_and_its_rate(optimizer, storage):
-    chosen = optimizer_for(model(optimizer, storage).hyperparameters)
+def test_hyperparameters_select_the_optimizer_and_its_rate(optimizer, storage):
+    selected = optimizer_for(make_model(optimizer, storage).hyperparameters)
 
     kinds = DENSE if storage == "dense" else ROW_SPARSE
-    assert isinstance(chosen, kinds[optimizer])
-    assert getattr(chosen, "takes_rows", False) == (storage == "row_sparse")
-    assert float(chosen.learning_rate) == pytest.approx(RATES[optimizer])
+    assert isinstance(selected, kinds[optimizer])
+    assert getattr(selected, "takes_rows", False) == (storage == "row_sparse")
+    assert float(selected.learning_rate) == pytest.approx(RATES[optimizer])
     plain = DENSE[optimizer](learning_rate=RATES[optimizer]).get_config()
-    assert {**chosen.get_config(), "name": None} == {**plain, "name": None}
+    assert {**selected.get_config(), "name": None} == {**plain, "name": None}
 
 
-def test_weight_decay_adds_to_the_gradient_of_tables_and_kernels():
-    ours = model("sgd", "dense", weight_decay=0.25)
-    before = [v.numpy() for v in ours.trainable_variables]
-    gradients = OneHotNetwork(ours).gradients(*EVERY_TOKEN[0])
+def test_weight_decay_applies_to_tables_and_kernels():
+    model = make_model("sgd", "dense", weight_decay=0.25)
+    before = [v.numpy() for v in model.trainable_variables]
+    gradients = OneHotNetwork(model).gradients(*EVERY_TOKEN[0])
 
-    teach(ours, *EVERY_TOKEN[0])
+    train(model, *EVERY_TOKEN[0])
 
-    for weight, old, g in zip(ours.trainable_variables, before, gradients, strict=True):
+    for weight, old, g in zip(
+        model.trainable_variables, before, gradients, strict=True
+    ):
         decay = 0 if old.ndim == 1 else 0.25
         expected = old - RATES["sgd"] * (g.numpy() + decay * old)
         np.testing.assert_allclose(weight, expected, atol=1e-6)
 
 
-def test_weight_decay_reaches_only_the_rows_in_use_under_row_sparse():
-    ours = model("sgd", "row_sparse", True, vocab_size=8, weight_decay=0.25)
-    before = ours.trainable_variables[0].numpy()
-    gradient = OneHotNetwork(ours).gradients(*FEW_TOKENS[0])[0].numpy()
+def test_row_sparse_weight_decay_applies_to_rows_of_the_batch():
+    model = make_model("sgd", "row_sparse", True, vocab_size=8, weight_decay=0.25)
+    before = model.trainable_variables[0].numpy()
+    gradient = OneHotNetwork(model).gradients(*FEW_TOKENS[0])[0].numpy()
 
-    teach(ours, *FEW_TOKENS[0])
+    train(model, *FEW_TOKENS[0])
 
     expected, used = before.copy(), [1, 2, 3]
     expected[used] -= RATES["sgd"] * (gradient + 0.25 * before)[used]
-    np.testing.assert_allclose(ours.trainable_variables[0], expected, atol=1e-6)
+    np.testing.assert_allclose(model.trainable_variables[0], expected, atol=1e-6)

@@ -6,7 +6,8 @@ import tensorflow as tf
 from object2vec_tf.optimizers import FusedAdam
 
 
-def applier(optimizer, variable):
+def apply_to(optimizer, variable):
+    """Returns a function that applies a gradient to the variable."""
     return lambda gradient: optimizer.apply([gradient], [variable])
 
 
@@ -21,7 +22,7 @@ def applier(optimizer, variable):
     ],
 )
 @pytest.mark.parametrize("graph", [False, True])
-def test_it_is_kerass_adam(options, graph):
+def test_updates_equal_those_of_keras_adam(options, graph):
     random = np.random.default_rng(0)
     start = random.normal(size=(4, 3)).astype(np.float32)
     variables = [keras.Variable(start) for _ in range(2)]
@@ -32,15 +33,15 @@ def test_it_is_kerass_adam(options, graph):
     for _ in range(4):
         gradient = tf.constant(random.normal(size=(4, 3)).astype(np.float32))
         for optimizer, variable in zip(optimizers, variables, strict=True):
-            apply = applier(optimizer, variable)
+            apply = apply_to(optimizer, variable)
             (tf.function(apply, autograph=False) if graph else apply)(gradient)
-    for ours, theirs in zip(*(o.variables for o in optimizers), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    for fused, plain in zip(*(o.variables for o in optimizers), strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(*variables, rtol=1e-4, atol=1e-5)
 
 
-def test_the_config_makes_an_equal_optimizer():
+def test_the_config_restores_the_optimizer():
     config = keras.saving.serialize_keras_object(FusedAdam(0.25, beta_1=0.5))
-    again = keras.saving.deserialize_keras_object(config)
-    assert type(again) is FusedAdam
-    assert (float(again.learning_rate), again.beta_1) == (0.25, 0.5)
+    restored = keras.saving.deserialize_keras_object(config)
+    assert type(restored) is FusedAdam
+    assert (float(restored.learning_rate), restored.beta_1) == (0.25, 0.5)

@@ -19,7 +19,7 @@ TOTALS = {3: [5.5, 10], 0: [10, 20]}
 
 
 @pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
-def test_rows_of_one_token_are_summed_and_named_once(dtype):
+def test_rows_of_the_same_token_are_summed(dtype):
     gradient = sum_repeated_rows(slices(*REPEATED, dtype=dtype), as_rows=True)
 
     assert isinstance(gradient, tf.IndexedSlices)
@@ -29,7 +29,7 @@ def test_rows_of_one_token_are_summed_and_named_once(dtype):
     np.testing.assert_array_equal(gradient.dense_shape, [5, 2])
 
 
-def test_rows_become_the_tables_gradient_for_a_dense_optimizer():
+def test_rows_become_a_dense_gradient_of_the_table():
     gradient = sum_repeated_rows(slices(*REPEATED), as_rows=False)
 
     assert isinstance(gradient, tf.Tensor)
@@ -39,7 +39,7 @@ def test_rows_become_the_tables_gradient_for_a_dense_optimizer():
     np.testing.assert_array_equal(gradient, expected)
 
 
-def test_no_rows_stay_none():
+def test_a_gradient_without_rows_stays_empty():
     gradient = sum_repeated_rows(slices(np.zeros(0), np.zeros((0, 2))), as_rows=True)
 
     assert gradient.values.shape == (0, 2)
@@ -47,13 +47,13 @@ def test_no_rows_stay_none():
 
 
 @pytest.mark.parametrize("as_rows", [True, False])
-def test_a_dense_gradient_stays_as_it_is(as_rows):
+def test_a_dense_gradient_is_returned_unchanged(as_rows):
     gradient = tf.constant([[1.0, 2.0]])
 
     assert sum_repeated_rows(gradient, as_rows) is gradient
 
 
-def test_decay_adds_to_every_weight_of_a_dense_gradient():
+def test_decay_is_added_to_a_dense_gradient():
     variable = keras.Variable([[1.0, -2.0], [4.0, 0.0]])
 
     gradient = add_weight_decay(tf.constant([[1.0, 1.0], [0.0, 3.0]]), variable, 0.5)
@@ -61,7 +61,7 @@ def test_decay_adds_to_every_weight_of_a_dense_gradient():
     np.testing.assert_array_equal(gradient, [[1.5, 0], [2, 3]])
 
 
-def test_decay_adds_to_the_named_rows_only():
+def test_decay_is_added_only_to_the_rows_of_the_gradient():
     variable = keras.Variable(np.arange(10, dtype=np.float32).reshape(5, 2))
 
     gradient = add_weight_decay(slices([4, 1], [[1, 1], [2, 2]]), variable, 0.5)

@@ -65,7 +65,8 @@ def sgd(g, slots, step):
     return 0.3 * g, []
 
 
-# The update of a row: what is taken off it, and its slots; then the slots at first.
+# For each kind: a function that returns what to subtract from rows and the new slots,
+# and the initial values of the slots.
 FORMULAS = {
     RowSparseAdadelta: (adadelta, [0.0, 0.0]),
     RowSparseAdagrad: (adagrad, [0.2]),
@@ -81,7 +82,8 @@ def table(seed=0):
     return random.normal(size=(ROWS, DIM)).astype(np.float32)
 
 
-def named(rows, seed):
+def row_gradient(rows, seed):
+    """Random gradients of these rows."""
     values = np.random.default_rng(seed).normal(size=(len(rows), DIM))
     return tf.IndexedSlices(
         tf.constant(values, tf.float32),
@@ -97,7 +99,7 @@ def state(optimizer, variable):
 
 
 @each_kind
-def test_named_rows_follow_the_formula_and_others_do_not_move(kind):
+def test_only_rows_of_the_gradient_change_by_the_formula(kind):
     optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
     formula, initial = FORMULAS[kind]
     expected = [table().astype(np.float64)]
@@ -106,42 +108,44 @@ def test_named_rows_follow_the_formula_and_others_do_not_move(kind):
 
     for step, rows in enumerate([[3, 0], [0], [5, 1, 3], [1], [3, 0, 4]], start=1):
         before = state(optimizer, variable)
-        gradient = named(rows, seed=step)
+        gradient = row_gradient(rows, seed=step)
         optimizer.apply([gradient], [variable])
 
-        taken, slots = formula(
+        update, slots = formula(
             gradient.values.numpy().astype(np.float64),
             [slot[rows] for slot in expected[1:]],
             step,
         )
-        expected[0][rows] -= taken
+        expected[0][rows] -= update
         for slot, value in zip(expected[1:], slots, strict=True):
             slot[rows] = value
         after = state(optimizer, variable)
         others = np.delete(np.arange(ROWS), rows)
-        for now, then, wanted in zip(after, before, expected, strict=True):
-            assert now[others].tobytes() == then[others].tobytes()
-            np.testing.assert_allclose(now[rows], wanted[rows], rtol=2e-6, atol=1e-6)
-            assert np.all(now[rows] != then[rows])
+        for new, old, wanted in zip(after, before, expected, strict=True):
+            assert new[others].tobytes() == old[others].tobytes()
+            np.testing.assert_allclose(new[rows], wanted[rows], rtol=2e-6, atol=1e-6)
+            assert np.all(new[rows] != old[rows])
     assert int(optimizer.iterations) == 5
 
 
 @each_kind
-def test_naming_every_row_is_the_dense_update(kind):
+def test_a_gradient_with_all_rows_equals_the_dense_update(kind):
     sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
     one, two = keras.Variable(table()), keras.Variable(table())
 
     for step in range(5):
-        gradient = named(np.random.default_rng(step).permutation(ROWS), seed=step)
+        gradient = row_gradient(
+            np.random.default_rng(step).permutation(ROWS), seed=step
+        )
         sparse.apply([gradient], [one])
         dense.apply([tf.convert_to_tensor(gradient)], [two])
 
-    for ours, keras_own in zip(state(sparse, one), state(dense, two), strict=True):
-        np.testing.assert_allclose(ours, keras_own, rtol=1e-6, atol=1e-6)
+    for rows, expected in zip(state(sparse, one), state(dense, two), strict=True):
+        np.testing.assert_allclose(rows, expected, rtol=1e-6, atol=1e-6)
 
 
 @each_kind
-def test_a_dense_gradient_goes_kerass_way(kind):
+def test_a_dense_gradient_is_applied_by_keras(kind):
     sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
     one, two = keras.Variable(table()), keras.Variable(table())
 
@@ -149,13 +153,13 @@ def test_a_dense_gradient_goes_kerass_way(kind):
         sparse.apply([tf.constant(table(step))], [one])
         dense.apply([tf.constant(table(step))], [two])
 
-    for ours, keras_own in zip(state(sparse, one), state(dense, two), strict=True):
-        np.testing.assert_allclose(ours, keras_own, rtol=1e-6, atol=1e-6)
+    for rows, expected in zip(state(sparse, one), state(dense, two), strict=True):
+        np.testing.assert_allclose(rows, expected, rtol=1e-6, atol=1e-6)
 
 
 @each_kind
-def test_a_graph_does_what_eager_execution_does(kind):
-    def trained(wrap):
+def test_a_graph_gives_the_results_of_eager_execution(kind):
+    def train(wrap):
         optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
         optimizer.build([variable])
 
@@ -165,33 +169,33 @@ def test_a_graph_does_what_eager_execution_does(kind):
 
         step = wrap(step)
         for rows in ([1, 4], [4, 0], [2, 4]):
-            step(tf.constant(rows), named(rows, seed=rows[0]).values)
+            step(tf.constant(rows), row_gradient(rows, seed=rows[0]).values)
         return state(optimizer, variable)
 
-    for graph, eager in zip(trained(tf.function), trained(lambda f: f), strict=True):
+    for graph, eager in zip(train(tf.function), train(lambda f: f), strict=True):
         np.testing.assert_allclose(graph, eager, rtol=1e-6, atol=1e-7)
 
 
 @each_kind
-def test_no_rows_change_nothing(kind):
+def test_a_gradient_without_rows_changes_nothing(kind):
     optimizer, variable = kind(), keras.Variable(table())
 
-    optimizer.apply([named([], seed=0)], [variable])
+    optimizer.apply([row_gradient([], seed=0)], [variable])
 
     np.testing.assert_array_equal(variable, table())
 
 
 @each_kind
 @pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"clipvalue": 0.1}])
-def test_clipping_leaves_other_rows_alone(kind, clip):
+def test_clipping_does_not_change_other_rows(kind, clip):
     optimizer, variable = kind(**OPTIONS[kind], **clip), keras.Variable(table())
-    optimizer.apply([named([0, 1, 2], seed=0)], [variable])
+    optimizer.apply([row_gradient([0, 1, 2], seed=0)], [variable])
     before = state(optimizer, variable)
 
-    optimizer.apply([named([1], seed=1)], [variable])
+    optimizer.apply([row_gradient([1], seed=1)], [variable])
 
-    for now, then in zip(state(optimizer, variable), before, strict=True):
-        np.testing.assert_array_equal(np.flatnonzero(np.any(now != then, axis=1)), [1])
+    for new, old in zip(state(optimizer, variable), before, strict=True):
+        np.testing.assert_array_equal(np.flatnonzero(np.any(new != old, axis=1)), [1])
 
 
 def test_clipnorm_clips_the_norm_of_all_rows():
@@ -213,12 +217,12 @@ def test_a_schedule_sets_the_learning_rate_of_rows(kind):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.0])
     optimizer, variable = kind(learning_rate=schedule), keras.Variable(table())
 
-    optimizer.apply([named([2], seed=0)], [variable])
-    once = variable.numpy()
-    optimizer.apply([named([2], seed=1)], [variable])
+    optimizer.apply([row_gradient([2], seed=0)], [variable])
+    after_first_step = variable.numpy()
+    optimizer.apply([row_gradient([2], seed=1)], [variable])
 
-    assert np.all(once[2] != table()[2])
-    np.testing.assert_array_equal(variable, once)
+    assert np.all(after_first_step[2] != table()[2])
+    np.testing.assert_array_equal(variable, after_first_step)
 
 
 @pytest.mark.parametrize(
@@ -235,21 +239,24 @@ def test_a_schedule_sets_the_learning_rate_of_rows(kind):
         (RowSparseSGD, {"loss_scale_factor": 2.0}),
     ],
 )
-def test_options_that_rows_do_not_have_are_refused(kind, option):
+def test_options_without_a_row_update_are_rejected(kind, option):
     (name, value), *_ = option.items()
-    with pytest.raises(ValueError, match=f"{kind.__name__}.* no {name}.*{value}"):
+    message = f"^{kind.__name__}: expected no {name}, got {name}={value}\\. Use "
+    with pytest.raises(ValueError, match=message):
         kind(**option)
 
 
 @each_kind
-def test_a_config_goes_through_json_and_makes_an_equal_optimizer(kind):
+def test_a_config_restores_the_optimizer_from_json(kind):
     optimizer = kind(**OPTIONS[kind], name="mine")
 
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(optimizer)))
-    again = keras.saving.deserialize_keras_object(config)
+    restored = keras.saving.deserialize_keras_object(config)
 
     assert config["registered_name"] == f"object2vec_tf>{kind.__name__}"
-    assert type(again) is kind
-    assert again.get_config() == optimizer.get_config()
-    assert float(again.learning_rate) == pytest.approx(OPTIONS[kind]["learning_rate"])
+    assert type(restored) is kind
+    assert restored.get_config() == optimizer.get_config()
+    assert float(restored.learning_rate) == pytest.approx(
+        OPTIONS[kind]["learning_rate"]
+    )
     assert type(kind.from_config(optimizer.get_config())) is kind
