@@ -11,8 +11,8 @@ import tensorflow as tf
 
 # Hard negatives are drawn with the weights exp(_HARDNESS * cosine).
 _HARDNESS = 5.0
-# Larger than any difference of two scores.
-_NEVER = 1e3
+# Subtracted from the scores of positive pairs; larger than any difference of scores.
+_POSITIVE_PENALTY = 1e3
 
 
 def uniform_negatives(
@@ -79,7 +79,7 @@ def frequency_negatives(
 def hard_negatives(
     first: tf.Tensor,
     second: tf.Tensor,
-    known: tf.Tensor,
+    positives: tf.Tensor,
     rate: int,
     seeds: keras.random.SeedGenerator,
 ) -> tf.Tensor:
@@ -95,8 +95,8 @@ def hard_negatives(
     Args:
         first: Encodings of in0, float ``[batch, enc_dim]``.
         second: Encodings of in1, float ``[batch, enc_dim]``.
-        known: Whether an in0 (row) and an in1 (column) of the batch are known to be
-            partners, bool ``[batch, batch]``. Known partners are drawn last.
+        positives: Whether an in0 (row) and an in1 (column) of the batch form a positive
+            pair, bool ``[batch, batch]``. Positive pairs are drawn last.
         rate: Negatives per pair.
         seeds: Source of randomness.
 
@@ -106,7 +106,7 @@ def hard_negatives(
     first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
     cosines = tf.matmul(first, second, transpose_b=True)
     scores = _HARDNESS * cosines + _gumbel(tf.shape(cosines), seeds)
-    return _highest(scores - _NEVER * tf.cast(known, scores.dtype), rate)
+    return _highest(scores - _POSITIVE_PENALTY * tf.cast(positives, scores.dtype), rate)
 
 
 def _gumbel(shape: tf.Tensor, seeds: keras.random.SeedGenerator) -> tf.Tensor:
@@ -135,7 +135,7 @@ def add_negatives(
     first: tf.Tensor,
     second: tf.Tensor,
     labels: tf.Tensor,
-    partners: tf.Tensor,
+    negatives: tf.Tensor,
     pool: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Appends the negatives of every pair, with label 0.
@@ -144,9 +144,9 @@ def add_negatives(
         first: Encodings of in0, float ``[batch, enc_dim]``.
         second: Encodings of in1, float ``[batch, enc_dim]``.
         labels: ``[batch]``.
-        partners: The negatives: element n is one of pair ``n % batch``, int32
-            ``[rate * batch]``.
-        pool: The encodings that ``partners`` are indices into, float
+        negatives: Indices of negatives, int32 ``[rate * batch]``; element n is a
+            negative of pair ``n % batch``.
+        pool: The encodings that ``negatives`` are indices into, float
             ``[pool, enc_dim]``; by default ``second``.
 
     Returns:
@@ -154,10 +154,10 @@ def add_negatives(
         pairs first.
     """
     batch = tf.shape(first)[0]
-    copies = tf.size(partners) // tf.maximum(batch, 1)
+    copies = tf.size(negatives) // tf.maximum(batch, 1)
     pool = second if pool is None else pool
     return (
         tf.tile(first, [1 + copies, 1]),
-        tf.concat([second, tf.gather(pool, partners)], axis=0),
-        tf.concat([labels, tf.zeros_like(partners, labels.dtype)], axis=0),
+        tf.concat([second, tf.gather(pool, negatives)], axis=0),
+        tf.concat([labels, tf.zeros_like(negatives, labels.dtype)], axis=0),
     )

@@ -1,4 +1,4 @@
-"""The oracle is the softmax written out, a pair and a candidate at a time."""
+"""Tests of the in-batch softmax against its formula, and of training with it."""
 
 import json
 import math
@@ -10,65 +10,62 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax
-from object2vec_tf.losses.positive_mask import positive_mask
 
 RANDOM = np.random.default_rng(4)
 FIRST, SECOND = RANDOM.normal(size=(2, 5, 3)).astype(np.float32)
-KNOWN = np.eye(5, dtype=bool)
-KNOWN[0, 3] = KNOWN[2, 1] = True
-SHARES = np.array([[0.1, 0.5], [0.2, 0.5], [0.3, 0.1], [0.3, 0.2], [0.1, 0.2]])
+PARTNERS = np.eye(5, dtype=bool)
+PARTNERS[0, 3] = PARTNERS[2, 1] = True
+FREQUENCIES = np.array([[0.1, 0.5], [0.2, 0.5], [0.3, 0.1], [0.3, 0.2], [0.1, 0.2]])
 
 
-def by_hand(similarity, direction, temperature, shares=None):
-    def likeness(i, j):
+def expected_losses_and_hits(similarity, direction, temperature, frequencies=None):
+    """The softmax with one term per candidate, float ``[2, batch]``."""
+
+    def logit(i, j):
         product = float(FIRST[i] @ SECOND[j])
         if similarity == "cosine":
             product /= np.linalg.norm(FIRST[i]) * np.linalg.norm(SECOND[j])
         return product / temperature
 
-    def cost(i, of):
-        own, choice = None, []
+    def loss_and_hit(pair, searched):
+        partner_logit, logits = None, []
         for other in range(5):
-            row, column = (i, other) if of == "in0_to_in1" else (other, i)
-            if row != column and KNOWN[row, column]:
+            i, j = (pair, other) if searched == "in0_to_in1" else (other, pair)
+            if i != j and PARTNERS[i, j]:
                 continue
-            value = likeness(row, column)
-            if shares is not None:
-                value -= math.log(shares[other][1 if of == "in0_to_in1" else 0])
-            choice.append(value)
-            own = value if other == i else own
-        total = math.log(sum(math.exp(value) for value in choice))
-        return total - own, float(own >= max(choice))
+            value = logit(i, j)
+            if frequencies is not None:
+                side = 1 if searched == "in0_to_in1" else 0
+                value -= math.log(frequencies[other][side])
+            logits.append(value)
+            partner_logit = value if other == pair else partner_logit
+        total = math.log(sum(math.exp(value) for value in logits))
+        return total - partner_logit, float(partner_logit >= max(logits))
 
-    ways = ["in0_to_in1", "in1_to_in0"] if direction == "both" else [direction]
-    told = np.array([[cost(i, way) for i in range(5)] for way in ways])
-    return told.mean(axis=0).T
+    directions = ["in0_to_in1", "in1_to_in0"] if direction == "both" else [direction]
+    results = np.array([[loss_and_hit(i, d) for i in range(5)] for d in directions])
+    return results.mean(axis=0).T
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
 @pytest.mark.parametrize("direction", ["both", "in0_to_in1", "in1_to_in0"])
-@pytest.mark.parametrize("shares", [None, SHARES])
-def test_costs_and_hits_are_those_made_by_hand(similarity, direction, shares):
+@pytest.mark.parametrize("frequencies", [None, FREQUENCIES])
+def test_losses_and_hits_equal_the_formula(similarity, direction, frequencies):
     layer = InBatchSoftmax(similarity, direction, 0.7)
-    logs = None if shares is None else tuple(tf.constant(np.log(shares.T), tf.float32))
+    log_frequencies = None
+    if frequencies is not None:
+        log_frequencies = tuple(tf.constant(np.log(frequencies.T), tf.float32))
 
-    told = layer(tf.constant(FIRST), tf.constant(SECOND), tf.constant(KNOWN), logs)
+    losses, hits = layer(
+        tf.constant(FIRST),
+        tf.constant(SECOND),
+        tf.constant(PARTNERS),
+        log_frequencies,
+    )
 
-    expected = by_hand(similarity, direction, 0.7, shares)
-    np.testing.assert_allclose(told[0], expected[0], rtol=1e-5)
-    np.testing.assert_array_equal(told[1], expected[1])
-
-
-def test_known_partners_are_those_of_equal_objects():
-    in0 = tf.ragged.constant([[1], [2, 3], [1], [], [2, 3]], dtype=tf.int64)
-    in1 = tf.ragged.constant([[7], [8], [9], [7], [7]], dtype=tf.int64)
-    known = positive_mask(in0, in1, tf.constant([1, 1, 1, 1, 0]))
-
-    pairs = {((1,), (7,)), ((2, 3), (8,)), ((1,), (9,)), ((), (7,))}
-    expected = [
-        [(tuple(a), tuple(b)) in pairs for b in in1.to_list()] for a in in0.to_list()
-    ]
-    np.testing.assert_array_equal(known, expected)
+    expected = expected_losses_and_hits(similarity, direction, 0.7, frequencies)
+    np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
+    np.testing.assert_array_equal(hits, expected[1])
 
 
 @pytest.fixture
@@ -92,7 +89,7 @@ SETTINGS = {
     "objective": "in_batch_softmax",
     "epochs": 8,
 }
-# in1 says what in0 says, in other words.
+# The token ids of in1 are those of in0 plus 20.
 ROWS = [
     {"in0": [i % 20, (3 * i) % 20], "in1": [20 + i % 20, 20 + (3 * i) % 20], "label": 1}
     for i in range(60)
@@ -116,7 +113,7 @@ ROWS = [
     ],
     ids=str,
 )
-def test_a_run_learns_to_find_partners(tmp_path, write_lines, more):
+def test_training_learns_to_find_partners(tmp_path, write_lines, more):
     train = write_lines(tmp_path / "train.jsonl", ROWS)
 
     run = o2v.fit(
@@ -127,20 +124,21 @@ def test_a_run_learns_to_find_partners(tmp_path, write_lines, more):
         verbose=False,
     )
 
-    costs = [r["validation"]["in_batch_cross_entropy"] for r in run.history]
-    assert costs[-1] < 0.7 * costs[0]
+    losses = [r["validation"]["in_batch_cross_entropy"] for r in run.history]
+    assert losses[-1] < 0.7 * losses[0]
     assert run.metrics["validation"]["in_batch_accuracy"] > 0.5
-    assert run.metrics["best_epoch"] == int(np.argmin(costs))
-    learnt = float(np.exp(run.model.in_batch_softmax.log_temperature))
-    assert (learnt != pytest.approx(0.05)) == bool(more.get("learn_temperature"))
-    again = keras.models.load_model(tmp_path / "run/model.keras")
-    pairs = o2v.read_pairs(train, again.hyperparameters).dataset()
-    held = again.evaluate(pairs, return_dict=True, verbose=0)
-    batches = run.model.evaluate(pairs, return_dict=True, verbose=0)
-    assert held == batches
+    assert run.metrics["best_epoch"] == int(np.argmin(losses))
+    temperature = float(np.exp(run.model.in_batch_softmax.log_temperature))
+    is_initial = temperature == pytest.approx(0.05)
+    assert is_initial != bool(more.get("learn_temperature"))
+    loaded = keras.models.load_model(tmp_path / "run/model.keras")
+    pairs = o2v.read_pairs(train, loaded.hyperparameters).dataset()
+    loaded_metrics = loaded.evaluate(pairs, return_dict=True, verbose=0)
+    trained_metrics = run.model.evaluate(pairs, return_dict=True, verbose=0)
+    assert loaded_metrics == trained_metrics
 
 
-def test_the_comparator_has_no_say_in_what_encoders_learn(tmp_path, write_lines):
+def test_the_comparator_does_not_influence_the_encoders(tmp_path, write_lines):
     train = o2v.read_pairs(write_lines(tmp_path / "t.jsonl", ROWS), SETTINGS)
     tables = []
     for rate in (0, 3):
@@ -156,18 +154,18 @@ def test_the_comparator_has_no_say_in_what_encoders_learn(tmp_path, write_lines)
     np.testing.assert_array_equal(*tables)
 
 
-def test_pairs_labelled_zero_look_for_no_partner():
+def test_pairs_with_label_zero_have_no_loss():
     model = o2v.Object2Vec(SETTINGS, seed=1)
     model.compile()
     ids = tf.ragged.constant([[1], [2], [3]], dtype=tf.int64)
     batch = {"in0": ids, "in1": ids}
-    told = model.test_step((batch, tf.constant([1, 0, 0])))
+    metrics = model.test_step((batch, tf.constant([1, 0, 0])))
 
-    costs, _ = model.in_batch_softmax(
+    losses, _ = model.in_batch_softmax(
         model.enc0(ids), model.enc1(ids), tf.constant(np.diag([True, False, False]))
     )
-    assert float(told["in_batch_cross_entropy"]) == pytest.approx(
-        float(costs[0]), rel=1e-5
+    assert float(metrics["in_batch_cross_entropy"]) == pytest.approx(
+        float(losses[0]), rel=1e-5
     )
 
 
@@ -191,12 +189,12 @@ def test_pairs_labelled_zero_look_for_no_partner():
         ),
     ],
 )
-def test_what_has_no_meaning_together_is_told(more, message):
+def test_conflicting_hyperparameters_are_rejected(more, message):
     with pytest.raises(o2v.HyperparameterError, match=message):
         o2v.Hyperparameters(**{**SETTINGS, **more})
 
 
-def test_training_without_log_frequencies_is_an_error():
+def test_training_without_log_frequencies_fails():
     model = o2v.Object2Vec({**SETTINGS, "popularity_correction": True})
     model.compile()
     ids = tf.ragged.constant([[1], [2]], dtype=tf.int64)

@@ -9,13 +9,13 @@ LABELS = np.array([0, 1])
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_it_is_the_cross_entropy_of_spread_labels(smoothing):
+def test_the_loss_is_the_cross_entropy_of_smoothed_labels(smoothing):
     loss = SmoothedCrossEntropy(smoothing)
-    again = SmoothedCrossEntropy.from_config(loss.get_config())
+    restored = SmoothedCrossEntropy.from_config(loss.get_config())
     labels = np.eye(3)[LABELS] * (1 - smoothing) + smoothing / 3
     expected = -(labels * np.log(SCORES)).sum(1).mean()
-    for each in (loss, again):
-        assert float(each(LABELS, SCORES)) == pytest.approx(expected, rel=1e-5)
+    for cross_entropy in (loss, restored):
+        assert float(cross_entropy(LABELS, SCORES)) == pytest.approx(expected, rel=1e-5)
     if not smoothing:
         plain = keras.losses.SparseCategoricalCrossentropy()
         assert float(loss(LABELS, SCORES)) == float(plain(LABELS, SCORES))
