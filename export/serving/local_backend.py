@@ -116,7 +116,7 @@ class LocalBackend:
         )
         start = 0
         for request in batch:
-            if not request.predictions.done():  # cancelled if the client disconnected
+            if not request.predictions.done():  # canceled if the client disconnected
                 request.predictions.set_result(
                     predictions[start : start + request.size]
                 )
