@@ -110,7 +110,7 @@ def test_an_invalid_port_is_reported(prefix):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("input/data/train/part-0.jsonl", '{"in0": [1]}\n', "part-0.jsonl:1: field"),
+        ("input/data/train/part-0.jsonl", '{"in0": [1]}\n', "part-0.jsonl:1: label"),
         ("input/config/hyperparameters.json", "{}", "enc0_vocab_size"),
         (
             "input/config/inputdataconfig.json",
