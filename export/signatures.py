@@ -148,10 +148,10 @@ def _tokenized(
 ) -> tuple[tf.RaggedTensor, tf.Tensor]:
     """Returns the token ids of texts or padded lists, and each row's unknown tokens."""
 
-    def of_texts() -> tuple[tf.RaggedTensor, tf.Tensor]:
+    def tokenize_texts() -> tuple[tf.RaggedTensor, tf.Tensor]:
         return tokenizer.of_texts(tf.reshape(texts, [-1]))
 
-    def of_lists() -> tuple[tf.RaggedTensor, tf.Tensor]:
+    def tokenize_lists() -> tuple[tf.RaggedTensor, tf.Tensor]:
         shape = tf.shape(texts, tf.int64)
         rows = tf.reshape(texts, [shape[0], shape[1]])
         lengths = tf.fill([shape[0]], shape[1])
@@ -160,7 +160,7 @@ def _tokenized(
         )
         return tokenizer.of_lists(items)
 
-    ids, unknown = tf.cond(tf.equal(tf.rank(texts), 1), of_texts, of_lists)
+    ids, unknown = tf.cond(tf.equal(tf.rank(texts), 1), tokenize_texts, tokenize_lists)
     return ids, unknown
 
 

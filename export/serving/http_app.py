@@ -40,7 +40,7 @@ _RETRY_SECONDS = 1
 
 
 class Gateway:
-    """Answers Object2Vec's requests: one input is embedded, a pair is scored.
+    """Serves Object2Vec's requests: embeddings of one input, scores of pairs.
 
     Args:
         backend: Computes the predictions.
