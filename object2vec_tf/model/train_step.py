@@ -12,9 +12,9 @@ from object2vec_tf.distributed.batch_encodings import BatchEncodings
 from object2vec_tf.distributed.batch_shard import (
     BatchShard,
     EncodingPlan,
-    batch_shard_of,
     replicated_encoders,
 )
+from object2vec_tf.distributed.sharded_batch import batch_shard_of
 from object2vec_tf.optimizers.gradients import Gradient, add_weight_decay
 
 if TYPE_CHECKING:

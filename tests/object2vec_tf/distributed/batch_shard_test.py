@@ -7,10 +7,9 @@ import tensorflow as tf
 from object2vec_tf.distributed.batch_shard import (
     EncodingPlan,
     FullBatch,
-    ShardedBatch,
-    batch_shard_of,
     replicated_encoders,
 )
+from object2vec_tf.distributed.sharded_batch import ShardedBatch, batch_shard_of
 from object2vec_tf.hyperparameters import Hyperparameters
 
 
