@@ -121,4 +121,4 @@ format: $(VENV)/test ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove the environment and build files; keep data and runs
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache

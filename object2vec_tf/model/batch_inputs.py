@@ -1,10 +1,12 @@
-"""What a training step computes from the inputs of all pairs of a batch."""
+"""The batch of a training step, and values that depend on all of its pairs."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import BatchShard
@@ -16,32 +18,49 @@ from object2vec_tf.losses.positive_mask import positive_mask
 LOG_FREQUENCIES = "log_frequencies"
 
 
-def positive_pairs(
-    shard: BatchShard, inputs: Mapping[str, Any], labels: Any
-) -> tf.Tensor:
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """The data that a step gets.
+
+    Attributes:
+        inputs: Token ids in0 and in1, and further inputs of the dataset.
+        labels: ``[pairs]``.
+        weights: float ``[pairs]``; None if all pairs count once.
+    """
+
+    inputs: Mapping[str, Any]
+    labels: Any
+    weights: Any = None
+
+    @classmethod
+    def from_data(cls, data: Any) -> Batch:
+        """Returns ``(inputs, labels)`` or ``(inputs, labels, weights)`` as a batch."""
+        return cls(*keras.utils.unpack_x_y_sample_weight(data))
+
+
+def positive_pairs(shard: BatchShard, batch: Batch) -> tf.Tensor:
     """Returns which in0 and in1 of the batch form positive pairs.
 
     Returns:
         bool ``[batch, batch]``: whether the in0 of a row and the in1 of a column form a
         pair with a label above 0.
     """
-    in0, in1 = (shard.all_ids(as_ragged(inputs[name])) for name in ("in0", "in1"))
-    return positive_mask(in0, in1, shard.all_pairs(labels))
+    ids = (as_ragged(batch.inputs[name]) for name in ("in0", "in1"))
+    in0, in1 = (shard.all_ids(side) for side in ids)
+    return positive_mask(in0, in1, shard.all_pairs(batch.labels))
 
 
-def log_frequencies(
-    shard: BatchShard, inputs: Mapping[str, Any]
-) -> tuple[tf.Tensor, tf.Tensor]:
+def log_frequencies(shard: BatchShard, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the log frequencies of in0 and of in1, float ``[batch]`` each.
 
     Raises:
         ValueError: The dataset does not provide them.
     """
-    if LOG_FREQUENCIES not in inputs:
+    if LOG_FREQUENCIES not in batch.inputs:
         raise ValueError(
             f"inputs: expected the key {LOG_FREQUENCIES!r}, float [batch, 2], which "
             "popularity_correction and negative_frequency_power need. Use "
             "Pairs.dataset(shuffle=True), which provides it."
         )
-    frequencies = shard.all_pairs(inputs[LOG_FREQUENCIES])
+    frequencies = shard.all_pairs(batch.inputs[LOG_FREQUENCIES])
     return tuple(tf.unstack(frequencies, axis=1))

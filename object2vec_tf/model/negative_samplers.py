@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,7 +16,7 @@ from object2vec_tf.losses.negative_sampling import (
     hard_negatives,
     uniform_negatives,
 )
-from object2vec_tf.model.batch_inputs import log_frequencies, positive_pairs
+from object2vec_tf.model.batch_inputs import Batch, log_frequencies, positive_pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,20 +46,12 @@ class NegativeSampler(abc.ABC):
     needs_all_pairs: tuple[bool, bool]
 
     @abc.abstractmethod
-    def add(
-        self,
-        encodings: BatchEncodings,
-        inputs: Mapping[str, Any],
-        labels: tf.Tensor,
-        weights: tf.Tensor | None,
-    ) -> TrainingPairs:
+    def add(self, encodings: BatchEncodings, batch: Batch) -> TrainingPairs:
         """Returns the batch's pairs, followed by their negatives with label 0.
 
         Args:
             encodings: Encodings of the batch.
-            inputs: The dataset's inputs.
-            labels: Labels ``[batch]``.
-            weights: float ``[batch]`` or None; a negative weighs as much as its pair.
+            batch: The batch; a negative has the weight of its pair.
         """
 
 
@@ -70,15 +60,9 @@ class NoNegatives(NegativeSampler):
 
     needs_all_pairs = (False, False)
 
-    def add(
-        self,
-        encodings: BatchEncodings,
-        inputs: Mapping[str, Any],
-        labels: tf.Tensor,
-        weights: tf.Tensor | None,
-    ) -> TrainingPairs:
+    def add(self, encodings: BatchEncodings, batch: Batch) -> TrainingPairs:
         """See `NegativeSampler`."""
-        return TrainingPairs(*encodings.own, labels, weights)
+        return TrainingPairs(*encodings.own, batch.labels, batch.weights)
 
 
 class InBatchNegatives(NegativeSampler):
@@ -95,33 +79,24 @@ class InBatchNegatives(NegativeSampler):
         self._rate = rate
         self._seeds = seeds
 
-    def add(
-        self,
-        encodings: BatchEncodings,
-        inputs: Mapping[str, Any],
-        labels: tf.Tensor,
-        weights: tf.Tensor | None,
-    ) -> TrainingPairs:
+    def add(self, encodings: BatchEncodings, batch: Batch) -> TrainingPairs:
         """See `NegativeSampler`."""
         candidates = encodings.all_pairs(1)
         negatives = encodings.shard.own_negatives(
-            self._draw(encodings, candidates, inputs, labels)
+            self._draw(encodings, candidates, batch)
         )
-        first, second, all_labels = add_negatives(
-            *encodings.own, labels, negatives, candidates
+        first, second, labels = add_negatives(
+            *encodings.own, batch.labels, negatives, candidates
         )
+        weights = batch.weights
         if weights is not None:
-            copies = tf.size(all_labels) // tf.maximum(tf.size(labels), 1)
+            copies = tf.size(labels) // tf.maximum(tf.size(batch.labels), 1)
             weights = tf.tile(weights, [copies])
-        return TrainingPairs(first, second, all_labels, weights)
+        return TrainingPairs(first, second, labels, weights)
 
     @abc.abstractmethod
     def _draw(
-        self,
-        encodings: BatchEncodings,
-        candidates: tf.Tensor,
-        inputs: Mapping[str, Any],
-        labels: tf.Tensor,
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
         """Returns indices into ``candidates``; item n belongs to pair ``n % batch``."""
 
@@ -130,11 +105,7 @@ class UniformNegatives(InBatchNegatives):
     """Draws negatives uniformly from the other pairs of the batch."""
 
     def _draw(
-        self,
-        encodings: BatchEncodings,
-        candidates: tf.Tensor,
-        inputs: Mapping[str, Any],
-        labels: tf.Tensor,
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
         return uniform_negatives(tf.shape(candidates)[0], self._rate, self._seeds)
 
@@ -155,13 +126,9 @@ class FrequencyNegatives(InBatchNegatives):
         self._power = power
 
     def _draw(
-        self,
-        encodings: BatchEncodings,
-        candidates: tf.Tensor,
-        inputs: Mapping[str, Any],
-        labels: tf.Tensor,
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
-        frequencies = log_frequencies(encodings.shard, inputs)[1]
+        frequencies = log_frequencies(encodings.shard, batch)[1]
         return frequency_negatives(frequencies, self._power, self._rate, self._seeds)
 
 
@@ -171,13 +138,9 @@ class HardNegatives(InBatchNegatives):
     needs_all_pairs = (True, True)
 
     def _draw(
-        self,
-        encodings: BatchEncodings,
-        candidates: tf.Tensor,
-        inputs: Mapping[str, Any],
-        labels: tf.Tensor,
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
-        positives = positive_pairs(encodings.shard, inputs, labels)
+        positives = positive_pairs(encodings.shard, batch)
         first = encodings.all_pairs(0)
         return hard_negatives(first, candidates, positives, self._rate, self._seeds)
 

@@ -1,4 +1,4 @@
-"""Training objectives: what the encoders learn from.
+"""Training objectives: the losses that train the encoders.
 
 Every objective also trains the comparator, by the loss of the output layer.
 """
@@ -6,19 +6,18 @@ Every objective also trains the comparator, by the loss of the output layer.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from object2vec_tf.distributed.batch_encodings import BatchEncodings
 from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax
-from object2vec_tf.model.batch_inputs import log_frequencies, positive_pairs
+from object2vec_tf.model.batch_inputs import Batch, log_frequencies, positive_pairs
 
 
 class Objective(abc.ABC):
-    """What the encoders learn from.
+    """The loss that trains the encoders, and the input of the comparator.
 
     Attributes:
         needs_all_pairs: For in0 and in1, whether encodings of other pairs are used.
@@ -30,20 +29,13 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def encoder_loss(
-        self,
-        encodings: BatchEncodings,
-        inputs: Mapping[str, Any],
-        labels: Any,
-        weights: Any,
-        training: bool,
+        self, encodings: BatchEncodings, batch: Batch, training: bool
     ) -> tf.Tensor:
         """Returns the loss of the encodings alone, and updates the metrics.
 
         Args:
             encodings: Encodings of the batch.
-            inputs: The dataset's inputs.
-            labels: Labels ``[batch]``.
-            weights: float ``[batch]``, or None if all pairs count once.
+            batch: The batch.
             training: Whether the loss is minimized, rather than only measured.
 
         Returns:
@@ -56,15 +48,10 @@ class Objective(abc.ABC):
 
 
 class PairObjective(Objective):
-    """Encoders and comparator learn from the labels of pairs, as AWS's do."""
+    """The loss of the comparator trains the encoders too, as in AWS's Object2Vec."""
 
     def encoder_loss(
-        self,
-        encodings: BatchEncodings,
-        inputs: Mapping[str, Any],
-        labels: Any,
-        weights: Any,
-        training: bool,
+        self, encodings: BatchEncodings, batch: Batch, training: bool
     ) -> tf.Tensor:
         """See `Objective`: there is no loss besides the comparator's."""
         return tf.constant(0.0)
@@ -75,9 +62,9 @@ class PairObjective(Objective):
 
 
 class InBatchSoftmaxObjective(Objective):
-    """Encoders learn to find each object's partner among the objects of the batch.
+    """Trains the encoders to rank an object's partner first among those of the batch.
 
-    The comparator learns from their encodings, and does not influence the encoders.
+    The comparator is trained on their encodings and does not influence the encoders.
 
     Args:
         softmax: The layer that computes cross-entropies.
@@ -98,28 +85,23 @@ class InBatchSoftmaxObjective(Objective):
         self._popularity_correction = popularity_correction
 
     def encoder_loss(
-        self,
-        encodings: BatchEncodings,
-        inputs: Mapping[str, Any],
-        labels: Any,
-        weights: Any,
-        training: bool,
+        self, encodings: BatchEncodings, batch: Batch, training: bool
     ) -> tf.Tensor:
         """See `Objective`: the mean cross-entropy of pairs with a label above 0."""
         shard = encodings.shard
         corrects = self._popularity_correction and training
         losses, hits = self._softmax(
             *(encodings.all_pairs(side) for side in (0, 1)),
-            positive_pairs(shard, inputs, labels),
-            log_frequencies(shard, inputs) if corrects else None,
+            positive_pairs(shard, batch),
+            log_frequencies(shard, batch) if corrects else None,
         )
         losses, hits, labels, weights = (
             shard.metric_rows(rows)
             for rows in (
                 shard.own_pairs(losses),
                 shard.own_pairs(hits),
-                labels,
-                weights,
+                batch.labels,
+                batch.weights,
             )
         )
         counts = tf.cast(labels > 0, losses.dtype)

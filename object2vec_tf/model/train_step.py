@@ -15,6 +15,7 @@ from object2vec_tf.distributed.batch_shard import (
     replicated_encoders,
 )
 from object2vec_tf.distributed.sharded_batch import batch_shard_of
+from object2vec_tf.model.batch_inputs import Batch
 from object2vec_tf.optimizers.gradients import Gradient, add_weight_decay
 
 if TYPE_CHECKING:
@@ -36,19 +37,17 @@ def train_step(model: Object2Vec, data: Any) -> dict[str, Any]:
     Returns:
         The metrics so far, by name.
     """
-    inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-    shard = batch_shard_of(inputs)
+    batch = Batch.from_data(data)
+    shard = batch_shard_of(batch.inputs)
     with tf.GradientTape() as tape:
-        encodings = shard.encode(model.encode_for_training, inputs, _plan(model))
-        loss = model.objective.encoder_loss(
-            encodings, inputs, labels, weights, training=True
-        )
+        encodings = shard.encode(model.encode_for_training, batch.inputs, _plan(model))
+        loss = model.objective.encoder_loss(encodings, batch, training=True)
         pairs = model.negative_sampler.add(
-            model.objective.comparator_encodings(encodings), inputs, labels, weights
+            model.objective.comparator_encodings(encodings), batch
         )
         scores = model.comparator([pairs.first, pairs.second], training=True)
         mean = model.compute_loss(
-            inputs, pairs.labels, scores, pairs.weights, training=True
+            batch.inputs, pairs.labels, scores, pairs.weights, training=True
         )
         loss += shard.contribution(mean)
         scaled = model.optimizer.scale_loss(loss)
@@ -76,16 +75,16 @@ def evaluation_step(model: Object2Vec, data: Any) -> dict[str, Any]:
     Returns:
         The metrics so far, by name.
     """
-    inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-    shard = batch_shard_of(inputs)
-    encodings = BatchEncodings(shard, model.encode(inputs, training=False))
+    batch = Batch.from_data(data)
+    shard = batch_shard_of(batch.inputs)
+    encodings = BatchEncodings(shard, model.encode(batch.inputs, training=False))
     scores = model.comparator(list(encodings.own), training=False)
-    loss = model.objective.encoder_loss(
-        encodings, inputs, labels, weights, training=False
+    loss = model.objective.encoder_loss(encodings, batch, training=False)
+    mean = model.compute_loss(
+        batch.inputs, batch.labels, scores, batch.weights, training=False
     )
-    mean = model.compute_loss(inputs, labels, scores, weights, training=False)
     loss += shard.contribution(mean)
-    _update_metrics(model, shard, loss, labels, scores, weights)
+    _update_metrics(model, shard, loss, batch.labels, scores, batch.weights)
     return model.get_metrics_result()
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.batch_encodings import BatchEncodings
 from object2vec_tf.distributed.batch_shard import FullBatch
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.batch_inputs import Batch
 from object2vec_tf.model.negative_samplers import (
     FrequencyNegatives,
     HardNegatives,
@@ -44,7 +45,7 @@ def add(sampler, batch_inputs, weights=WEIGHTS, count=3):
     )
     labels = tf.constant(LABELS[:count])
     weights = None if weights is None else tf.constant(weights[:count])
-    return sampler.add(encodings, batch_inputs, labels, weights)
+    return sampler.add(encodings, Batch(batch_inputs, labels, weights))
 
 
 def negative_indices(pairs):
@@ -180,7 +181,7 @@ def test_hard_negatives_are_similar_to_in0():
     labels, sampler = tf.constant([1, 1, 1]), HardNegatives(1, seeds(3))
     counts = np.zeros(3)
     for _ in range(200):
-        pairs = sampler.add(encodings, inputs(), labels, None)
+        pairs = sampler.add(encodings, Batch(inputs(), labels))
         counts[{0: 0, 5: 1, -5: 2}[int(pairs.second[3, 0])]] += 1
 
     assert counts[0] == 0

@@ -7,6 +7,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.batch_encodings import BatchEncodings
 from object2vec_tf.distributed.batch_shard import FullBatch
 from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax, in_batch_metrics
+from object2vec_tf.model.batch_inputs import Batch
 from object2vec_tf.model.objectives import (
     InBatchSoftmaxObjective,
     PairObjective,
@@ -59,7 +60,9 @@ def test_without_a_softmax_only_the_comparator_has_a_loss():
     assert type(objective) is PairObjective
     assert objective.needs_all_pairs == (False, False)
     assert list(objective.metrics) == []
-    loss = objective.encoder_loss(encode(), INPUTS, tf.constant(LABELS), None, True)
+    loss = objective.encoder_loss(
+        encode(), Batch(INPUTS, tf.constant(LABELS)), training=True
+    )
     assert float(loss) == 0.0
 
 
@@ -91,9 +94,11 @@ def test_the_loss_is_the_weighted_mean_over_positive_pairs(
 
     loss = objective.encoder_loss(
         encode(),
-        INPUTS,
-        tf.constant(LABELS),
-        None if weights is None else tf.constant(weights),
+        Batch(
+            INPUTS,
+            tf.constant(LABELS),
+            None if weights is None else tf.constant(weights),
+        ),
         training,
     )
 
@@ -112,7 +117,7 @@ def test_the_loss_is_the_weighted_mean_over_positive_pairs(
 def test_partners_in_other_pairs_are_no_candidates():
     inputs = {**INPUTS, "in0": ragged([[1], [2], [1]])}
     loss = softmax_objective().encoder_loss(
-        encode(), inputs, tf.constant([1, 0, 1]), None, True
+        encode(), Batch(inputs, tf.constant([1, 0, 1])), training=True
     )
 
     # in0 of pairs 0 and 2 is the same, so that each excludes the in1 of the other.
@@ -130,7 +135,7 @@ def test_a_batch_without_positive_pairs_has_no_loss():
     objective = softmax_objective()
     labels = tf.zeros(3, tf.int32)
 
-    assert float(objective.encoder_loss(encode(), INPUTS, labels, None, True)) == 0.0
+    assert float(objective.encoder_loss(encode(), Batch(INPUTS, labels), True)) == 0.0
     assert [float(metric.result()) for metric in objective.metrics] == [0.0, 0.0]
 
 
@@ -151,7 +156,7 @@ def test_the_softmax_trains_the_encoders():
     first = tf.Variable(FIRST)
     with tf.GradientTape() as tape:
         loss = softmax_objective().encoder_loss(
-            encode(first=first), INPUTS, tf.constant(LABELS), None, True
+            encode(first=first), Batch(INPUTS, tf.constant(LABELS)), training=True
         )
 
     # The gradient of a row is (probabilities - one-hot) @ second / temperature, divided
