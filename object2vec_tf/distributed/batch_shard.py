@@ -15,7 +15,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_encodings import BatchEncodings
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.optimizers.gradients import (
     Gradient,
@@ -123,6 +122,40 @@ class BatchShard(abc.ABC):
             distinct: Whether each index is known to occur once in row gradients.
             replicated: Which gradients every replica has computed for the whole batch.
         """
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchEncodings:
+    """Encodings of in0 and of in1.
+
+    Attributes:
+        shard: The part of the batch that this replica trains on; on a single device
+            the whole batch.
+        own: Encodings of this replica's pairs, float ``[own, enc_dim]`` for each side.
+        all: Encodings of all pairs of the batch, float ``[batch, enc_dim]`` for each
+            side; None for a side where they were not gathered.
+    """
+
+    shard: BatchShard
+    own: tuple[tf.Tensor, tf.Tensor]
+    all: tuple[tf.Tensor | None, tf.Tensor | None] = (None, None)
+
+    def all_pairs(self, side: int) -> tf.Tensor:
+        """Returns the encodings of all pairs of the batch, of in0 (0) or in1 (1)."""
+        encodings = self.all[side]
+        return self.shard.all_pairs(self.own[side]) if encodings is None else encodings
+
+    def without_gradient(self) -> BatchEncodings:
+        """Returns the same encodings as constants."""
+
+        def constant(encodings: tf.Tensor | None) -> tf.Tensor | None:
+            return None if encodings is None else tf.stop_gradient(encodings)
+
+        return BatchEncodings(
+            self.shard,
+            (constant(self.own[0]), constant(self.own[1])),
+            (constant(self.all[0]), constant(self.all[1])),
+        )
 
 
 class FullBatch(BatchShard):

@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_encodings import BatchEncodings
 from object2vec_tf.distributed.batch_shard import (
     SHARD,
+    BatchEncodings,
     BatchShard,
     Encode,
     EncodingPlan,

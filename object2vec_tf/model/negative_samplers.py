@@ -8,7 +8,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_encodings import BatchEncodings
+from object2vec_tf.distributed.batch_shard import BatchEncodings
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.losses.negative_sampling import (
     add_negatives,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_encodings import BatchEncodings
+from object2vec_tf.distributed.batch_shard import BatchEncodings
 from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax
 from object2vec_tf.model.batch_inputs import Batch, log_frequencies, positive_pairs
 

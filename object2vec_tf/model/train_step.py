@@ -3,29 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_encodings import BatchEncodings
 from object2vec_tf.distributed.batch_shard import (
+    BatchEncodings,
     BatchShard,
     EncodingPlan,
+    Inputs,
     replicated_encoders,
 )
 from object2vec_tf.distributed.sharded_batch import batch_shard_of
+from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.batch_inputs import Batch
+from object2vec_tf.model.negative_samplers import NegativeSampler
+from object2vec_tf.model.objectives import Objective
 from object2vec_tf.optimizers.gradients import Gradient, add_weight_decay
-
-if TYPE_CHECKING:
-    from object2vec_tf.model.object2vec import Object2Vec
 
 # Variables whose paths end like this have no weight decay.
 _NOT_DECAYED = ("bias", "log_temperature")
 
 
-def train_step(model: Object2Vec, data: Any) -> dict[str, Any]:
+class PairModel(Protocol):
+    """What a step needs of a compiled `object2vec_tf.Object2Vec`, besides Keras's own.
+
+    Attributes:
+        hyperparameters: The hyperparameters.
+        enc0: Encoder of in0.
+        enc1: Encoder of in1.
+        comparator: Model from two encodings to scores.
+        objective: The loss that trains the encoders.
+        negative_sampler: Adds negatives to the pairs of the comparator.
+        optimizer: The optimizer.
+        metrics: The metrics, with the loss.
+        trainable_variables: The variables that a step updates.
+    """
+
+    hyperparameters: Hyperparameters
+    enc0: keras.Model
+    enc1: keras.Model
+    comparator: keras.Model
+    objective: Objective
+    negative_sampler: NegativeSampler
+    optimizer: Any
+    metrics: Sequence[keras.metrics.Metric]
+    trainable_variables: Sequence[keras.Variable]
+
+    @property
+    def encoders_share_weights(self) -> bool:
+        """Whether both sides are encoded with the same weights."""
+
+    def encode(
+        self, inputs: Inputs, training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the encodings of in0 and of in1."""
+
+    def encode_for_training(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the encodings of in0 and of in1, with dropout."""
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> tf.Tensor:
+        """Returns the loss of scores; see ``keras.Model``."""
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the metrics by name; see ``keras.Model``."""
+
+
+def train_step(model: PairModel, data: Any) -> dict[str, Any]:
     """Updates the weights by the gradients of one batch.
 
     Args:
@@ -65,7 +110,7 @@ def train_step(model: Object2Vec, data: Any) -> dict[str, Any]:
     return model.get_metrics_result()
 
 
-def evaluation_step(model: Object2Vec, data: Any) -> dict[str, Any]:
+def evaluation_step(model: PairModel, data: Any) -> dict[str, Any]:
     """Measures one batch.
 
     Args:
@@ -88,7 +133,7 @@ def evaluation_step(model: Object2Vec, data: Any) -> dict[str, Any]:
     return model.get_metrics_result()
 
 
-def _plan(model: Object2Vec) -> EncodingPlan:
+def _plan(model: PairModel) -> EncodingPlan:
     sides = zip(
         model.objective.needs_all_pairs,
         model.negative_sampler.needs_all_pairs,
@@ -99,7 +144,7 @@ def _plan(model: Object2Vec) -> EncodingPlan:
 
 
 def _update_metrics(
-    model: Object2Vec,
+    model: PairModel,
     shard: BatchShard,
     loss: Any,
     labels: Any,
@@ -119,7 +164,7 @@ def _update_metrics(
 
 
 def _reduced(
-    model: Object2Vec,
+    model: PairModel,
     shard: BatchShard,
     variables: Sequence[Any],
     gradients: Sequence[Gradient | None],
@@ -144,7 +189,7 @@ def _reduced(
 
 
 def _with_weight_decay(
-    model: Object2Vec, gradient: Gradient, variable: keras.Variable
+    model: PairModel, gradient: Gradient, variable: keras.Variable
 ) -> Gradient:
     decay = model.hyperparameters.weight_decay
     if decay and not variable.path.endswith(_NOT_DECAYED):

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_encodings import BatchEncodings
-from object2vec_tf.distributed.batch_shard import FullBatch
+from object2vec_tf.distributed.batch_shard import BatchEncodings, FullBatch
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.batch_inputs import Batch
 from object2vec_tf.model.negative_samplers import (

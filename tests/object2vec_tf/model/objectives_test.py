@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_encodings import BatchEncodings
-from object2vec_tf.distributed.batch_shard import FullBatch
+from object2vec_tf.distributed.batch_shard import BatchEncodings, FullBatch
 from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax, in_batch_metrics
 from object2vec_tf.model.batch_inputs import Batch
 from object2vec_tf.model.objectives import (
