@@ -14,7 +14,7 @@ import pytest
 from object2vec_tf.distributed.selection import choose_strategy
 from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.errors import UserError
-from tests.object2vec_tf.commands.signals_test import assert_same_end
+from tests.object2vec_tf.commands.signals_test import assert_same_result
 from tests.object2vec_tf.distributed.cluster_test import free_ports
 from tests.object2vec_tf.distributed.replicas_program import CASES, train_case
 
@@ -170,7 +170,7 @@ def test_job_resumes_after_a_worker_ends(
         assert json.loads((cut / "metrics.json").read_text())["resumable"] is True
     for code, _, err in wait_for(start_workers([line] * 2)):
         assert code == 0, err
-    assert_same_end(whole, cut)
+    assert_same_result(whole, cut)
     shutil.rmtree(cut)
 
 

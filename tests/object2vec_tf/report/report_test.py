@@ -202,7 +202,7 @@ def test_lengths_are_counted(run, page):
     assert "lengths of in0 (train)" in page.charts
     assert "lengths of in1 (train)" not in page.charts
     ((_, message),) = page.tables["Bad lines"][1:]
-    assert "train.jsonl:201: in1[0] is 99" in message
+    assert "train.jsonl:201: in1[0]: expected an id below 40, got 99" in message
 
 
 def test_labels_are_counted(run, page):
