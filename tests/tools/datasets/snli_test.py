@@ -5,6 +5,7 @@ The premises in dev have these md5 modulo 100: "a bird flies" 5, "a cat sleeps" 
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,8 @@ import pytest
 from tools.datasets import snli
 from tools.datasets.sources import DatasetError
 
-SHARED = Path(__file__).parents[4] / "shared/data"
+# A directory with a copy of the real files, as for `make texts SOURCE=DIR`.
+SOURCE = os.environ.get("SENTENCES_SOURCE", "")
 
 IN_VALIDATION = "A bird flies."
 IN_TRAIN = "A cat sleeps."
@@ -200,9 +202,9 @@ def test_source_without_snli_ends_the_script_with_a_one_line_message(
     assert f"{tmp_path}: expected snli_1.0_dev.jsonl" in done.stderr
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} does not exist")
+@pytest.mark.skipif(not SOURCE, reason="SENTENCES_SOURCE is not set")
 def test_real_files(tmp_path: Path) -> None:
-    snli.prepare(tmp_path / "out", SHARED)
+    snli.prepare(tmp_path / "out", Path(SOURCE))
 
     train, validation, test = (
         read_rows(tmp_path / "out" / name) for name in snli.FILES

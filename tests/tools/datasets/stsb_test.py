@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from tools.datasets import stsb
 from tools.datasets.sources import DatasetError
 
-SHARED = Path(__file__).parents[4] / "shared/data"
+# A directory with a copy of the real files, as for `make texts SOURCE=DIR`.
+SOURCE = os.environ.get("SENTENCES_SOURCE", "")
 
 LINES = {
     "train": [
@@ -98,9 +100,9 @@ def test_damaged_archive_is_an_error(tmp_path: Path, cut: int) -> None:
         stsb.prepare(tmp_path / "out", source)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} does not exist")
+@pytest.mark.skipif(not SOURCE, reason="SENTENCES_SOURCE is not set")
 def test_real_files(tmp_path: Path) -> None:
-    stsb.prepare(tmp_path / "out", SHARED)
+    stsb.prepare(tmp_path / "out", Path(SOURCE))
 
     counts = [len(read_rows(tmp_path / "out" / name)) for name in stsb.FILES]
     assert counts == [5_749, 1_500, 1_379]
