@@ -80,7 +80,7 @@ def test_missing_optuna_is_reported_with_the_command_that_installs_it(
     assert status == 2
     assert stderr == (
         "error: object2vec_tf.tune needs optuna: it cannot be imported. "
-        "Run: pip install 'object2vec_tf[tune]'\n"
+        "Run: pip install 'optuna>=4'\n"
     )
     assert stderr.count("\n") == 1
 
