@@ -27,8 +27,8 @@ _VERBS = ("build", "query", "evaluate")
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "run directory, exported model or directory of versions (default in query: the "
-    "model of the index)",
+    "run directory, exported model or directory of numbered versions (in query by "
+    "default the model of the index)",
 )
 _INPUT = flags.DEFINE_string(
     "input",
@@ -52,7 +52,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "query: output file (default: stdo
 _POOL = flags.DEFINE_string(
     "pool",
     None,
-    "evaluate: JSON Lines of candidate items, in1 (default: the items of the pairs)",
+    "evaluate: JSON Lines of candidate items, in1; the items of the pairs are added "
+    "(default: the items of the pairs)",
 )
 _SCORE = flags.DEFINE_enum(
     "score",

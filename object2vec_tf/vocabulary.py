@@ -109,7 +109,7 @@ def _build(source: str, output: Path) -> None:
     if vocabulary.covered is not None:
         coverage = f", {vocabulary.covered / vocabulary.tokens:.2%} of all tokens"
     print(
-        f"{output}: {len(vocabulary.words):,} words{coverage} "
+        f"{output}: {len(vocabulary.words):,} entries{coverage} "
         f"({vocabulary.tokens:,} tokens, {vocabulary.distinct:,} distinct)"
     )
 

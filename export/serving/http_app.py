@@ -238,9 +238,10 @@ async def _internal_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     target = f"{request.method} {request.url.path}"
+    allowed = " or ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
     messages = {
         404: f"{target}: no such path. POST to /invocations, GET /ping or /metrics.",
-        405: f"{target}: the path does not support {request.method}. See Allow.",
+        405: f"{target}: the path does not support {request.method}. Use {allowed}.",
     }
     message = messages.get(error.status_code, error.detail)
     return _error(request, message, error.status_code, headers=error.headers)

@@ -23,7 +23,7 @@ TRAIN = flags.DEFINE_string(
     "train",
     None,
     "training pairs: comma-separated files, directories or globs of JSON Lines, which "
-    "may be compressed (.gz, .zst)",
+    "may be compressed (.gz, .zst) (required)",
 )
 VALIDATION = flags.DEFINE_string("validation", None, "validation pairs, see --train")
 TEST = flags.DEFINE_string("test", None, "test pairs, see --train")
@@ -42,7 +42,9 @@ LABELS = flags.DEFINE_string(
     "text file with the name of each of --items, one per line, for the report and "
     "TensorBoard",
 )
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "run directory")
+MODEL_DIR = flags.DEFINE_string(
+    "model_dir", None, "directory of the run, or of the study for tune (required)"
+)
 HYPERPARAMETERS = flags.DEFINE_string(
     "hyperparameters",
     None,
@@ -68,8 +70,8 @@ EXPORT_DIR = flags.DEFINE_string(
 OVERWRITE = flags.DEFINE_bool(
     "overwrite",
     False,
-    "delete another run in model_dir and start again; without it, the same run is "
-    "resumed and another run is rejected",
+    "delete another run (for tune: study) in model_dir and start again; without it, "
+    "the same one is resumed and another one is rejected",
 )
 CHECKPOINT_SECONDS = flags.DEFINE_integer(
     "checkpoint_seconds",

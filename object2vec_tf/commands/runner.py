@@ -90,7 +90,7 @@ def _check_arguments(arguments: Sequence[str], verbs: Sequence[str]) -> Sequence
     """Returns the arguments that are not flags: the verb, if the command has verbs."""
     if verbs and (not arguments or arguments[0] not in verbs):
         got = " ".join(arguments) or "nothing"
-        _fail(f"expected {' or '.join(verbs)}, got {got}")
+        _fail(f"expected one of {', '.join(verbs)}, got {got}. See --help.")
     if len(arguments) > (1 if verbs else 0):
         _fail(f"unexpected argument {arguments[-1]!r}. Flags start with --.")
     return arguments

@@ -103,11 +103,7 @@ class _ChannelReader:
         self._files = files
         self._channel = channel
         self._settings = settings
-        self._schema = (
-            settings
-            if isinstance(settings, PairSchema)
-            else PairSchema.from_hyperparameters(settings)
-        )
+        self._schema = PairSchema.of(settings)
         self._vocabularies = [
             tokenizer.fingerprint for tokenizer in tokenizers if tokenizer
         ]

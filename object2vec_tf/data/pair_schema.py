@@ -61,6 +61,13 @@ class PairSchema:
             needs_frequencies=hyperparameters.needs_frequencies,
         )
 
+    @classmethod
+    def of(cls, settings: Hyperparameters | PairSchema) -> PairSchema:
+        """Returns a schema as it is, or the schema of hyperparameters."""
+        if isinstance(settings, PairSchema):
+            return settings
+        return cls.from_hyperparameters(settings)
+
     @property
     def text_inputs(self) -> tuple[str, ...]:
         """The names of the inputs that contain text."""

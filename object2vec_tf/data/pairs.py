@@ -102,9 +102,7 @@ class Pairs:
     @functools.cached_property
     def schema(self) -> PairSchema:
         """The part of the settings that reading and batching pairs needs."""
-        if isinstance(self.settings, PairSchema):
-            return self.settings
-        return PairSchema.from_hyperparameters(self.settings)
+        return PairSchema.of(self.settings)
 
     def mean_label(self) -> float:
         """Returns the weighted mean of the labels."""

@@ -1,13 +1,25 @@
-"""Reports of directories that cannot be written."""
+"""Error messages for directories that cannot be written."""
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
+
+# What helps besides another directory, by the number of the error.
+_FIXES = {
+    errno.EACCES: "Make it writable",
+    errno.EPERM: "Make it writable",
+    errno.EROFS: "Make it writable",
+    errno.ENOSPC: "Free disk space",
+    errno.EDQUOT: "Free disk space",
+    errno.EEXIST: "Remove the file",
+    errno.ENOTDIR: "Remove the file",
+}
 
 
 @contextmanager
@@ -30,9 +42,10 @@ def report_unwritable(
         reason = error.strerror or str(error)
         if error.filename is not None and str(error.filename) != str(directory):
             reason = f"{error.filename}: {reason}"
+        fix = _FIXES.get(error.errno or 0)
+        advice = f"{fix}, or choose another" if fix else "Choose another"
         raise error_type(
-            f"{directory}: {setting} cannot be written: {reason}. Make it writable, "
-            f"free disk space, or choose another --{setting}."
+            f"{directory}: {setting} cannot be written: {reason}. {advice} --{setting}."
         ) from error
 
 

@@ -59,7 +59,7 @@ def _check_names(
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f": did you mean {close[0]}?" if close else ""
+            hint = f": did you mean {close[0]}?" if close else ". Remove it."
             problems.append(f"{name}: unknown hyperparameter{hint}")
 
 

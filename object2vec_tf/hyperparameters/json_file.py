@@ -24,13 +24,17 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         with open(path, encoding="utf-8-sig") as file:
             values = json.load(file)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}. Check the path."
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: expected JSON: {error}") from error
+        raise UserError(
+            f"{path}: expected JSON, got invalid text: {error}. Fix the file."
+        ) from error
     if not isinstance(values, dict):
         raise UserError(
             f"{path}: expected a JSON object of names and values, "
-            f"got {type(values).__name__}"
+            f"got {type(values).__name__}."
         )
     return values
 

@@ -49,6 +49,10 @@ def _choice(words: Any) -> Choice:
     return Choice(get_args(words))
 
 
+def _of_encoder(help: str, encoder: int) -> str:
+    return help.replace("inX", f"in{encoder}").replace("encX", f"enc{encoder}")
+
+
 def _both_encoders(
     name: str, kind: Kind, help: str, **more: Any
 ) -> dict[str, Specification]:
@@ -57,11 +61,11 @@ def _both_encoders(
     Args:
         name: Name without the encoder.
         kind: See `Specification`.
-        help: See `Specification`; inX is replaced by in0 or in1.
+        help: See `Specification`; inX and encX get the number.
         **more: Other attributes of `Specification`.
     """
     return {
-        f"enc{i}_{name}": Specification(kind, help.replace("inX", f"in{i}"), **more)
+        f"enc{i}_{name}": Specification(kind, _of_encoder(help, i), **more)
         for i in (0, 1)
     }
 
@@ -75,7 +79,7 @@ _INPUTS = {
     **_both_encoders(
         "vocab_size",
         Integer(2, 3_000_000),
-        "vocabulary size of inX; all token ids are smaller",
+        "vocabulary size of inX; all token ids are smaller; encX_vocab_file sets it",
     ),
     **_both_encoders(
         "vocab_file",

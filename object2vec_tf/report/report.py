@@ -123,8 +123,8 @@ class Report:
                 "Embeddings",
                 "The most frequent objects of each input in the training channel (at "
                 f"most {MAX_OBJECTS:,} per input), projected onto their first two "
-                "principal components. Outliers are drawn at the border. Point at an "
-                "object to see its name.",
+                "principal components. Outliers are drawn at the edge. Hover over a "
+                "point to see its name.",
                 None,
                 self._maps,
             ),

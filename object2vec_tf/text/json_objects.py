@@ -95,7 +95,7 @@ def _decoded(path: Path, first_line: int, text: bytes) -> list[dict[str, Any]]:
             except _DECODE_ERRORS as error:
                 shown = line[:_MAX_SHOWN].decode("utf-8", "replace")
                 raise DataError(
-                    f"{path}:{number}: expected a JSON object, got {shown}: {error}. "
+                    f"{path}:{number}: expected a JSON object, got {shown} ({error}). "
                     "Write one object per line."
                 ) from error
         raise DataError(f"{path}:{first_line}: {block_error}") from block_error

@@ -184,8 +184,8 @@ class _TrialRunner:
                 self._refuse(trial, error)
                 reason = str(error)
         raise UserError(
-            f"tune: {_MAX_REFUSED_DRAWS} draws in a row break a rule between "
-            f"hyperparameters. The last one:\n  {reason}\n"
+            f"tune: {_MAX_REFUSED_DRAWS} sampled settings in a row were invalid. The "
+            f"last one:\n  {reason}\n"
             "Change the ranges of --tune, or the other settings."
         )
 

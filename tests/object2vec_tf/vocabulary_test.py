@@ -38,4 +38,4 @@ def test_the_command_from_text_to_ids(corpus, tmp_path):
     assert "--enc0_tokenizer or --enc1_tokenizer is required" in done.stderr
     done = run("count", f"--input={path}")
     assert done.returncode == 2
-    assert "expected build or encode or decode or shuffle, got count" in done.stderr
+    assert "expected one of build, encode, decode, shuffle, got count" in done.stderr

@@ -22,8 +22,9 @@ def test_check_writable_names_directory_setting_and_reason(tmp_path: Path):
         check_writable(directory, "export_dir")
     message = str(raised.value)
     assert message.startswith(f"{directory}: export_dir cannot be written: ")
-    assert "Not a directory" in message
-    assert message.endswith("choose another --export_dir.")
+    assert message.endswith(
+        "Not a directory. Remove the file, or choose another --export_dir."
+    )
 
 
 def test_a_file_below_the_directory_is_named(tmp_path: Path):
@@ -36,6 +37,24 @@ def test_a_file_below_the_directory_is_named(tmp_path: Path):
     start = f"{tmp_path}: model_dir cannot be written: {tmp_path / 'lock'}: Permission"
     assert str(raised.value).startswith(start)
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EACCES, "Make it writable, or choose another --cache_dir."),
+        (errno.ENOSPC, "Free disk space, or choose another --cache_dir."),
+        (errno.EEXIST, "Remove the file, or choose another --cache_dir."),
+        (errno.EIO, "Choose another --cache_dir."),
+    ],
+)
+def test_the_advice_fits_the_error(tmp_path: Path, number: int, advice: str):
+    with (
+        pytest.raises(UserError) as raised,
+        report_unwritable(tmp_path, "cache_dir"),
+    ):
+        raise OSError(number, "reason")
+    assert str(raised.value).endswith(f": reason. {advice}")
 
 
 def test_other_errors_pass(tmp_path: Path):

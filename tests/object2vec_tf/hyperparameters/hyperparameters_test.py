@@ -296,7 +296,7 @@ def test_an_unknown_name_is_reported_with_a_suggestion(typo: str, suggestion: st
 
 
 def test_an_unknown_name_like_no_other_has_no_suggestion():
-    assert problems(**REQUIRED, zzz=1) == "zzz: unknown hyperparameter"
+    assert problems(**REQUIRED, zzz=1) == "zzz: unknown hyperparameter. Remove it."
 
 
 def test_all_problems_are_in_one_error():

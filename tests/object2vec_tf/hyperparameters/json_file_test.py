@@ -32,8 +32,8 @@ def test_platform_entries_and_none_are_ignored():
     ("content", "problem"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"{", "expected JSON: "),
-        (b"\xff\xfe", "expected JSON: "),
+        (b"{", "expected JSON, got invalid text: "),
+        (b"\xff\xfe", "expected JSON, got invalid text: "),
         (b"[1]", "expected a JSON object of names and values, got list"),
     ],
 )

@@ -47,8 +47,8 @@ def line_of(field):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (line_of({}) + "\nx\n", ":3: expected a JSON object, got x: "),
-        (line_of({}) + "[1]\n", ":2: expected a JSON object, got [1]: "),
+        (line_of({}) + "\nx\n", ":3: expected a JSON object, got x ("),
+        (line_of({}) + "[1]\n", ":2: expected a JSON object, got [1] ("),
         (
             "\n" + line_of({"in0": 3}),
             ":2: in0: expected a string or a list of strings, got 3",
