@@ -33,6 +33,7 @@ from object2vec_tf.errors import (
     UserError,
 )
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.loading import load
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import read_tokenizers
@@ -52,6 +53,7 @@ __all__ = [
     "Tokenizer",
     "UserError",
     "fit",
+    "load",
     "read_pairs",
     "read_tokenizers",
 ]

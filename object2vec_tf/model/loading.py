@@ -11,6 +11,7 @@ import keras
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.runs.run_directory import RunDirectory
 
 # Errors of Keras for files that are truncated, damaged, or hold an unknown model.
 _UNREADABLE = (
@@ -23,7 +24,68 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# The run of a study's best trial.
+_BEST_RUN = "best"
 _FIX = "Give the model.keras of a finished run, or train again with --overwrite."
+
+
+def load(path: str | os.PathLike[str]) -> Object2Vec:
+    """Returns the model of a run.
+
+    Args:
+        path: A run directory, the directory of a study, whose best run is used, or a
+            ``.keras`` file.
+
+    Raises:
+        UserError: There is no such model, the run has not finished, or the file is
+            damaged.
+
+    Example:
+        >>> import object2vec_tf as o2v
+        >>> o2v.Object2Vec(
+        ...     {
+        ...         "enc0_network": "pooled_embedding",
+        ...         "enc0_vocab_size": 10,
+        ...         "enc0_max_seq_len": 3,
+        ...         "enc_dim": 4,
+        ...     }
+        ... ).save("model.keras")
+        >>> model = o2v.load("model.keras")
+        >>> model.embed([[3], [4, 5]], encoder=1).shape
+        (2, 4)
+    """
+    return load_object2vec(model_file(path))
+
+
+def model_file(path: str | os.PathLike[str]) -> Path:
+    """Returns the ``.keras`` file that a path refers to.
+
+    Args:
+        path: As for `load`.
+
+    Raises:
+        UserError: There is none.
+    """
+    given = Path(path)
+    if not given.exists():
+        raise UserError(
+            f"{given}: no such model. Give a run directory or a .keras file."
+        )
+    if not given.is_dir():
+        return given
+    for directory in (given, given / _BEST_RUN):
+        run = RunDirectory(directory)
+        if run.model.exists():
+            return run.model
+        if run.is_started():
+            raise UserError(
+                f"{directory}: the run has no {run.model.name} yet. Wait until it has "
+                "finished, or resume it by its command."
+            )
+    raise UserError(
+        f"{given}: expected a run directory, found no {RunDirectory(given).model.name}."
+        " Give a run directory or a .keras file, not an exported model."
+    )
 
 
 def load_object2vec(path: str | os.PathLike[str]) -> Object2Vec:

@@ -23,6 +23,7 @@ from object2vec_tf.model.builders import (
 )
 from object2vec_tf.model.negative_samplers import make_negative_sampler
 from object2vec_tf.model.objectives import make_objective
+from object2vec_tf.model.prediction import PythonPrediction
 from object2vec_tf.model.train_step import evaluation_step, train_step
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.registration import PACKAGE
@@ -38,11 +39,12 @@ _VOCABULARY = "vocabulary{}"
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class Object2Vec(keras.Model):
+class Object2Vec(PythonPrediction, keras.Model):
     """Two encoders, a comparator and an MLP that score pairs of objects.
 
     ``compile``, ``fit``, ``evaluate``, ``predict``, ``save`` and ``load_model`` are
-    Keras's. A training step sums the gradients of repeated tokens, adds weight decay,
+    Keras's. `embed` and `score` take lists, arrays or texts and return numpy arrays. A
+    training step sums the gradients of repeated tokens, adds weight decay,
     and adds the negatives that the hyperparameters ask for.
 
     Args:

@@ -104,6 +104,10 @@ class RunDirectory:
     def _identity(self) -> Path:
         return self.checkpoints / "run.json"
 
+    def is_started(self) -> bool:
+        """Returns whether a run, finished or not, belongs to the directory."""
+        return self._identity.exists() or self.metrics.exists()
+
     @contextmanager
     def claimed(self, identity: Mapping[str, Any], overwrite: bool) -> Iterator[None]:
         """Locks the directory for this run while the context lasts.

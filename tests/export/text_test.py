@@ -129,6 +129,32 @@ print(json.dumps(predictions))
     np.testing.assert_array_equal(predictions["pairs"], pairs)
 
 
+def test_python_predictions_equal_those_of_the_saved_model(text_models):
+    model, directory = text_models("whitespace")
+    predictor = load_model(directory / "models")
+    generator = np.random.default_rng(3)
+    words = [*TEXTS, ["red wine", "dog"], []]
+    # More objects of different lengths than one call of the model takes.
+    ids = [generator.integers(0, 30, i % 9).tolist() for i in range(2500)]
+    for rows in (words, ids):
+        in0, in1 = rows, rows[::-1]
+        tokens, _ = predictor.tokenize({"in0": in0, "in1": in1})
+        padded = {
+            name: tf.ragged.constant(objects, tf.int64).to_tensor(-1).numpy()
+            for name, objects in tokens.items()
+        }
+        expected = predictor.run_signature("embed_enc0", {"in0": padded["in0"]})
+        np.testing.assert_allclose(model.embed(in0), expected, atol=1e-6)
+        expected = predictor.run_signature("embed_enc1", {"in1": padded["in1"]})
+        np.testing.assert_allclose(model.embed(in1, encoder=1), expected, atol=1e-6)
+        expected = predictor.run_signature("predict_pair", padded)
+        pairs = list(zip(in0, in1, strict=True))
+        np.testing.assert_allclose(model.score(pairs), expected, atol=1e-6)
+        np.testing.assert_array_equal(
+            model.score({"in0": in0, "in1": in1}), model.score(pairs)
+        )
+
+
 def test_a_saved_model_keeps_its_tokenizers(text_models):
     model, directory = text_models("wordpiece", ("in0",))
     loaded = load_object2vec(directory / "model.keras")

@@ -73,3 +73,34 @@ def test_file_without_an_object2vec_model_is_an_error(saved, spoil, problem):
 def test_directory_is_an_error(tmp_path):
     with pytest.raises(o2v.UserError, match="cannot be opened: Is a directory"):
         load_object2vec(tmp_path)
+
+
+def test_load_finds_the_model_of_a_run_and_of_a_study(saved, tmp_path):
+    model, path = saved
+    study = tmp_path / "study"
+    (study / "best").mkdir(parents=True)
+    (study / "best/model.keras").write_bytes(path.read_bytes())
+    for given in (path, tmp_path, str(study)):
+        loaded = o2v.load(given)
+        np.testing.assert_array_equal(loaded.embed([[3]]), model.embed([[3]]))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "problem"),
+    [
+        (lambda path: None, "run: no such model. Give a run directory or a .keras"),
+        (lambda path: path.mkdir(), "run: expected a run directory, found no model"),
+        (
+            lambda path: (
+                (path / "checkpoints").mkdir(parents=True)
+                or (path / "checkpoints/run.json").write_text("{}")
+            ),
+            "run: the run has no model.keras yet. Wait until it has finished, or",
+        ),
+    ],
+)
+def test_load_explains_a_directory_without_a_model(prepare, problem, tmp_path):
+    prepare(tmp_path / "run")
+    with pytest.raises(o2v.UserError) as raised:
+        o2v.load(tmp_path / "run")
+    assert f"{tmp_path}/{problem}" in str(raised.value)

@@ -1,0 +1,297 @@
+"""Objects given in Python as model inputs: lists, arrays, tensors and texts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from object2vec_tf.errors import DataError
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs, input_limits
+from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.text.tokenized_rows import token_ids
+from object2vec_tf.text.tokenizer import Tokenizer
+from object2vec_tf.text.tokenizer_loading import Tokenizers
+
+# Longer values are abbreviated in messages.
+_SHOWN_CHARACTERS = 60
+
+
+def object_inputs(
+    objects: Any, name: str, hyperparameters: Hyperparameters, tokenizers: Tokenizers
+) -> RaggedInputs:
+    """Returns objects of one side as model inputs, truncated to their maximum length.
+
+    Args:
+        objects: One of these. Each -1 in ids is padding, which is dropped.
+
+            * A sequence of objects: lists or arrays of token ids, or single ids. For a
+              side with a tokenizer also texts and lists of strings.
+            * An integer array or tensor ``[objects, time]``, or ``[objects]`` with one
+              id each.
+            * A RaggedTensor of integers ``[objects, (time)]``.
+            * An array or tensor of strings, or a RaggedTensor of strings, for a side
+              with a tokenizer.
+        name: The side: in0 or in1.
+        hyperparameters: The model's.
+        tokenizers: The model's.
+
+    Raises:
+        DataError: An object is invalid. The message has its position, such as
+            ``in0[3][2]``.
+    """
+    vocab_size, max_len = input_limits(hyperparameters)[name]
+    side = _Side(name, vocab_size, tokenizers[int(name[-1])])
+    return RaggedInputs({name: side.column(objects).truncate(max_len)[0]})
+
+
+def pair_inputs(
+    pairs: Any, hyperparameters: Hyperparameters, tokenizers: Tokenizers
+) -> RaggedInputs:
+    """Returns pairs of objects as model inputs, truncated to their maximum lengths.
+
+    Args:
+        pairs: A sequence of pairs ``(in0, in1)``, or a mapping of in0 and in1 to
+            objects as `object_inputs` takes them.
+        hyperparameters: The model's.
+        tokenizers: The model's.
+
+    Raises:
+        DataError: A pair is invalid.
+    """
+    sides = _sides(pairs)
+    columns: dict[str, RaggedColumn] = {}
+    for name, objects in sides.items():
+        inputs = object_inputs(objects, name, hyperparameters, tokenizers)
+        columns |= inputs.columns
+    counts = [len(column) for column in columns.values()]
+    if counts[0] != counts[1]:
+        raise DataError(
+            f"in1: expected {counts[0]} objects, one for each of in0, got {counts[1]}."
+        )
+    return RaggedInputs(columns)
+
+
+def _sides(pairs: Any) -> dict[str, Any]:
+    """Returns the objects of in0 and of in1."""
+    if isinstance(pairs, Mapping):
+        if set(pairs) != {"in0", "in1"}:
+            raise DataError(
+                f"pairs: expected the keys in0 and in1, got {_shown(list(pairs))}."
+            )
+        return {"in0": pairs["in0"], "in1": pairs["in1"]}
+    rows = _as_list(pairs, "pairs")
+    for i, pair in enumerate(rows):
+        if isinstance(pair, str | bytes | Mapping) or _length(pair) != 2:
+            raise DataError(
+                f"pairs[{i}]: expected a pair (in0, in1) such as ([3], [7]), got "
+                f"{_shown(pair)}."
+            )
+    return {f"in{i}": [pair[i] for pair in rows] for i in (0, 1)}
+
+
+class _Side:
+    """Converts the objects of one side to token ids.
+
+    Args:
+        name: in0 or in1.
+        vocab_size: Its vocabulary size.
+        tokenizer: Its tokenizer; None for a side of ids.
+    """
+
+    def __init__(self, name: str, vocab_size: int, tokenizer: Tokenizer | None) -> None:
+        self._name = name
+        self._vocab_size = vocab_size
+        self._tokenizer = tokenizer
+
+    def column(self, objects: Any) -> RaggedColumn:
+        """Returns the token ids of all objects, none of which is padding."""
+        if isinstance(objects, tf.RaggedTensor):
+            return self._of_ragged(objects)
+        if isinstance(objects, tf.Tensor | tf.Variable):
+            objects = objects.numpy()
+        if isinstance(objects, np.ndarray) and objects.dtype.kind in "iuf":
+            return self._of_array(objects)
+        return self._of_rows(_as_list(objects, self._name))
+
+    def _of_ragged(self, objects: tf.RaggedTensor) -> RaggedColumn:
+        if objects.ragged_rank != 1 or objects.shape.rank != 2:
+            raise DataError(
+                f"{self._name}: expected a RaggedTensor [objects, (time)], got the "
+                f"shape {objects.shape}."
+            )
+        splits = objects.row_splits.numpy().astype(np.int64)
+        values = objects.values.numpy()
+        if values.dtype.kind in "iuf":
+            return self._checked(values, splits)
+        return self._of_rows(
+            [values[start:end].tolist() for start, end in itertools.pairwise(splits)]
+        )
+
+    def _of_array(self, objects: npt.NDArray[Any]) -> RaggedColumn:
+        if objects.ndim == 1:
+            objects = objects[:, np.newaxis]
+        if objects.ndim != 2:
+            raise DataError(
+                f"{self._name}: expected an array [objects, time], got the shape "
+                f"{objects.shape}."
+            )
+        count, time = objects.shape
+        splits = np.arange(count + 1, dtype=np.int64) * time
+        return self._checked(objects.reshape(-1), splits)
+
+    def _of_rows(self, objects: Sequence[Any]) -> RaggedColumn:
+        rows = [self._row(i, row) for i, row in enumerate(objects)]
+        is_text = np.array([_is_text(row) for row in rows], bool)
+        if not is_text.any():
+            return self._of_ids(rows)
+        if self._tokenizer is None:
+            first = int(np.argmax(is_text))
+            raise DataError(
+                f"{self._name}[{first}]: expected token ids, got "
+                f"{_shown(objects[first])}. This model has no tokenizer for "
+                f"{self._name}: it was trained on token ids."
+            )
+        texts = [row for row in rows if _is_text(row)]
+        numbers = np.flatnonzero(is_text)
+        for number, row in zip(numbers, texts, strict=True):
+            self._check_strings(int(number), row)
+        column, _ = token_ids(self._tokenizer, texts)
+        if is_text.all():
+            return column
+        ids = self._of_ids([row for row in rows if not _is_text(row)], ~is_text)
+        order = np.empty(len(rows), np.int64)
+        order[numbers] = np.arange(len(texts))
+        order[~is_text] = np.arange(len(texts), len(rows))
+        return RaggedColumn.concatenate([column, ids]).take(order)
+
+    def _row(self, number: int, row: Any) -> Any:
+        """Returns an object as a text, or as a sequence of ids or strings."""
+        if isinstance(row, str):
+            return row
+        if isinstance(row, tf.Tensor):
+            row = row.numpy()
+        if isinstance(row, bytes):
+            return _decoded(row)
+        if isinstance(row, int | np.integer) and not isinstance(row, bool):
+            return [row]
+        if isinstance(row, np.ndarray) and row.ndim == 1:
+            row = row.tolist()
+        if isinstance(row, list | tuple):
+            has_bytes = len(row) > 0 and isinstance(row[0], bytes)
+            return [_decoded(item) for item in row] if has_bytes else row
+        expected = "a list of token ids"
+        if self._tokenizer is not None:
+            expected += ", a text or a list of strings"
+        raise DataError(
+            f"{self._name}[{number}]: expected {expected}, got {_shown(row)}."
+        )
+
+    def _check_strings(self, number: int, row: Any) -> None:
+        for position, item in enumerate(() if isinstance(row, str) else row):
+            if not isinstance(item, str):
+                raise DataError(
+                    f"{self._name}[{number}][{position}]: expected only strings or "
+                    f"only token ids in a list, got both: {_shown(item)}."
+                )
+
+    def _of_ids(
+        self, rows: Sequence[Sequence[Any]], is_row: npt.NDArray[np.bool_] | None = None
+    ) -> RaggedColumn:
+        """Returns lists of token ids as a column.
+
+        Args:
+            rows: The lists.
+            is_row: Which of all objects they are; None for all.
+        """
+        splits = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=splits[1:])
+        flat = list(itertools.chain.from_iterable(rows))
+        numbers = None if is_row is None else np.flatnonzero(is_row)
+        for kind in {*map(type, flat)} - {int}:
+            if not issubclass(kind, float | np.integer | np.floating):
+                first = next(i for i, item in enumerate(flat) if type(item) is kind)
+                place = self._place(first, splits, numbers)
+                raise DataError(
+                    f"{place}: expected a token id, got {_shown(flat[first])}."
+                )
+        try:
+            values = np.array(flat or np.zeros(0, np.int64))
+        except OverflowError:
+            values = np.array(flat, object)
+        return self._checked(values, splits, numbers)
+
+    def _checked(
+        self,
+        values: npt.NDArray[Any],
+        splits: npt.NDArray[np.int64],
+        numbers: npt.NDArray[np.int64] | None = None,
+    ) -> RaggedColumn:
+        """Returns a column of ids without padding.
+
+        Args:
+            values: Numbers, ``[tokens]``.
+            splits: Row splits.
+            numbers: The positions of the rows among all objects; None for all.
+
+        Raises:
+            DataError: A number is not an id of the vocabulary.
+        """
+        invalid = (values != PADDING) & ~((values >= 0) & (values < self._vocab_size))
+        if values.dtype.kind not in "iu":
+            invalid |= np.array(values % 1 != 0, bool)
+        if invalid.any():
+            first = int(np.argmax(invalid))
+            raise DataError(
+                f"{self._place(first, splits, numbers)}: expected a token id in "
+                f"[0, {self._vocab_size}), or -1 as padding, got "
+                f"{_shown(values[first])}."
+            )
+        kept = values != PADDING
+        counts = np.zeros(len(values) + 1, np.int64)
+        np.cumsum(kept, out=counts[1:])
+        return RaggedColumn(values[kept].astype(np.int32), counts[splits])
+
+    def _place(
+        self,
+        token: int,
+        splits: npt.NDArray[np.int64],
+        numbers: npt.NDArray[np.int64] | None,
+    ) -> str:
+        row = int(np.searchsorted(splits, token, side="right")) - 1
+        number = row if numbers is None else int(numbers[row])
+        return f"{self._name}[{number}][{token - int(splits[row])}]"
+
+
+def _as_list(objects: Any, name: str) -> list[Any]:
+    if isinstance(objects, str | bytes | Mapping) or not isinstance(objects, Iterable):
+        raise DataError(
+            f"{name}: expected a sequence of objects, got {_shown(objects)}. Put a "
+            "single object into a list."
+        )
+    return list(objects)
+
+
+def _is_text(row: Any) -> bool:
+    return isinstance(row, str) or (len(row) > 0 and isinstance(row[0], str))
+
+
+def _decoded(item: Any) -> Any:
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+
+
+def _length(value: Any) -> int:
+    try:
+        return len(value)
+    except TypeError:
+        return -1
+
+
+def _shown(value: object) -> str:
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
