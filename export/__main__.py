@@ -1,18 +1,22 @@
 """Exports the model of a run.
 
 python -m export --model_dir=RUN --export_dir=DIR
+python -m export --model_dir=RUN --items=items.jsonl --labels=names.tsv --k=100
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
+from export.item_catalog import DEFAULT_K, MAX_K, SIMILARITIES, item_files
 from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
+from object2vec_tf.errors import UserError
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
 
@@ -28,20 +32,53 @@ FORMAT = flags.DEFINE_enum(
     ["saved_model", "onnx"],
     "SavedModel, or ONNX graphs",
 )
+ITEMS = flags.DEFINE_string(
+    "items",
+    None,
+    "JSON Lines of items, in1, which the signature recommend searches",
+)
+LABELS = flags.DEFINE_string("labels", None, "text file with one line per item")
+K = flags.DEFINE_integer(
+    "k",
+    None,
+    f"number of items that recommend returns (default: {DEFAULT_K})",
+    1,
+    MAX_K,
+)
+SIMILARITY = flags.DEFINE_enum(
+    "similarity",
+    None,
+    SIMILARITIES,
+    "similarity by which recommend ranks items (default: that of the in-batch softmax "
+    "if the model was trained with it, else cosine)",
+)
 
 
 def main() -> None:
     """Exports with the values of the flags."""
     run = Path(required_value(MODEL_DIR))
     path = run if run.suffix == ".keras" else run / "model.keras"
+    settings: dict[str, Any] = {
+        "items": ITEMS.value,
+        "labels": LABELS.value,
+        "k": K.value,
+        "similarity": SIMILARITY.value,
+    }
+    item_files(**settings)  # reports invalid settings before the model is loaded
     if FORMAT.value == "onnx":
+        if ITEMS.value is not None:
+            raise UserError(
+                "--items: expected --format=saved_model, got onnx. ONNX graphs do not "
+                "recommend items: remove --items or --format."
+            )
         print(
             export_onnx(load_object2vec(path), EXPORT_DIR.value or path.parent / "onnx")
         )
         return
     directory = EXPORT_DIR.value or path.parent / "export"
     metrics = RunDirectory(path.parent).results()
-    print(export_saved_model(load_object2vec(path), directory, metrics=metrics))
+    model = load_object2vec(path)
+    print(export_saved_model(model, directory, metrics=metrics, **settings))
 
 
 def cli() -> None:

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from export.item_catalog import ItemFiles, Items, item_files
 from export.signatures import Signatures
+from export.top_items import LOWEST
 from export.warmup import golden_requests, write_warm_up
+from object2vec_tf.inference.catalog import RECOMMEND
 from object2vec_tf.inference.model_store import next_version
 from object2vec_tf.inference.ragged_inputs import input_limits, output_name
 from object2vec_tf.inference.text_inputs import signature_inputs
@@ -21,6 +24,7 @@ from object2vec_tf.inference.warmup_requests import (
     SIGNATURE_INPUTS,
     read_warm_up,
 )
+from object2vec_tf.metrics.ranking import scorer
 from object2vec_tf.model.object2vec import Object2Vec
 
 ASSETS = "assets.extra"
@@ -33,6 +37,10 @@ def export_saved_model(
     directory: str | os.PathLike[str],
     *,
     metrics: Mapping[str, Any] | None = None,
+    items: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    k: int | None = None,
+    similarity: str | None = None,
 ) -> Path:
     """Writes a SavedModel for TF Serving.
 
@@ -50,6 +58,18 @@ def export_saved_model(
     return their token ids ``[batch, time]``, padded with -1, and the number of unknown
     tokens, ``[batch]``.
 
+    With items, ``recommend`` finds the items with the highest similarity: in0 and
+    exclude (int64 ``[batch, n]``, positions of items that are not wanted) -> items
+    (int64 ``[batch, k]``, positions) and scores (float32 ``[batch, k]``). A position is
+    the number of an item's line, from 0, without blank lines. Equal scores are in the
+    order of positions. Where fewer than k items remain, the position is -1 and the
+    score is the lowest float32. The search is exact. ``recommend_text`` takes text in
+    in0. ``score_items`` (in0 and items -> scores, ``[batch, n, num_classes]``) returns
+    what ``predict_pair`` does for positions of items. ``describe_items`` (items ->
+    lines and labels, strings ``[batch, n]``) and ``describe_catalog`` (rows -> JSON)
+    describe the items. In all of them, numbers that are not positions are ignored, and
+    -1 is padding.
+
     ``assets.extra`` contains warm-up requests, ``hyperparameters.json`` (including
     vocabulary sizes), ``metrics.json`` if given, and ``golden.jsonl``: requests with
     the model's predictions. Before the version appears, all these requests are run on
@@ -60,11 +80,19 @@ def export_saved_model(
         directory: The directory of versions; the next free number is used. The version
             is written atomically.
         metrics: The metrics of the model's run.
+        items: JSON Lines of objects, ``{"in1": [172]}``. They are embedded now, with
+            encoder 1, and stored in the SavedModel.
+        labels: A text file with one line per item.
+        k: The number of items that ``recommend`` returns; default 100.
+        similarity: cosine or inner_product. The default is that of the in-batch softmax
+            if the model was trained with it, else cosine.
 
     Returns:
         The path of the version.
 
     Raises:
+        DataError: A line of an item is invalid.
+        UserError: A setting is invalid, or the numbers of labels and items differ.
         RuntimeError: The SavedModel's predictions differ from the model's.
 
     Example:
@@ -83,16 +111,20 @@ def export_saved_model(
         >>> embed(in0=tf.constant([[3, 7, -1]], tf.int64))["embeddings"].shape
         TensorShape([1, 4])
     """
+    files = item_files(items, labels, k, similarity)
     with next_version(Path(directory)) as (temporary, path):
-        _write(model, temporary, metrics)
+        _write(model, temporary, metrics, files)
         _replay(temporary)
     return path
 
 
 def _write(
-    model: Object2Vec, directory: Path, metrics: Mapping[str, Any] | None
+    model: Object2Vec,
+    directory: Path,
+    metrics: Mapping[str, Any] | None,
+    items: ItemFiles | None,
 ) -> None:
-    signatures = Signatures(model)
+    signatures = Signatures(model, items)
     tf.saved_model.save(signatures, str(directory), signatures=signatures.by_name)
     _set_method_names(directory, signatures.methods)
     hyperparameters = model.hyperparameters
@@ -103,7 +135,15 @@ def _write(
         if f"{name}_text" in signatures.by_name
     ]
     example_texts = {request["signature"]: request["inputs"] for request in text_golden}
-    write_warm_up(directory, hyperparameters, signatures.methods, example_texts)
+    write_warm_up(
+        directory,
+        hyperparameters,
+        signatures.methods,
+        example_texts,
+        catalog=signatures.items.catalog if signatures.items else None,
+    )
+    if signatures.items:
+        golden.append(_golden_recommendation(model, signatures.items))
     files = {HYPERPARAMETERS: json.dumps(hyperparameters.to_dict(), indent=2) + "\n"}
     if metrics is not None:
         files[METRICS] = json.dumps(metrics, indent=2) + "\n"
@@ -155,6 +195,25 @@ def _golden_request(
         "signature": f"{signature}_text" if text else signature,
         "inputs": rows,
         "outputs": {output_name(rows): predictions.numpy().tolist()},
+    }
+
+
+def _golden_recommendation(model: Object2Vec, items: Items) -> dict[str, Any]:
+    """Returns a request to ``recommend``, with the scores that numpy computes."""
+    rows = golden_requests(model.hyperparameters, ("in0",))["in0"]
+    exclude = [[0], [items.catalog.items - 1, 0], []]
+    ids = tf.ragged.constant(rows, dtype=tf.int64, ragged_rank=1)
+    queries = np.asarray(model.enc0(ids, training=False))
+    scores = scorer(items.embeddings, items.catalog.similarity)(queries)
+    for row, positions in zip(scores, exclude, strict=True):
+        row[positions] = LOWEST
+    missing = [(0, 0), (0, items.catalog.k)]
+    padded = np.pad(scores, missing, constant_values=LOWEST)
+    best = -np.sort(-padded, axis=1)[:, : items.catalog.k]
+    return {
+        "signature": RECOMMEND,
+        "inputs": {"in0": rows, "exclude": exclude},
+        "outputs": {"scores": best.tolist()},
     }
 
 

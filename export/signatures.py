@@ -8,7 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from export.item_catalog import ItemFiles, Items, read_items
+from export.recommend_signatures import RecommendSignatures
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.catalog import RECOMMEND, SCORE_ITEMS
 from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.tokenizer import Tokenizer
@@ -25,14 +28,16 @@ class Signatures(tf.Module):
 
     Args:
         model: The model.
+        items: The items that the model recommends; None for a model that does not.
 
     Attributes:
         by_name: The signatures by name.
         methods: TF Serving's method name for each signature whose method is not
             Predict.
+        items: The items; None for a model that does not recommend.
     """
 
-    def __init__(self, model: Object2Vec) -> None:
+    def __init__(self, model: Object2Vec, items: ItemFiles | None = None) -> None:
         super().__init__()
         self._model_variables = [variable.value for variable in model.variables]
         self._tokenizers = [tokenizer for tokenizer in model.tokenizers if tokenizer]
@@ -51,6 +56,26 @@ class Signatures(tf.Module):
         else:
             self.by_name["regress_pair"] = _regress(pair["predict_pair"])
             self.methods["regress_pair"] = REGRESS
+        self.items: Items | None = None
+        if items is not None:
+            # A new dictionary: tf.Module cannot save one that was changed.
+            self.by_name = {**self.by_name, **self._recommend(model, items, ids[0])}
+
+    def _recommend(
+        self, model: Object2Vec, files: ItemFiles, ids: ToTokens
+    ) -> dict[str, Any]:
+        self.items = read_items(files, model, self.by_name)
+        signatures = RecommendSignatures(model, self.items)
+        self._recommend_variables = signatures
+        functions = {
+            **signatures.by_name,
+            RECOMMEND: signatures.recommend(ids, _IDS),
+            SCORE_ITEMS: signatures.score_items(ids, _IDS),
+        }
+        if "in0" in model.hyperparameters.texts:
+            text = signatures.recommend(_text_tokens(model, 0), _TEXTS)
+            functions[f"{RECOMMEND}_text"] = text
+        return functions
 
 
 _IDS = tf.TensorSpec([None, None], tf.int64)

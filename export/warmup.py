@@ -16,6 +16,13 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export.signatures import CLASSIFY, REGRESS
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.catalog import (
+    DESCRIBE_CATALOG,
+    DESCRIBE_ITEMS,
+    RECOMMEND,
+    SCORE_ITEMS,
+    Catalog,
+)
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.inference.warmup_requests import (
@@ -42,6 +49,8 @@ def write_warm_up(
     hyperparameters: Hyperparameters,
     methods: Mapping[str, str],
     texts: Mapping[str, Mapping[str, Any]],
+    *,
+    catalog: Catalog | None = None,
 ) -> None:
     """Writes the warm-up requests of every signature in TF Serving's format.
 
@@ -50,6 +59,7 @@ def write_warm_up(
         hyperparameters: The model's.
         methods: TF Serving's method of each signature that takes tf.Example.
         texts: Example objects for each signature that takes text.
+        catalog: Describes the items that the model recommends; None without items.
     """
     path = directory / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
@@ -58,6 +68,8 @@ def write_warm_up(
             writer.write(log.SerializeToString())
         for signature, rows in texts.items():
             log = _predict_log(signature, signature_inputs(rows))
+            writer.write(log.SerializeToString())
+        for log in _catalog_logs(hyperparameters, catalog, texts):
             writer.write(log.SerializeToString())
 
 
@@ -72,6 +84,31 @@ def _logs(
     for signature, method in methods.items():
         for inputs in warm_up_requests(hyperparameters, names):
             yield _examples_log(signature, method, inputs)
+
+
+def _catalog_logs(
+    hyperparameters: Hyperparameters,
+    catalog: Catalog | None,
+    texts: Mapping[str, Mapping[str, Any]],
+) -> Iterator[Any]:
+    """Yields the requests to the signatures that recommend items."""
+    if catalog is None:
+        return
+    one = np.zeros((1, 1), np.int64)
+    for inputs in warm_up_requests(hyperparameters, ("in0",)):
+        rows = len(inputs)
+        in0 = inputs.padded(leading=1)
+        positions = np.arange(rows * min(catalog.k, 10)) % catalog.items
+        items = positions.astype(np.int64).reshape(rows, -1)
+        exclude = np.pad(items[:, :1], [(0, 0), (1, 0)], constant_values=-1)
+        yield _predict_log(RECOMMEND, in0 | {"exclude": exclude})
+        yield _predict_log(SCORE_ITEMS, in0 | {"items": items})
+        yield _predict_log(DESCRIBE_ITEMS, {"items": items})
+    yield _predict_log(DESCRIBE_CATALOG, {"rows": one[0]})
+    if text := texts.get("embed_enc0_text"):
+        in0 = signature_inputs(text)
+        exclude = np.full((len(in0["in0"]), 1), -1, np.int64)
+        yield _predict_log(f"{RECOMMEND}_text", in0 | {"exclude": exclude})
 
 
 def _predict_log(signature: str, inputs: Mapping[str, Any]) -> Any:

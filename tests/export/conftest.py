@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import socket
 import subprocess
@@ -118,6 +119,47 @@ def exported(tmp_path_factory):
         return models[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def recommending(tmp_path_factory):
+    """A model for two classes that recommends 100 items with labels, with k=20.
+
+    Item *i* has one or two ids. Items 90 to 99 are equal to items 0 to 9.
+    """
+    model = make_model(num_classes=2)
+    root = tmp_path_factory.mktemp("recommending")
+    items = [{"in1": [i % 30, i // 30][: 1 + i % 2], "n": i} for i in range(90)]
+    items += [{"in1": item["in1"], "n": 90 + i} for i, item in enumerate(items[:10])]
+    text = "".join(f"{json.dumps(item)}\n" for item in items)
+    (root / "items.jsonl").write_text(text.replace("\n", "\n\n", 1))  # a blank line
+    (root / "labels").write_text("".join(f"\u00e9 {i}\n" for i in range(100)))
+    export_saved_model(
+        model, root / "m", items=root / "items.jsonl", labels=root / "labels", k=20
+    )
+    return Recommending(Exported("recommending", model, root / "m"), items)
+
+
+@dataclasses.dataclass
+class Recommending:
+    """An exported model that recommends, and its items."""
+
+    exported: Exported
+    items: list
+
+    def best(self, in0, exclude, k=20):
+        """Returns positions and cosines by numpy's stable sort."""
+        queries = self.exported.expected({"in0": in0})
+        items = self.exported.expected({"in1": [item["in1"] for item in self.items]})
+        queries, items = (
+            (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float64)
+            for x in (queries, items)
+        )
+        scores = np.round(queries @ items.T, 6)  # so that equal items are equal here
+        for row, positions in zip(scores, exclude, strict=True):
+            row[positions] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return order, np.take_along_axis(scores, order, 1)
 
 
 class Server:
@@ -242,9 +284,10 @@ def start_model_server(models, directory, batching="", port=0):
 
 
 @pytest.fixture(scope="session")
-def model_server(exported, tmp_path_factory):
+def model_server(exported, recommending, tmp_path_factory):
     """A server with a model for every encoder and output layer."""
     models = [exported(network, output) for network in NETWORKS for output in OUTPUTS]
+    models.append(recommending.exported)
     paths = {model.name: model.directory for model in models}
     with start_model_server(paths, tmp_path_factory.mktemp("server")) as server:
         yield server

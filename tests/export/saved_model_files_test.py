@@ -171,8 +171,8 @@ def test_a_damaged_saved_model_does_not_become_a_version(tmp_path, monkeypatch):
     first = export_saved_model(model, tmp_path)
     before = sorted(tmp_path.rglob("*"))
 
-    def write_and_damage(model, directory, metrics):
-        write(model, directory, metrics)
+    def write_and_damage(model, directory, *rest):
+        write(model, directory, *rest)
         data = directory / "variables/variables.data-00000-of-00001"
         content = bytearray(data.read_bytes())
         content[100:116] = np.full(4, 9.5, np.float32).tobytes()  # four weights

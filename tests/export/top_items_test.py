@@ -64,9 +64,7 @@ def test_equal_scores_are_in_the_order_of_positions_across_blocks(batch):
     items = distinct[generator.integers(7, size=1100)]
     queries = generator.integers(-3, 4, size=(batch, 5)).astype(np.float32)
     exclude = [generator.integers(1100, size=100).tolist() for _ in range(batch)]
-    top_items = TopItems(
-        items, "inner_product", 300, block_scores=2000, block_items=64
-    )
+    top_items = TopItems(items, "inner_product", 300, block_scores=2000, block_items=64)
     positions, scores = search(top_items, queries, exclude)
     expected, expected_scores = numpy_top(queries, items, exclude, 300)
     np.testing.assert_array_equal(positions, expected)
