@@ -48,16 +48,22 @@ def serve(
     with _listening(host, port) as listener:
         address, actual_port = listener.getsockname()[:2]
         url_host = f"[{address}]" if ":" in address else address
-        # uvicorn raises the signal again after its shutdown; ignore it then.
+        server = uvicorn.Server(config)
+
+        # Called for a signal that arrives before uvicorn handles signals, and for one
+        # that uvicorn raises again after its shutdown.
+        def stop(*_: object) -> None:
+            server.should_exit = True
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, stop)
         # Exclude everything loaded so far from garbage collection. A full collection
         # walks TensorFlow's modules and graphs and stops all requests for 0.16 s, once
         # per second under load.
         gc.collect()
         gc.freeze()
         print(f"serving on http://{url_host}:{actual_port}", flush=True)
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:
