@@ -2,10 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.command_server import python_m
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("object2vec_tf", "export", "tools", "tests", "examples", "docs", ".github")
@@ -96,7 +97,7 @@ def test_every_exception_is_needed():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_no_idioms(command):
     done = subprocess.run(
-        [sys.executable, "-m", command, "--help"],
+        [*python_m(command), "--help"],
         capture_output=True,
         text=True,
         check=False,

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import export
+from tests.command_server import python_m
 from tests.export.conftest import TIMEOUT, first_line, free_port
 
 JSON = {"Content-Type": "application/json"}
@@ -40,7 +41,7 @@ class Gateway:
 @contextlib.contextmanager
 def gateway(*flags):
     process = subprocess.Popen(
-        [sys.executable, "-m", "export.gateway", "--port=0", *flags],
+        [*python_m("export.gateway"), "--port=0", *flags],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -342,9 +343,15 @@ def test_it_listens_on_ipv6(exported):
             assert connection.getresponse().status == 200
 
 
+def test_sigterm_right_after_the_start_ends_it(exported):
+    with gateway(f"--model={exported('pooled_embedding').directory}") as started:
+        started.process.send_signal(signal.SIGTERM)
+        assert started.process.wait(TIMEOUT) == 0
+
+
 def run_gateway(*flags):
     return subprocess.run(
-        [sys.executable, "-m", "export.gateway", *flags],
+        [*python_m("export.gateway"), *flags],
         capture_output=True,
         text=True,
         env=os.environ,

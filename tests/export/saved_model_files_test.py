@@ -19,6 +19,7 @@ from export import export_saved_model
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.inference.warmup_requests import SIGNATURE_INPUTS, warm_up_requests
+from tests.command_server import python_m
 from tests.export.conftest import NETWORKS, OUTPUTS, TIMEOUT, make_model
 
 EXTRA = "assets.extra"
@@ -151,7 +152,7 @@ def test_concurrent_exports_get_versions_of_their_own(tmp_path):
 def test_two_processes_export_to_one_directory(exported, tmp_path):
     exported("pooled_embedding").model.save(tmp_path / "model.keras")
     (tmp_path / "export").mkdir()
-    command = [sys.executable, "-m", "export", f"--model_dir={tmp_path}"]
+    command = [*python_m("export"), f"--model_dir={tmp_path}"]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     outputs = [process.communicate(timeout=TIMEOUT)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0]
@@ -260,7 +261,7 @@ def test_the_command_writes_onnx_graphs(exported, tmp_path):
     model = exported("pooled_embedding")
     model.model.save(tmp_path / "model.keras")
     done = subprocess.run(
-        [sys.executable, "-m", "export", f"--model_dir={tmp_path}", "--format=onnx"],
+        [*python_m("export"), f"--model_dir={tmp_path}", "--format=onnx"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,6 +1,5 @@
 import stat
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from export import export_saved_model
+from tests.command_server import python_m
 
 NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
 
@@ -133,7 +133,7 @@ def test_the_command_exports_the_next_version_of_a_run(settings, ratings, tmp_pa
     run = tmp_path / "run"
     o2v.fit(o2v.Hyperparameters(**settings | {"epochs": 1}), **ratings, model_dir=run)
     done = subprocess.run(
-        [sys.executable, "-m", "export", f"--model_dir={run}"],
+        [*python_m("export"), f"--model_dir={run}"],
         capture_output=True,
         text=True,
         check=False,
@@ -144,7 +144,7 @@ def test_the_command_exports_the_next_version_of_a_run(settings, ratings, tmp_pa
     ids = dense([[3], [4]])
     np.testing.assert_array_equal(a(in0=ids)["embeddings"], b(in0=ids)["embeddings"])
     done = subprocess.run(
-        [sys.executable, "-m", "export", f"--model_dir={tmp_path}"],
+        [*python_m("export"), f"--model_dir={tmp_path}"],
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,7 @@ import object2vec_tf as o2v
 from export import export_saved_model
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.model.loading import load_object2vec
+from tests.command_server import python_m
 from tests.export.conftest import TIMEOUT, make_model, start_model_server
 from tests.export.gateway_test import gateway
 
@@ -331,9 +332,7 @@ def test_transform_takes_text(text_models, tmp_path):
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "object2vec_tf.transform",
+            *python_m("object2vec_tf.transform"),
             f"--model={directory / 'models'}",
             f"--input={source}",
         ],

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
+from tests.command_server import python_m
 
 
 def command(settings, channels, model_dir, *more):
     flags = {**settings, **channels, "model_dir": model_dir}
     return [
-        sys.executable,
-        "-m",
-        "object2vec_tf.fit",
+        *python_m("object2vec_tf.fit"),
         *(f"--{name}={value}" for name, value in flags.items()),
         *more,
     ]
@@ -230,8 +229,10 @@ def test_a_module_that_hides_export_is_reported_before_training(
     settings, ratings, tmp_path
 ):
     (tmp_path / "export.py").write_text("")
+    line = command(settings, ratings, tmp_path / "run")
+    flags = line[line.index("object2vec_tf.fit") + 1 :]
     done = subprocess.run(
-        command(settings, ratings, tmp_path / "run"),
+        [sys.executable, "-m", "object2vec_tf.fit", *flags],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from tests.command_server import python_m
 from tests.export.conftest import TIMEOUT, first_line
 
 SETTINGS = {
@@ -39,9 +39,7 @@ def prefix(tmp_path):
 def train(prefix):
     return subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "object2vec_tf.sagemaker",
+            *python_m("object2vec_tf.sagemaker"),
             "train",
             f"--prefix={prefix}",
         ],
@@ -54,9 +52,7 @@ def train(prefix):
 def serving(prefix, port):
     return subprocess.Popen(
         [
-            sys.executable,
-            "-m",
-            "object2vec_tf.sagemaker",
+            *python_m("object2vec_tf.sagemaker"),
             "serve",
             f"--prefix={prefix}",
             "--host=127.0.0.1",

@@ -1,7 +1,6 @@
 import gzip
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.transform import transform
+from tests.command_server import python_m
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_the_command(exported, tmp_path):
 
 def run(*flags):
     return subprocess.run(
-        [sys.executable, "-m", "object2vec_tf.transform", *flags],
+        [*python_m("object2vec_tf.transform"), *flags],
         capture_output=True,
         text=True,
         check=False,

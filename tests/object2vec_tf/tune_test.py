@@ -9,15 +9,15 @@ import time
 
 import pytest
 
+from tests.command_server import python_m
+
 SEARCH = "--tune=learning_rate=0.01..0.1,dropout=0..0.5"
 
 
 def command(settings, channels, model_dir, *more):
     flags = {**settings, **channels, "model_dir": model_dir}
     return [
-        sys.executable,
-        "-m",
-        "object2vec_tf.tune",
+        *python_m("object2vec_tf.tune"),
         *(f"--{name}={value}" for name, value in flags.items()),
         *more,
     ]
@@ -76,6 +76,8 @@ def test_missing_optuna_is_reported_with_the_command_that_installs_it(
 ):
     (tmp_path / "optuna.py").write_text("raise ImportError")
     line = command(settings, ratings, tmp_path / "study")
+    flags = line[line.index("object2vec_tf.tune") + 1 :]
+    line = [sys.executable, "-m", "object2vec_tf.tune", *flags]
     status, _, stderr = run(line, PYTHONPATH=str(tmp_path))
     assert status == 2
     assert stderr == (

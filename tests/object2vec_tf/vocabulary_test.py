@@ -2,13 +2,14 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
+from tests.command_server import python_m
+
 
 def run(*arguments):
-    line = [sys.executable, "-m", "object2vec_tf.vocabulary", *map(str, arguments)]
+    line = [*python_m("object2vec_tf.vocabulary"), *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 

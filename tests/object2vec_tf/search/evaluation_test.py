@@ -5,7 +5,6 @@ The expected ranks come from scoring one pair at a time with the model.
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -16,6 +15,7 @@ import tensorflow as tf
 import object2vec_tf as o2v
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.search.evaluation import evaluate, pair_scorer
+from tests.command_server import python_m
 
 SETTINGS = {
     "enc0_network": "pooled_embedding",
@@ -175,7 +175,7 @@ def test_a_model_with_several_classes_has_no_single_score(tmp_path: Path, files)
 @pytest.mark.parametrize("run", ["softmax"], indirect=True)
 def test_the_command_prints_one_line_of_json(run: Path, files):
     pairs, pool = files
-    line = [sys.executable, "-m", "object2vec_tf.neighbors", "evaluate"]
+    line = [*python_m("object2vec_tf.neighbors"), "evaluate"]
     line += [f"--model={run}", f"--input={pairs}", f"--pool={pool}", "--hits=1,5"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 import gzip
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.search.index import NeighborIndex, build_index
+from tests.command_server import python_m
 
 RANDOM = np.random.default_rng(5)
 VECTORS = RANDOM.normal(size=(300, 16)).astype(np.float32)
@@ -92,7 +92,7 @@ def test_queries_and_items_are_returned_as_they_are_in_their_files(run, tmp_path
     labels = tmp_path / "names.tsv"
     labels.write_text("seven\na\tb\n\nneuf ü\n", encoding="utf-8")
     queries = write(tmp_path / "queries.jsonl", [{"in0": [3, 3]}, {"in0": [1], "a": 1}])
-    args = [sys.executable, "-m", "object2vec_tf.neighbors"]
+    args = [*python_m("object2vec_tf.neighbors")]
 
     def call(*more):
         return subprocess.run([*args, *more], capture_output=True, text=True)
