@@ -6,14 +6,18 @@ python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from absl import flags
 
 from export.serving.backends import Backend
 from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES
+from export.serving.reload import Reloader
 from export.serving.server import local_backend, serve
 from export.serving.tf_serving_backend import TFServingBackend
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
+from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -53,22 +57,46 @@ _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "timeout of a request to TF Serving in seconds", 0.001
 )
 
+_RELOAD = flags.DEFINE_bool(
+    "reload",
+    True,
+    "serve a new version of --model when its directory appears; requests that are "
+    "running are finished with the old version",
+)
+_RELOAD_SECONDS = flags.DEFINE_float(
+    "reload_seconds", 1.0, "seconds between two looks for a new version", 0.05
+)
+
 
 def main() -> None:
     """Serves with the values of the flags."""
     if bool(_MODEL.value) == bool(_TF_SERVING.value):
         raise UserError("expected exactly one of --model and --tf_serving. See --help.")
-    backend: Backend
-    if _TF_SERVING.value:
-        backend = TFServingBackend(_TF_SERVING.value, _MODEL_NAME.value, _TIMEOUT.value)
-    else:
-        backend = local_backend(_MODEL.value or "", _RUNTIME.value)
+    reloader = None if _TF_SERVING.value else _reloader()
+    # No variable here refers to the backend, which would keep it in memory after a new
+    # version has replaced it.
     serve(
-        backend,
+        reloader.first() if reloader else _tf_serving_backend(),
         _HOST.value,
         _PORT.value,
         max_request_bytes=_MAX_REQUEST_BYTES.value,
         max_concurrency=_MAX_CONCURRENCY.value,
+        reloader=reloader if _RELOAD.value else None,
+    )
+
+
+def _tf_serving_backend() -> Backend:
+    address = _TF_SERVING.value or ""
+    return TFServingBackend(address, _MODEL_NAME.value, _TIMEOUT.value)
+
+
+def _reloader() -> Reloader:
+    is_onnx = _RUNTIME.value == "onnx"
+    return Reloader(
+        Path(_MODEL.value or ""),
+        lambda path: local_backend(path, _RUNTIME.value),
+        model_file=ONNX if is_onnx else SAVED_MODEL,
+        seconds=_RELOAD_SECONDS.value,
     )
 
 

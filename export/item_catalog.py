@@ -159,7 +159,7 @@ def read_items(
 
 
 class _ItemEncoder:
-    """Encoder 1 of a model, as a `Predictor` that `read_objects` accepts.
+    """Encoder 1 of a model, as an `InputModel`.
 
     Args:
         hyperparameters: The model's.
@@ -191,9 +191,6 @@ class _ItemEncoder:
             outputs = self._functions[batch.signature](texts)
             request.store(batch, outputs["ids"].numpy(), outputs["unknown"].numpy())
         return request.rows, request.unknown_tokens
-
-    def warm_up(self, first: str = "") -> None:
-        """Does nothing."""
 
 
 def _checked_side(objects: RaggedInputs, path: Path) -> RaggedInputs:

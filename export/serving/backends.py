@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from export.serving.dynamic_batching import Outputs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.ragged_inputs import Predictions, Rows
 
 
@@ -22,8 +24,24 @@ class Unavailable(Exception):
         self.status = status
 
 
+class VersionGone(Unavailable):
+    """The version of the model that began to answer a request is not served anymore."""
+
+
 class Rejected(Exception):
     """The model rejected the request as invalid."""
+
+
+class Response(NamedTuple):
+    """The outputs of a signature.
+
+    Attributes:
+        outputs: Arrays by name, one row per row of the inputs.
+        version: The version that computed them; None if the backend has only one.
+    """
+
+    outputs: Outputs
+    version: int | None
 
 
 class Backend(Protocol):
@@ -31,9 +49,11 @@ class Backend(Protocol):
 
     Attributes:
         hyperparameters: The model's; None until it has been reached.
+        version: The number of the model's version; None if it is not known.
     """
 
     hyperparameters: Hyperparameters | None
+    version: int | None
 
     @property
     def texts(self) -> Collection[str]:
@@ -58,6 +78,29 @@ class Backend(Protocol):
 
         Raises:
             Unavailable: The model is not available now.
+        """
+
+    async def catalog(self) -> Catalog | None:
+        """Returns the description of the items that the model recommends, if any.
+
+        Raises:
+            Unavailable: The model is not available now.
+        """
+
+    async def call(
+        self, signature: str, rows: Rows, version: int | None = None
+    ) -> Response:
+        """Returns the outputs of a signature that recommends or describes items.
+
+        Args:
+            signature: The signature.
+            rows: Its inputs by name: rows of ids or positions, at least one.
+            version: The version to ask, as an earlier response names it.
+
+        Raises:
+            Unavailable: The model is not available now.
+            VersionGone: The version is not.
+            Rejected: The model rejected the request as invalid.
         """
 
     async def check(self) -> None:

@@ -48,6 +48,12 @@ class ServingMetrics:
             registry=self._registry,
         )
 
+        self._version = Gauge(
+            "object2vec_model_version",
+            "Version of the model that answers new requests; NaN if it has none.",
+            registry=self._registry,
+        )
+
     def count_request(self, status: int, seconds: float) -> None:
         """Counts a response and records its latency."""
         self._requests.labels(status).inc()
@@ -61,11 +67,13 @@ class ServingMetrics:
         """Counts tokens that are not in the vocabulary."""
         self._unknown_tokens.inc(tokens)
 
-    def exposition(self, in_progress: int) -> tuple[bytes, str]:
+    def exposition(self, in_progress: int, version: int | None) -> tuple[bytes, str]:
         """Returns all metrics in Prometheus's text format, and its media type.
 
         Args:
             in_progress: The number of invocations in progress.
+            version: The version of the model; None if it has none.
         """
+        self._version.set(float("nan") if version is None else version)
         self._in_progress.set(in_progress)
         return generate_latest(self._registry), CONTENT_TYPE_LATEST

@@ -12,6 +12,7 @@ import uvicorn
 from export.serving.backends import Backend
 from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
 from export.serving.local_backend import LocalBackend
+from export.serving.reload import Reloader
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
 
@@ -27,6 +28,7 @@ def serve(
     *,
     max_request_bytes: int = MAX_REQUEST_BYTES,
     max_concurrency: int = MAX_CONCURRENCY,
+    reloader: Reloader | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then finishes the accepted requests.
 
@@ -37,11 +39,13 @@ def serve(
         max_request_bytes: Larger requests are rejected with 413.
         max_concurrency: The maximum number of requests in progress; more are rejected
             with 503.
+        reloader: Loads new versions of the model; None to serve only this one.
 
     Raises:
         UserError: The address is not available.
     """
-    gateway = Gateway(backend, max_request_bytes, max_concurrency)
+    gateway = Gateway(backend, max_request_bytes, max_concurrency, reloader)
+    del backend  # so that it can be freed when a new version replaces it
     config = uvicorn.Config(
         gateway.application(), log_level="warning", access_log=False, lifespan="on"
     )

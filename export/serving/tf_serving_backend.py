@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Mapping
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
     get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
 
-from export.serving.backends import Rejected, Unavailable
+from export.serving.backends import Rejected, Response, Unavailable, VersionGone
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.catalog import DESCRIBE_CATALOG, Catalog
 from object2vec_tf.inference.model_store import parse_description
 from object2vec_tf.inference.ragged_inputs import (
+    Ids,
     Predictions,
     RaggedInputs,
     Rows,
@@ -54,7 +57,9 @@ class TFServingBackend:
         self._address = address
         self._name = model_name
         self._timeout = timeout
-        self._version: int | None = None
+        self.version: int | None = None
+        # The catalog, and the version that it belongs to.
+        self._catalog: tuple[int, Catalog | None] | None = None
 
     @functools.cached_property
     def _channel(self) -> Any:
@@ -62,8 +67,8 @@ class TFServingBackend:
         return grpc.aio.insecure_channel(self._address, _OPTIONS)
 
     @functools.cached_property
-    def _predict_rpc(self) -> Any:
-        return prediction_service_pb2_grpc.PredictionServiceStub(self._channel).Predict
+    def _service(self) -> Any:
+        return prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
     @functools.cached_property
     def _status_rpc(self) -> Any:
@@ -92,6 +97,37 @@ class TFServingBackend:
             request.store(batch, ids, unknown)
         return request.rows, request.unknown_tokens
 
+    async def catalog(self) -> Catalog | None:
+        """See `Backend`."""
+        if self.version is None:
+            await self.check()
+        version = self.version
+        assert version is not None
+        if self._catalog is None or self._catalog[0] != version:
+            self._catalog = version, await self._read_catalog(version)
+        return self._catalog[1]
+
+    async def call(
+        self, signature: str, rows: Rows, version: int | None = None
+    ) -> Response:
+        """See `Backend`."""
+        inputs = RaggedInputs.from_rows(rows)
+        batches = list(inputs.batches())
+        outputs = []
+        for batch in batches:
+            padded = _padded(inputs.take(batch))
+            response = await self._send(signature, padded, version)
+            version = response.model_spec.version.value
+            outputs.append(
+                {name: tf.make_ndarray(x) for name, x in response.outputs.items()}
+            )
+        await self._notice(version)
+        arrays = {
+            name: in_row_order(batches, [rows[name] for rows in outputs])
+            for name in outputs[0]
+        }
+        return Response(arrays, version)
+
     async def check(self) -> None:
         """See `Backend`."""
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -102,9 +138,7 @@ class TFServingBackend:
         versions = [state.version for state in states if state.state == available]
         if not versions:
             raise Unavailable(f"{self._label}: no version of the model is available")
-        if self._version != max(versions):
-            await self._describe()
-            self._version = max(versions)
+        await self._notice(max(versions))
 
     async def close(self) -> None:
         """See `Backend`."""
@@ -114,6 +148,28 @@ class TFServingBackend:
     def _label(self) -> str:
         return f"model {self._name} of TF Serving at {self._address}"
 
+    async def _notice(self, version: int | None) -> None:
+        """Reads the description of a version that was not seen before."""
+        if self.version != version:  # it may have other vocabularies
+            await self._describe()
+            self.version = version
+
+    async def _read_catalog(self, version: int) -> Catalog | None:
+        request = get_model_metadata_pb2.GetModelMetadataRequest()
+        request.model_spec.name = self._name
+        request.model_spec.version.value = version
+        request.metadata_field.append("signature_def")
+        rpc = self._service.GetModelMetadata(request, timeout=self._timeout)
+        response = await self._call(rpc, version)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        if DESCRIBE_CATALOG not in signatures.signature_def:
+            return None
+        rows = {"rows": np.zeros(1, np.int64)}
+        response = await self._send(DESCRIBE_CATALOG, rows, version)
+        text = tf.make_ndarray(response.outputs["catalog"])[0]
+        return Catalog.from_json(text, self._label)
+
     async def _describe(self) -> None:
         response = await self._send("describe", {"rows": np.zeros(1, np.int64)})
         text = tf.make_ndarray(response.outputs["hyperparameters"])[0]
@@ -121,26 +177,42 @@ class TFServingBackend:
 
     async def _run(self, inputs: RaggedInputs) -> Predictions:
         response = await self._send(inputs.signature, inputs.padded(leading=1))
-        version = response.model_spec.version.value
-        if self._version != version:  # another version may have other vocabularies
-            await self._describe()
-            self._version = version
+        await self._notice(response.model_spec.version.value)
         return np.asarray(tf.make_ndarray(response.outputs[inputs.output]))
 
-    async def _send(self, signature: str, inputs: dict[str, Any]) -> Any:
+    async def _send(
+        self, signature: str, inputs: Mapping[str, Any], version: int | None = None
+    ) -> Any:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._name
         request.model_spec.signature_name = signature
+        if version is not None:
+            request.model_spec.version.value = version
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
-        return await self._call(self._predict_rpc(request, timeout=self._timeout))
+        rpc = self._service.Predict(request, timeout=self._timeout)
+        return await self._call(rpc, version)
 
-    async def _call(self, call: Awaitable[Any]) -> Any:
+    async def _call(self, call: Awaitable[Any], version: int | None = None) -> Any:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
             text = f"{self._label}: {error.code().name}: {error.details()}"
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 raise Rejected(text) from error
+            if version is not None and error.code() == grpc.StatusCode.NOT_FOUND:
+                raise VersionGone(text) from error
             busy = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             raise Unavailable(text, status=429 if busy else 503) from error
+
+
+def _padded(inputs: RaggedInputs) -> dict[str, Ids]:
+    """Returns inputs with a leading -1, except positions of items to describe.
+
+    The server pads the rows of its batch with their first element. Only the additional
+    outputs of positions are affected, which are not used.
+    """
+    columns = dict(inputs.columns)
+    items = {name: columns.pop(name) for name in ("items",) if name in columns}
+    padded = RaggedInputs(columns).padded(leading=1) if columns else {}
+    return padded | RaggedInputs(items).padded()

@@ -15,7 +15,7 @@ from object2vec_tf.inference.file_splits import (
     lines_before,
     open_split,
 )
-from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.predictor import InputModel
 from object2vec_tf.inference.ragged_inputs import (
     MAX_ROWS,
     RaggedInputs,
@@ -32,7 +32,7 @@ _INPUT_NAMES = (("in0", "in1"), ("in0",), ("in1",))
 
 
 def read_objects(
-    source: Path | FileSplit, model: Predictor, *, block_bytes: int = BLOCK_BYTES
+    source: Path | FileSplit, model: InputModel, *, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[RaggedInputs]:
     """Yields the objects of a file in parts, truncated to their maximum lengths.
 
@@ -58,7 +58,7 @@ def read_objects(
 
 
 def _blocks(
-    split: FileSplit, model: Predictor, size: int, names: tuple[str, ...] = ()
+    split: FileSplit, model: InputModel, size: int, names: tuple[str, ...] = ()
 ) -> Iterator[RaggedInputs]:
     reader = ObjectReader(split, model, names)
     line = 1
@@ -80,7 +80,7 @@ class ObjectReader:
     """
 
     def __init__(
-        self, split: FileSplit, model: Predictor, names: tuple[str, ...] = ()
+        self, split: FileSplit, model: InputModel, names: tuple[str, ...] = ()
     ) -> None:
         self._split = split
         self._limits = input_limits(model.hyperparameters)

@@ -53,16 +53,36 @@ def find_exported(path: str | os.PathLike[str], model_file: str = SAVED_MODEL) -
         raise UserError(
             f"{given}: no such model. Give a run directory or an exported model."
         )
-    for root in (given, given / "export", given / "onnx"):
-        numbered = (root / str(number) for number in sorted(versions(root))[::-1])
-        for candidate in (root, *numbered):
-            if (candidate / model_file).is_file():
-                return candidate
+    for candidate in exported_models(given, model_file):
+        return candidate
     onnx_flag = "--format=onnx " if model_file == ONNX else ""
     raise UserError(
         f"{given}: expected an exported model, found no {model_file}. Write it with "
         f"python -m export {onnx_flag}--model_dir=RUN."
     )
+
+
+def exported_models(path: Path, model_file: str = SAVED_MODEL) -> list[Path]:
+    """Returns the exported models that a path refers to, the preferred one first.
+
+    Args:
+        path: A version, a directory of versions, or a run directory.
+        model_file: The file that an exported model contains.
+
+    Returns:
+        The path itself if it is a version, or the versions in descending order.
+    """
+    for root in (path, path / "export", path / "onnx"):
+        numbered = (root / str(number) for number in sorted(versions(root))[::-1])
+        models = [x for x in (root, *numbered) if (x / model_file).is_file()]
+        if models:
+            return models
+    return []
+
+
+def version_number(path: Path) -> int | None:
+    """Returns the number of the version in a directory; None if it has no number."""
+    return int(path.name) if path.name.isdecimal() else None
 
 
 def parse_description(text: bytes | str, name: str) -> Hyperparameters:

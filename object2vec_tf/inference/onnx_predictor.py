@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.catalog import Catalog
+from object2vec_tf.inference.model_store import version_number
 from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
@@ -35,9 +38,11 @@ class OnnxPredictor:
 
     # Only TensorFlow has the ops of the tokenizers.
     texts: Collection[str] = ()
+    catalog: Catalog | None = None
 
     def __init__(self, path: Path) -> None:
         runtime = import_extra("onnxruntime", "onnx", "an ONNX model")
+        self.version = version_number(path)
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # Errors are raised; do not log them too.
         try:
@@ -60,6 +65,12 @@ class OnnxPredictor:
         for names in sorted(SIGNATURE_INPUTS.values(), key=len):
             for inputs in warm_up_requests(self.hyperparameters, names):
                 self(inputs)
+
+    def call(
+        self, signature: str, inputs: RaggedInputs
+    ) -> Mapping[str, npt.NDArray[Any]]:
+        """See `Predictor`; there are no such signatures."""
+        raise NotImplementedError(signature)
 
     def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Predictor`; there is never any text."""

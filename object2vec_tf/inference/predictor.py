@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.model_store import ONNX, find_exported, parse_description
+from object2vec_tf.inference.catalog import DESCRIBE_CATALOG, Catalog
+from object2vec_tf.inference.model_store import (
+    ONNX,
+    find_exported,
+    parse_description,
+    version_number,
+)
 from object2vec_tf.inference.onnx_predictor import OnnxPredictor
 from object2vec_tf.inference.ragged_inputs import (
     Ids,
     Predictions,
     RaggedInputs,
     Rows,
+    in_row_order,
     output_name,
     predict_batches,
 )
@@ -26,9 +34,11 @@ from object2vec_tf.inference.text_inputs import TextRequest
 from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.text.tokenizer import load_text_ops
 
+Array = npt.NDArray[Any]
 
-class Predictor(Protocol):
-    """Embeds objects and scores pairs.
+
+class InputModel(Protocol):
+    """What reading the inputs of a model needs.
 
     Attributes:
         hyperparameters: The model's.
@@ -38,11 +48,35 @@ class Predictor(Protocol):
     hyperparameters: Hyperparameters
     texts: Collection[str]
 
+    def tokenize(self, rows: Rows) -> tuple[Rows, int]:
+        """Returns the objects as token ids, and the number of unknown tokens."""
+
+
+class Predictor(InputModel, Protocol):
+    """Embeds objects and scores pairs.
+
+    Attributes:
+        catalog: The description of the items that the model recommends; None if it
+            recommends none.
+        version: The number of the exported version; None if it has none.
+    """
+
+    catalog: Catalog | None
+    version: int | None
+
     def __call__(self, inputs: RaggedInputs) -> Predictions:
         """Returns embeddings or scores, float32 ``[rows, width]``."""
 
-    def tokenize(self, rows: Rows) -> tuple[Rows, int]:
-        """Returns the objects as token ids, and the number of unknown tokens."""
+    def call(self, signature: str, inputs: RaggedInputs) -> Mapping[str, Array]:
+        """Returns the outputs of a signature that recommends or describes items.
+
+        Args:
+            signature: One of those in `object2vec_tf.inference.catalog`.
+            inputs: Its inputs, token ids or positions.
+
+        Returns:
+            The outputs by name, one row per row of the inputs.
+        """
 
     def warm_up(self, first: str = "") -> None:
         """Runs one request of every kind.
@@ -84,6 +118,12 @@ class SavedModelPredictor:
             description["hyperparameters"][0].numpy(), str(path)
         )
         self.texts: Collection[str] = self.hyperparameters.texts
+        self.version = version_number(path)
+        self.catalog: Catalog | None = None
+        if DESCRIBE_CATALOG in self._signatures:
+            outputs = self._signatures[DESCRIBE_CATALOG](rows=tf.zeros(1, tf.int64))
+            text = outputs["catalog"][0].numpy()
+            self.catalog = Catalog.from_json(text, str(path))
 
     def warm_up(self, first: str = "") -> None:
         """See `Predictor`."""
@@ -98,6 +138,19 @@ class SavedModelPredictor:
         return predict_batches(
             inputs, lambda batch: self.run_signature(batch.signature, batch.padded())
         )
+
+    def call(self, signature: str, inputs: RaggedInputs) -> Mapping[str, Array]:
+        """See `Predictor`."""
+        batches = list(inputs.batches())
+        outputs = []
+        for batch in batches:
+            padded = inputs.take(batch).padded()
+            tensors = {name: tf.constant(ids) for name, ids in padded.items()}
+            outputs.append(self._signatures[signature](**tensors))
+        return {
+            name: in_row_order(batches, [np.asarray(rows[name]) for rows in outputs])
+            for name in outputs[0]
+        }
 
     def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Predictor`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ Rows = Mapping[str, Sequence[Any]]
 # take 1 GB.
 MAX_CELLS = 1 << 20
 MAX_ROWS = 2048
+
+_Type = TypeVar("_Type", bound=np.generic)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +119,8 @@ def predict_batches(
 
 
 def in_row_order(
-    batches: Sequence[Ids | None], predictions: Sequence[Predictions]
-) -> Predictions:
+    batches: Sequence[Ids | None], predictions: Sequence[npt.NDArray[_Type]]
+) -> npt.NDArray[_Type]:
     """Returns the predictions of several batches in the order of the input rows.
 
     Args:

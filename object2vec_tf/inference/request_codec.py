@@ -42,11 +42,8 @@ class RequestDecoder:
         # msgspec ignores all keys that are not fields.
         fields: list[Any] = []
         for name, (vocab_size, _) in limits.items():
-            token = Annotated[int, msgspec.Meta(ge=0, lt=vocab_size)]
-            ids: Any = list[token] | msgspec.UnsetType
-            if name in texts:
-                ids = list[token | str] | str | msgspec.UnsetType
-            fields.append((name, ids, msgspec.UNSET))
+            objects = object_type(vocab_size, name in texts)
+            fields.append((name, objects, msgspec.UNSET))
         instance: Any = msgspec.defstruct("Instance", fields, gc=False)
         body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
         self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(instance)
@@ -89,7 +86,7 @@ class RequestDecoder:
         rows = {name: [getattr(row, name) for row in instances] for name in names}
         for name in names:
             if name in self._texts:
-                _check_kinds(rows[name], name, path)
+                check_kinds(rows[name], name, path)
         return self.truncate(rows, max_lens)
 
     def truncate(self, rows: Rows, max_lens: tuple[int, int] | None = None) -> Rows:
@@ -128,8 +125,30 @@ def _input_names(instances: Sequence[Any], path: str) -> list[str]:
     return names
 
 
-def _check_kinds(objects: Sequence[Any], name: str, path: str) -> None:
-    """Rejects lists that contain both ids and strings."""
+def object_type(vocab_size: int, is_text: bool) -> Any:
+    """Returns the type of an optional object for msgspec.
+
+    Args:
+        vocab_size: All token ids are below it.
+        is_text: Whether the object may be text.
+    """
+    token = Annotated[int, msgspec.Meta(ge=0, lt=vocab_size)]
+    if is_text:
+        return list[token | str] | str | msgspec.UnsetType
+    return list[token] | msgspec.UnsetType
+
+
+def check_kinds(objects: Sequence[Any], name: str, path: str) -> None:
+    """Rejects lists that contain both ids and strings.
+
+    Args:
+        objects: The objects of one input.
+        name: Its name.
+        path: The JSONPath of the list of objects.
+
+    Raises:
+        BadRequest: A list contains both.
+    """
     for i, row in enumerate(objects):
         if isinstance(row, str) or len({type(item) for item in row}) < 2:
             continue

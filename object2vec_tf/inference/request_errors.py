@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ _SHOWN_BYTES = 60
 # The end of msgspec's message: the path of the value.
 _MSGSPEC_PATH = re.compile(r"(?s)(.*) - at `(.*)`")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_EXAMPLE = '{"in0": [1], "in1": [2]}'
 _MSGSPEC_MAXIMUM = re.compile(r"Expected `int` <= \d+")
 
 
@@ -47,6 +49,9 @@ def explain_error(
     lines: bool,
     limits: Mapping[str, tuple[int, int]],
     texts: Collection[str] = (),
+    *,
+    expected: Mapping[str, str] = MappingProxyType({}),
+    example: str = _EXAMPLE,
 ) -> BadRequest:
     """Returns a decoding error in the terms of Object2Vec.
 
@@ -56,11 +61,14 @@ def explain_error(
         lines: Whether it is JSON Lines.
         limits: The vocabulary size and the maximum length of each input, by name.
         texts: The inputs that may be text too.
+        expected: The values that fields other than in0 and in1 take, by name; those of
+            the items of a list by ``name[]``.
+        example: A valid object.
     """
     if isinstance(error, RecursionError):
         return BadRequest("expected shallow JSON, got a body nested too deeply", "$")
     if not isinstance(error, msgspec.ValidationError):
-        return _malformed(error, body, lines)
+        return _malformed(error, body, lines, example)
     match = _MSGSPEC_PATH.fullmatch(str(error))
     problem, path = match.groups() if match else (str(error), "$")
     path = path if path.startswith("$") else f"$.{path}"
@@ -68,9 +76,12 @@ def explain_error(
     got = (
         "" if value is msgspec.UNSET else f", got {_shown(json.dumps(value).encode())}"
     )
-    field = re.search(r"\.(in[01])(\[\d+\])?$", path)
-    if field is None:
-        message = _body_message(path, got, lines)
+    field = re.search(r"\.(\w+)(\[\d+\])?$", path)
+    name = f"{field[1]}[]" if field and field[2] else field[1] if field else ""
+    if name in expected:
+        message = f"expected {expected[name]}{got}"
+    elif field is None or field[1] not in limits:
+        message = _body_message(path, got, lines, example)
     elif field[2]:
         message = _token_message(field[1], problem, got, limits, texts)
     else:
@@ -78,10 +89,10 @@ def explain_error(
     return BadRequest(message, path)
 
 
-def _malformed(error: Exception, body: bytes, lines: bool) -> BadRequest:
+def _malformed(error: Exception, body: bytes, lines: bool, example: str) -> BadRequest:
     if not body.strip():
         return BadRequest(
-            'expected {"instances": [{"in0": [1], "in1": [2]}]}, got an empty body', "$"
+            f'expected {{"instances": [{example}]}}, got an empty body', "$"
         )
     if lines:
         rows = (line for line in body.split(b"\n") if line.strip())
@@ -136,19 +147,19 @@ def _object_message(value: Any, got: str, text: bool) -> str:
     return f"expected a list of token ids{got}{hint}"
 
 
-def _body_message(path: str, got: str, lines: bool) -> str:
+def _body_message(path: str, got: str, lines: bool, example: str) -> str:
     """Returns the message for the body, or for one of its objects."""
     if lines:
-        return f'expected one object per line, such as {{"in0": [1], "in1": [2]}}{got}'
+        return f"expected one object per line, such as {example}{got}"
     if path == "$":
         return (
             'expected {"instances": [...]} with one object per prediction, such as '
-            f'{{"instances": [{{"in0": [1], "in1": [2]}}]}}{got}. Send objects without '
+            f'{{"instances": [{example}]}}{got}. Send objects without '
             "it as application/jsonlines, one object per line."
         )
     if path == "$.instances":
         return f"expected a list of objects{got}"
-    return f'expected an object, such as {{"in0": [1], "in1": [2]}}{got}'
+    return f"expected an object, such as {example}{got}"
 
 
 def _shown(text: bytes) -> str:

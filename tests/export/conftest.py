@@ -123,21 +123,31 @@ def exported(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def recommending(tmp_path_factory):
-    """A model for two classes that recommends 100 items with labels, with k=20.
+    """A model of text for two classes that recommends 100 items with labels, with k=20.
 
-    Item *i* has one or two ids. Items 90 to 99 are equal to items 0 to 9.
+    Items 90 to 99 are equal to items 0 to 9.
     """
-    model = make_model(num_classes=2)
     root = tmp_path_factory.mktemp("recommending")
-    items = [{"in1": [i % 30, i // 30][: 1 + i % 2], "n": i} for i in range(90)]
-    items += [{"in1": item["in1"], "n": 90 + i} for i, item in enumerate(items[:10])]
+    words = ["a", "man", "sleeps", "dog", "[UNK]"]
+    (root / "vocab").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    settings = {"tokenizer": "whitespace", "vocab_file": "vocab"}
+    model = make_model(
+        num_classes=2,
+        auxiliary=root,
+        **{f"enc{i}_{name}": value for i in (0, 1) for name, value in settings.items()},
+    )
+    ids = [[i % 30, i // 30][: 1 + i % 2] for i in range(90)] + [[i] for i in range(10)]
+    ids[91::2] = [[i % 30, 0] for i in range(1, 10, 2)]
+    items = [{"in1": row, "n": i} for i, row in enumerate(ids)]
+    items[60]["in1"], ids[60] = "a dog xyz a", [0, 3, 4, 0]
+    items[61]["in1"], ids[61] = ["man", "man"], [1, 1]
     text = "".join(f"{json.dumps(item)}\n" for item in items)
     (root / "items.jsonl").write_text(text.replace("\n", "\n\n", 1))  # a blank line
     (root / "labels").write_text("".join(f"\u00e9 {i}\n" for i in range(100)))
     export_saved_model(
         model, root / "m", items=root / "items.jsonl", labels=root / "labels", k=20
     )
-    return Recommending(Exported("recommending", model, root / "m"), items)
+    return Recommending(Exported("recommending", model, root / "m"), items, ids)
 
 
 @dataclasses.dataclass
@@ -146,11 +156,12 @@ class Recommending:
 
     exported: Exported
     items: list
+    item_ids: list
 
     def best(self, in0, exclude, k=20):
         """Returns positions and cosines by numpy's stable sort."""
         queries = self.exported.expected({"in0": in0})
-        items = self.exported.expected({"in1": [item["in1"] for item in self.items]})
+        items = self.exported.expected({"in1": self.item_ids})
         queries, items = (
             (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float64)
             for x in (queries, items)

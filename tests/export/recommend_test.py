@@ -33,7 +33,6 @@ def test_a_model_server_recommends_numpys_items(recommending, model_server, lead
     assert outputs["items"][2].tolist() == [*expected[2, :5], *[-1] * 15]
     np.testing.assert_allclose(outputs["scores"][2, :5], scores[2, :5], atol=2e-6)
     assert (outputs["scores"][2, 5:] == np.finfo(np.float32).min).all()
-    # The ids of the items and labels of several versions must not be mixed up.
     lines = model_server.predict(
         "recommending", "describe_items", items=outputs["items"]
     )
@@ -43,6 +42,17 @@ def test_a_model_server_recommends_numpys_items(recommending, model_server, lead
         *(f"é {i}".encode() for i in expected[2, :5]),
         b"",
     ]
+
+
+def test_a_model_server_recommends_for_text(recommending, model_server):
+    outputs = model_server.predict(
+        "recommending",
+        "recommend_text",
+        in0=np.array([b"a man sleeps", b"dog"], object),
+        exclude=[[-1], [7]],
+    )
+    expected, _ = recommending.best([[0, 1, 2], [3]], [[], [7]])
+    np.testing.assert_array_equal(outputs["items"], expected)
 
 
 def test_positions_out_of_range_are_ignored_not_an_error(recommending, model_server):
@@ -63,7 +73,8 @@ def test_items_get_the_scores_of_their_pairs(recommending, model_server):
     for row, positions in enumerate(items):
         for column, position in enumerate(positions):
             if position >= 0:
-                pair = {"in0": [IN0[row]], "in1": [recommending.items[position]["in1"]]}
+                in1 = recommending.item_ids[position]
+                pair = {"in0": [IN0[row]], "in1": [in1]}
                 np.testing.assert_allclose(
                     outputs["scores"][row, column],
                     recommending.exported.expected(pair)[0],

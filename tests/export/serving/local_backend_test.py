@@ -13,6 +13,7 @@ class Recording:
     def __init__(self, model, failing_id=None):
         self.hyperparameters = model.hyperparameters
         self.texts = ()
+        self.version = None
         self.sizes = []
         self._model = model
         self._failing_id = failing_id

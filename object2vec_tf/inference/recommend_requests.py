@@ -1,0 +1,223 @@
+"""Requests for recommended items, and the bodies of their responses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+import orjson
+
+from object2vec_tf.inference.catalog import Catalog
+from object2vec_tf.inference.ragged_inputs import Rows
+from object2vec_tf.inference.request_codec import (
+    JSON,
+    JSON_LINES,
+    RequestDecoder,
+    check_kinds,
+    object_type,
+)
+from object2vec_tf.inference.request_errors import BadRequest, explain_error
+
+DEFAULT_K: Final = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class RecommendRequest:
+    """A request for recommended items.
+
+    Attributes:
+        objects: The objects in in0: token ids, or text.
+        k: The number of items that each object asks for.
+        exclude: The positions of items that each object does not want.
+        rescore: Whether each object wants its items ordered by the comparator's score.
+    """
+
+    objects: Sequence[Any]
+    k: Sequence[int]
+    exclude: Sequence[Sequence[int]]
+    rescore: Sequence[bool]
+
+
+class RecommendDecoder:
+    """Decodes requests for recommended items, and checks every value.
+
+    Args:
+        objects: Decodes objects.
+        limits: The vocabulary size and the maximum length of each input, by name.
+        texts: The inputs that may be text too.
+        catalog: The items.
+        output_dim: The number of scores of a pair.
+
+    Example:
+        >>> from object2vec_tf.inference.catalog import Catalog
+        >>> from object2vec_tf.inference.recommend_requests import RecommendDecoder
+        >>> catalog = Catalog(items=1682, k=100, similarity="cosine", labels=False)
+        >>> decoder = RecommendDecoder({"in0": (944, 1)}, catalog, output_dim=1)
+        >>> request = decoder.decode(b'{"instances": [{"in0": [5], "exclude": [3]}]}')
+        >>> request.objects, request.k, request.exclude, request.rescore
+        ([[5]], [10], [[3]], [False])
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, tuple[int, int]],
+        catalog: Catalog,
+        texts: Collection[str] = (),
+        *,
+        output_dim: int,
+    ) -> None:
+        limits = {"in0": limits["in0"]}
+        self._objects = RequestDecoder(limits, texts)
+        self._limits, self._texts = limits, texts
+        self._classes = output_dim if output_dim > 2 else 0
+        self._expected = {
+            "k": f"an integer from 1 to {catalog.k}, the k of the export",
+            "exclude": "a list of positions of items",
+            "exclude[]": f"a position of an item, from 0 to {catalog.items - 1}",
+            "rescore": "true or false",
+        }
+        position = Annotated[int, msgspec.Meta(ge=0, lt=catalog.items)]
+        k = Annotated[int, msgspec.Meta(ge=1, le=catalog.k)]
+        fields: list[Any] = [
+            ("in0", object_type(limits["in0"][0], "in0" in texts), msgspec.UNSET),
+            ("k", k, min(DEFAULT_K, catalog.k)),
+            ("exclude", list[position], []),
+            ("rescore", bool, False),
+        ]
+        instance: Any = msgspec.defstruct("Instance", fields, gc=False)
+        body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
+        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(instance)
+        self._body: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+
+    def decode(
+        self,
+        body: bytes,
+        media_type: str = JSON,
+        max_lens: tuple[int, int] | None = None,
+    ) -> RecommendRequest:
+        """Returns the content of a request.
+
+        Args:
+            body: The request's body.
+            media_type: application/json or application/jsonlines.
+            max_lens: The request's own maximum lengths of in0 and in1.
+
+        Raises:
+            BadRequest: The body is invalid, or this model cannot answer it.
+        """
+        lines = media_type == JSON_LINES
+        try:
+            if lines:
+                instances = self._lines.decode_lines(body)
+            else:
+                instances = self._body.decode(body).instances
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise explain_error(
+                error,
+                body,
+                lines,
+                self._limits,
+                self._texts,
+                expected=self._expected,
+                example='{"in0": [1], "k": 10}',
+            ) from error
+        path = "$" if lines else "$.instances"
+        if lines and not instances:
+            raise BadRequest(
+                'expected one object per line, such as {"in0": [1], "k": 10}, got an '
+                "empty body",
+                "$",
+            )
+        self._check(instances, path)
+        return RecommendRequest(
+            self.truncate([row.in0 for row in instances], max_lens),
+            [row.k for row in instances],
+            [row.exclude for row in instances],
+            [row.rescore for row in instances],
+        )
+
+    def truncate(
+        self, objects: Sequence[Any], max_lens: tuple[int, int] | None = None
+    ) -> Sequence[Any]:
+        """Truncates token ids to their maximum length; text is left as it is.
+
+        Args:
+            objects: The objects in in0.
+            max_lens: The request's own maximum lengths of in0 and in1.
+        """
+        rows: Rows = {"in0": objects}
+        return self._objects.truncate(rows, max_lens)["in0"]
+
+    def _check(self, instances: Sequence[Any], path: str) -> None:
+        for i, instance in enumerate(instances):
+            if instance.in0 is msgspec.UNSET:
+                raise BadRequest(
+                    "expected in0, for which items are recommended, got no in0",
+                    f"{path}[{i}]",
+                )
+            if instance.rescore and self._classes:
+                raise BadRequest(
+                    "expected false, since this model has no single score of a pair "
+                    f"but {self._classes} class probabilities, got true",
+                    f"{path}[{i}].rescore",
+                )
+        if "in0" in self._texts:
+            check_kinds([row.in0 for row in instances], "in0", path)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecommendedItem:
+    """An item of a response.
+
+    Attributes:
+        position: The position of the item.
+        score: The similarity, or the comparator's score.
+        line: The item's JSON object, as it is in its file.
+        label: Its label; None if the items have no labels.
+    """
+
+    position: int
+    score: float
+    line: bytes
+    label: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object of the item, for orjson."""
+        fields: dict[str, Any] = {
+            "position": self.position,
+            "score": self.score,
+            "item": orjson.Fragment(self.line),
+        }
+        if self.label is not None:
+            fields["label"] = self.label
+        return fields
+
+
+def encode_recommendations(
+    predictions: Sequence[Sequence[RecommendedItem]], media_type: str
+) -> bytes:
+    r"""Returns the body of a response.
+
+    Args:
+        predictions: The items of each object, best first.
+        media_type: application/json or application/jsonlines.
+
+    Example:
+        >>> from object2vec_tf.inference.recommend_requests import (
+        ...     RecommendedItem,
+        ...     encode_recommendations,
+        ... )
+        >>> item = RecommendedItem(17, 0.5, b'{"in1": [18]}', "Heat")
+        >>> encode_recommendations([[item]], "application/jsonlines").decode()
+        '{"items":[{"position":17,"score":0.5,"item":{"in1": [18]},"label":"Heat"}]}\n'
+    """
+    objects = [{"items": [item.to_dict() for item in items]} for items in predictions]
+    if media_type == JSON:
+        return orjson.dumps({"predictions": objects}, option=_NUMPY)
+    return b"".join(orjson.dumps(row, option=_NUMPY) + b"\n" for row in objects)
+
+
+# Numbers of numpy: float32 is written with as few digits as identify it.
+_NUMPY: Final = orjson.OPT_SERIALIZE_NUMPY
