@@ -12,13 +12,22 @@ from pathlib import Path
 @contextmanager
 def gateway(directory: Path) -> Iterator[int]:
     """Serves an exported model from a subprocess and yields its port."""
+    with gateway_process(directory) as (_, port):
+        yield port
+
+
+@contextmanager
+def gateway_process(
+    directory: Path,
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Serves an exported model from a subprocess; yields the process and its port."""
     command = [sys.executable, "-m", "export.gateway"]
     command += [f"--model={directory}", "--port=0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         # The first line on stdout ends with the port.
-        yield int(process.stdout.readline().rsplit(":", 1)[1])
+        yield process, int(process.stdout.readline().rsplit(":", 1)[1])
     finally:
         process.terminate()
         process.wait()

@@ -15,10 +15,12 @@ _END_OF_HEADERS = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 
 
-def request(body: bytes, content_type: str = "application/json") -> bytes:
-    """Returns the bytes of a POST request to /invocations."""
+def request(
+    body: bytes, content_type: str = "application/json", path: str = "/invocations"
+) -> bytes:
+    """Returns the bytes of a POST request."""
     head = (
-        f"POST /invocations HTTP/1.1\r\nHost: gateway\r\nContent-Type: {content_type}"
+        f"POST {path} HTTP/1.1\r\nHost: gateway\r\nContent-Type: {content_type}"
         f"\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
