@@ -12,9 +12,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.data.arrow_store import MappedNumbers
+from object2vec_tf.data.batch_negatives import BatchNegatives, Extra, tensor_specs
 from object2vec_tf.data.batch_plan import count_batches, plan_batches, shard_rows
 from object2vec_tf.data.json_lines import Labels
-from object2vec_tf.ragged.column import Column
+from object2vec_tf.ragged.column import Column, Counts
 
 Weights = npt.NDArray[np.float32] | MappedNumbers | None
 
@@ -34,6 +35,8 @@ class PairBatches:
         weights: float32 ``[rows]``; None if no pair has a weight.
         log_frequencies: float32 ``[rows, 2]``, the logarithm of the fraction of pairs
             with the same in0, and with the same in1; None if batches do not contain it.
+        negatives: Makes the inputs that concern negatives, and counts negatives; None
+            if pairs stay in the order of the file, or there is nothing to make.
         batch_size: Pairs per batch.
         bucket_width: Lengths within a batch differ by less than this; 0 for any.
         seed: Seed of the shuffle; None if pairs stay in the order of the file.
@@ -49,6 +52,7 @@ class PairBatches:
     batch_size: int
     bucket_width: int
     seed: int | None
+    negatives: BatchNegatives | None = None
     first_batch: int = 0
     shard: tuple[int, int] | None = None
 
@@ -74,8 +78,15 @@ class PairBatches:
                 self.bucket_width,
                 None if self.seed is None else (self.seed, number),
             )
-            for i in range(self.first_batch, len(plan)):
-                yield self._batch(plan[i])
+            if self.negatives is None or self.seed is None:
+                for i in range(self.first_batch, len(plan)):
+                    yield self._batch(plan[i], {})
+            else:
+                seeds = self.seed, number
+                for batch, extra in self.negatives.batches(
+                    plan, self.batch_size, self.first_batch, seeds
+                ):
+                    yield self._batch(batch, extra)
 
         return (
             tf.data.Dataset.from_generator(generate, output_signature=self._signature())
@@ -89,8 +100,7 @@ class PairBatches:
             .with_options(_options())
         )
 
-    def _batch(self, rows: npt.NDArray[np.integer[Any]]) -> tuple[Any, ...]:
-        extra: dict[str, Any] = {}
+    def _batch(self, rows: Counts, extra: Extra) -> tuple[Any, ...]:
         if self.shard is not None:
             rows, extra["shard"] = shard_rows(rows, *self.shard)
         if self.log_frequencies is not None:
@@ -117,12 +127,20 @@ class PairBatches:
             extra["log_frequencies"] = tf.TensorSpec([None, 2], tf.float32)
         if self.weights is not None:
             extra["weight"] = tf.TensorSpec([None], tf.float32)
+        if self.negatives is not None:
+            for name, shape in tensor_specs(self.negatives.settings).items():
+                extra[name] = tf.TensorSpec(shape, tf.int32)
         columns = [tf.TensorSpec([None], dtype) for dtype in types]
         return (*columns, *([extra] if extra else ()))
 
     def _prefetched_batches(self) -> int:
         tokens = self.in0.tokens + self.in1.tokens
         bytes_per_pair = 4 * tokens / len(self.labels) + 24
+        if self.negatives is not None:
+            bytes_per_pair += 4 * self.negatives.settings.rate
+            if self.negatives.settings.lists_known:
+                # At most all pairs of objects are known; usually a small fraction.
+                bytes_per_pair += 4 * self.batch_size / 4
         batches = int(_MAX_PREFETCHED_BYTES / (self.batch_size * bytes_per_pair))
         return min(max(batches, 2), _MAX_PREFETCHED_BATCHES)
 

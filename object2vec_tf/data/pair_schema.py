@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from object2vec_tf.data.negative_settings import NO_NEGATIVES, NegativeSettings
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.tokenizer import Tokenization
 
@@ -26,6 +27,7 @@ class PairSchema:
             `object2vec_tf.data.batch_plan.plan_batches`.
         needs_frequencies: Whether shuffled batches contain the log frequencies of
             objects.
+        negatives: The settings of negatives in shuffled batches.
     """
 
     vocab_sizes: tuple[int, int]
@@ -36,6 +38,7 @@ class PairSchema:
     batch_size: int = 32
     bucket_width: int = 0
     needs_frequencies: bool = False
+    negatives: NegativeSettings = NO_NEGATIVES
 
     @classmethod
     def from_hyperparameters(cls, hyperparameters: Hyperparameters) -> PairSchema:
@@ -59,6 +62,7 @@ class PairSchema:
             batch_size=hyperparameters.mini_batch_size,
             bucket_width=hyperparameters.bucket_width,
             needs_frequencies=hyperparameters.needs_frequencies,
+            negatives=NegativeSettings.of(hyperparameters),
         )
 
     @classmethod

@@ -11,8 +11,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.data.arrow_store import MappedNumbers
+from object2vec_tf.data.batch_negatives import BatchNegatives, NegativeTally
 from object2vec_tf.data.dataset import PairBatches, Weights
 from object2vec_tf.data.json_lines import Labels
+from object2vec_tf.data.known_pairs import KnownPairs
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
@@ -121,6 +123,7 @@ class Pairs:
         bucket_width: int | None = None,
         first_batch: int = 0,
         shard: tuple[int, int] | None = None,
+        tally: NegativeTally | None = None,
     ) -> tf.data.Dataset:
         """Returns batches for ``fit``, ``evaluate`` and ``predict``.
 
@@ -138,13 +141,16 @@ class Pairs:
             first_batch: Number of batches to skip at the start of each epoch.
             shard: ``(i, n)`` yields the part of each batch that replica i of n
                 processes, and ``"shard"``: see `object2vec_tf.distributed.batch_shard`.
+            tally: Counts the negatives of each batch while ``shuffle`` is set.
 
         Returns:
             A dataset of ``({"in0": ids, "in1": ids}, label)`` with ids a RaggedTensor
             int32 ``[batch, (time)]`` and label int64 or float32 ``[batch]``. If lines
             have weights, a dataset of ``(inputs, label, weight)`` with weight float32
             ``[batch]``. If ``shuffle`` is set and the hyperparameters need frequencies,
-            the inputs contain ``"log_frequencies"``, float32 ``[batch, 2]``.
+            the inputs contain ``"log_frequencies"``, float32 ``[batch, 2]``. With
+            ``shuffle`` and ``negative_exclude_known``, they contain the negatives or
+            the known pairs: see `object2vec_tf.data.batch_negatives`.
 
         Raises:
             UserError: An argument is not an integer or out of range.
@@ -164,6 +170,7 @@ class Pairs:
             labels=self.labels,
             weights=self.weights,
             log_frequencies=self._log_frequencies if has_frequencies else None,
+            negatives=self._negatives(tally) if shuffle else None,
             batch_size=batch_size,
             bucket_width=bucket_width,
             seed=seed if shuffle else None,
@@ -176,3 +183,33 @@ class Pairs:
     def _log_frequencies(self) -> npt.NDArray[np.float32]:
         """Log of the fraction of pairs with the same in0 and in1, ``[rows, 2]``."""
         return np.stack([log_frequencies(self.in0), log_frequencies(self.in1)], axis=1)
+
+    @functools.cached_property
+    def _known_pairs(self) -> KnownPairs:
+        """The positive pairs."""
+        return KnownPairs.of(self.in0, self.in1, self.labels)
+
+    @functools.cached_property
+    def _draw_weights(self) -> npt.NDArray[np.float32] | None:
+        """The weight of each pair's in1 as a random negative, ``[rows]``.
+
+        The in1 of a batch occur with their frequencies in the channel. With the
+        weights ``frequency ** (power - 1)``, they are drawn by ``frequency ** power``.
+        """
+        power = self.schema.negatives.frequency_power
+        if power == 1:
+            return None
+        return np.exp((power - 1) * self._log_frequencies[:, 1])
+
+    def _negatives(self, tally: NegativeTally | None) -> BatchNegatives | None:
+        """Returns what makes the inputs of shuffled batches that concern negatives."""
+        settings = self.schema.negatives
+        if not settings.are_used:
+            return None
+        return BatchNegatives(
+            settings=settings,
+            known=self._known_pairs if settings.excludes_known else None,
+            draw_weights=self._draw_weights if settings.draws else None,
+            pair_weights=self.weights,
+            tally=tally,
+        )

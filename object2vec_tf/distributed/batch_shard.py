@@ -43,6 +43,19 @@ class EncodingPlan:
     all_pairs: tuple[bool, bool]
 
 
+@dataclasses.dataclass(frozen=True)
+class PairCounts:
+    """How many pairs a replica trains on, negatives included.
+
+    Attributes:
+        own: The number of this replica's pairs, int32 scalar.
+        batch: The number of pairs of all replicas, int32 scalar.
+    """
+
+    own: tf.Tensor
+    batch: tf.Tensor
+
+
 class BatchShard(abc.ABC):
     """The rows of a batch that one replica trains on."""
 
@@ -91,11 +104,21 @@ class BatchShard(abc.ABC):
         """
 
     @abc.abstractmethod
-    def contribution(self, mean: tf.Tensor) -> tf.Tensor:
-        """Converts a Keras loss over own rows to its part of the batch's loss."""
+    def contribution(
+        self, mean: tf.Tensor, counts: PairCounts | None = None
+    ) -> tf.Tensor:
+        """Converts a Keras loss over own rows to its part of the batch's loss.
+
+        Args:
+            mean: A float scalar.
+            counts: The numbers of rows; None if they are in proportion to those of the
+                shards.
+        """
 
     @abc.abstractmethod
-    def own_mean(self, contribution: tf.Tensor) -> tf.Tensor:
+    def own_mean(
+        self, contribution: tf.Tensor, counts: PairCounts | None = None
+    ) -> tf.Tensor:
         """Converts a part of the batch's loss to the mean over own rows."""
 
     @abc.abstractmethod
@@ -183,11 +206,15 @@ class FullBatch(BatchShard):
         """See `BatchShard`."""
         return indices
 
-    def contribution(self, mean: tf.Tensor) -> tf.Tensor:
+    def contribution(
+        self, mean: tf.Tensor, counts: PairCounts | None = None
+    ) -> tf.Tensor:
         """See `BatchShard`."""
         return mean
 
-    def own_mean(self, contribution: tf.Tensor) -> tf.Tensor:
+    def own_mean(
+        self, contribution: tf.Tensor, counts: PairCounts | None = None
+    ) -> tf.Tensor:
         """See `BatchShard`."""
         return contribution
 

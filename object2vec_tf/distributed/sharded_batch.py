@@ -16,6 +16,7 @@ from object2vec_tf.distributed.batch_shard import (
     EncodingPlan,
     FullBatch,
     Inputs,
+    PairCounts,
 )
 from object2vec_tf.distributed.collectives import current_collectives
 from object2vec_tf.layers.token_embedding import as_ragged
@@ -126,16 +127,26 @@ class ShardedBatch(BatchShard):
         by_pair = tf.transpose(tf.reshape(indices, [-1, self.batch]))
         return tf.reshape(tf.transpose(self.own_pairs(by_pair)), [-1])
 
-    def contribution(self, mean: tf.Tensor) -> tf.Tensor:
+    def contribution(
+        self, mean: tf.Tensor, counts: PairCounts | None = None
+    ) -> tf.Tensor:
         """See `BatchShard`."""
         # Keras 3.15 divides losses by this number (keras/src/losses/loss.py).
-        fraction = current_collectives().replicas * self.count / self.batch
+        fraction = current_collectives().replicas * self._fraction(counts)
         return mean * tf.cast(fraction, mean.dtype)
 
-    def own_mean(self, contribution: tf.Tensor) -> tf.Tensor:
+    def own_mean(
+        self, contribution: tf.Tensor, counts: PairCounts | None = None
+    ) -> tf.Tensor:
         """See `BatchShard`."""
-        fraction = tf.cast(self.count / self.batch, contribution.dtype)
+        fraction = tf.cast(self._fraction(counts), contribution.dtype)
         return tf.math.divide_no_nan(contribution, fraction)
+
+    def _fraction(self, counts: PairCounts | None) -> tf.Tensor:
+        """Returns this replica's fraction of all pairs, a float64 scalar."""
+        if counts is None:
+            return self.count / self.batch
+        return tf.where(self.count > 0, counts.own, 0) / counts.batch
 
     def total(self, value: tf.Tensor) -> tf.Tensor:
         """See `BatchShard`."""

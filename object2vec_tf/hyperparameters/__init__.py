@@ -8,6 +8,7 @@ from object2vec_tf.hyperparameters.choices import (
     UNICODE_NORMALIZATIONS,
 )
 from object2vec_tf.hyperparameters.hyperparameters import (
+    FORMER_VALUES,
     IN_BATCH_LOSS,
     Hyperparameters,
     defaults,
@@ -17,6 +18,7 @@ from object2vec_tf.hyperparameters.json_file import max_gpus, read_json
 from object2vec_tf.hyperparameters.specification import Specification
 
 __all__ = [
+    "FORMER_VALUES",
     "IN_BATCH_LOSS",
     "OBJECTIVES",
     "OPERATORS",

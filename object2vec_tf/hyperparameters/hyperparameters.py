@@ -18,6 +18,10 @@ from object2vec_tf.hyperparameters.specification import SPECIFICATIONS, Specific
 IN_BATCH_LOSS = "in_batch_cross_entropy"
 
 
+# What hyperparameters mean for runs and models that were saved without them.
+FORMER_VALUES: Mapping[str, Any] = {"negative_exclude_known": False}
+
+
 class _Enc0Value:
     """Default of what is required unless enc1 copies enc0."""
 
@@ -108,6 +112,7 @@ class Hyperparameters:
     popularity_correction: bool = False
     negative_mining: choices.NegativeMining = "random"
     negative_frequency_power: float = 1.0
+    negative_exclude_known: bool = True
     pooling: choices.Pooling = "mean"
     label_smoothing: float = 0.0
     learning_rate_warmup_epochs: float = 0.0

@@ -286,6 +286,11 @@ _OBJECTIVE = {
         "objects are sampled as negatives in proportion to frequency ** "
         "negative_frequency_power",
     ),
+    "negative_exclude_known": Specification(
+        Boolean(),
+        "a negative is never a pair that the train channel has with a label above 0, "
+        "nor the pair's own object; false: as AWS, any other pair's object",
+    ),
 }
 
 SPECIFICATIONS: Mapping[str, Specification] = {

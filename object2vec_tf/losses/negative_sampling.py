@@ -9,8 +9,10 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-# Hard negatives are drawn with the weights exp(_HARDNESS * cosine).
-_HARDNESS = 5.0
+from object2vec_tf.losses.positive_mask import BatchObjects
+
+# Hard negatives are drawn with the weights exp(HARDNESS * cosine).
+HARDNESS = 5.0
 # Subtracted from the scores of positive pairs; larger than any difference of scores.
 _POSITIVE_PENALTY = 1e3
 
@@ -85,7 +87,7 @@ def hard_negatives(
 ) -> tf.Tensor:
     """Draws negatives that are similar to their pair's in0, by the cosine.
 
-    The weights are ``exp(_HARDNESS * cosine)``, and a pair gets no negative twice. Do
+    The weights are ``exp(HARDNESS * cosine)``, and a pair gets no negative twice. Do
     not take only the most similar in1: the comparator then does not learn to reject the
     others. On Wikipedia articles that gave a hits@1 of 0.04, and random negatives 0.67.
 
@@ -103,10 +105,53 @@ def hard_negatives(
     Returns:
         The same as `uniform_negatives`, with at most ``batch - 1`` negatives per pair.
     """
-    first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
-    cosines = tf.matmul(first, second, transpose_b=True)
-    scores = _HARDNESS * cosines + _gumbel(tf.shape(cosines), seeds)
+    similarities = cosines(first, second)
+    scores = HARDNESS * similarities + _gumbel(tf.shape(similarities), seeds)
     return _highest(scores - _POSITIVE_PENALTY * tf.cast(positives, scores.dtype), rate)
+
+
+def cosines(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Returns the cosines of all pairs of encodings, float ``[batch, batch]``.
+
+    Args:
+        first: Encodings of in0, float ``[batch, enc_dim]``.
+        second: Encodings of in1, float ``[batch, enc_dim]``.
+    """
+    first, second = (tf.math.l2_normalize(e, axis=1) for e in (first, second))
+    return tf.matmul(first, second, transpose_b=True)
+
+
+def distinct_negatives(
+    log_weights: tf.Tensor,
+    objects: BatchObjects,
+    rate: int,
+    seeds: keras.random.SeedGenerator,
+) -> tf.Tensor:
+    """Draws distinct objects that do not form a positive pair with a pair's in0.
+
+    An object is drawn with the sum of the weights of its rows, without replacement; see
+    `frequency_negatives` for the source. Its rows have the same weight.
+
+    Args:
+        log_weights: Log of the weight of each row's in1, float ``[batch]``, or for each
+            pair (row) and in1 (column), float ``[batch, batch]``.
+        objects: The objects and positive pairs of the batch.
+        rate: Negatives per pair.
+        seeds: Source of randomness.
+
+    Returns:
+        int32 ``[min(rate, batch - 1) * batch]``: element n is a negative of pair
+        ``n % batch``, or -1 where the pair has too few candidates.
+    """
+    batch = tf.size(objects.index1)
+    counts = tf.cast(objects.counts1(), log_weights.dtype)
+    noise = _gumbel(tf.stack([batch, batch]), seeds)
+    scores = log_weights + tf.math.log(counts) + tf.cast(noise, log_weights.dtype)
+    lowest = scores.dtype.min
+    scores = tf.where(objects.negative_mask(), scores, lowest)
+    best, columns = tf.math.top_k(scores, tf.minimum(rate, batch - 1))
+    chosen = tf.where(best > lowest, columns, -1)
+    return tf.reshape(tf.transpose(chosen), [-1])
 
 
 def _gumbel(shape: tf.Tensor, seeds: keras.random.SeedGenerator) -> tf.Tensor:
@@ -160,4 +205,41 @@ def add_negatives(
         tf.tile(first, [1 + copies, 1]),
         tf.concat([second, tf.gather(pool, negatives)], axis=0),
         tf.concat([labels, tf.zeros_like(negatives, labels.dtype)], axis=0),
+    )
+
+
+def add_chosen_negatives(
+    first: tf.Tensor,
+    second: tf.Tensor,
+    labels: tf.Tensor,
+    weights: tf.Tensor | None,
+    negatives: tf.Tensor,
+    pool: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Appends the negatives that were made, with label 0 and the weight of their pair.
+
+    Args:
+        first: Encodings of in0, float ``[batch, enc_dim]``.
+        second: Encodings of in1, float ``[batch, enc_dim]``.
+        labels: ``[batch]``.
+        weights: float ``[batch]``; None if all pairs count once.
+        negatives: Indices of negatives, int32 ``[rate * batch]``; element n is a
+            negative of pair ``n % batch``, or -1 for none.
+        pool: The encodings that ``negatives`` are indices into, float
+            ``[pool, enc_dim]``.
+
+    Returns:
+        ``first``, ``second``, ``labels`` and ``weights`` of the given pairs, followed
+        by those of the negatives.
+    """
+    elements = tf.where(negatives >= 0)[:, 0]
+    pairs = elements % tf.shape(first, tf.int64)[0]
+    chosen = tf.gather(negatives, elements)
+    if weights is not None:
+        weights = tf.concat([weights, tf.gather(weights, pairs)], axis=0)
+    return (
+        tf.concat([first, tf.gather(first, pairs)], axis=0),
+        tf.concat([second, tf.gather(pool, chosen)], axis=0),
+        tf.concat([labels, tf.zeros_like(chosen, labels.dtype)], axis=0),
+        weights,
     )

@@ -2,12 +2,96 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
 from object2vec_tf.layers.token_embedding import as_ragged
 from object2vec_tf.layers.unique_rows import unique_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchObjects:
+    """The distinct objects of a batch, and which of them form positive pairs.
+
+    Attributes:
+        index0: The number of each pair's in0, int32 ``[batch]``; equal objects have
+            the same number.
+        index1: The same for in1, int32 ``[batch]``.
+        positives: Whether an in0 (row) and an in1 (column) form a positive pair, bool
+            ``[objects of in0, objects of in1]``.
+    """
+
+    index0: tf.Tensor
+    index1: tf.Tensor
+    positives: tf.Tensor
+
+    @classmethod
+    def of(cls, in0: Any, in1: Any, labels: tf.Tensor) -> BatchObjects:
+        """Returns the objects of a batch, with the positive pairs of its own labels.
+
+        Args:
+            in0: Token ids, RaggedTensor ``[batch, (time)]``.
+            in1: Token ids of the second objects, of the same shape.
+            labels: ``[batch]``; a pair is positive if its label is above 0.
+        """
+        objects0, index0 = unique_rows(as_ragged(in0))
+        objects1, index1 = unique_rows(as_ragged(in1))
+        counts = tf.scatter_nd(
+            tf.stack([index0, index1], axis=1),
+            tf.cast(labels > 0, tf.int32),
+            tf.cast(tf.stack([objects0.nrows(), objects1.nrows()]), tf.int32),
+        )
+        return cls(index0, index1, counts > 0)
+
+    @classmethod
+    def from_known(cls, numbers: tf.Tensor, known: tf.Tensor) -> BatchObjects:
+        """Returns the objects of a batch whose known pairs a dataset provides.
+
+        Args:
+            numbers: Numbers of in0 and of in1, int32 ``[batch, 2]``.
+            known: ``number of in0 * objects of in1 + number of in1`` for each known
+                pair, int32 ``[known]``.
+        """
+        index0, index1 = tf.unstack(numbers, axis=1)
+        objects0, objects1 = tf.unstack(tf.reduce_max(numbers, axis=0) + 1)
+        counts = tf.scatter_nd(
+            known[:, tf.newaxis], tf.ones_like(known), [objects0 * objects1]
+        )
+        return cls(index0, index1, tf.reshape(counts > 0, [objects0, objects1]))
+
+    def positive_mask(self) -> tf.Tensor:
+        """Returns whether rows of the batch form a positive pair.
+
+        Returns:
+            bool ``[batch, batch]``, by row of in0 and row of in1.
+        """
+        return tf.gather(tf.gather(self.positives, self.index0), self.index1, axis=1)
+
+    def negative_mask(self) -> tf.Tensor:
+        """Returns which rows of the batch can be the negatives of which.
+
+        Returns:
+            bool ``[batch, batch]``: whether the in1 of a column is another object than
+            the in1 of the row, is in the first row of its object, and does not form a
+            positive pair with the in0 of the row.
+        """
+        rows = tf.range(tf.size(self.index1))
+        is_first = tf.equal(self._first_rows(), rows)
+        is_other = tf.not_equal(self.index1[:, tf.newaxis], self.index1)
+        return tf.logical_not(self.positive_mask()) & is_other & is_first
+
+    def counts1(self) -> tf.Tensor:
+        """Returns how many rows of the batch have each row's in1, int32 ``[batch]``."""
+        return tf.gather(tf.math.bincount(self.index1), self.index1)
+
+    def _first_rows(self) -> tf.Tensor:
+        """Returns the first row with each row's in1, int32 ``[batch]``."""
+        rows = tf.range(tf.size(self.index1))
+        objects = tf.shape(self.positives)[1]
+        first = tf.math.unsorted_segment_min(rows, self.index1, objects)
+        return tf.gather(first, self.index1)
 
 
 def positive_mask(in0: Any, in1: Any, labels: tf.Tensor) -> tf.Tensor:
@@ -24,11 +108,4 @@ def positive_mask(in0: Any, in1: Any, labels: tf.Tensor) -> tf.Tensor:
     Returns:
         bool ``[batch, batch]``, by row of in0 and row of in1.
     """
-    objects0, index0 = unique_rows(as_ragged(in0))
-    objects1, index1 = unique_rows(as_ragged(in1))
-    counts = tf.scatter_nd(
-        tf.stack([index0, index1], axis=1),
-        tf.cast(labels > 0, tf.int32),
-        tf.cast(tf.stack([objects0.nrows(), objects1.nrows()]), tf.int32),
-    )
-    return tf.gather(tf.gather(counts, index0), index1, axis=1) > 0
+    return BatchObjects.of(in0, in1, labels).positive_mask()

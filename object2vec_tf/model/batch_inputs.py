@@ -9,9 +9,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.data.batch_negatives import BATCH_OBJECTS, KNOWN_PAIRS
 from object2vec_tf.distributed.batch_shard import BatchShard
 from object2vec_tf.layers.token_embedding import as_ragged
-from object2vec_tf.losses.positive_mask import positive_mask
+from object2vec_tf.losses.positive_mask import BatchObjects
 
 # Key of a dataset's inputs: logarithms of the fractions of a channel's pairs that have
 # the same in0, and the same in1, float [batch, 2].
@@ -38,16 +39,29 @@ class Batch:
         return cls(*keras.utils.unpack_x_y_sample_weight(data))
 
 
+def batch_objects(shard: BatchShard, batch: Batch) -> BatchObjects:
+    """Returns the distinct objects of the batch, and their positive pairs.
+
+    These are the positive pairs of the whole channel if the dataset provides them, as
+    `Pairs.dataset` does with ``negative_exclude_known``; otherwise those of the batch.
+    """
+    if BATCH_OBJECTS in batch.inputs:
+        return BatchObjects.from_known(
+            batch.inputs[BATCH_OBJECTS], batch.inputs[KNOWN_PAIRS]
+        )
+    ids = (as_ragged(batch.inputs[name]) for name in ("in0", "in1"))
+    in0, in1 = (shard.all_ids(side) for side in ids)
+    return BatchObjects.of(in0, in1, shard.all_pairs(batch.labels))
+
+
 def positive_pairs(shard: BatchShard, batch: Batch) -> tf.Tensor:
     """Returns which in0 and in1 of the batch form positive pairs.
 
     Returns:
         bool ``[batch, batch]``: whether the in0 of a row and the in1 of a column form a
-        pair with a label above 0.
+        pair with a label above 0; see `batch_objects`.
     """
-    ids = (as_ragged(batch.inputs[name]) for name in ("in0", "in1"))
-    in0, in1 = (shard.all_ids(side) for side in ids)
-    return positive_mask(in0, in1, shard.all_pairs(batch.labels))
+    return batch_objects(shard, batch).positive_mask()
 
 
 def log_frequencies(shard: BatchShard, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:

@@ -8,15 +8,25 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_shard import BatchEncodings
+from object2vec_tf.data.batch_negatives import NEGATIVES
+from object2vec_tf.distributed.batch_shard import BatchEncodings, PairCounts
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.losses.negative_sampling import (
+    HARDNESS,
+    add_chosen_negatives,
     add_negatives,
+    cosines,
+    distinct_negatives,
     frequency_negatives,
     hard_negatives,
     uniform_negatives,
 )
-from object2vec_tf.model.batch_inputs import Batch, log_frequencies, positive_pairs
+from object2vec_tf.model.batch_inputs import (
+    Batch,
+    batch_objects,
+    log_frequencies,
+    positive_pairs,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +38,15 @@ class TrainingPairs:
         second: Encodings of in1, float ``[pairs, enc_dim]``.
         labels: ``[pairs]``.
         weights: float ``[pairs]``; None if all pairs count once.
+        counts: The numbers of these pairs and of those of all replicas; None if every
+            pair of the batch has as many negatives as any other.
     """
 
     first: tf.Tensor
     second: tf.Tensor
     labels: tf.Tensor
     weights: tf.Tensor | None
+    counts: PairCounts | None = None
 
 
 class NegativeSampler(abc.ABC):
@@ -71,17 +84,29 @@ class InBatchNegatives(NegativeSampler):
     Args:
         rate: Negatives per pair.
         seeds: Source of randomness.
+        exclude_known: Whether a negative is never a known positive pair, the pair's own
+            object or a second one of the same object. There are then fewer negatives
+            where the batch has too few other objects.
     """
 
     needs_all_pairs = (False, True)
 
-    def __init__(self, rate: int, seeds: keras.random.SeedGenerator) -> None:
+    def __init__(
+        self,
+        rate: int,
+        seeds: keras.random.SeedGenerator,
+        *,
+        exclude_known: bool = False,
+    ) -> None:
         self._rate = rate
         self._seeds = seeds
+        self._excludes_known = exclude_known
 
     def add(self, encodings: BatchEncodings, batch: Batch) -> TrainingPairs:
         """See `NegativeSampler`."""
         candidates = encodings.all_pairs(1)
+        if self._excludes_known:
+            return self._add_unknown(encodings, candidates, batch)
         negatives = encodings.shard.own_negatives(
             self._draw(encodings, candidates, batch)
         )
@@ -94,11 +119,46 @@ class InBatchNegatives(NegativeSampler):
             weights = tf.tile(weights, [copies])
         return TrainingPairs(first, second, labels, weights)
 
+    def _add_unknown(
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
+    ) -> TrainingPairs:
+        """Adds negatives that are not known pairs."""
+        negatives = self._draw_unknown(encodings, candidates, batch)
+        made = tf.math.count_nonzero(negatives >= 0, dtype=tf.int32)
+        first, second, labels, weights = add_chosen_negatives(
+            *encodings.own,
+            batch.labels,
+            batch.weights,
+            encodings.shard.own_negatives(negatives),
+            candidates,
+        )
+        counts = PairCounts(tf.size(labels), tf.shape(candidates)[0] + made)
+        return TrainingPairs(first, second, labels, weights, counts)
+
+    def _draw_unknown(
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
+    ) -> tf.Tensor:
+        """Returns the same as `_draw`, with -1 where there is no negative."""
+        if NEGATIVES in batch.inputs:
+            return tf.reshape(tf.transpose(batch.inputs[NEGATIVES]), [-1])
+        return distinct_negatives(
+            self._log_weights(encodings, candidates, batch),
+            batch_objects(encodings.shard, batch),
+            self._rate,
+            self._seeds,
+        )
+
     @abc.abstractmethod
     def _draw(
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
         """Returns indices into ``candidates``; item n belongs to pair ``n % batch``."""
+
+    @abc.abstractmethod
+    def _log_weights(
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
+    ) -> tf.Tensor:
+        """Returns the log weights of candidates, for `distinct_negatives`."""
 
 
 class UniformNegatives(InBatchNegatives):
@@ -109,6 +169,11 @@ class UniformNegatives(InBatchNegatives):
     ) -> tf.Tensor:
         return uniform_negatives(tf.shape(candidates)[0], self._rate, self._seeds)
 
+    def _log_weights(
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
+    ) -> tf.Tensor:
+        return tf.zeros(tf.shape(candidates)[:1])
+
 
 class FrequencyNegatives(InBatchNegatives):
     """Draws negatives by their frequency to a power.
@@ -117,12 +182,18 @@ class FrequencyNegatives(InBatchNegatives):
         rate: Negatives per pair.
         seeds: Source of randomness.
         power: The power, from 0 to 1.
+        exclude_known: See `InBatchNegatives`.
     """
 
     def __init__(
-        self, rate: int, seeds: keras.random.SeedGenerator, power: float
+        self,
+        rate: int,
+        seeds: keras.random.SeedGenerator,
+        power: float,
+        *,
+        exclude_known: bool = False,
     ) -> None:
-        super().__init__(rate, seeds)
+        super().__init__(rate, seeds, exclude_known=exclude_known)
         self._power = power
 
     def _draw(
@@ -130,6 +201,11 @@ class FrequencyNegatives(InBatchNegatives):
     ) -> tf.Tensor:
         frequencies = log_frequencies(encodings.shard, batch)[1]
         return frequency_negatives(frequencies, self._power, self._rate, self._seeds)
+
+    def _log_weights(
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
+    ) -> tf.Tensor:
+        return (self._power - 1) * log_frequencies(encodings.shard, batch)[1]
 
 
 class HardNegatives(InBatchNegatives):
@@ -144,17 +220,23 @@ class HardNegatives(InBatchNegatives):
         first = encodings.all_pairs(0)
         return hard_negatives(first, candidates, positives, self._rate, self._seeds)
 
+    def _log_weights(
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
+    ) -> tf.Tensor:
+        return HARDNESS * cosines(encodings.all_pairs(0), candidates)
+
 
 def make_negative_sampler(
     hyperparameters: Hyperparameters, seeds: keras.random.SeedGenerator
 ) -> NegativeSampler:
     """Returns the negative sampler that the hyperparameters describe."""
     rate = hyperparameters.negative_sampling_rate
+    excludes = hyperparameters.negative_exclude_known
     if not rate:
         return NoNegatives()
     if hyperparameters.negative_mining == "hard":
-        return HardNegatives(rate, seeds)
+        return HardNegatives(rate, seeds, exclude_known=excludes)
     if hyperparameters.negative_frequency_power < 1:
         power = hyperparameters.negative_frequency_power
-        return FrequencyNegatives(rate, seeds, power)
-    return UniformNegatives(rate, seeds)
+        return FrequencyNegatives(rate, seeds, power, exclude_known=excludes)
+    return UniformNegatives(rate, seeds, exclude_known=excludes)

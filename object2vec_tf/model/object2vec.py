@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
@@ -305,6 +305,18 @@ class Object2Vec(PythonPrediction, keras.Model):
             The metrics so far, by name.
         """
         return evaluation_step(self, data)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Returns a model of a saved configuration, which may be of an older version.
+
+        Args:
+            config: What `get_config` returned.
+            custom_objects: As for ``keras.Model.from_config``.
+        """
+        hyperparameters = {**FORMER_VALUES, **config["hyperparameters"]}
+        config = {**config, "hyperparameters": hyperparameters}
+        return super().from_config(config, custom_objects)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -94,7 +94,7 @@ def train_step(model: PairModel, data: Any) -> dict[str, Any]:
         mean = model.compute_loss(
             batch.inputs, pairs.labels, scores, pairs.weights, training=True
         )
-        loss += shard.contribution(mean)
+        loss += shard.contribution(mean, pairs.counts)
         scaled = model.optimizer.scale_loss(loss)
     variables = model.trainable_variables
     gradients = tape.gradient(scaled, [variable.value for variable in variables])
@@ -106,7 +106,8 @@ def train_step(model: PairModel, data: Any) -> dict[str, Any]:
             if gradient is not None  # with dropout=1, which `fit` warns about
         ]
     )
-    _update_metrics(model, shard, loss, pairs.labels, scores, pairs.weights)
+    mean = shard.own_mean(loss, pairs.counts)
+    _update_metrics(model, shard, mean, pairs.labels, scores, pairs.weights)
     return model.get_metrics_result()
 
 
@@ -129,7 +130,8 @@ def evaluation_step(model: PairModel, data: Any) -> dict[str, Any]:
         batch.inputs, batch.labels, scores, batch.weights, training=False
     )
     loss += shard.contribution(mean)
-    _update_metrics(model, shard, loss, batch.labels, scores, batch.weights)
+    mean = shard.own_mean(loss)
+    _update_metrics(model, shard, mean, batch.labels, scores, batch.weights)
     return model.get_metrics_result()
 
 
@@ -158,7 +160,7 @@ def _update_metrics(
     for metric in model.metrics:
         if metric.name == "loss":
             pairs = tf.shape(scores)[0]
-            metric.update_state(shard.own_mean(loss), sample_weight=pairs)
+            metric.update_state(loss, sample_weight=pairs)
         elif id(metric) not in updated:
             metric.update_state(labels, scores, sample_weight=weights)
 

@@ -54,6 +54,37 @@ def log_frequencies(
     return np.log(counts / len(hashes)).astype(np.float32)[numbers]
 
 
+def object_numbers(
+    column: Column, *, block_rows: int = _BLOCK_ROWS
+) -> npt.NDArray[np.int32]:
+    """Returns the number of each row's object; rows with the same tokens share it.
+
+    The peak of memory is about 32 bytes per row.
+
+    Args:
+        column: Token ids by row.
+        block_rows: Number of rows to hash at a time.
+
+    Returns:
+        int32 ``[rows]``, from 0 to the number of distinct objects minus 1.
+
+    Example:
+        >>> from object2vec_tf.ragged.column import RaggedColumn
+        >>> numbers = object_numbers(RaggedColumn.from_rows([[5, 6], [7], [5, 6]]))
+        >>> bool(numbers[0] == numbers[2]), sorted(set(numbers.tolist()))
+        (True, [0, 1])
+    """
+    hashes = row_hashes(column, block_rows=block_rows)
+    order = np.argsort(hashes)
+    hashes = hashes[order]
+    is_new = np.zeros(len(hashes), bool)
+    np.not_equal(hashes[1:], hashes[:-1], out=is_new[1:])
+    del hashes
+    numbers = np.empty(len(order), np.int32)
+    numbers[order] = np.cumsum(is_new, dtype=np.int32)
+    return numbers
+
+
 def _hash_rows(
     values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]
 ) -> RowHashes:

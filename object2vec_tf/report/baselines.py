@@ -6,7 +6,7 @@ each in0 and in1. For classes: the frequencies of the classes in the training ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -42,69 +42,114 @@ _MIN_SHARE = 1e-7
 
 
 def baselines(
-    hyperparameters: Hyperparameters, channels: Mapping[str, Pairs]
+    hyperparameters: Hyperparameters,
+    channels: Mapping[str, Pairs],
+    negatives: Mapping[str, float] | None = None,
 ) -> Baselines:
     """Fits simple models to the training channel and measures them on all channels.
+
+    The training pairs include the negatives of an epoch, which have label 0. Biases
+    have no score on them: which objects they combine is not known here.
 
     Args:
         hyperparameters: Determine whether labels are classes, and how many negatives
             are sampled per training pair.
         channels: The pairs by channel, with ``train`` among them.
+        negatives: The negatives of an epoch, with their ``weight`` (see
+            `object2vec_tf.data.batch_negatives.NegativeTally`); None for as many as
+            the hyperparameters ask for.
 
     Returns:
         The scores by baseline, channel and metric.
     """
+    train = channels["train"]
+    added = dict.fromkeys(channels, 0.0)
+    added["train"] = _negative_weight(hyperparameters, train, negatives)
     if hyperparameters.output_layer == "softmax":
-        shares = _class_shares(hyperparameters, channels["train"])
+        shares = _class_shares(hyperparameters.num_classes, train, added["train"])
         return {
             PRIOR: {
-                name: _class_scores(pairs, shares) for name, pairs in channels.items()
+                name: _class_scores(pairs, shares, added[name])
+                for name, pairs in channels.items()
             },
         }
-    labels = np.asarray(channels["train"].labels, np.float64)
-    mean = float(np.average(labels, weights=_weights(channels["train"])))
+    pair_mean, weight = train.mean_label(), _total_weight(train)
+    mean = pair_mean * weight / (weight + added["train"])
     scores = {
         CONSTANT: {
-            name: _value_scores(pairs, lambda _: mean)
+            name: _value_scores(pairs, mean, added[name])
             for name, pairs in channels.items()
         }
     }
-    if len(channels["train"]) <= MAX_PAIRS:
-        model = _BiasModel(channels["train"], mean)
+    if len(train) <= MAX_PAIRS:
+        model = _BiasModel(train, pair_mean)
         scores[BIASES] = {
-            name: _value_scores(pairs, model) for name, pairs in channels.items()
+            name: _value_scores(pairs, model(pairs))
+            for name, pairs in channels.items()
+            if not added[name]
         }
     return scores
+
+
+def _negative_weight(
+    hyperparameters: Hyperparameters,
+    train: Pairs,
+    negatives: Mapping[str, float] | None,
+) -> float:
+    """Returns the sum of the weights of an epoch's negatives."""
+    if negatives is not None:
+        return float(negatives["weight"])
+    return hyperparameters.negative_sampling_rate * _total_weight(train)
+
+
+def _total_weight(pairs: Pairs) -> float:
+    weights = _weights(pairs)
+    return float(len(pairs)) if weights is None else float(weights.sum())
 
 
 def _weights(pairs: Pairs) -> FloatArray | None:
     return None if pairs.weights is None else np.asarray(pairs.weights, np.float64)
 
 
-def _class_shares(hyperparameters: Hyperparameters, train: Pairs) -> FloatArray:
+def _class_shares(classes: int, train: Pairs, negatives: float) -> FloatArray:
     """Returns the share of each class, ``[classes]``; negatives count as class 0."""
-    labels, classes = np.asarray(train.labels), hyperparameters.num_classes
-    counts = np.bincount(labels, _weights(train), classes).astype(float)
-    counts[0] += hyperparameters.negative_sampling_rate * counts.sum()
+    counts = np.bincount(np.asarray(train.labels), _weights(train), classes)
+    counts = counts.astype(float)
+    counts[0] += negatives
     shares = np.maximum(counts / counts.sum(), _MIN_SHARE)
     return np.asarray(shares / shares.sum())
 
 
-def _class_scores(pairs: Pairs, shares: FloatArray) -> dict[str, float]:
-    labels, weights = np.asarray(pairs.labels), _weights(pairs)
-    cross_entropies, hits = -np.log(shares[labels]), labels == shares.argmax()
+def _class_scores(
+    pairs: Pairs, shares: FloatArray, negatives: float
+) -> dict[str, float]:
+    """Returns the scores on pairs, and on negatives of the given total weight."""
+    labels = np.asarray(pairs.labels)
+    hits = (labels == shares.argmax()).astype(float)
     return {
-        "cross_entropy": float(np.average(cross_entropies, weights=weights)),
-        "accuracy": float(np.average(hits, weights=weights)),
+        "cross_entropy": _mean(
+            pairs, -np.log(shares[labels]), negatives, -float(np.log(shares[0]))
+        ),
+        "accuracy": _mean(pairs, hits, negatives, float(shares.argmax() == 0)),
     }
 
 
 def _value_scores(
-    pairs: Pairs, predict: Callable[[Pairs], float | FloatArray]
+    pairs: Pairs, values: float | FloatArray, negatives: float = 0.0
 ) -> dict[str, float]:
-    errors = np.asarray(pairs.labels, np.float64) - predict(pairs)
-    mean = np.average(errors**2, weights=_weights(pairs))
-    return {"mean_squared_error": float(mean)}
+    """Returns the score of one value for all pairs, or of a value for each."""
+    errors = np.square(np.asarray(pairs.labels, np.float64) - values)
+    on_negatives = values**2 if isinstance(values, float) else 0.0
+    return {"mean_squared_error": _mean(pairs, errors, negatives, on_negatives)}
+
+
+def _mean(
+    pairs: Pairs, scores: FloatArray, negatives: float, on_negatives: float
+) -> float:
+    """Returns the weighted mean of the scores of pairs and of negatives."""
+    mean = float(np.average(scores, weights=_weights(pairs)))
+    weight = _total_weight(pairs)
+    return (mean * weight + on_negatives * negatives) / (weight + negatives)
 
 
 class _BiasModel:

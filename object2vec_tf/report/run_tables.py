@@ -31,7 +31,22 @@ def result_note(metrics: Mapping[str, Any]) -> str:
         f"{TITLES[name]} ({DESCRIPTIONS[name]})"
         for name in metrics.get("baselines", {})
     ]
-    return f"{note} Baselines: {'; '.join(baselines)}." if baselines else note
+    if baselines:
+        note += f" Baselines: {'; '.join(baselines)}."
+    return f"{note} {negative_sentence(metrics)}".rstrip()
+
+
+def negative_sentence(metrics: Mapping[str, Any]) -> str:
+    """Says how many negatives were made, if they are fewer than asked for."""
+    negatives = metrics.get("negatives", {"asked": 0, "made": 0})
+    asked, made = negatives["asked"], negatives["made"]
+    if made >= asked:
+        return ""
+    return (
+        f"{made:,} of {asked:,} negatives were made: for the other {asked - made:,}, a "
+        "batch had no further object that is neither the pair's own nor a known "
+        "partner (negative_exclude_known)."
+    )
 
 
 def result_table(metrics: Mapping[str, Any]) -> Table:
@@ -44,8 +59,8 @@ def result_table(metrics: Mapping[str, Any]) -> Table:
         scores = [metrics[channel].get(name) for channel in channels]
         rows.append([name, "this model", *map(_score, scores)])
         for baseline, by_channel in metrics.get("baselines", {}).items():
-            if name in by_channel[channels[0]]:
-                scores = [by_channel[channel][name] for channel in channels]
+            scores = [by_channel.get(channel, {}).get(name) for channel in channels]
+            if any(score is not None for score in scores):
                 rows.append([name, TITLES[baseline], *map(_score, scores)])
     head = ["metric", "model", *channels]
     return Table(head, rows, text_columns=2, bold_rows=own_rows)
@@ -64,7 +79,7 @@ def loss_sentence(metrics: Mapping[str, Any], loss: str) -> str:
     baselines = {
         name: float(scores[channel][loss])
         for name, scores in metrics.get("baselines", {}).items()
-        if loss in scores[channel]
+        if loss in scores.get(channel, {})
     }
     if not baselines:
         return f"{sentence}."

@@ -14,7 +14,7 @@ from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.writable import report_unwritable
-from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 
 Record = dict[str, Any]
 
@@ -135,6 +135,17 @@ class RunDirectory:
             write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
             yield
 
+    def former_values(self) -> dict[str, Any]:
+        """Returns the hyperparameters that are newer than the run in the directory.
+
+        Returns:
+            Their values in that run, by name; nothing without a run.
+        """
+        if not self._identity.exists():
+            return {}
+        saved = _read_record(self._identity)
+        return {k: v for k, v in FORMER_VALUES.items() if k not in saved}
+
     def make(self) -> None:
         """Creates the directory where it is missing.
 
@@ -162,7 +173,8 @@ class RunDirectory:
     def _conflicts(self, identity: Mapping[str, Any]) -> list[str]:
         """Returns the differences from the run that is in the directory."""
         if self._identity.exists():
-            return differences(_read_record(self._identity), identity)
+            former = {k: v for k, v in FORMER_VALUES.items() if k in identity}
+            return differences({**former, **_read_record(self._identity)}, identity)
         return [
             f"{file.name}: belongs to a run without "
             f"{self._identity.relative_to(self.path)}"

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.report.baselines import TITLES
+from object2vec_tf.report.run_tables import negative_sentence
 from object2vec_tf.text.text_assets import TextAssets
 from object2vec_tf.training.sagemaker_metrics import (
     progress_line,
@@ -166,10 +167,13 @@ class RunConsole:
             values = [f"{metrics[channel][name]:.4f}" for channel in channels]
             table.add_row(name, *values)
             for baseline, scores in metrics.get("baselines", {}).items():
-                if name in scores[channels[0]]:
-                    values = [f"{scores[channel][name]:.4f}" for channel in channels]
+                found = [scores.get(channel, {}).get(name) for channel in channels]
+                if any(value is not None for value in found):
+                    values = ["" if v is None else f"{v:.4f}" for v in found]
                     table.add_row(f"  baseline: {TITLES[baseline]}", *values)
         self.console.print(table)
+        if negatives := negative_sentence(metrics):
+            self.say(negatives)
         self.say(
             f"best epoch {metrics['best_epoch'] + 1} of {metrics['epochs_run']} "
             f"(stopped: {metrics['stopped']}), {_duration(metrics['seconds'])}, "

@@ -113,6 +113,12 @@ def prepare_run(
     console.words(text_assets)
     directory = RunDirectory(Path(model_dir))
     directory.make()
+    if not options.overwrite:
+        with strategy.detect_lost_workers():
+            former = strategy.broadcast_from_chief(directory.former_values())
+        hyperparameters = dataclasses.replace(hyperparameters, **former)
+        for name, value in former.items():
+            console.say(f"{directory.path}: an older run, with {name}={value}")
     options = options.replace(cache_dir=options.cache_dir or directory.cache)
     with catch_sigterm() as stop_request, _recorded(directory, strategy, start):
         channels = read_channels(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from object2vec_tf.data.batch_negatives import sum_negatives
 from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.report.baselines import baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.report import Report
+from object2vec_tf.runs.run_directory import Record
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.sagemaker_metrics import quality_lines
@@ -36,12 +39,15 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
         metrics["test"] = evaluate(loop, channels["test"], run.hyperparameters)
         for line in quality_lines("test", metrics["test"]):
             run.console.say(line)
-    metrics["baselines"] = baselines(run.hyperparameters, channels)
+    metrics["baselines"] = baselines(
+        run.hyperparameters, channels, best.get("negatives")
+    )
     metrics |= {
         "rows": {name: len(pairs) for name, pairs in channels.items()},
         "truncated": {name: report.truncated for name, report in reports.items()},
         "empty": {name: report.empty for name, report in reports.items()},
         "bad_lines": {name: len(report.bad_lines) for name, report in reports.items()},
+        **_negative_metrics(history),
         **_text_metrics(run),
         "seed": run.options.seed,
         "seconds": time.perf_counter() - trainer.start,
@@ -49,6 +55,15 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
     }
     trainer.logs.results(metrics)
     return metrics
+
+
+def _negative_metrics(history: Sequence[Record]) -> dict[str, Any]:
+    """Returns how many negatives all epochs asked for and made, if any."""
+    tallies = [record["negatives"] for record in history if "negatives" in record]
+    if not tallies:
+        return {}
+    sums = sum_negatives(tallies)
+    return {"negatives": {name: sums[name] for name in ("asked", "made")}}
 
 
 def _text_metrics(run: PreparedRun) -> dict[str, Any]:

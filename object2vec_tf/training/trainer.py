@@ -11,6 +11,11 @@ import keras
 import numpy as np
 
 from object2vec_tf.commands.signals import StopRequest
+from object2vec_tf.data.batch_negatives import (
+    NO_NEGATIVES_YET,
+    NegativeTally,
+    sum_negatives,
+)
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.errors import DivergedError, Interrupted
@@ -54,6 +59,8 @@ class Trainer:
         self._clock = SaveClock(run.options.checkpoint_seconds)
         # Position of a checkpoint within an epoch: finished batches, and their seconds.
         self._batches, self._epoch_seconds = 0, 0.0
+        # The negatives of the epoch, and of its batches before a checkpoint.
+        self._tally, self._earlier_negatives = NegativeTally(), NO_NEGATIVES_YET
         self._replicas = Replicas(run.strategy, self._build)
         self._model = self._replicas.model
         self._checkpoints = Checkpoints(run.directory.checkpoints, self._model)
@@ -133,6 +140,7 @@ class Trainer:
             self._stopped = self._stopping.update(self._monitored_loss(record))
         self._batches = state.get("batches", 0)
         self._epoch_seconds = state.get("epoch_seconds", 0.0)
+        self._earlier_negatives = state.get("negatives", NO_NEGATIVES_YET)
         position = f"epoch {len(self.history)}"
         if self._batches:
             position = f"batch {self._batches:,} of epoch {len(self.history) + 1}"
@@ -141,12 +149,14 @@ class Trainer:
 
     def _train_epoch(self, epoch: int, loop: TrainingLoop) -> Record:
         pairs = self._run.channels["train"]
+        self._tally = NegativeTally()
         batches = self._strategy.dataset(
             pairs,
             shuffle=True,
             seed=self._run.options.seed,
             epoch=epoch,
             first_batch=self._batches,
+            tally=self._tally,
         )
         result = loop.train(
             batches,
@@ -154,8 +164,11 @@ class Trainer:
             seconds=self._epoch_seconds,
             after_call=self._after_call,
         )
-        self._batches, self._epoch_seconds = 0, 0.0
         record: Record = {"epoch": epoch, "train": result.metrics}
+        if self._run.hyperparameters.negative_sampling_rate:
+            record["negatives"] = self._negatives()
+        self._batches, self._epoch_seconds = 0, 0.0
+        self._earlier_negatives = NO_NEGATIVES_YET
         if "validation" in self._run.channels:
             record["validation"] = evaluate(
                 loop, self._run.channels["validation"], self._run.hyperparameters
@@ -176,10 +189,19 @@ class Trainer:
         must_stop = self._any_worker(self._stop_request.asked)
         if must_stop or self._strategy.broadcast_from_chief(self._clock.is_due()):
             metrics = self._replicas.metric_states().tolist()
-            self._save(batches=batches, epoch_seconds=seconds, metrics=metrics)
+            self._save(
+                batches=batches,
+                epoch_seconds=seconds,
+                metrics=metrics,
+                negatives=self._negatives(batches),
+            )
         if must_stop:
             epoch = len(self.history) + 1
             raise Interrupted(f"stopped after batch {batches:,} of epoch {epoch}")
+
+    def _negatives(self, batches: int | None = None) -> dict[str, Any]:
+        """Returns the negatives of the epoch's batches, or of those before a number."""
+        return sum_negatives([self._earlier_negatives, self._tally.totals(batches)])
 
     def _any_worker(self, condition: bool) -> bool:
         """Returns whether a condition holds on any worker; all must call it."""

@@ -3,6 +3,7 @@
 import pytest
 
 import object2vec_tf as o2v
+from object2vec_tf.data.negative_settings import NegativeSettings
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.text.tokenizer import Tokenization
 
@@ -35,6 +36,7 @@ def test_a_schema_has_the_values_of_the_hyperparameters():
         batch_size=16,
         bucket_width=3,
         needs_frequencies=False,
+        negatives=NegativeSettings(excludes_known=True),
     )
     assert schema.text_inputs == ("in1",)
 

@@ -288,9 +288,12 @@ def test_compile_accepts_other_losses_and_metrics():
 # Negatives
 
 
-def test_negatives_are_added_to_training_batches_only():
-    # With two pairs, the only possible negative is the other pair's in1.
-    pairs = model(POOLED, negative_sampling_rate=2, num_classes=2)
+@pytest.mark.parametrize(("excludes", "copies"), [(True, 1), (False, 2)])
+def test_negatives_are_added_to_training_batches_only(excludes, copies):
+    # With two pairs, the only possible negative is the other pair's in1. It is not
+    # repeated if known pairs are excluded.
+    settings = {"negative_sampling_rate": 2, "negative_exclude_known": excludes}
+    pairs = model(POOLED, num_classes=2, **settings)
     in0, in1, labels = IN0[:2], IN1[:2], np.array([1, 1])
     given = cross_entropies(numpy_logits(pairs, in0, in1), labels)
     crossed = numpy_logits(pairs, in0, in1[::-1])
@@ -301,7 +304,7 @@ def test_negatives_are_added_to_training_batches_only():
     trained = pairs.fit(data, verbose=0).history
 
     assert evaluated["loss"] == pytest.approx(given.mean(), rel=1e-5)
-    expected = np.concatenate([given, made, made]).mean()
+    expected = np.concatenate([given, *[made] * copies]).mean()
     assert trained["loss"] == pytest.approx([expected], rel=1e-5)
     assert trained["cross_entropy"] == pytest.approx([expected], rel=1e-5)
 
