@@ -7,6 +7,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.batch_shard import (
     EncodingPlan,
     FullBatch,
+    PairCounts,
     replicated_encoders,
 )
 from object2vec_tf.distributed.sharded_batch import ShardedBatch, batch_shard_of
@@ -130,6 +131,13 @@ def test_own_negatives_are_those_of_own_pairs():
 def test_the_own_mean_divides_by_the_fraction_of_the_batch():
     # A shard of 2 in 5 rows with the mean 10 contributes 4 to the mean of the batch.
     assert float(shard_of(1, 2, 5).own_mean(tf.constant(4.0))) == pytest.approx(10.0)
+
+
+def test_missing_negatives_change_the_fraction_of_the_batch():
+    # A shard with 6 of 8 pairs, negatives included, and the mean 10 contributes 7.5.
+    counts = PairCounts(tf.constant(6), tf.constant(8))
+    assert float(shard_of(1, 2, 5).own_mean(tf.constant(7.5), counts)) == 10.0
+    assert float(shard_of(0, 0, 5).own_mean(tf.constant(7.5), counts)) == 0.0
 
 
 POOLED, HCNN, BILSTM = "pooled_embedding", "hcnn", "bilstm"

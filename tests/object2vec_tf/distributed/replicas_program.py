@@ -29,6 +29,11 @@ CASES = {
     "dense": {"optimizer": "adagrad"},
     "tied": ROW_SPARSE | {"tied_token_embedding_weight": True, "optimizer": "adagrad"},
     "negatives": ROW_SPARSE | {"negative_sampling_rate": 2},
+    # A batch has fewer distinct objects, and not every pair as many as the others.
+    "few_negatives": ROW_SPARSE | {"negative_sampling_rate": 14},
+    "few_hard": {"negative_sampling_rate": 14, "negative_mining": "hard"},
+    "known_negatives": ROW_SPARSE
+    | {"negative_sampling_rate": 2, "negative_exclude_known": False},
     "hard": ROW_SPARSE | {"negative_sampling_rate": 2, "negative_mining": "hard"},
     "frequent": {"negative_sampling_rate": 3, "negative_frequency_power": 0.5},
     "in_batch": ROW_SPARSE
@@ -103,7 +108,7 @@ def pairs_of(settings, weighted):
 def train_case(case, strategy):
     """Trains a case; returns its metrics and weights by name."""
     settings = hyperparameters(case)
-    pairs = pairs_of(settings, case == "weighted")
+    pairs = pairs_of(settings, case in ("weighted", "few_hard"))
 
     def build():
         model = o2v.Object2Vec(settings, seed=5)

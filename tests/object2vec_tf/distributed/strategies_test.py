@@ -88,7 +88,7 @@ def assert_equals_one_device(results, cases):
 
 def test_two_workers_equal_one_device(tmp_path):
     assert_equals_one_device(
-        train_by_workers(2, tmp_path / "two.npz", "negatives"), ["negatives"]
+        train_by_workers(2, tmp_path / "two.npz", "few_negatives"), ["few_negatives"]
     )
 
 

@@ -4,11 +4,14 @@ import pytest
 import tensorflow as tf
 
 from object2vec_tf.losses.negative_sampling import (
+    add_chosen_negatives,
     add_negatives,
+    distinct_negatives,
     frequency_negatives,
     hard_negatives,
     uniform_negatives,
 )
+from object2vec_tf.losses.positive_mask import BatchObjects
 
 
 def draw_uniform(batch, rate, seed=0, seeds=None):
@@ -190,3 +193,73 @@ def test_negatives_by_frequency_are_distinct_for_a_pair():
     negatives = frequency_negatives(tf.zeros(5), 0.5, 4, seeds).numpy().reshape(4, 5)
     for i, chosen in enumerate(negatives.T):
         assert sorted(chosen) == [j for j in range(5) if j != i]
+
+
+def objects_of(in0, in1, known):
+    """The objects of a batch, with known pairs of object numbers."""
+    width = max(in1) + 1
+    keys = [a * width + b for a, b in known]
+    return BatchObjects.from_known(
+        tf.constant(np.stack([in0, in1], axis=1), tf.int32), tf.constant(keys, tf.int32)
+    )
+
+
+def test_distinct_negatives_are_not_positive_own_or_repeated():
+    # in0 0 has the partners 0, 1 and 2 of 4; in0 1 has none.
+    in1 = [0, 1, 2, 3, 3, 2, 0]
+    objects = objects_of([0, 0, 0, 0, 1, 1, 1], in1, [(0, 0), (0, 1), (0, 2)])
+    allowed = [{3}, {3}, {3}, set(), {0, 1, 2}, {0, 1, 3}, {1, 2, 3}]
+    seeds = keras.random.SeedGenerator(1)
+    for rate in (1, 2, 9):
+        for _ in range(5):
+            drawn = distinct_negatives(tf.zeros(7), objects, rate, seeds).numpy()
+            assert drawn.shape == (min(rate, 6) * 7,)
+            for pair, chosen in enumerate(drawn.reshape(-1, 7).T):
+                numbers = [in1[i] for i in chosen if i >= 0]
+                assert set(numbers) <= allowed[pair]
+                assert len(numbers) == len(set(numbers))
+                assert len(numbers) == min(rate, len(allowed[pair]))
+
+
+@pytest.mark.parametrize("by_pair", [False, True])
+def test_distinct_negatives_have_the_weights_of_all_rows_of_their_object(by_pair):
+    # Row 0 chooses among object 1 (three rows, weight 2) and object 2 (weight 1).
+    objects = objects_of([0, 1, 1, 1, 1], [0, 1, 1, 1, 2], [(1, 1)])
+    log_weights = tf.math.log([1.0, 2.0, 2.0, 2.0, 1.0])
+    if by_pair:
+        log_weights = tf.stack([log_weights] + [tf.zeros(5)] * 4)
+    seeds = keras.random.SeedGenerator(4)
+    draw = tf.function(lambda: distinct_negatives(log_weights, objects, 1, seeds)[0])
+
+    drawn = [int(draw()) for _ in range(400)]
+
+    assert set(drawn) == {1, 4}
+    # Six in seven, plus or minus three standard deviations.
+    assert drawn.count(1) / 400 == pytest.approx(6 / 7, abs=0.053)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_missing_negatives_add_nothing(weighted):
+    encodings = [tf.Variable(FIRST), tf.Variable(SECOND)]
+    weights = tf.constant([0.5, 1.0, 2.0]) if weighted else None
+    with tf.GradientTape() as tape:
+        # Pair 0 has the negatives 1 and 2, pair 1 has none, and pair 2 has 0.
+        first, second, labels, all_weights = add_chosen_negatives(
+            *(tf.identity(e) for e in encodings),
+            tf.constant([5, 6, 7]),
+            weights,
+            tf.constant([1, -1, 0, 2, -1, -1]),
+            tf.constant(SECOND),
+        )
+        loss = tf.reduce_sum(first)
+
+    np.testing.assert_array_equal(first[:, 0], [1, 2, 3, 1, 3, 1])
+    np.testing.assert_array_equal(second[:, 0], [-1, -2, -3, -2, -1, -3])
+    np.testing.assert_array_equal(labels, [5, 6, 7, 0, 0, 0])
+    if weighted:
+        np.testing.assert_array_equal(all_weights, [0.5, 1, 2, 0.5, 2, 0.5])
+    else:
+        assert all_weights is None
+    np.testing.assert_array_equal(
+        tf.convert_to_tensor(tape.gradient(loss, encodings[0]))[:, 0], [3, 1, 2]
+    )

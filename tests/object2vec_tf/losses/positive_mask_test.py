@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.losses.positive_mask import positive_mask
+from object2vec_tf.losses.positive_mask import BatchObjects, positive_mask
 
 
 def ragged(rows):
@@ -46,3 +46,31 @@ def test_one_positive_pair_makes_all_equal_pairs_positive():
     mask = positive_mask(in0, in1, tf.constant([0, 1]))
 
     np.testing.assert_array_equal(mask, [[True, True], [True, True]])
+
+
+def test_known_pairs_of_a_dataset_replace_those_of_the_batch():
+    # Objects of in0: 0, 1, 0; of in1: 1, 0, 1. Known: in0 1 with in1 0 and 1.
+    objects = BatchObjects.from_known(
+        tf.constant([[0, 1], [1, 0], [0, 1]]), tf.constant([2, 3])
+    )
+
+    np.testing.assert_array_equal(
+        objects.positive_mask(), [[False] * 3, [True] * 3, [False] * 3]
+    )
+
+
+def test_negatives_are_other_objects_in_their_first_row_and_not_positive():
+    in0 = ragged([[1], [2], [1], [3], [4]])
+    in1 = ragged([[7], [8], [9], [8], [7, 7]])
+
+    objects = BatchObjects.of(in0, in1, tf.constant([1, 1, 1, 0, 1]))
+
+    expected = [
+        [False, True, False, False, True],  # 7 is own, 9 is positive with 1
+        [True, False, True, False, True],
+        [False, True, False, False, True],
+        [True, False, True, False, True],  # 8 is own, although its label is 0
+        [True, True, True, False, False],
+    ]
+    np.testing.assert_array_equal(objects.negative_mask(), expected)
+    np.testing.assert_array_equal(objects.counts1(), [1, 2, 1, 2, 1])

@@ -185,3 +185,62 @@ def test_hard_negatives_are_similar_to_in0():
 
     assert counts[0] == 0
     assert counts[1] >= 195
+
+
+EXCLUDING = [
+    UniformNegatives(RATE, seeds(), exclude_known=True),
+    FrequencyNegatives(RATE, seeds(), 0.5, exclude_known=True),
+    HardNegatives(RATE, seeds(), exclude_known=True),
+]
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize(
+    "sampler", EXCLUDING, ids=lambda sampler: type(sampler).__name__
+)
+def test_partners_in_the_batch_are_not_negatives(sampler, weights):
+    # Pairs 0 and 1 have the same in0, so only the in1 of pair 2 is left for them.
+    batch_inputs = inputs([[1], [1], [3]], np.log(np.full((3, 2), 1 / 3)))
+
+    pairs = add(sampler, batch_inputs, weights)
+
+    made = zip(pairs.first[3:].numpy(), pairs.second[3:].numpy(), strict=True)
+    indices = sorted(
+        (FIRST.tolist().index(a.tolist()), SECOND.tolist().index(b.tolist()))
+        for a, b in made
+    )
+    assert indices == [(0, 2), (1, 2), (2, 0), (2, 1)]
+    np.testing.assert_array_equal(pairs.labels, [1, 2, 3, 0, 0, 0, 0])
+    assert (int(pairs.counts.own), int(pairs.counts.batch)) == (7, 7)
+    if weights is None:
+        assert pairs.weights is None
+    else:
+        assert sorted(pairs.weights[3:].numpy().tolist()) == [0.5, 1, 2, 2]
+
+
+def test_negatives_of_the_dataset_are_used():
+    batch_inputs = inputs() | {"negatives": tf.constant([[2, 1], [-1, -1], [1, -1]])}
+
+    pairs = add(UniformNegatives(RATE, seeds(), exclude_known=True), batch_inputs)
+
+    np.testing.assert_array_equal(pairs.first[3:], FIRST[[0, 2, 0]])
+    np.testing.assert_array_equal(pairs.second[3:], SECOND[[2, 1, 1]])
+    np.testing.assert_array_equal(pairs.weights, [0.5, 1, 2, 0.5, 2, 0.5])
+
+
+def test_hard_negatives_exclude_the_known_pairs_of_the_dataset():
+    # in0 0 is known with the in1 of pair 2, which the batch itself does not show.
+    batch_inputs = inputs() | {
+        "batch_objects": tf.constant([[0, 0], [1, 1], [2, 2]]),
+        "known_pairs": tf.constant([0, 4, 8, 2]),
+    }
+
+    pairs = add(HardNegatives(RATE, seeds(), exclude_known=True), batch_inputs)
+
+    own = pairs.first[3:].numpy().tolist()
+    chosen = [
+        SECOND.tolist().index(b)
+        for a, b in zip(own, pairs.second[3:].numpy().tolist(), strict=True)
+        if a == FIRST[0].tolist()
+    ]
+    assert chosen == [1]

@@ -166,3 +166,21 @@ def test_the_softmax_trains_the_encoders():
     expected[1] = 0
     gradient = tape.gradient(loss, first)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_known_pairs_of_the_dataset_are_no_candidates():
+    # in0 0 is known with the in1 of pair 2, which the batch itself does not show.
+    known = {
+        "batch_objects": tf.constant([[0, 0], [1, 1], [2, 2]]),
+        "known_pairs": tf.constant([0, 8, 2]),
+    }
+    labels = np.array([1, 0, 0])
+
+    loss = softmax_objective().encoder_loss(
+        encode(), Batch(INPUTS | known, tf.constant(labels)), training=True
+    )
+
+    logits = FIRST[0].astype(float) @ SECOND[:2].T / TEMPERATURE
+    assert float(loss) == pytest.approx(
+        np.log(np.exp(logits).sum()) - logits[0], rel=1e-5
+    )
