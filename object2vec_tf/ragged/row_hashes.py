@@ -59,7 +59,7 @@ def object_numbers(
 ) -> npt.NDArray[np.int32]:
     """Returns the number of each row's object; rows with the same tokens share it.
 
-    The peak of memory is about 32 bytes per row.
+    The peak of memory is about 25 bytes per row.
 
     Args:
         column: Token ids by row.
@@ -75,13 +75,22 @@ def object_numbers(
         (True, [0, 1])
     """
     hashes = row_hashes(column, block_rows=block_rows)
-    order = np.argsort(hashes)
-    hashes = hashes[order]
-    is_new = np.zeros(len(hashes), bool)
-    np.not_equal(hashes[1:], hashes[:-1], out=is_new[1:])
-    del hashes
-    numbers = np.empty(len(order), np.int32)
-    numbers[order] = np.cumsum(is_new, dtype=np.int32)
+    distinct = np.sort(hashes)
+    is_new = np.ones(len(distinct), bool)
+    np.not_equal(distinct[1:], distinct[:-1], out=is_new[1:])
+    distinct = distinct[is_new]
+    numbers = np.empty(len(hashes), np.int32)
+    # Hashes are evenly spread: their first bits give almost the position.
+    shift = np.uint64(64 - max(len(distinct).bit_length(), 1))
+    starts = np.searchsorted(distinct >> shift, np.arange(1 << (64 - int(shift))))
+    for start in range(0, len(hashes), block_rows):
+        block = hashes[start : start + block_rows]
+        positions = starts[block >> shift]
+        later = np.arange(len(block))
+        while len(later):
+            later = later[distinct[positions[later]] != block[later]]
+            positions[later] += 1
+        numbers[start : start + block_rows] = positions
     return numbers
 
 
