@@ -27,7 +27,7 @@ def test_log_frequencies_are_those_of_a_counter(block_rows):
 @pytest.mark.parametrize("objects", [1, 4, 300])
 def test_object_numbers_are_those_of_distinct_rows(objects, block_rows):
     random = np.random.default_rng(objects)
-    kinds = [random.integers(0, 50, i % 4).tolist() + [i] for i in range(objects)]
+    kinds = [[*random.integers(0, 50, i % 4).tolist(), i] for i in range(objects)]
     drawn = [kinds[i] for i in random.integers(0, objects, 200)]
 
     numbers = object_numbers(RaggedColumn.from_rows(drawn), block_rows=block_rows)
