@@ -104,6 +104,24 @@ STRATEGY = flags.DEFINE_enum(
 )
 
 
+INITIAL_MODEL = flags.DEFINE_string(
+    "initial_model",
+    None,
+    "run directory or .keras file whose weights are taken where they fit, to retrain "
+    "or fine-tune it; rows of token tables are matched by word if both models have "
+    "vocabulary files, otherwise by id, and win over pretrained vectors; all else "
+    "starts as in a new model (default: none)",
+)
+FREEZE = flags.DEFINE_string(
+    "freeze",
+    "",
+    "comma-separated parts of the model that are not trained: enc0, enc1, comparator; "
+    "a token table that both encoders share (tied_token_embedding_weight) is frozen "
+    "with either of them; enc1_network=enc0 shares settings, not weights (default: "
+    "none)",
+)
+
+
 class _AsGiven(flags.ArgumentParser[str]):
     """Keeps the text, so that `Hyperparameters` reports all problems together."""
 
@@ -149,6 +167,7 @@ def run_arguments() -> dict[str, Any]:
     shared = (
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),
+        *(INITIAL_MODEL, FREEZE),
     )
     return {flag.name: flag.value for flag in shared}
 

@@ -88,8 +88,14 @@ def model_file(path: str | os.PathLike[str]) -> Path:
     )
 
 
-def load_object2vec(path: str | os.PathLike[str]) -> Object2Vec:
+def load_object2vec(
+    path: str | os.PathLike[str], *, compile: bool = True
+) -> Object2Vec:
     """Returns the model in a ``.keras`` file.
+
+    Args:
+        path: The file.
+        compile: Whether to load the optimizer too.
 
     Raises:
         UserError: The file cannot be opened, is damaged, or holds another kind of
@@ -103,7 +109,7 @@ def load_object2vec(path: str | os.PathLike[str]) -> Object2Vec:
             f"{path}: the model cannot be opened: {error.strerror}. {_FIX}"
         ) from error
     try:
-        model = keras.models.load_model(path)
+        model = keras.models.load_model(path, compile=compile)
     except _UNREADABLE as error:
         raise UserError(
             f"{path}: expected a Keras model, got a damaged or foreign file. {_FIX}"

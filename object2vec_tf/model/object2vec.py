@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from object2vec_tf.model.builders import (
     layer_seeds,
     token_embedding,
 )
+from object2vec_tf.model.freezing import check_something_is_trained, parse_parts
 from object2vec_tf.model.negative_samplers import make_negative_sampler
 from object2vec_tf.model.objectives import make_objective
 from object2vec_tf.model.prediction import PythonPrediction
@@ -52,6 +53,8 @@ class Object2Vec(PythonPrediction, keras.Model):
         seed: Seed of initial weights, dropout and negatives.
         tokenizers: Tokenizers of in0 and of in1; None for a side of token ids. They are
             saved with the model and exported with it.
+        frozen: Parts whose weights are not trained: enc0, enc1, comparator. A token
+            table that both encoders share is frozen with either of them.
 
     Attributes:
         enc0: Functional model from token ids ``[batch, (time)]`` of in0 to embeddings
@@ -59,6 +62,7 @@ class Object2Vec(PythonPrediction, keras.Model):
         enc1: The same for in1.
         comparator: Functional model from two embeddings to scores.
         tokenizers: As given.
+        frozen: As given, in this order.
 
     Example:
         >>> import object2vec_tf as o2v
@@ -87,6 +91,7 @@ class Object2Vec(PythonPrediction, keras.Model):
         *,
         seed: int = 0,
         tokenizers: Tokenizers = (None, None),
+        frozen: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +99,8 @@ class Object2Vec(PythonPrediction, keras.Model):
         self.hyperparameters = hyperparameters
         self.seed = seed
         self.tokenizers = tokenizers
+        self.frozen = parse_parts(frozen)
+        check_something_is_trained(hyperparameters, self.frozen)
         seeds = layer_seeds(seed)
         tokens = [
             token_embedding(hyperparameters, encoder, next(seeds)) for encoder in (0, 1)
@@ -105,6 +112,8 @@ class Object2Vec(PythonPrediction, keras.Model):
             for encoder in (0, 1)
         )
         self.comparator = comparator_network(hyperparameters, next(seeds))
+        for part in self.frozen:
+            getattr(self, part).trainable = False
         self.negative_seeds = keras.random.SeedGenerator(next(seeds))
         self.in_batch_softmax = in_batch_softmax(hyperparameters)
         self.in_batch_metrics = in_batch_metrics() if self.in_batch_softmax else ()
@@ -320,8 +329,9 @@ class Object2Vec(PythonPrediction, keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {
+        config = {
             **super().get_config(),
             "hyperparameters": self.hyperparameters.to_dict(),
             "seed": self.seed,
         }
+        return {**config, "frozen": list(self.frozen)} if self.frozen else config

@@ -24,6 +24,8 @@ from object2vec_tf.report.neighbor_table import neighbor_table
 from object2vec_tf.report.rendering import render_html, render_markdown
 from object2vec_tf.report.run_tables import (
     epoch_table,
+    initial_model_note,
+    initial_model_table,
     loss_sentence,
     result_note,
     result_table,
@@ -131,6 +133,11 @@ class Report:
             *(
                 _Section(f"Nearest neighbors, {sample.side}", *neighbor_table(sample))
                 for sample in self._samples
+            ),
+            _Section(
+                "Initial model",
+                initial_model_note(self._metrics),
+                initial_model_table(self._metrics),
             ),
             *self._data_sections(),
             *self._setting_sections(),

@@ -90,6 +90,34 @@ def loss_sentence(metrics: Mapping[str, Any], loss: str) -> str:
     )
 
 
+def initial_model_note(metrics: Mapping[str, Any]) -> str:
+    """Explains from which model the weights of a run started.
+
+    Args:
+        metrics: The content of metrics.json.
+    """
+    summary = metrics.get("initial_model")
+    if not summary:
+        return ""
+    source = f"those of {summary['path']}" if summary["path"] else "a given model's"
+    note = f"Training started with {source} where they fit."
+    if summary["fresh"]:
+        note += f" These started as in a new model: {', '.join(summary['fresh'])}."
+    return note
+
+
+def initial_model_table(metrics: Mapping[str, Any]) -> Table:
+    """Returns the numbers of token vectors that the initial model provided."""
+    summary = metrics.get("initial_model", {})
+    rows = []
+    for encoder in ("enc0", "enc1") if summary else ():
+        counts = summary[f"{encoder}_rows"]
+        numbers = [f"{counts[name]:,}" for name in ("taken", "new")]
+        rows.append([encoder, summary["matched_by"][encoder], *numbers])
+    head = ["token vectors", "matched by", "from the initial model", "new"]
+    return Table(head, rows, text_columns=2)
+
+
 def epoch_table(history: Sequence[Record], best: int) -> Table:
     """Returns the metrics of evenly spaced epochs, of the best and of the last one.
 

@@ -28,6 +28,8 @@ PROJECTOR_FILES = ("final/*.tsv", "final/projector_config.pbtxt")
 
 # The part of metrics.json that marks an interrupted run, which can be resumed.
 STOPPED = {"stopped": "resumable", "resumable": True}
+# The value of "stopped" in metrics.json of a run that trained all of its epochs.
+ALL_EPOCHS = "all epochs done"
 # The keys of metrics.json that every finished run has.
 _RESULTS = (
     "epochs_run",
@@ -101,6 +103,11 @@ class RunDirectory:
         return self.path / "cache"
 
     @property
+    def initial_model(self) -> Path:
+        """What was taken from the initial model, and its digest."""
+        return self.checkpoints / "initial_model.json"
+
+    @property
     def _identity(self) -> Path:
         return self.checkpoints / "run.json"
 
@@ -132,7 +139,8 @@ class RunDirectory:
                     + "\n  ".join(conflicts)
                     + "\nGive another --model_dir, or --overwrite to start again."
                 )
-            write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
+            if self._starts_or_continues(identity):
+                write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
             yield
 
     def former_values(self) -> dict[str, Any]:
@@ -145,6 +153,38 @@ class RunDirectory:
             return {}
         saved = _read_record(self._identity)
         return {k: v for k, v in FORMER_VALUES.items() if k not in saved}
+
+    def saved_epochs(self) -> int | None:
+        """Returns the number of epochs of the run in the directory, if there is one.
+
+        Raises:
+            RunDirectoryError: Its identity is damaged.
+        """
+        if not self._identity.exists():
+            return None
+        return int(_read_record(self._identity).get("epochs", 0))
+
+    def _starts_or_continues(self, identity: Mapping[str, Any]) -> bool:
+        """Returns whether a run has epochs to train.
+
+        Raises:
+            RunDirectoryError: It continues a finished run whose checkpoints are gone.
+        """
+        if not self._identity.exists():
+            return True
+        if self.results(int(identity.get("epochs", 0))) is not None:
+            return False
+        if self.results() is not None and not self.has_checkpoint():
+            raise RunDirectoryError(
+                f"{self.checkpoints}: expected a checkpoint from which this finished "
+                "run continues with more epochs, found none. Give --initial_model="
+                f"{self.path} with another --model_dir, or --overwrite to start again."
+            )
+        return True
+
+    def has_checkpoint(self) -> bool:
+        """Returns whether there is a checkpoint."""
+        return any(any(self.checkpoints.glob(name)) for name in CHECKPOINT_NAMES)
 
     def make(self) -> None:
         """Creates the directory where it is missing.
@@ -171,10 +211,16 @@ class RunDirectory:
             yield
 
     def _conflicts(self, identity: Mapping[str, Any]) -> list[str]:
-        """Returns the differences from the run that is in the directory."""
+        """Returns the differences from the run that is in the directory.
+
+        More epochs are none: they continue the run.
+        """
         if self._identity.exists():
             former = {k: v for k, v in FORMER_VALUES.items() if k in identity}
-            return differences({**former, **_read_record(self._identity)}, identity)
+            saved = {**former, **_read_record(self._identity)}
+            if saved.get("epochs", 0) < identity.get("epochs", 0):
+                saved["epochs"] = identity["epochs"]
+            return differences(saved, identity)
         return [
             f"{file.name}: belongs to a run without "
             f"{self._identity.relative_to(self.path)}"
@@ -207,14 +253,21 @@ class RunDirectory:
         ):
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
+        self.initial_model.unlink(missing_ok=True)
         for pattern in CHECKPOINT_NAMES:
             for checkpoint in self.checkpoints.glob(pattern):
                 shutil.rmtree(checkpoint)
         for name in LOG_NAMES:
             shutil.rmtree(self.tensorboard / name, ignore_errors=True)
 
-    def results(self) -> dict[str, Any] | None:
+    def results(self, epochs: int = 0) -> dict[str, Any] | None:
         """Returns the metrics of a finished run, or None if no run has finished.
+
+        A run that early stopping ended is finished, however many epochs it could have
+        trained.
+
+        Args:
+            epochs: Number of epochs after which a run is finished.
 
         Raises:
             RunDirectoryError: metrics.json is damaged.
@@ -223,7 +276,23 @@ class RunDirectory:
             return None
         if _read_record(self.metrics).get("resumable"):
             return None
-        return _read_record(self.metrics, _RESULTS)
+        results = _read_record(self.metrics, _RESULTS)
+        has_more = results["stopped"] == ALL_EPOCHS and results["epochs_run"] < epochs
+        return None if has_more else results
+
+    def read_initial_model(self) -> Record | None:
+        """Returns the record of the initial model of a run that has a checkpoint.
+
+        Raises:
+            RunDirectoryError: The record is damaged.
+        """
+        if not self.has_checkpoint() or not self.initial_model.exists():
+            return None
+        return _read_record(self.initial_model, ("path", "digest"))
+
+    def write_initial_model(self, record: Mapping[str, Any]) -> None:
+        """Writes the record of the initial model."""
+        write_atomic(self.initial_model, json.dumps(record, indent=2) + "\n")
 
     def write_hyperparameters(self, hyperparameters: Hyperparameters) -> None:
         """Writes hyperparameters.json."""
@@ -254,6 +323,7 @@ def run_identity(
     seed: int,
     fingerprints: Mapping[str, str],
     words: Mapping[str, str],
+    start: Mapping[str, str],
 ) -> dict[str, Any]:
     """Returns the values, by name, that two runs must share to be the same run.
 
@@ -262,12 +332,14 @@ def run_identity(
         seed: The random seed.
         fingerprints: The fingerprint of the data of each channel.
         words: The fingerprints of vocabularies and pretrained vectors, by name.
+        start: The digest of the initial model and the frozen parts, if there are any.
     """
     return {
         **hyperparameters.to_dict(),
         "seed": seed,
         **{f"data of {name}": value for name, value in fingerprints.items()},
         **words,
+        **start,
     }
 
 

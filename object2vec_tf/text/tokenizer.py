@@ -155,6 +155,13 @@ class Tokenizer(tf.Module):
         """Digest of the vocabulary."""
         return hashlib.blake2b(self.data, digest_size=8).hexdigest()
 
+    def vocabulary(self) -> dict[str, int]:
+        """Returns the id of each word or piece."""
+        if self.tokenization.tokenizer != "sentencepiece":
+            return parse_vocabulary(self.data, self.file)
+        pieces = self._pieces.id_to_string(tf.range(self.vocab_size)).numpy()
+        return {piece.decode("utf-8"): id_ for id_, piece in enumerate(pieces)}
+
     def of_texts(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Returns the token ids of texts, and the number of unknown tokens.
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any, Self, TypedDict
 
 from object2vec_tf.hyperparameters.arguments import as_integer
+from object2vec_tf.model.freezing import parse_parts
+from object2vec_tf.model.object2vec import Object2Vec
 
 PathLike = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Options that do not change what is learned, and the seed.
+    """Options of a run that are not hyperparameters.
+
+    All but the seed, the initial model and the frozen parts leave the weights as they
+    are.
 
     Attributes:
         seed: Seed of initial weights, shuffles and negatives. On a CPU the same seed
@@ -30,9 +36,17 @@ class RunOptions:
         cache_limit: Maximum size of the cache in gigabytes (10**9 bytes); None for no
             limit.
         verbose: Whether to show progress and results on stdout.
+        initial_model: A run directory, a ``.keras`` file or a model whose weights are
+            taken where they fit; all others, and rows of token tables without a
+            counterpart, start as in a new model. Rows are matched by word where both
+            models have vocabularies, otherwise by id. A row that is taken wins over a
+            pretrained vector.
+        freeze: Parts of the model that are not trained: enc0, enc1, comparator; a
+            string may have several, separated by commas. A token table that both
+            encoders share is frozen with either of them.
 
     Raises:
-        UserError: A number is invalid.
+        UserError: A number or the name of a part is invalid.
     """
 
     seed: int = 0
@@ -43,11 +57,14 @@ class RunOptions:
     cache_dir: PathLike | None = None
     cache_limit: float | None = None
     verbose: bool = True
+    initial_model: PathLike | Object2Vec | None = None
+    freeze: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the numbers and the names of parts."""
         for name in ("seed", "max_bad_lines", "checkpoint_seconds"):
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
+        object.__setattr__(self, "freeze", parse_parts(self.freeze))
 
     def replace(self, **changes: Any) -> Self:
         """Returns the options with some changes."""
@@ -88,6 +105,8 @@ class RunKeywords(TypedDict, total=False):
     cache_dir: PathLike | None
     cache_limit: float | None
     verbose: bool
+    initial_model: PathLike | Object2Vec | None
+    freeze: str | Sequence[str]
 
 
 class FitKeywords(RunKeywords, total=False):

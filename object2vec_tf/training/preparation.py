@@ -20,11 +20,18 @@ from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.writable import check_writable
 from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
+from object2vec_tf.model.freezing import check_something_is_trained
 from object2vec_tf.report.object_names import ObjectNames, read_object_names
 from object2vec_tf.runs.run_directory import RunDirectory, run_identity
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import Tokenizers, with_vocab_sizes
 from object2vec_tf.training.console import RunConsole
+from object2vec_tf.training.initial_model import (
+    InitialModel,
+    initial_model_lines,
+    read_initial_model,
+    start_identity,
+)
 from object2vec_tf.training.options import FitOptions, PathLike, RunOptions
 
 # A training step with more pairs than this, negatives included, is taken for a typo.
@@ -40,6 +47,7 @@ class PreparedRun:
         options: The options.
         channels: The pairs of train and, if given, of validation and test.
         text_assets: Tokenizers and pretrained vectors.
+        initial_model: The model whose weights the run starts with; None for a new one.
         object_names: Names of objects, for the report.
         directory: The run directory.
         strategy: The execution strategy.
@@ -52,6 +60,7 @@ class PreparedRun:
     options: FitOptions
     channels: dict[str, Pairs]
     text_assets: TextAssets
+    initial_model: InitialModel | None
     object_names: ObjectNames
     directory: RunDirectory
     strategy: Strategy
@@ -76,6 +85,7 @@ class PreparedRun:
             self.options.seed,
             fingerprints,
             self.text_assets.fingerprints,
+            start_identity(self.initial_model, self.options.freeze),
         )
 
 
@@ -105,6 +115,7 @@ def prepare_run(
         hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
     _check_arguments(hyperparameters, sources, model_dir)
+    check_something_is_trained(hyperparameters, options.freeze)
     export = _load_exporter()
     strategy = choose_strategy(options.strategy, num_gpus)
     text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
@@ -112,6 +123,9 @@ def prepare_run(
     console = RunConsole(quiet=not (options.verbose and strategy.is_chief))
     console.words(text_assets)
     directory = RunDirectory(Path(model_dir))
+    initial_model = _initial_model(
+        options, hyperparameters, text_assets, directory, console
+    )
     directory.make()
     if not options.overwrite:
         with strategy.detect_lost_workers():
@@ -134,6 +148,7 @@ def prepare_run(
         options,
         channels,
         text_assets,
+        initial_model,
         names,
         directory,
         strategy,
@@ -144,6 +159,27 @@ def prepare_run(
     if strategy.is_chief and (options.export_dir or run.export_dir.exists()):
         check_writable(run.export_dir, "export_dir")
     return run
+
+
+def _initial_model(
+    options: FitOptions,
+    hyperparameters: Hyperparameters,
+    text_assets: TextAssets,
+    directory: RunDirectory,
+    console: RunConsole,
+) -> InitialModel | None:
+    """Reads the initial model, if there is one."""
+    if options.initial_model is None:
+        return None
+    initial_model = read_initial_model(
+        options.initial_model,
+        hyperparameters,
+        text_assets.tokenizers,
+        None if options.overwrite else directory,
+    )
+    for line in initial_model_lines(initial_model.summary, options.freeze):
+        console.say(line)
+    return initial_model
 
 
 @contextmanager

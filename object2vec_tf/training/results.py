@@ -14,7 +14,7 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.report.baselines import baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.report import Report
-from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.runs.run_directory import ALL_EPOCHS, Record
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.sagemaker_metrics import quality_lines
@@ -31,7 +31,7 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
     metrics: dict[str, Any] = {
         "epochs_run": len(history),
         "best_epoch": best["epoch"],
-        "stopped": "early stopping" if stopped_early else "all epochs done",
+        "stopped": "early stopping" if stopped_early else ALL_EPOCHS,
         **{name: best[name] for name in ("train", "validation") if name in best},
     }
     if "test" in channels:
@@ -49,6 +49,7 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
         "bad_lines": {name: len(report.bad_lines) for name, report in reports.items()},
         **_negative_metrics(history),
         **_text_metrics(run),
+        **({"initial_model": run.initial_model.summary} if run.initial_model else {}),
         "seed": run.options.seed,
         "seconds": time.perf_counter() - trainer.start,
         "records_per_second": trained_pairs / trainer.seconds,

@@ -83,7 +83,9 @@ def fit(
     """Trains a model, keeps the best epoch, measures it and exports it.
 
     The same call with the same ``model_dir`` resumes an interrupted run, with the same
-    final weights. A finished run is only loaded, and exported to ``export_dir``.
+    final weights. With more epochs, it also continues a run that finished all of its
+    own, to the weights of a run with that number from the start. Any other finished run
+    is only loaded, and exported to ``export_dir``.
 
     Args:
         hyperparameters: The hyperparameters, or a mapping of them; a mapping may leave
@@ -126,13 +128,15 @@ def _run_as_chief(run: PreparedRun, callbacks: Callbacks) -> Run:
     """Trains the run, or loads it if it is finished, and writes all its files."""
     with run.strategy.detect_lost_workers():  # before an earlier run is deleted
         run.strategy.verify_same_config(run.identity)
+    saved_epochs = None if run.options.overwrite else run.directory.saved_epochs()
     with (
         run.directory.claimed(run.identity, run.options.overwrite),
         run.strategy.detect_lost_workers(),
     ):
-        metrics = run.directory.results()
+        metrics = run.directory.results(run.hyperparameters.epochs)
         run.strategy.broadcast_from_chief(metrics is not None)
         if metrics is None:
+            _report_continuation(run, saved_epochs)
             model, metrics = _train_and_finish(run, callbacks)
         else:
             model = _load_finished(run, metrics)
@@ -147,6 +151,8 @@ def _train_and_finish(
 ) -> tuple[Object2Vec, dict[str, Any]]:
     """Trains, measures, exports and reports; returns the best model and its metrics."""
     run.directory.write_hyperparameters(run.hyperparameters)
+    if run.initial_model:
+        run.directory.write_initial_model(run.initial_model.record)
     if run.hyperparameters.dropout == 1:
         warnings.warn(
             "dropout: 1 drops every activation in training, so that almost nothing is "
@@ -163,11 +169,35 @@ def _train_and_finish(
     return model, metrics
 
 
+def _report_continuation(run: PreparedRun, saved_epochs: int | None) -> None:
+    """Reports that the run gets more epochs than it had at first."""
+    epochs = run.hyperparameters.epochs
+    if saved_epochs is None or saved_epochs == epochs:
+        return
+    run.console.say(
+        f"{run.directory.path}: continues to {epochs} epochs, instead of {saved_epochs}"
+    )
+    decay = run.hyperparameters.learning_rate_decay
+    if decay != "none":
+        warnings.warn(
+            f"learning_rate_decay={decay} depends on the number of epochs. The "
+            f"remaining epochs follow the schedule of {epochs} epochs, but earlier "
+            f"ones followed that of {saved_epochs}, so the weights differ from those "
+            "of a run that starts with the new number.",
+            stacklevel=4,
+        )
+
+
 def _load_finished(run: PreparedRun, metrics: Mapping[str, Any]) -> Object2Vec:
     """Loads the model of a run that is already finished."""
     run.console.say(
         f"{run.directory.path}: this run is finished; --overwrite repeats it"
     )
+    if metrics["epochs_run"] < run.hyperparameters.epochs:
+        run.console.say(
+            f"It stopped after epoch {metrics['epochs_run']} ({metrics['stopped']}), "
+            "and would do so with any larger number of epochs"
+        )
     model = load_object2vec(run.directory.model)
     if run.options.export_dir:
         _export(run, model, metrics)
@@ -204,7 +234,11 @@ def _run_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
         if not is_finished:
             _train(run, callbacks)
         metrics, history = strategy.broadcast_from_chief(None)
-        model = Object2Vec(run.hyperparameters, tokenizers=run.text_assets.tokenizers)
+        model = Object2Vec(
+            run.hyperparameters,
+            tokenizers=run.text_assets.tokenizers,
+            frozen=run.options.freeze,
+        )
         copy_weights_from_chief(strategy, model)
         strategy.barrier()
         return Run(model, metrics, history, run.directory.path)

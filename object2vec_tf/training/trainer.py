@@ -62,6 +62,8 @@ class Trainer:
         # The negatives of the epoch, and of its batches before a checkpoint.
         self._tally, self._earlier_negatives = NegativeTally(), NO_NEGATIVES_YET
         self._replicas = Replicas(run.strategy, self._build)
+        if run.initial_model:
+            run.initial_model.release()
         self._model = self._replicas.model
         self._checkpoints = Checkpoints(run.directory.checkpoints, self._model)
         self._stopping = EarlyStopping(
@@ -83,11 +85,14 @@ class Trainer:
             hyperparameters,
             seed=self._run.options.seed,
             tokenizers=text_assets.tokenizers,
+            frozen=self._run.options.freeze,
         )
         for encoder, vectors in text_assets.vectors.items():
             model.set_token_vectors(encoder, vectors.rows)
         if hyperparameters.output_layer == "mean_squared_error":
             model.set_output_bias(pairs.mean_label())
+        if self._run.initial_model:
+            self._run.initial_model.apply(model)
         model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))
         model.optimizer.build(model.trainable_variables)
         return model

@@ -16,10 +16,17 @@ from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
+from object2vec_tf.model.freezing import check_something_is_trained
+from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import Record, run_identity
-from object2vec_tf.text.text_assets import read_text_assets
+from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.console import RunConsole
+from object2vec_tf.training.initial_model import (
+    InitialModel,
+    read_initial_model,
+    start_identity,
+)
 from object2vec_tf.training.options import PathLike, RunKeywords, RunOptions
 from object2vec_tf.training.preparation import read_channels, sources_by_channel
 from object2vec_tf.training.run import fit
@@ -147,6 +154,12 @@ def _make_task(
     name = objective or given.get(_AWS_OBJECTIVE) or None
     parsed = parse_objective(name, Hyperparameters.from_mapping(given), channels)
     space = search_space(given, search, parsed)
+    check_something_is_trained(space.base, options.freeze)
+    if isinstance(options.initial_model, Object2Vec):
+        raise UserError(
+            "initial_model: expected a run directory or a .keras file for a study, "
+            "got a model. Save it with model.save, and give the file."
+        )
     options = options.replace(cache_dir=options.cache_dir or directory.cache)
     return Task(space, parsed, directory, channels, trials, pruner, options)
 
@@ -203,6 +216,7 @@ def _identity(task: Task, console: RunConsole) -> dict[str, Any]:
     """
     base, seed = task.space.base, task.options.seed
     text_assets = read_text_assets(base, task.channels.get("auxiliary"), seed)
+    start = start_identity(_initial_model(task, text_assets), task.options.freeze)
     with catch_sigterm() as stop_request:
         channels = read_channels(
             task.channels,
@@ -216,8 +230,16 @@ def _identity(task: Task, console: RunConsole) -> dict[str, Any]:
     return {
         "tuned for": str(task.objective),
         **{f"range of {name}": text for name, text in task.space.describe().items()},
-        **run_identity(base, seed, fingerprints, text_assets.fingerprints),
+        **run_identity(base, seed, fingerprints, text_assets.fingerprints, start),
     }
+
+
+def _initial_model(task: Task, text_assets: TextAssets) -> InitialModel | None:
+    """Reads the initial model of all trials, if there is one."""
+    source = task.options.initial_model
+    if source is None:
+        return None
+    return read_initial_model(source, task.space.base, text_assets.tokenizers, None)
 
 
 @contextmanager

@@ -51,6 +51,37 @@ def test_a_directory_belongs_to_one_run(directory):
     assert saved == {"enc_dim": 8, "seed": 1}
 
 
+def claim(directory, epochs, **more):
+    with directory.claimed(IDENTITY | {"epochs": epochs, **more}, overwrite=False):
+        pass
+    return json.loads((directory.path / "checkpoints/run.json").read_text())["epochs"]
+
+
+def test_more_epochs_continue_a_run_that_has_a_checkpoint(directory):
+    assert directory.saved_epochs() is None
+    assert claim(directory, 1) == 1
+    directory.write_metrics(METRICS)
+    assert directory.results(1) == METRICS
+    assert directory.results(2) is None
+    with pytest.raises(RunDirectoryError, match="expected a checkpoint from which"):
+        claim(directory, 2)
+    assert directory.saved_epochs() == 1
+    (directory.checkpoints / "epoch-0001").mkdir()
+    assert claim(directory, 2) == 2
+    for epochs, more in ((1, {}), (3, {"seed": 1})):
+        with pytest.raises(RunDirectoryError, match="contains another run"):
+            claim(directory, epochs, **more)
+    assert directory.saved_epochs() == 2
+
+
+def test_more_epochs_do_not_continue_a_run_that_stopped_early(directory):
+    assert claim(directory, 4) == 4
+    metrics = METRICS | {"stopped": "early stopping"}
+    directory.write_metrics(metrics)
+    assert directory.results(9) == metrics
+    assert claim(directory, 9) == 4
+
+
 def test_results_without_an_identity_belong_to_an_unknown_run(directory):
     directory.make()
     directory.write_metrics(METRICS)

@@ -38,6 +38,8 @@ def test_defaults():
         "cache_dir": None,
         "cache_limit": None,
         "verbose": True,
+        "initial_model": None,
+        "freeze": (),
         "items": None,
         "labels": None,
         "strategy": "auto",
@@ -61,6 +63,12 @@ def test_whole_numbers_become_int(kind, name, value):
 def test_other_numbers_are_rejected(kind, name, value):
     with pytest.raises(UserError, match=f"^{name}: .*an integer of 0 or more"):
         kind(**{name: value})
+
+
+def test_parts_to_freeze_are_checked():
+    assert RunOptions(freeze="comparator,enc0").freeze == ("enc0", "comparator")
+    with pytest.raises(UserError, match=r"^freeze: expected names among enc0, enc1"):
+        RunOptions(freeze="encoder")
 
 
 @each_class

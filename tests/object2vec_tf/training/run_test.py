@@ -120,7 +120,9 @@ def test_seed_determines_the_weights(settings, ratings, tmp_path):
     assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
 
 
-def test_stops_early_and_keeps_the_lowest_validation_loss(settings, ratings, tmp_path):
+def test_stops_early_and_keeps_the_lowest_validation_loss(
+    settings, ratings, tmp_path, capsys
+):
     settings |= {
         "epochs": 40,
         "early_stopping_patience": 1,
@@ -135,6 +137,13 @@ def test_stops_early_and_keeps_the_lowest_validation_loss(settings, ratings, tmp
         True
     ]
     assert run.metrics["validation"]["mean_squared_error"] == min(losses)
+
+    capsys.readouterr()
+    again = fit(settings | {"epochs": 50}, ratings, tmp_path / "run")
+    assert again.metrics == run.metrics
+    assert f"It stopped after epoch {len(losses)} (early stopping), and would" in (
+        capsys.readouterr().out
+    )
 
 
 def test_uses_the_training_loss_without_validation(settings, ratings, tmp_path):
@@ -264,9 +273,11 @@ def test_unwritable_export_dir_leaves_an_earlier_run_unchanged(
     assert (tmp_path / "run/metrics.json").read_bytes() == before
 
 
-def test_resumes_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_path):
+def test_continues_and_resumes_to_the_same_weights(settings, ratings, tmp_path, capsys):
     settings |= {"dropout": 0.3, "epochs": 4}
     whole = fit(settings, ratings, tmp_path / "whole")
+    short = fit(settings | {"epochs": 1}, ratings, tmp_path / "cut")
+    assert short.metrics["stopped"] == "all epochs done"
 
     class Stop(Exception):
         pass
@@ -276,8 +287,17 @@ def test_resumes_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_pa
             if len(list((tmp_path / "cut/checkpoints").glob("epoch-*"))) == 2:
                 raise Stop
 
+    capsys.readouterr()
     with pytest.raises(Stop):
         fit(settings, ratings, tmp_path / "cut", callbacks=[StopInEpoch()])
+    out = capsys.readouterr().out
+    assert f"{tmp_path}/cut: continues to 4 epochs, instead of 1\n" in out
+    assert "resumed after epoch 1\n" in out
+    # The results of the first epoch stay until there are others.
+    assert json.loads((tmp_path / "cut/metrics.json").read_text()) == short.metrics
+    for epochs in (1, 3):
+        with pytest.raises(o2v.RunDirectoryError, match=f"epochs: 4 .*, {epochs} now"):
+            fit(settings | {"epochs": epochs}, ratings, tmp_path / "cut")
     (state,) = (tmp_path / "cut/checkpoints").glob("epoch-0002/state.json")
     spent = json.loads(state.read_text())
     assert spent["elapsed"] > sum(record["seconds"] for record in spent["history"])
@@ -285,6 +305,7 @@ def test_resumes_from_a_checkpoint_to_the_same_weights(settings, ratings, tmp_pa
     resumed = fit(settings, ratings, tmp_path / "cut")
     assert 5000 < resumed.metrics["seconds"] < 5000 + whole.metrics["seconds"] + 60
     assert resumed.metrics["epochs_run"] == 4
+    assert (tmp_path / "cut/export/2/saved_model.pb").is_file()
     for x, y in zip(
         weights(tmp_path / "whole/model.keras"),
         weights(tmp_path / "cut/model.keras"),

@@ -1,0 +1,82 @@
+"""Freezing: parts of a model whose weights are not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+
+# The parts of `Object2Vec` that can be frozen.
+PARTS = ("enc0", "enc1", "comparator")
+
+
+def parse_parts(parts: str | Sequence[str]) -> tuple[str, ...]:
+    """Returns the parts of a model, in the order of `PARTS` and without repetitions.
+
+    Args:
+        parts: Their names; a string may have several, separated by commas.
+
+    Raises:
+        UserError: There is no such part.
+
+    Example:
+        >>> from object2vec_tf.model.freezing import parse_parts
+        >>> parse_parts("comparator, enc0")
+        ('enc0', 'comparator')
+    """
+    names = parts.split(",") if isinstance(parts, str) else parts
+    given = [str(name).strip() for name in names]
+    if isinstance(parts, str) and not parts.strip():
+        return ()
+    for name in given:
+        if name not in PARTS:
+            raise UserError(
+                f"freeze: expected names among {', '.join(PARTS)}, got {name!r}. "
+                "Separate several by commas."
+            )
+    return tuple(name for name in PARTS if name in given)
+
+
+def check_something_is_trained(
+    hyperparameters: Hyperparameters, frozen: Sequence[str]
+) -> None:
+    """Checks that freezing leaves weights to train.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        frozen: The frozen parts.
+
+    Raises:
+        UserError: It leaves none.
+    """
+    if "comparator" not in frozen or any(
+        _is_trained(hyperparameters, encoder, frozen) for encoder in (0, 1)
+    ):
+        return
+    raise UserError(
+        f"freeze: expected at least one part to train, got {', '.join(frozen)}, "
+        f"{_reason(frozen)}. Leave one of them out."
+    )
+
+
+def _is_trained(
+    hyperparameters: Hyperparameters, encoder: int, frozen: Sequence[str]
+) -> bool:
+    """Returns whether an encoder has weights that are trained."""
+    if f"enc{encoder}" in frozen:
+        return False
+    if hyperparameters.network(encoder) != "pooled_embedding":
+        return True
+    is_tied = hyperparameters.tied_token_embedding_weight
+    shares_frozen_table = is_tied and not {"enc0", "enc1"}.isdisjoint(frozen)
+    return not (shares_frozen_table or hyperparameters.freezes(encoder))
+
+
+def _reason(frozen: Sequence[str]) -> str:
+    if set(frozen) == set(PARTS):
+        return "which is all of the model"
+    return (
+        "and the other encoder has only token vectors, which are shared with a frozen "
+        "encoder or are frozen pretrained ones"
+    )

@@ -1,0 +1,259 @@
+"""Warm start: the weights that a new model takes from an earlier one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.token_embedding import TokenEmbedding
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.text.row_matching import NEW, TableRows, match_rows
+from object2vec_tf.text.tokenizer import Tokenizer
+from object2vec_tf.text.tokenizer_loading import Tokenizers
+
+# The layer with the learned temperature; a fixed one is a setting.
+_TEMPERATURE = "in_batch_softmax"
+
+
+@dataclasses.dataclass(frozen=True)
+class TableStart:
+    """The rows that a token table takes from earlier tables.
+
+    Attributes:
+        sources: Pairs of an earlier encoder, whose table is read, and the row of that
+            table for each row of the new one, int64 ``[vocab_size]``, or `NEW`. The
+            first source that has a row wins.
+        matched_by: ``word`` or ``id``.
+    """
+
+    sources: tuple[tuple[int, npt.NDArray[np.int64]], ...]
+    matched_by: str
+
+    @property
+    def taken(self) -> int:
+        """Number of rows that are taken."""
+        known = [rows != NEW for _, rows in self.sources]
+        return int(np.count_nonzero(np.any(known, axis=0))) if known else 0
+
+
+class WarmStart:
+    """The weights that a model takes from an earlier model.
+
+    The rows of token tables are matched one by one (`row_matching`). The weights of
+    another layer are taken together if the earlier model has a layer of the same name
+    with weights of the same shapes; for a layer of the comparator, if also those below
+    it are taken. Everything else keeps its initial values.
+
+    Args:
+        hyperparameters: The new model's hyperparameters.
+        tokenizers: The new model's tokenizers.
+        earlier: The earlier model.
+
+    Attributes:
+        tables: The rows that the table of each encoder takes, by encoder.
+        taken: Names of the layers whose weights are taken, without tables.
+        fresh: Names of the layers of the new model that keep their initial weights, and
+            of the tables whose vectors have another width.
+
+    Raises:
+        UserError: No weight of the earlier model fits.
+
+    Example:
+        >>> import numpy as np
+        >>> import object2vec_tf as o2v
+        >>> from object2vec_tf.model.warm_start import WarmStart
+        >>> settings = {
+        ...     "enc0_network": "pooled_embedding",
+        ...     "enc0_max_seq_len": 3,
+        ...     "enc_dim": 4,
+        ... }
+        >>> earlier = o2v.Object2Vec(settings | {"enc0_vocab_size": 5})
+        >>> model = o2v.Object2Vec(settings | {"enc0_vocab_size": 7}, seed=1)
+        >>> start = WarmStart(model.hyperparameters, model.tokenizers, earlier)
+        >>> start.apply(model)
+        >>> first, second = (m.enc0.weights[0].numpy() for m in (model, earlier))
+        >>> np.array_equal(first[:5], second)
+        True
+        >>> start.summary()["enc0_rows"]
+        {'taken': 5, 'new': 2}
+    """
+
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        tokenizers: Tokenizers,
+        earlier: Object2Vec,
+    ) -> None:
+        self._hyperparameters = hyperparameters
+        self._earlier = earlier
+        self.tables = {encoder: self._table(encoder, tokenizers) for encoder in (0, 1)}
+        layers = _layers(_small_model(hyperparameters))
+        earlier_layers = _layers(earlier)
+        self.taken: list[str] = []
+        for name, weights in layers.items():
+            if (
+                _shapes(weights) == _shapes(earlier_layers.get(name, {}))
+                and self._is_comparable(name)
+                and self._has_its_input(name, layers)
+            ):
+                self.taken.append(name)
+        self.fresh = [
+            f"enc{encoder}/token_embedding"
+            for encoder, table in self.tables.items()
+            if not table.sources
+        ]
+        self.fresh += [name for name in layers if name not in self.taken]
+        if not self.taken and not any(table.taken for table in self.tables.values()):
+            raise UserError(
+                "initial_model: expected a model with weights that fit, got one with "
+                f"{_architecture(earlier.hyperparameters)}, where this run has "
+                f"{_architecture(hyperparameters)}, and no word in common. Give a "
+                "model with the same enc_dim and networks, or train without "
+                "initial_model."
+            )
+
+    def _table(self, encoder: int, tokenizers: Tokenizers) -> TableStart:
+        """Returns the rows that the table of an encoder takes."""
+        new, earlier = self._hyperparameters, self._earlier.hyperparameters
+        # A shared table may continue two separate ones.
+        joins = new.tied_token_embedding_weight > earlier.tied_token_embedding_weight
+        sources = []
+        matched_by = "id"
+        for source in (0, 1) if joins else (encoder,):
+            if new.of_encoder(encoder, "token_embedding_dim") != earlier.of_encoder(
+                source, "token_embedding_dim"
+            ):
+                continue
+            pair = tokenizers[encoder], self._earlier.tokenizers[source]
+            sizes = (
+                new.of_encoder(encoder, "vocab_size"),
+                earlier.of_encoder(source, "vocab_size"),
+            )
+            rows, earlier_rows = _table_rows(sizes, pair)
+            if rows.words is not None and earlier_rows.words is not None:
+                matched_by = "word"
+            sources.append((source, match_rows(rows, earlier_rows)))
+        return TableStart(tuple(sources), matched_by)
+
+    def _is_comparable(self, name: str) -> bool:
+        """Returns whether a layer's weights have the same meaning in both models."""
+        new, earlier = self._hyperparameters, self._earlier.hyperparameters
+        first = "comparator/mlp_0" if new.mlp_layers else "comparator/output"
+        return name != first or new.operators == earlier.operators
+
+    def _has_its_input(
+        self, name: str, layers: Mapping[str, Mapping[str, keras.Variable]]
+    ) -> bool:
+        """Returns whether all layers of the comparator below a layer are taken."""
+        if not name.startswith("comparator/"):
+            return True
+        names = [other for other in layers if other.startswith("comparator/")]
+        return all(below in self.taken for below in names[: names.index(name)])
+
+    def apply(self, model: Object2Vec) -> None:
+        """Assigns the weights that are taken.
+
+        Args:
+            model: A new model with the hyperparameters and tokenizers given above.
+        """
+        for encoder, table in self.tables.items():
+            vectors = _token_embedding(model, encoder).embeddings
+            values = vectors.numpy()
+            for source, rows in reversed(table.sources):
+                known = rows != NEW
+                earlier = _token_embedding(self._earlier, source).embeddings.numpy()
+                values[known] = earlier[rows[known]]
+            if table.sources:
+                vectors.assign(values)
+        layers, earlier_layers = _layers(model), _layers(self._earlier)
+        for name in self.taken:
+            for path, variable in layers[name].items():
+                variable.assign(earlier_layers[name][path])
+
+    def takes(self, name: str) -> bool:
+        """Returns whether the weights of a layer are taken."""
+        return name in self.taken
+
+    def summary(self) -> dict[str, Any]:
+        """Returns what is taken, as in metrics.json."""
+        rows = {
+            f"enc{encoder}_rows": {
+                "taken": table.taken,
+                "new": self._hyperparameters.of_encoder(encoder, "vocab_size")
+                - table.taken,
+            }
+            for encoder, table in self.tables.items()
+        }
+        matched_by = {
+            f"enc{encoder}": table.matched_by for encoder, table in self.tables.items()
+        }
+        return {
+            **rows,
+            "matched_by": matched_by,
+            "taken": list(self.taken),
+            "fresh": list(self.fresh),
+        }
+
+
+def _table_rows(
+    sizes: tuple[int, int], tokenizers: tuple[Tokenizer | None, Tokenizer | None]
+) -> tuple[TableRows, TableRows]:
+    """Returns the meaning of the rows of a new and of an earlier table."""
+    rows = [
+        TableRows.of_tokenizer(size, tokenizer)
+        for size, tokenizer in zip(sizes, tokenizers, strict=True)
+    ]
+    kinds = [t.tokenization.tokenizer if t else "none" for t in tokenizers]
+    if sorted(kinds) == ["id", "none"]:
+        # Ids that were used as they are become words of a vocabulary, or back.
+        plain = kinds.index("none")
+        ids = {str(id_): id_ for id_ in range(sizes[plain])}
+        rows[plain] = TableRows(sizes[plain], ids, sizes[plain])
+    return rows[0], rows[1]
+
+
+def _small_model(hyperparameters: Hyperparameters) -> Object2Vec:
+    """Returns a model of the same layers, whose token tables have two rows."""
+    sizes = {"enc0_vocab_size": 2, "enc1_vocab_size": 2}
+    return Object2Vec({**hyperparameters.to_dict(), **sizes})
+
+
+def _token_embedding(model: Object2Vec, encoder: int) -> TokenEmbedding:
+    layers = (model.enc0, model.enc1)[encoder].layers
+    return next(layer for layer in layers if isinstance(layer, TokenEmbedding))
+
+
+def _layers(model: Object2Vec) -> dict[str, dict[str, keras.Variable]]:
+    """Returns the weights of each layer except token tables, by layer and path."""
+    layers: dict[str, dict[str, keras.Variable]] = {}
+    for part, variable in _weights(model):
+        name = f"{part}/{variable.path.rpartition('/')[0]}"
+        layers.setdefault(name, {})[variable.path] = variable
+    if model.in_batch_softmax is not None and model.hyperparameters.learn_temperature:
+        variable = model.in_batch_softmax.log_temperature
+        layers[_TEMPERATURE] = {variable.path: variable}
+    return layers
+
+
+def _weights(model: Object2Vec) -> Iterator[tuple[str, keras.Variable]]:
+    tables = {id(_token_embedding(model, encoder).embeddings) for encoder in (0, 1)}
+    for part in ("enc0", "enc1", "comparator"):
+        for variable in getattr(model, part).weights:
+            if id(variable) not in tables:
+                yield part, variable
+
+
+def _shapes(weights: Mapping[str, keras.Variable]) -> dict[str, tuple[int, ...]]:
+    return {path: tuple(variable.shape) for path, variable in weights.items()}
+
+
+def _architecture(hyperparameters: Hyperparameters) -> str:
+    networks = [f"enc{i}_network={hyperparameters.network(i)}" for i in (0, 1)]
+    return f"enc_dim={hyperparameters.enc_dim}, {', '.join(networks)}"

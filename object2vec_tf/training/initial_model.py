@@ -1,0 +1,154 @@
+"""The initial model of a run: reading it, and recognizing it when the run resumes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.model.loading import load_object2vec, model_file
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.model.warm_start import WarmStart
+from object2vec_tf.runs.run_directory import RunDirectory
+from object2vec_tf.text.tokenizer_loading import Tokenizers
+
+_BLOCK = 1 << 22
+
+
+class InitialModel:
+    """The model whose weights a run starts with.
+
+    Args:
+        summary: What is taken from it, with its path, as in metrics.json.
+        digest: Digest of the model.
+        start: Assigns the weights; None for a run that has a checkpoint, which needs
+            the model no more.
+
+    Attributes:
+        summary: As given.
+        digest: As given.
+    """
+
+    def __init__(
+        self, summary: Mapping[str, Any], digest: str, start: WarmStart | None = None
+    ) -> None:
+        self.summary = dict(summary)
+        self.digest = digest
+        self._start = start
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a run directory records of the model."""
+        return {**self.summary, "digest": self.digest}
+
+    def apply(self, model: Object2Vec) -> None:
+        """Assigns the weights that are taken to a new model."""
+        if self._start is not None:
+            self._start.apply(model)
+
+    def release(self) -> None:
+        """Frees the memory of the weights, which no further model needs."""
+        self._start = None
+
+
+def read_initial_model(
+    source: str | os.PathLike[str] | Object2Vec,
+    hyperparameters: Hyperparameters,
+    tokenizers: Tokenizers,
+    directory: RunDirectory | None,
+) -> InitialModel:
+    """Returns the initial model of a run.
+
+    A run that has a checkpoint can be resumed without the files of its initial model.
+
+    Args:
+        source: A run directory, a ``.keras`` file, or a model.
+        hyperparameters: The run's hyperparameters.
+        tokenizers: The run's tokenizers.
+        directory: The run's directory; None if the run starts again.
+
+    Raises:
+        UserError: There is no such model, it is damaged, or none of its weights fits.
+    """
+    if isinstance(source, Object2Vec):
+        earlier, digest, path = source, _digest_of_weights(source), None
+    else:
+        path = os.fspath(source)
+        record = directory.read_initial_model() if directory else None
+        if record and record["path"] == path and not Path(path).exists():
+            digest = record.pop("digest")
+            return InitialModel(record, digest)
+        try:
+            file = model_file(path)
+            digest = _digest_of_file(file)
+            earlier = load_object2vec(file, compile=False)
+        except UserError as error:
+            raise UserError(f"initial_model: {error}") from error
+    start = WarmStart(hyperparameters, tokenizers, earlier)
+    return InitialModel({"path": path, **start.summary()}, digest, start)
+
+
+def start_identity(
+    initial_model: InitialModel | None, frozen: Sequence[str]
+) -> dict[str, str]:
+    """Returns the values by which a run's start is recognized, by name.
+
+    Args:
+        initial_model: The initial model, if there is one.
+        frozen: Parts of the model that are not trained.
+    """
+    identity = {}
+    if initial_model:
+        identity["initial model"] = initial_model.digest
+    if frozen:
+        identity["freeze"] = ",".join(frozen)
+    return identity
+
+
+def _digest_of_file(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _digest_of_weights(model: Object2Vec) -> str:
+    digest = xxhash.xxh3_128(model.hyperparameters.to_json().encode())
+    for tokenizer in model.tokenizers:
+        digest.update(tokenizer.data if tokenizer else b"none")
+    for variable in model.weights:
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def initial_model_lines(
+    summary: Mapping[str, Any], frozen: Sequence[str] = ()
+) -> list[str]:
+    """Returns sentences on what a run takes from its initial model.
+
+    Args:
+        summary: See `InitialModel`.
+        frozen: Parts of the model that are not trained.
+    """
+    lines = []
+    for encoder in ("enc0", "enc1"):
+        rows = summary[f"{encoder}_rows"]
+        line = (
+            f"{encoder}: {rows['taken']:,} token vectors from the initial model, "
+            f"matched by {summary['matched_by'][encoder]}; {rows['new']:,} new ones"
+        )
+        if rows["new"] and encoder in frozen:
+            line += f", which stay as they are: {encoder} is frozen"
+        lines.append(line)
+    if summary["fresh"]:
+        lines.append(
+            "not in the initial model, or of another shape there: "
+            + ", ".join(summary["fresh"])
+        )
+    return lines
