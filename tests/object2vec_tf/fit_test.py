@@ -40,11 +40,19 @@ def test_the_package_attribute_fit_stays_the_function():
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("is_warm", [False, True])
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
-    settings, ratings, tmp_path
+    is_warm, settings, ratings, tmp_path
 ):
     settings |= {"epochs": 60, "dropout": 0.2, "early_stopping_patience": 5}
     settings |= {"early_stopping_tolerance": 1e-6, "learning_rate": 0.001}
+    if is_warm:  # a finished run with an initial model is continued, and then killed
+        earlier = o2v.Object2Vec(settings | {"enc0_vocab_size": 12}, seed=3)
+        earlier.save(tmp_path / "earlier.keras")
+        options = {"initial_model": tmp_path / "earlier.keras", "freeze": "enc1"}
+        short = settings | {"epochs": 2}
+        o2v.fit(short, **ratings, **options, model_dir=tmp_path / "killed")
+        settings |= options
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     killed = subprocess.Popen(
         command(settings, ratings, tmp_path / "killed"),
@@ -62,7 +70,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     killed.stderr.close()
-    assert not (tmp_path / "killed/metrics.json").exists()
+    assert (tmp_path / "killed/metrics.json").exists() == is_warm
 
     outputs = {}
     for name in ("killed", "uninterrupted"):
@@ -83,6 +91,9 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
     )
     for x, y in zip(a.variables, b.variables, strict=True):
         np.testing.assert_array_equal(x.numpy(), y.numpy())
+    assert a.hyperparameters.epochs == 60
+    if is_warm:
+        np.testing.assert_array_equal(a.enc1.get_weights(), earlier.enc1.get_weights())
     histories = [
         [
             json.loads(line)

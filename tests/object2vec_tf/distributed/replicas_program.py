@@ -59,6 +59,7 @@ CASES = {
         "enc0_freeze_pretrained_embedding": True,
         "negative_sampling_rate": 1,
     },
+    "frozen_part": ROW_SPARSE | {"negative_sampling_rate": 2, "weight_decay": 0.01},
     "pooled_dropout": ROW_SPARSE | {"dropout": 0.3, "mlp_layers": 0},
     "dropout": ROW_SPARSE | {"dropout": 0.3},
     "weighted": ROW_SPARSE | IN_BATCH | {"negative_sampling_rate": 2},
@@ -111,7 +112,8 @@ def train_case(case, strategy):
     pairs = pairs_of(settings, case in ("weighted", "few_hard"))
 
     def build():
-        model = o2v.Object2Vec(settings, seed=5)
+        frozen = ["enc0"] if case == "frozen_part" else []
+        model = o2v.Object2Vec(settings, seed=5, frozen=frozen)
         model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))
         model.optimizer.build(model.trainable_variables)
         return model

@@ -14,6 +14,8 @@ import pytest
 from object2vec_tf.distributed.selection import choose_strategy
 from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.errors import UserError
+from object2vec_tf.model.loading import load
+from object2vec_tf.model.object2vec import Object2Vec
 from tests.object2vec_tf.commands.signals_test import assert_same_result
 from tests.object2vec_tf.distributed.cluster_test import free_ports
 from tests.object2vec_tf.distributed.replicas_program import CASES, train_case
@@ -172,6 +174,23 @@ def test_job_resumes_after_a_worker_ends(
         assert code == 0, err
     assert_same_result(whole, cut)
     shutil.rmtree(cut)
+
+
+@pytest.mark.long
+def test_two_workers_start_with_the_weights_of_a_model(settings, ratings, tmp_path):
+    settings = settings | {"epochs": 2, "optimizer": "sgd"}
+    earlier = Object2Vec(settings | {"enc1_vocab_size": 12}, seed=3)
+    earlier.save(tmp_path / "earlier.keras")
+    more = [f"--initial_model={tmp_path}/earlier.keras", "--freeze=enc0"]
+    for name, workers in (("one", 1), ("two", 2)):
+        line = command(settings, ratings, tmp_path / name, *more)
+        for code, _, err in wait_for(start_workers([line] * workers)):
+            assert code == 0, err
+    one, two = (load(tmp_path / name) for name in ("one", "two"))
+    np.testing.assert_array_equal(one.enc0.get_weights(), earlier.enc0.get_weights())
+    np.testing.assert_array_equal(two.enc0.get_weights(), earlier.enc0.get_weights())
+    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.long
