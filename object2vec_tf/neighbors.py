@@ -55,6 +55,12 @@ _POOL = flags.DEFINE_string(
     "evaluate: JSON Lines of candidate items, in1; the items of the pairs are added "
     "(default: the items of the pairs)",
 )
+_EXCLUDE = flags.DEFINE_string(
+    "exclude",
+    None,
+    "evaluate: JSON Lines of known pairs, such as those of training; their items are "
+    "no candidates of their in0, and define the popularity baseline",
+)
 _SCORE = flags.DEFINE_enum(
     "score",
     "cosine",
@@ -62,7 +68,9 @@ _SCORE = flags.DEFINE_enum(
     "evaluate: score that ranks the candidates; model: the score of predict_pair",
 )
 _HITS = flags.DEFINE_list(
-    "hits", ["1", "10", "20"], "evaluate: values of k for hits@k and ndcg@k"
+    "hits",
+    ["1", "10", "20"],
+    "evaluate: values of k for hits@k, ndcg@k, recall@k and precision@k",
 )
 
 
@@ -103,9 +111,7 @@ def _query() -> None:
 
 
 def _evaluate() -> None:
-    model, pairs = required_value(_MODEL), _required_file(_INPUT)
-    if _POOL.value and not Path(_POOL.value).is_file():
-        raise UserError(f"{_POOL.value}: no such file. Check --pool.")
+    model, pairs = required_value(_MODEL), required_value(_INPUT)
     if not all(k.isdecimal() and int(k) for k in _HITS.value):
         raise UserError(
             f"--hits: expected integers of 1 or more, got {','.join(_HITS.value)}."
@@ -114,6 +120,7 @@ def _evaluate() -> None:
         model,
         pairs,
         _POOL.value,
+        exclude=_EXCLUDE.value,
         score=_SCORE.value,
         hits=[int(k) for k in _HITS.value],
     )

@@ -1,12 +1,10 @@
-"""Ranks of true items in a pool, and their metrics: hits@k, mean rank, MRR and nDCG.
+"""Ranks of true items in a pool, and their metrics: hits@k, mean rank and MRR.
 
 Sources:
 
 * hits@k and mean rank: Wu et al. 2017, "StarSpace: Embed All The Things!", as in AWS's
   notebook on document embedding.
 * MRR: Voorhees 1999, "The TREC-8 Question Answering Track Report".
-* nDCG: Järvelin and Kekäläinen 2002, "Cumulated Gain-Based Evaluation of IR
-  Techniques".
 """
 
 from __future__ import annotations
@@ -102,31 +100,29 @@ def _blocks(queries: int, items: int, max_scores: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, queries, size))
 
 
-def ranking_metrics(
-    ranks: Ranks, hits: Sequence[int] = (1, 10, 20)
-) -> dict[str, float]:
+def rank_metrics(ranks: Ranks, cutoffs: Sequence[int]) -> dict[str, float]:
     """Returns metrics of ranks, by name.
 
-    A query has one true item. With its rank r, and means over all queries:
+    With the rank r of a query's first true item, and means over queries:
 
     * hits@k: the fraction of queries with r <= k.
     * mean_rank: the mean of r.
     * mrr: the mean of 1 / r (mean reciprocal rank).
-    * ndcg@k, for k > 1: the mean of 1 / log2(1 + r), where r > k counts as 0. The ideal
-      ranking has a discounted cumulative gain of 1, so no further normalization is
-      needed.
+
+    `object2vec_tf.metrics.retrieval` has metrics of several true items per query.
 
     Args:
-        ranks: The rank of each query's true item, starting at 1, float64 ``[queries]``.
-        hits: The cutoffs k.
+        ranks: One rank for each query, starting at 1, float64 ``[queries]``.
+        cutoffs: The numbers k.
+
+    Example:
+        >>> import numpy as np
+        >>> rank_metrics(np.array([1.0, 2.0]), [1])
+        {'hits@1': 0.5, 'mean_rank': 1.5, 'mrr': 0.75}
     """
-    metrics: dict[str, float] = {
-        f"hits@{k}": float(np.mean(ranks <= k)) for k in sorted(hits)
+    metrics = {f"hits@{k}": float(np.mean(ranks <= k)) for k in sorted(cutoffs)}
+    return {
+        **metrics,
+        "mean_rank": float(ranks.mean()),
+        "mrr": float(np.mean(1 / ranks)),
     }
-    metrics["mean_rank"] = float(ranks.mean())
-    metrics["mrr"] = float(np.mean(1 / ranks))
-    gains = 1 / np.log2(1 + ranks)
-    for k in sorted(hits):
-        if k > 1:
-            metrics[f"ndcg@{k}"] = float(np.mean(gains * (ranks <= k)))
-    return metrics

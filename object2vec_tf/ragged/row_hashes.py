@@ -94,6 +94,46 @@ def object_numbers(
     return numbers
 
 
+class RowPositions:
+    """Finds the positions of rows by their hashes, in sorted arrays.
+
+    Args:
+        hashes: The hash of the row at each position, uint64 ``[rows]``. Rows may
+            repeat.
+
+    Example:
+        >>> import numpy as np
+        >>> positions = RowPositions(np.array([9, 4, 9, 7], np.uint64))
+        >>> numbers, found = positions.find(np.array([7, 5, 9], np.uint64))
+        >>> numbers, found
+        (array([0, 2, 2]), array([3, 0, 2]))
+    """
+
+    def __init__(self, hashes: RowHashes) -> None:
+        self._order = np.argsort(hashes, kind="stable")
+        self._hashes = hashes[self._order]
+
+    def find(
+        self, hashes: RowHashes
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Returns all positions of the rows with the given hashes.
+
+        Args:
+            hashes: uint64 ``[rows]``.
+
+        Returns:
+            The number of the given row and the position, for each match: int64
+            ``[matches]`` each. The numbers are in ascending order.
+        """
+        starts = np.searchsorted(self._hashes, hashes, "left")
+        counts = np.searchsorted(self._hashes, hashes, "right") - starts
+        numbers = np.repeat(np.arange(len(hashes)), counts)
+        offsets = np.arange(len(numbers)) - np.repeat(
+            np.cumsum(counts) - counts, counts
+        )
+        return numbers, self._order[np.repeat(starts, counts) + offsets]
+
+
 def _hash_rows(
     values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]
 ) -> RowHashes:

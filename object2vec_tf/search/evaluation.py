@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.metrics.ranking import (
@@ -19,13 +21,19 @@ from object2vec_tf.metrics.ranking import (
     Ranks,
     Scorer,
     Vectors,
-    ranking_metrics,
     ranks,
     scorer,
+)
+from object2vec_tf.metrics.retrieval import (
+    CUTOFFS,
+    popularity_metrics,
+    relevant_ranks,
+    retrieval_metrics,
 )
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.search.candidate_pool import CandidatePool, read_pool
+from object2vec_tf.search.evaluation_data import read_evaluation_data
 
 # Ranks items by the model's own scores of pairs, those of predict_pair.
 MODEL = "model"
@@ -36,38 +44,73 @@ _MAX_PAIRS = 1 << 15
 
 def evaluate(
     model: str | os.PathLike[str],
-    pairs: str | os.PathLike[str],
-    pool: str | os.PathLike[str] | None = None,
+    pairs: Source,
+    pool: Source | None = None,
     *,
+    exclude: Source | None = None,
     score: str = "cosine",
-    hits: Sequence[int] = (1, 10, 20),
-) -> dict[str, float]:
-    """Returns retrieval metrics: how high each pair's in1 ranks for its in0.
+    hits: Sequence[int] = CUTOFFS,
+) -> dict[str, Any]:
+    """Returns retrieval metrics: how high the true items of each query rank.
+
+    Each distinct in0 of the true pairs is a query. All in1 of its true pairs are
+    relevant, and none of them counts as a miss of the others.
 
     Args:
         model: A run or an exported model; with ``score="model"``, a run.
-        pairs: JSON Lines of true pairs. Labels are ignored, so the file must not
-            contain negative pairs.
+        pairs: JSON Lines of pairs. Pairs with a label above 0, or without a label, are
+            true.
         pool: JSON Lines of the items, in1, to rank. The in1 of the pairs are added, so
-            that the pool always contains the true item. None ranks only the in1 of the
+            that the pool always contains the true items. None ranks only the in1 of the
             pairs.
+        exclude: JSON Lines of known pairs, such as those of training. An item is not a
+            candidate of a query that it is known with, whatever the label. A true pair
+            that is also known is dropped with a warning.
         score: The score to rank by: cosine, inner_product or euclidean of the
             embeddings, or model. The latter is the prediction of a regression, or the
             log-odds of class 1 of a classification.
-        hits: The numbers k of hits@k and ndcg@k.
+        hits: The numbers k of hits@k, recall@k, precision@k and ndcg@k.
 
     Returns:
-        hits@k, mean_rank, mrr, ndcg@k, the number of queries, and the number of items
-        (pool).
+        The metrics of `object2vec_tf.metrics.retrieval.retrieval_metrics`; the numbers
+        of queries, true pairs (pairs) and items (pool); with ``exclude``, also
+        popularity: the same metrics if items are ranked by their number of true known
+        pairs.
 
     Raises:
-        DataError: A line is wrong.
-        UserError: The model does not exist, or it has more than two classes and
-            therefore no single score of a pair.
+        DataError: A line is wrong, or a file does not exist.
+        UserError: The model does not exist, there is no true pair, or the model has
+            more than two classes and therefore no single score of a pair.
     """
-    true_item_ranks, items = true_ranks(model, pairs, pool, score=score)
-    metrics: dict[str, float] = ranking_metrics(true_item_ranks, hits)
-    return {**metrics, "queries": len(true_item_ranks), "pool": items}
+    _check_score(score)
+    pair_files = channel_files(pairs, "input")
+    pool_files = None if pool is None else channel_files(pool, "pool")
+    known_files = None if exclude is None else channel_files(exclude, "exclude")
+    comparator = pair_scorer(model) if score == MODEL else None
+    encoders = load_model(model)
+    data = read_evaluation_data(encoders, pair_files, pool_files, known_files)
+    items, queries = encoders(data.items), encoders(data.queries)
+    score_items = comparator(items) if comparator else scorer(items, score)
+    ranks = relevant_ranks(
+        lambda block: score_items(queries[block]),
+        len(items),
+        data.relevant,
+        data.excluded,
+    )
+    metrics: dict[str, Any] = retrieval_metrics(ranks, data.relevant, hits)
+    metrics["queries"] = len(queries)
+    metrics["pairs"] = len(data.relevant.items)
+    metrics["pool"] = len(items)
+    if data.popularity is not None:
+        metrics["popularity"] = popularity_metrics(
+            data.popularity, data.relevant, data.excluded, hits
+        )
+    return metrics
+
+
+def _check_score(score: str) -> None:
+    if score not in SCORES:
+        raise UserError(f"score: expected one of {', '.join(SCORES)}, got {score!r}.")
 
 
 def true_ranks(
@@ -79,9 +122,12 @@ def true_ranks(
 ) -> tuple[Ranks, int]:
     """Returns the rank of each pair's in1 among all items, for its in0.
 
+    Unlike in `evaluate`, each pair is a query of its own, labels are ignored, and other
+    true items of the same in0 count as misses.
+
     Args:
         model: As for `evaluate`.
-        pairs: As for `evaluate`.
+        pairs: JSON Lines of true pairs.
         pool: As for `evaluate`.
         score: As for `evaluate`.
 
@@ -93,8 +139,7 @@ def true_ranks(
         DataError: A line is wrong.
         UserError: As for `evaluate`.
     """
-    if score not in SCORES:
-        raise UserError(f"score: expected one of {', '.join(SCORES)}, got {score!r}.")
+    _check_score(score)
     comparator = pair_scorer(model) if score == MODEL else None
     encoders = load_model(model)
     items = CandidatePool("in1")

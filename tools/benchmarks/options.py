@@ -17,7 +17,8 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
-from object2vec_tf.search.evaluation import evaluate
+from object2vec_tf.metrics.ranking import rank_metrics
+from object2vec_tf.search.evaluation import true_ranks
 from tools.benchmarks.results import train
 from tools.benchmarks.spread import mean_and_spread
 
@@ -48,7 +49,8 @@ class Task:
     def measure(self, run: Path) -> float:
         """Returns the metric of a finished run."""
         if self.metric == "hits@1":
-            return evaluate(run, self.pairs, self.pool, score=self.score)["hits@1"]
+            ranks, _ = true_ranks(run, self.pairs, self.pool, score=self.score)
+            return rank_metrics(ranks, [1])["hits@1"]
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         return float(metrics["validation"][self.metric])
 

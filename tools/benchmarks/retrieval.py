@@ -2,7 +2,7 @@
 
     python -m tools.benchmarks.retrieval
 
-Documents: the rank of the true document among all of the test part, by the model's
+Documents: the rank of each pair's document among all of the test part, by the model's
 score of a pair and by the cosine of the embeddings. The baselines are TF-IDF, BM25,
 gensim's Doc2Vec, and averages of word vectors that fastText learns from the same text.
 
@@ -31,8 +31,10 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
+from object2vec_tf.metrics.ranking import rank_metrics
+from object2vec_tf.metrics.retrieval import CUTOFFS
 from object2vec_tf.search.candidate_pool import read_pool
-from object2vec_tf.search.evaluation import MODEL, evaluate, pair_scorer
+from object2vec_tf.search.evaluation import MODEL, pair_scorer, true_ranks
 from tools.benchmarks.peers import ENVIRONMENT, peer_python
 from tools.benchmarks.spread import mean_and_spread
 
@@ -80,7 +82,7 @@ def print_rows(task: str, model: str, results: Sequence[dict[str, float]]) -> No
         results: The metrics of each seed.
     """
     for name in results[0]:
-        if name in ("queries", "pool", "mrr") or name.startswith("ndcg"):
+        if name == "mrr":
             continue
         value = mean_and_spread(metrics[name] for metrics in results)
         print(f"| {task} | {name} | {model} | {value} |", flush=True)
@@ -137,7 +139,8 @@ def print_documents(data: Path, runs: Path) -> None:
         items = data / task / pool if pool else None
         pairs = data / task / f"{PART.value}.jsonl"
         for score in scores:
-            metrics = [evaluate(run, pairs, items, score=score) for run in recipe_runs]
+            found = [true_ranks(run, pairs, items, score=score) for run in recipe_runs]
+            metrics = [rank_metrics(ranks, CUTOFFS) for ranks, _ in found]
             print_rows(recipe, f"ours, {score}", metrics)
         if PART.value == "test" and task not in tasks_with_baselines:
             tasks_with_baselines.add(task)

@@ -60,7 +60,7 @@ def test_scores_follow_their_formulas():
 
 
 def test_metrics_of_four_ranks():
-    metrics = ranking.ranking_metrics(np.array([1, 2, 10, 100]), hits=(10, 1))
+    metrics = ranking.rank_metrics(np.array([1, 2, 10, 100]), (10, 1))
 
     assert metrics == pytest.approx(
         {
@@ -68,7 +68,6 @@ def test_metrics_of_four_ranks():
             "hits@10": 0.75,
             "mean_rank": 113 / 4,
             "mrr": (1 + 1 / 2 + 1 / 10 + 1 / 100) / 4,
-            "ndcg@10": (1 + 1 / math.log2(3) + 1 / math.log2(11)) / 4,
         }
     )
     assert list(metrics)[:2] == ["hits@1", "hits@10"]

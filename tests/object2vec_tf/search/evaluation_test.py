@@ -1,6 +1,6 @@
 """Tests of object2vec_tf/search/evaluation.py and of the command, with a trained run.
 
-The expected ranks come from scoring one pair at a time with the model.
+The expected metrics come from scoring one pair at a time with the model.
 """
 
 import json
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.search.evaluation import evaluate, pair_scorer
+from object2vec_tf.search.evaluation import evaluate, pair_scorer, true_ranks
 from tests.command_server import python_m
 
 SETTINGS = {
@@ -66,62 +66,142 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return pairs, write(tmp_path / "items.jsonl", [{"in1": item} for item in ITEMS])
 
 
-def expected_ranks(run: Path, score: str, items) -> list[float]:
-    """The rank of each pair's in1, from scores of one pair at a time."""
+QUERIES = [[1, 2, 3], [7], [], [9, 9]]
+POOL = [[10], [4, 5], [11, 12], [13], [8], [6]]
+RELEVANT = [[1, 5], [1], [4], [5]]  # positions in the pool
+
+
+def score_table(run: Path, score: str) -> np.ndarray:
+    """The scores of single pairs of a query and an item, ``[queries, items]``."""
     model = keras.models.load_model(run / "model.keras")
-    ranks = []
-    for in0, in1 in PAIRS:
-        scores = []
-        for item in [in1[:2], *[item for item in items if item != in1[:2]]]:
+    table = np.empty((len(QUERIES), len(POOL)))
+    for i, in0 in enumerate(QUERIES):
+        for j, in1 in enumerate(POOL):
             ids = {
                 "in0": tf.ragged.constant([in0], dtype=tf.int32, ragged_rank=1),
-                "in1": tf.ragged.constant([item], dtype=tf.int32, ragged_rank=1),
+                "in1": tf.ragged.constant([in1], dtype=tf.int32, ragged_rank=1),
             }
             if score == "model":
-                scores.append(float(model(ids)[0, -1]))
+                table[i, j] = model(ids)[0, -1]
                 continue
             a = model.enc0(ids["in0"]).numpy()[0].astype(float)
             b = model.enc1(ids["in1"]).numpy()[0].astype(float)
             lengths = max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30)
-            scores.append(
-                {
-                    "cosine": a @ b / lengths,
-                    "inner_product": a @ b,
-                    "euclidean": -np.linalg.norm(a - b),
-                }[score]
-            )
-        others = np.array(scores[1:])
-        ties = np.isclose(others, scores[0], rtol=1e-5, atol=1e-7)
-        ranks.append(1 + np.sum((others > scores[0]) & ~ties) + ties.sum() / 2)
-    return ranks
+            table[i, j] = {
+                "cosine": a @ b / lengths,
+                "inner_product": a @ b,
+                "euclidean": -np.linalg.norm(a - b),
+            }[score]
+    return table
+
+
+def expected_metrics(table, relevant, known=((), (), (), ()), cutoffs=(1, 3)):
+    """Metrics counted pair by pair; a tie with an irrelevant item is half a miss."""
+    queries, filtered = [], []
+    for row, own, out in zip(table, relevant, known, strict=True):
+        others = np.delete(row, [*own, *out])
+        misses = []
+        for item in own:
+            tied = np.isclose(others, row[item], rtol=1e-5, atol=1e-7)
+            misses.append(np.sum((others > row[item]) & ~tied) + tied.sum() / 2)
+        misses.sort()
+        places = [1 + place + miss for place, miss in enumerate(misses)]
+        filtered += [1 + miss for miss in misses]
+        one = {"mrr": 1 / places[0]}
+        precisions = [number / place for number, place in enumerate(places, 1)]
+        one["map"] = np.mean(precisions)
+        for k in cutoffs:
+            found = [place for place in places if place <= k]
+            ideal = sum(1 / np.log2(2 + i) for i in range(min(k, len(own))))
+            one[f"hits@{k}"] = bool(found)
+            one[f"recall@{k}"] = len(found) / len(own)
+            one[f"precision@{k}"] = len(found) / k
+            one[f"ndcg@{k}"] = sum(1 / np.log2(1 + p) for p in found) / ideal
+        queries.append(one)
+    means = {name: np.mean([one[name] for one in queries]) for name in queries[0]}
+    return {**means, "mean_rank": np.mean(filtered)}
 
 
 @pytest.mark.parametrize("score", ["cosine", "inner_product", "euclidean", "model"])
 def test_metrics_equal_those_of_single_pairs(run: Path, files, score: str):
     pairs, pool = files
-    ranks = np.array(
-        expected_ranks(run, score, [[10], [4, 5], [11, 12], [13], [8], [6]])
-    )
+    table = score_table(run, score)
 
     metrics = evaluate(run, pairs, pool, score=score, hits=(1, 3))
 
-    assert metrics == pytest.approx(
-        {
-            "hits@1": np.mean(ranks <= 1),
-            "hits@3": np.mean(ranks <= 3),
-            "mean_rank": ranks.mean(),
-            "mrr": np.mean(1 / ranks),
-            "ndcg@3": np.mean((ranks <= 3) / np.log2(1 + ranks)),
-            "queries": 5,
-            "pool": 6,
-        }
+    expected = expected_metrics(table, RELEVANT)
+    assert metrics == pytest.approx({**expected, "queries": 4, "pairs": 5, "pool": 6})
+    if score == "cosine":
+        ranks, items = true_ranks(run, pairs, pool)
+        singles = [expected_metrics(table[[i]], [[j]], [[]]) for i, j in POSITIONS]
+        assert ranks == pytest.approx([single["mean_rank"] for single in singles])
+        assert items == 6
+
+
+# The query and the item of each of the pairs.
+POSITIONS = [(0, 1), (0, 5), (1, 1), (2, 4), (3, 5)]
+
+
+@pytest.mark.parametrize("run", ["softmax"], indirect=True)
+def test_known_pairs_are_no_candidates_and_define_popularity(
+    run: Path, files, tmp_path: Path
+):
+    pairs, pool = files
+    write(
+        tmp_path / "known.1.jsonl",
+        [
+            {"in0": [1, 2, 3, 4], "in1": [10], "label": 1},  # in0 is truncated
+            {"in0": [9, 9], "in1": [8], "label": 0},
+            {"in0": [9, 9], "in1": [10], "label": 0.5},
+        ],
     )
+    # Another query, another item, and a pair that is evaluated.
+    write(
+        tmp_path / "known.2.jsonl",
+        [
+            {"in0": [20], "in1": [11, 12]},
+            {"in0": [9, 9], "in1": [20]},
+            {"in0": [7], "in1": [4, 5]},
+        ],
+    )
+    known = str(tmp_path / "known.*.jsonl")
+
+    with pytest.warns(
+        UserWarning, match=r"pairs.jsonl: 1 true pairs are also excluded"
+    ):
+        metrics = evaluate(run, pairs, pool, exclude=known, hits=(1, 3))
+
+    kept = [0, 2, 3]
+    relevant, excluded = [[1, 5], [4], [5]], [[0], [], [0, 4]]
+    popularity = metrics.pop("popularity")
+    table = score_table(run, "cosine")[kept]
+    expected = expected_metrics(table, relevant, excluded)
+    assert metrics == pytest.approx({**expected, "queries": 3, "pairs": 4, "pool": 6})
+    counts = np.tile([2.0, 1, 1, 0, 0, 0], (3, 1))
+    assert popularity == pytest.approx(expected_metrics(counts, relevant, excluded))
 
 
+@pytest.mark.parametrize("run", ["softmax"], indirect=True)
+def test_labels_above_0_make_true_pairs(run: Path, tmp_path: Path):
+    rows = [{"in0": in0, "in1": in1, "label": int(in0 == [7])} for in0, in1 in PAIRS]
+    metrics = evaluate(run, write(tmp_path / "pairs.jsonl", rows))
+    assert (metrics["queries"], metrics["pairs"], metrics["pool"]) == (1, 1, 3)
+    for row in rows:
+        row["label"] = 0
+    with pytest.raises(UserError, match=r"pairs with a label above 0 .*, got none"):
+        evaluate(run, write(tmp_path / "pairs.jsonl", rows))
+    rows[3]["label"] = "yes"
+    with pytest.raises(DataError, match=r':4: label: expected a number, got "yes"'):
+        evaluate(run, write(tmp_path / "pairs.jsonl", rows))
+
+
+@pytest.mark.parametrize("run", ["softmax"], indirect=True)
 def test_the_default_pool_is_the_items_of_the_pairs(run: Path, files):
-    ranks = np.array(expected_ranks(run, "cosine", [[4, 5], [6], [8]]))
+    table = score_table(run, "cosine")[:, [1, 5, 4]]
+    relevant = [[0, 1], [0], [2], [1]]
     metrics = evaluate(run, files[0])
-    assert (metrics["mean_rank"], metrics["pool"]) == (pytest.approx(ranks.mean()), 3)
+    mean_rank = expected_metrics(table, relevant)["mean_rank"]
+    assert (metrics["mean_rank"], metrics["pool"]) == (pytest.approx(mean_rank), 3)
 
 
 @pytest.mark.parametrize("max_pairs", [1, 4, 13])
@@ -183,5 +263,5 @@ def test_the_command_prints_one_line_of_json(run: Path, files):
     assert metrics == pytest.approx(evaluate(run, pairs, pool, hits=(1, 5)))
     line.append("--pool=none.jsonl")
     done = subprocess.run(line, capture_output=True, text=True, check=False)
-    message = "none.jsonl: no such file. Check --pool"
+    message = "pool: none.jsonl: no such file or directory"
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr

@@ -1,0 +1,87 @@
+"""Pairs in JSON Lines files, with their labels, for searches and evaluations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from object2vec_tf.data.block_parser import parse_block
+from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
+from object2vec_tf.inference.jsonl_inputs import ObjectReader
+from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
+
+
+@dataclasses.dataclass(frozen=True)
+class PairBlock:
+    """Some pairs of a file.
+
+    Attributes:
+        objects: in0 and in1, truncated to their maximum lengths.
+        is_true: Whether the label of a pair is above 0 or missing, bool ``[pairs]``.
+    """
+
+    objects: RaggedInputs
+    is_true: npt.NDArray[np.bool_]
+
+
+def read_pair_blocks(files: Iterable[Path], model: Predictor) -> Iterator[PairBlock]:
+    """Yields the pairs in files, in blocks.
+
+    Args:
+        files: JSON Lines with in0 and in1; a label is optional.
+        model: Provides the tokenizers and the vocabulary sizes.
+
+    Raises:
+        DataError: A line is invalid, or a label is not a number.
+        UserError: The lines are objects instead of pairs.
+    """
+    limits = input_limits(model.hyperparameters)
+    sizes = {name: size for name, (size, _) in limits.items()}
+    for path in files:
+        reader = ObjectReader(FileSplit(path), model)
+        line = 1
+        with open_line_blocks(path, BLOCK_BYTES) as blocks:
+            for text in blocks:
+                if text.strip():
+                    yield _read_block(text, line, path, reader, sizes)
+                line += text.count(b"\n")
+
+
+def _read_block(
+    text: bytes, line: int, path: Path, reader: ObjectReader, sizes: dict[str, int]
+) -> PairBlock:
+    # Numbers without a fraction or exponent have a parser of their own.
+    for kind in ("integer", "number") if b'"label"' in text else ():
+        if parsed := parse_block(text, sizes, kind):
+            objects = reader.truncate(RaggedInputs(parsed[0]))
+            return PairBlock(objects, np.asarray(parsed[1]) > 0)
+    objects = reader.read(text, line)
+    if len(objects.columns) < 2:
+        raise UserError(
+            f"{path}: expected in0 and in1 in each line, got only "
+            f"{' and '.join(objects.columns)}. Give a file of pairs."
+        )
+    if b'"label"' not in text:
+        return PairBlock(objects, np.ones(len(objects), bool))
+    lines = enumerate(text.split(b"\n"), line)
+    labels = [_label(path, n, content) for n, content in lines if content.strip()]
+    return PairBlock(objects, np.array(labels) > 0)
+
+
+def _label(path: Path, number: int, text: bytes) -> float:
+    """Returns the label in a valid line, 1 if there is none."""
+    label = orjson.loads(text).get("label", 1)
+    if isinstance(label, bool) or not isinstance(label, int | float):
+        raise DataError(
+            f"{path}:{number}: label: expected a number, got "
+            f"{orjson.dumps(label).decode()[:60]}. Pairs with a label above 0 are true."
+        )
+    return float(label)

@@ -1,0 +1,48 @@
+"""Tests of object2vec_tf/search/evaluation_data.py; its model only has limits."""
+
+import json
+import types
+
+import pytest
+
+import object2vec_tf as o2v
+from object2vec_tf.errors import UserError
+from object2vec_tf.search.evaluation_data import read_evaluation_data
+
+MODEL = types.SimpleNamespace(
+    hyperparameters=o2v.Hyperparameters(enc0_vocab_size=30, enc0_max_seq_len=2),
+    texts=(),
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, *pairs):
+        lines = (json.dumps({"in0": [a], "in1": [b]}) + "\n" for a, b in pairs)
+        (tmp_path / name).write_text("".join(lines))
+        return [tmp_path / name]
+
+    return write
+
+
+def test_queries_without_other_true_pairs_are_dropped(write):
+    pairs = write("pairs.jsonl", (1, 11), (2, 12), (3, 13), (3, 12))
+    known = write("known.jsonl", (1, 11), (3, 13), (2, 11), (3, 11), (1, 12), (2, 11))
+    with pytest.warns(UserWarning, match="2 true pairs are also excluded"):
+        data = read_evaluation_data(MODEL, pairs, None, known)
+    assert data.queries.columns["in0"].values.tolist() == [2, 3]
+    assert data.items.columns["in1"].values.tolist() == [11, 12, 13]
+    assert data.relevant.items.tolist() == [1, 1]
+    assert data.relevant.splits.tolist() == [0, 1, 2]
+    assert data.excluded.items.tolist() == [0, 0, 2]
+    assert data.excluded.splits.tolist() == [0, 1, 3]
+    assert data.popularity.tolist() == [4, 1, 1]
+
+
+def test_a_file_of_known_pairs_only_is_an_error(write):
+    pairs = write("pairs.jsonl", (1, 11))
+    with (
+        pytest.warns(UserWarning, match="1 true pairs"),
+        pytest.raises(UserError, match="true pairs that are not excluded, got none"),
+    ):
+        read_evaluation_data(MODEL, pairs, None, pairs)
