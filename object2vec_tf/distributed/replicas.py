@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -12,13 +13,14 @@ import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import replicated_encoders
 from object2vec_tf.distributed.strategies import Step, Strategy
+from object2vec_tf.metrics.auc import AUC
 from object2vec_tf.optimizers.per_replica import update_locally
 
 # Distance between the dropout seeds of two replicas.
 _SEED_STRIDE = 1_000_003
 _SEEDS = 1 << 31
 
-# The values of each replica's metric variables, float64 [replicas, variables].
+# The values of each replica's metric variables, end to end, float64 [replicas, values].
 States = npt.NDArray[np.float64]
 
 
@@ -75,17 +77,17 @@ class Replicas:
 
     def metric_states(self) -> States:
         """Returns the metric variables of all replicas; all processes must call it."""
-        states = np.zeros(
-            (self.strategy.replicas, len(self.model.metrics_variables)), np.float64
-        )
-        for replica, model in zip(
-            self.strategy.local_replicas, self.models, strict=True
-        ):
-            states[replica] = [v.numpy() for v in model.metrics_variables]
+        own = [_metric_values(model) for model in self.models]
+        states = np.zeros((self.strategy.replicas, len(own[0])))
+        for replica, values in zip(self.strategy.local_replicas, own, strict=True):
+            states[replica] = values
         return self.strategy.all_reduce(states)
 
     def set_metric_states(self, states: States) -> None:
-        """Restores metric variables; with another number of replicas, their sums."""
+        """Restores metric variables; with another number of replicas, their sums.
+
+        Metrics that the states lack, because an older version wrote them, start at 0.
+        """
         if len(states) != self.strategy.replicas:
             total = states.sum(axis=0)
             states = np.zeros((self.strategy.replicas, len(total)))
@@ -94,20 +96,20 @@ class Replicas:
             self.strategy.local_replicas, self.models, strict=True
         ):
             build_metrics(model)
-            _assign(model.metrics_variables, states[replica])
+            _assign_metrics(model, states[replica])
 
     def metrics(self) -> dict[str, float]:
         """Returns the metrics over the pairs of all replicas.
 
-        Every metric is a mean, whose variables are sums over pairs and can be added.
+        Every metric is a mean or a histogram. Their variables are sums over pairs and
+        can be added.
         """
         if self.strategy.replicas == 1:
             return _results(self.model)
-        states, variables = self.metric_states(), self.model.metrics_variables
-        own = [variable.numpy() for variable in variables]
-        _assign(variables, states.sum(axis=0))
+        states, own = self.metric_states(), _metric_values(self.model)
+        _assign_metrics(self.model, states.sum(axis=0))
         results = _results(self.model)
-        _assign(variables, own)
+        _assign_metrics(self.model, own)
         return results
 
 
@@ -136,13 +138,30 @@ def _as_replica(model: keras.Model) -> keras.Model:
 
 
 def _results(model: keras.Model) -> dict[str, float]:
-    results = model.get_metrics_result()
-    return {k: float(v) for k, v in results.items() if k != "loss"}
+    """Returns the metrics by name, without the AUC of pairs of a single class."""
+    results = {k: float(v) for k, v in model.get_metrics_result().items()}
+    return {
+        name: value
+        for name, value in results.items()
+        if name != "loss" and not (name == AUC and math.isnan(value))
+    }
 
 
-def _assign(variables: Iterable[Any], values: Iterable[Any]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+def _metric_values(model: keras.Model) -> npt.NDArray[np.float64]:
+    values = [np.ravel(variable.numpy()) for variable in model.metrics_variables]
+    return np.concatenate(values).astype(np.float64)
+
+
+def _assign_metrics(model: keras.Model, values: npt.NDArray[np.float64]) -> None:
+    variables = model.metrics_variables
+    if len(values) < sum(math.prod(variable.shape) for variable in variables):
+        # Version 0.1.0 had no AUC, the only metric with a histogram.
+        variables = [variable for variable in variables if not len(variable.shape)]
+    start = 0
+    for variable in variables:
+        size = math.prod(variable.shape)
+        variable.assign(values[start : start + size].reshape(variable.shape))
+        start += size
 
 
 def _shared_state(model: keras.Model) -> list[Any]:

@@ -1,1 +1,1 @@
-"""Ranking metrics, in numpy."""
+"""Ranking metrics in numpy, and the area under the ROC curve in Keras."""

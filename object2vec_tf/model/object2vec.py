@@ -15,6 +15,7 @@ from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, conc
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import in_batch_metrics, in_batch_softmax
 from object2vec_tf.losses.smoothed_cross_entropy import SmoothedCrossEntropy
+from object2vec_tf.metrics.auc import LogOddsAUC
 from object2vec_tf.model.builders import (
     comparator_network,
     encoder_network,
@@ -252,9 +253,9 @@ class Object2Vec(PythonPrediction, keras.Model):
             optimizer: By default the hyperparameters' optimizer. Those of
                 ``object2vec_tf.optimizers`` can update token tables row by row.
             loss: By default cross-entropy or squared error, as the output layer needs.
-            metrics: By default cross_entropy and accuracy, or mean_squared_error, both
-                with sample weights. (Keras ignores sample weights in ``metrics`` and
-                uses them in ``weighted_metrics``.)
+            metrics: By default cross_entropy, accuracy and, with two classes, auc; or
+                mean_squared_error. All have sample weights. (Keras ignores sample
+                weights in ``metrics`` and uses them in ``weighted_metrics``.)
             steps_per_epoch: Number of steps per epoch, which warm-up and decay of the
                 learning rate need.
             jit_compile: False, since XLA cannot compile ragged inputs.
@@ -268,14 +269,7 @@ class Object2Vec(PythonPrediction, keras.Model):
                 else keras.losses.MeanSquaredError(name="mean_squared_error")
             )
         if metrics is None and "weighted_metrics" not in kwargs:
-            kwargs["weighted_metrics"] = (
-                [
-                    keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
-                    keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-                ]
-                if softmax
-                else [keras.metrics.MeanSquaredError(name="mean_squared_error")]
-            )
+            kwargs["weighted_metrics"] = _pair_metrics(self.hyperparameters)
         super().compile(
             optimizer=optimizer or optimizer_for(self.hyperparameters, steps_per_epoch),
             loss=loss,
@@ -335,3 +329,16 @@ class Object2Vec(PythonPrediction, keras.Model):
             "seed": self.seed,
         }
         return {**config, "frozen": list(self.frozen)} if self.frozen else config
+
+
+def _pair_metrics(hyperparameters: Hyperparameters) -> list[keras.metrics.Metric]:
+    """Returns the metrics of the comparator's scores."""
+    if hyperparameters.output_layer != "softmax":
+        return [keras.metrics.MeanSquaredError(name="mean_squared_error")]
+    metrics: list[keras.metrics.Metric] = [
+        keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
+        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+    ]
+    if hyperparameters.num_classes == 2:
+        metrics.append(LogOddsAUC())
+    return metrics

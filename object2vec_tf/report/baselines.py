@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.metrics.auc import AUC
 from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
 
 # The names in metrics.json.
@@ -126,12 +127,22 @@ def _class_scores(
     """Returns the scores on pairs, and on negatives of the given total weight."""
     labels = np.asarray(pairs.labels)
     hits = (labels == shares.argmax()).astype(float)
-    return {
+    scores = {
         "cross_entropy": _mean(
             pairs, -np.log(shares[labels]), negatives, -float(np.log(shares[0]))
         ),
         "accuracy": _mean(pairs, hits, negatives, float(shares.argmax() == 0)),
     }
+    if len(shares) == 2 and (has_both_classes(pairs) or (negatives and labels.any())):
+        scores[AUC] = 0.5  # all scores are equal
+    return scores
+
+
+def has_both_classes(pairs: Pairs) -> bool:
+    """Returns whether pairs of class 0 and of class 1 have weights above 0."""
+    labels, weights = np.asarray(pairs.labels), _weights(pairs)
+    counted = labels if weights is None else labels[weights > 0]
+    return bool(len(counted)) and counted.min() != counted.max()
 
 
 def _value_scores(

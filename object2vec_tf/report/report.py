@@ -22,6 +22,7 @@ from object2vec_tf.report.data_tables import (
 from object2vec_tf.report.embedding_sample import MAX_OBJECTS, EmbeddingSample
 from object2vec_tf.report.neighbor_table import neighbor_table
 from object2vec_tf.report.rendering import render_html, render_markdown
+from object2vec_tf.report.result_rows import CHANNELS, metric_names
 from object2vec_tf.report.run_tables import (
     epoch_table,
     initial_model_note,
@@ -188,16 +189,16 @@ class Report:
         ]
 
     def _curves(self) -> list[Markup]:
-        """Draws each metric by epoch, if it is finite in every epoch."""
+        """Draws each metric by epoch, where it is finite in every epoch."""
         charts = []
-        first = self._history[0]
-        for name in first["train"]:
-            series: dict[str, list[float]] = {
-                channel: [record[channel][name] for record in self._history]
-                for channel in ("train", "validation")
-                if name in first.get(channel, {})
-            }
-            if all(math.isfinite(v) for line in series.values() for v in line):
+        records = [record.get(c, {}) for record in self._history for c in CHANNELS]
+        for name in metric_names(records):
+            series: dict[str, list[float]] = {}
+            for channel in CHANNELS:
+                values = [record.get(channel, {}).get(name) for record in self._history]
+                if all(value is not None and math.isfinite(value) for value in values):
+                    series[channel] = values
+            if series:
                 charts.append(curves(name, series, int(self._metrics["best_epoch"])))
         return charts
 

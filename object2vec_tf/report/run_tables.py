@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from object2vec_tf.hyperparameters import Hyperparameters, defaults
 from object2vec_tf.report.baselines import DESCRIPTIONS, TITLES
+from object2vec_tf.report.result_rows import (
+    CHANNELS,
+    metric_names,
+    result_channels,
+    result_rows,
+    score_text,
+)
 from object2vec_tf.report.tables import Table
 from object2vec_tf.runs.run_directory import Record
 
-_CHANNELS = ("train", "validation", "test")
 # The most epochs of a table, not counting the best and the last one.
 _MAX_EPOCHS = 10
 
 
-def result_note(metrics: Mapping[str, Any]) -> str:
+def result_note(metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
     """Explains the result table.
 
     Args:
         metrics: The content of metrics.json.
+        hidden: Metrics that the table leaves out.
     """
     note = (
         "The scores of this model on train are averages over the best epoch, while its "
         "weights were changing. All other scores are computed with fixed weights."
     )
+    shown = {row.baseline for row in result_rows(metrics, hidden)}
     baselines = [
         f"{TITLES[name]} ({DESCRIPTIONS[name]})"
         for name in metrics.get("baselines", {})
+        if TITLES[name] in shown
     ]
     if baselines:
         note += f" Baselines: {'; '.join(baselines)}."
@@ -49,20 +58,20 @@ def negative_sentence(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def result_table(metrics: Mapping[str, Any]) -> Table:
-    """Returns the scores of the model and of the baselines on each channel."""
-    channels = [name for name in _CHANNELS if name in metrics]
-    rows: list[list[str]] = []
-    own_rows = []
-    for name in metrics[channels[0]]:
-        own_rows.append(len(rows))
-        scores = [metrics[channel].get(name) for channel in channels]
-        rows.append([name, "this model", *map(_score, scores)])
-        for baseline, by_channel in metrics.get("baselines", {}).items():
-            scores = [by_channel.get(channel, {}).get(name) for channel in channels]
-            if any(score is not None for score in scores):
-                rows.append([name, TITLES[baseline], *map(_score, scores)])
-    head = ["metric", "model", *channels]
+def result_table(metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> Table:
+    """Returns the scores of the model and of the baselines on each channel.
+
+    Args:
+        metrics: The content of metrics.json.
+        hidden: Metrics to leave out.
+    """
+    found = list(result_rows(metrics, hidden))
+    rows = [
+        [row.metric, row.baseline or "this model", *map(score_text, row.values)]
+        for row in found
+    ]
+    own_rows = [number for number, row in enumerate(found) if row.baseline is None]
+    head = ["metric", "model", *result_channels(metrics)]
     return Table(head, rows, text_columns=2, bold_rows=own_rows)
 
 
@@ -74,8 +83,8 @@ def loss_sentence(metrics: Mapping[str, Any], loss: str) -> str:
         loss: The metric. The sentence reports it on test or, if the run has no such
             channel, on validation or train.
     """
-    channel = next(name for name in reversed(_CHANNELS) if name in metrics)
-    sentence = f"Its {loss} on {channel} is {_score(metrics[channel][loss])}"
+    channel = next(name for name in reversed(CHANNELS) if name in metrics)
+    sentence = f"Its {loss} on {channel} is {score_text(metrics[channel][loss])}"
     baselines = {
         name: float(scores[channel][loss])
         for name, scores in metrics.get("baselines", {}).items()
@@ -85,8 +94,8 @@ def loss_sentence(metrics: Mapping[str, Any], loss: str) -> str:
         return f"{sentence}."
     best = min(baselines, key=lambda name: baselines[name])
     return (
-        f"{sentence}; the best baseline ({TITLES[best]}) has {_score(baselines[best])} "
-        "(lower is better)."
+        f"{sentence}; the best baseline ({TITLES[best]}) has "
+        f"{score_text(baselines[best])} (lower is better)."
     )
 
 
@@ -118,24 +127,31 @@ def initial_model_table(metrics: Mapping[str, Any]) -> Table:
     return Table(head, rows, text_columns=2)
 
 
-def epoch_table(history: Sequence[Record], best: int) -> Table:
+def epoch_table(
+    history: Sequence[Record], best: int, hidden: Collection[str] = ()
+) -> Table:
     """Returns the metrics of evenly spaced epochs, of the best and of the last one.
 
     Args:
         history: The record of each epoch.
         best: The best epoch, counted from 0; its row is in bold.
+        hidden: Metrics to leave out.
     """
     count = len(history)
     step = math.ceil(count / _MAX_EPOCHS)
     epochs = sorted({*range(0, count, step), best, count - 1})
-    first = history[0]
     columns = [
-        (channel, name) for channel in _CHANNELS for name in first.get(channel, {})
+        (channel, name)
+        for channel in CHANNELS
+        for name in metric_names([r.get(channel, {}) for r in history], hidden)
     ]
     rows = [
         [
             str(epoch + 1),
-            *(_score(history[epoch][channel][name]) for channel, name in columns),
+            *(
+                score_text(history[epoch].get(channel, {}).get(name))
+                for channel, name in columns
+            ),
         ]
         for epoch in epochs
     ]
@@ -154,7 +170,3 @@ def setting_tables(hyperparameters: Hyperparameters) -> tuple[Table, Table]:
         rows.append([name, text])
     head = ["hyperparameter", "value"]
     return Table(head, changed, text_columns=2), Table(head, default, text_columns=2)
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -25,7 +25,12 @@ from rich.progress import (
 from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.report.baselines import TITLES
+from object2vec_tf.report.result_rows import (
+    CHANNELS,
+    result_channels,
+    result_rows,
+    score_text,
+)
 from object2vec_tf.report.run_tables import negative_sentence
 from object2vec_tf.text.text_assets import TextAssets
 from object2vec_tf.training.sagemaker_metrics import (
@@ -34,7 +39,6 @@ from object2vec_tf.training.sagemaker_metrics import (
     throughput_line,
 )
 
-CHANNELS = ("train", "validation", "test")
 Metrics = Mapping[str, float]
 
 
@@ -157,20 +161,15 @@ class RunConsole:
         Args:
             metrics: The content of metrics.json.
         """
-        channels = [name for name in CHANNELS if name in metrics]
+        channels = result_channels(metrics)
         rules = box.SIMPLE_HEAD if self.console.is_terminal else None
         table = Table(box=rules, pad_edge=False)
         table.add_column("metric")
         for name in channels:
             table.add_column(f"{name} ({metrics['rows'][name]:,})", justify="right")
-        for name in metrics[channels[0]]:
-            values = [f"{metrics[channel][name]:.4f}" for channel in channels]
-            table.add_row(name, *values)
-            for baseline, scores in metrics.get("baselines", {}).items():
-                found = [scores.get(channel, {}).get(name) for channel in channels]
-                if any(value is not None for value in found):
-                    values = ["" if v is None else f"{v:.4f}" for v in found]
-                    table.add_row(f"  baseline: {TITLES[baseline]}", *values)
+        for row in result_rows(metrics):
+            title = f"  baseline: {row.baseline}" if row.baseline else row.metric
+            table.add_row(title, *map(score_text, row.values))
         self.console.print(table)
         if negatives := negative_sentence(metrics):
             self.say(negatives)

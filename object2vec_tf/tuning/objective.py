@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS, Hyperparameters
+from object2vec_tf.metrics.auc import AUC
+from object2vec_tf.report.baselines import has_both_classes
 from object2vec_tf.training.sagemaker_metrics import LOSSES
 
 # Prefixes of a channel's metrics in the logs of Keras callbacks. The test channel is
@@ -41,8 +45,30 @@ class Objective:
         return self.metric in _in_batch_metrics()
 
     def run_value(self, metrics: Mapping[str, Any]) -> float:
-        """Returns the objective's value in the content of metrics.json."""
-        return float(metrics[self.channel][self.metric])
+        """Returns the objective's value in the content of metrics.json.
+
+        It is NaN if the run lacks the metric, as it lacks the AUC of a single class.
+        """
+        return float(metrics[self.channel].get(self.metric, math.nan))
+
+    def check_labels(self, channels: Mapping[str, Pairs]) -> None:
+        """Checks that the metric is defined on the labels of its channel.
+
+        Args:
+            channels: The pairs by channel.
+
+        Raises:
+            UserError: The metric is auc, and the channel has a single class. Negatives
+                may add the other one to train.
+        """
+        if self.metric != AUC or self.channel == "train":
+            return
+        if not has_both_classes(channels[self.channel]):
+            raise UserError(
+                f"objective: {self} needs {self.channel} pairs of class 0 and of class "
+                "1, got a single class. Add pairs of the other class, or choose "
+                "another metric."
+            )
 
     def epoch_value(self, logs: Mapping[str, float]) -> float | None:
         """Returns its value in an epoch's logs; None if the logs do not have it."""
@@ -88,11 +114,11 @@ def parse_objective(
 
 
 def _metrics(hyperparameters: Hyperparameters) -> tuple[str, ...]:
-    pair_metrics = (
-        ("cross_entropy", "accuracy")
-        if hyperparameters.output_layer == "softmax"
-        else ("mean_squared_error",)
-    )
+    pair_metrics: tuple[str, ...] = ("mean_squared_error",)
+    if hyperparameters.output_layer == "softmax":
+        pair_metrics = ("cross_entropy", "accuracy")
+        if hyperparameters.num_classes == 2:
+            pair_metrics += (AUC,)
     is_in_batch = hyperparameters.objective == "in_batch_softmax"
     return pair_metrics + (_in_batch_metrics() if is_in_batch else ())
 

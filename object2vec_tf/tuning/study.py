@@ -226,6 +226,7 @@ def _identity(task: Task, console: RunConsole) -> dict[str, Any]:
             tokenizers=text_assets.tokenizers,
             options=task.options,
         )
+    task.objective.check_labels(channels)
     fingerprints = {name: pairs.report.fingerprint for name, pairs in channels.items()}
     return {
         "tuned for": str(task.objective),

@@ -26,7 +26,7 @@ ROW_SPARSE = {"token_embedding_storage_type": "row_sparse"}
 IN_BATCH = {"objective": "in_batch_softmax", "learn_temperature": True}
 CASES = {
     "pooled": ROW_SPARSE | {"weight_decay": 0.01},
-    "dense": {"optimizer": "adagrad"},
+    "dense": {"optimizer": "adagrad", "num_classes": 2},
     "tied": ROW_SPARSE | {"tied_token_embedding_weight": True, "optimizer": "adagrad"},
     "negatives": ROW_SPARSE | {"negative_sampling_rate": 2},
     # A batch has fewer distinct objects, and not every pair as many as the others.
@@ -98,7 +98,7 @@ def pairs_of(settings, weighted):
         )
         for _ in range(2)
     ]
-    labels = generator.integers(0, 3, ROWS)
+    labels = generator.integers(0, 3, ROWS) % settings.num_classes
     if settings.output_layer == "mean_squared_error":
         labels = labels.astype(np.float32)
     weights = generator.uniform(0, 2, ROWS).astype(np.float32) if weighted else None

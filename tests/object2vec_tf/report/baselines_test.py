@@ -88,6 +88,14 @@ def test_a_class_without_training_pairs_has_a_finite_loss(tmp_path):
     )
     scores = baselines(hyperparameters, channels)["prior"]
     assert scores["test"]["cross_entropy"] == pytest.approx(-math.log(1e-7), rel=1e-3)
+    assert "auc" not in scores["train"]  # a single class
+
+
+def test_the_class_frequencies_have_an_auc_of_a_half(tmp_path):
+    hyperparameters = o2v.Hyperparameters(**SETTINGS, num_classes=2)
+    pairs = [([1], [2], label) for label in (0, 1, 1)]
+    channels = read(tmp_path, hyperparameters, train=pairs)
+    assert baselines(hyperparameters, channels)["prior"]["train"]["auc"] == 0.5
 
 
 def test_a_run_reports_baselines_with_its_own_scores(tmp_path, capsys):

@@ -33,9 +33,12 @@ def test_results_are_compared_with_the_baselines(capsys):
             "epochs_run": 4,
             "stopped": "early stopping",
             "train": {"accuracy": 0.75},
-            "test": {"accuracy": 0.5},
+            "test": {"accuracy": 0.5, "auc": 0.625},
             "baselines": {
-                "prior": {"train": {"accuracy": 0.25}, "test": {"accuracy": 0.25}}
+                "prior": {
+                    "train": {"accuracy": 0.25},
+                    "test": {"accuracy": 0.25, "auc": 0.5},
+                }
             },
             "rows": {"train": 2000, "test": 10},
             "seconds": 7200.0,
@@ -47,6 +50,8 @@ def test_results_are_compared_with_the_baselines(capsys):
         ["metric", "train (2,000)", "test (10)"],
         ["accuracy", "0.7500", "0.5000"],
         ["baseline: class frequencies", "0.2500", "0.2500"],
+        ["auc", "0.6250"],
+        ["baseline: class frequencies", "0.5000"],
     ]
     assert last == "best epoch 2 of 4 (stopped: early stopping), 2.0 h, 1,234 pairs/s"
 

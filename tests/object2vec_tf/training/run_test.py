@@ -347,7 +347,9 @@ def test_negatives_are_added_in_training_only(settings, ratings, tmp_path):
     assert sampled.metrics["validation"]["accuracy"] == pytest.approx(share, abs=0.02)
 
 
-def test_classification_reports_cross_entropy_and_accuracy(settings, ratings, tmp_path):
+def test_classification_reports_cross_entropy_accuracy_and_auc(
+    settings, ratings, tmp_path, capsys
+):
     for path in ratings.values():
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         rows = [row | {"label": int(row["label"] > 3)} for row in rows]
@@ -360,6 +362,14 @@ def test_classification_reports_cross_entropy_and_accuracy(settings, ratings, tm
     accuracy = np.mean(scores.argmax(axis=1) == pairs.labels)
     assert run.metrics["test"]["cross_entropy"] == pytest.approx(entropy, rel=1e-5)
     assert run.metrics["test"]["accuracy"] == pytest.approx(accuracy)
+    higher = scores[pairs.labels == 1][:, 1:] - scores[pairs.labels == 0][:, 1]
+    auc = np.mean((np.sign(higher) + 1) / 2)
+    assert run.metrics["test"]["auc"] == pytest.approx(auc, abs=1e-3)
+    value = run.metrics["test"]["auc"]
+    line = f"#quality_metric: host=algo-1, test auc <score>={value:.12g}\n"
+    assert line in capsys.readouterr().out
+    assert all("auc" in record["validation"] for record in run.history)
+    assert run.metrics["baselines"]["prior"]["test"]["auc"] == 0.5
 
 
 def test_divergence_is_reported(settings, ratings, tmp_path):

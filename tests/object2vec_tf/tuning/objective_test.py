@@ -1,9 +1,14 @@
 """Tests of object2vec_tf/tuning/objective.py: SageMaker's names of metrics."""
 
+import math
+
+import numpy as np
 import pytest
 
 from object2vec_tf import Hyperparameters
+from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.errors import UserError
+from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.tuning.objective import parse_objective
 
 BASE = {"enc0_max_seq_len": 5, "enc0_vocab_size": 50}
@@ -16,6 +21,7 @@ CHANNELS = ("train", "validation", "test")
         ("validation:cross_entropy", {}, "minimize"),
         ("validation:accuracy", {}, "maximize"),
         ("test:accuracy", {}, "maximize"),
+        ("validation:auc", {}, "maximize"),
         (
             "train:mean_squared_error",
             {"output_layer": "mean_squared_error"},
@@ -50,5 +56,24 @@ def test_an_invalid_name_is_rejected_with_the_valid_names():
     hyperparameters = Hyperparameters(**BASE)
     with pytest.raises(UserError, match="expected one of validation:cross_entropy, v"):
         parse_objective("validation:mean_squared_error", hyperparameters, CHANNELS)
+    classes = Hyperparameters(**BASE, num_classes=3)
+    with pytest.raises(UserError, match="got 'validation:auc'"):
+        parse_objective("validation:auc", classes, CHANNELS)
     with pytest.raises(UserError, match=r"needs a validation channel\. Give --v"):
         parse_objective("validation:accuracy", hyperparameters, ("train",))
+
+
+def test_auc_needs_pairs_of_both_classes():
+    hyperparameters = Hyperparameters(**BASE)
+    column = RaggedColumn.from_rows([[1], [2]])
+
+    def channels(labels):
+        report = Report((), {}, {}, (), {}, "")
+        pairs = Pairs(column, column, np.array(labels), hyperparameters, report)
+        return {"validation": pairs}
+
+    objective = parse_objective("validation:auc", hyperparameters, CHANNELS)
+    objective.check_labels(channels([0, 1]))
+    with pytest.raises(UserError, match="validation:auc needs validation pairs of cl"):
+        objective.check_labels(channels([1, 1]))
+    assert math.isnan(objective.run_value({"validation": {"accuracy": 1.0}}))
