@@ -120,6 +120,13 @@ FREEZE = flags.DEFINE_string(
     "with either of them; enc1_network=enc0 shares settings, not weights (default: "
     "none)",
 )
+RETRIEVAL_POOL = flags.DEFINE_string(
+    "retrieval_pool",
+    None,
+    'JSON Lines of items, {"in1": [...]}, in which validation pairs with a label above '
+    "0 are ranked after every epoch (hits@1, hits@10, recall@10, mean_rank, mrr), the "
+    "items of known train pairs left out (default: none)",
+)
 
 
 class _AsGiven(flags.ArgumentParser[str]):
@@ -167,7 +174,7 @@ def run_arguments() -> dict[str, Any]:
     shared = (
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),
-        *(INITIAL_MODEL, FREEZE),
+        *(INITIAL_MODEL, FREEZE, RETRIEVAL_POOL),
     )
     return {flag.name: flag.value for flag in shared}
 

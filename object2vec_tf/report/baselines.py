@@ -18,16 +18,19 @@ from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
 
 # The names in metrics.json.
 CONSTANT, BIASES, PRIOR = "constant", "biases", "prior"
+POPULARITY = "popularity"
 # The names and descriptions in tables and reports.
 TITLES: Mapping[str, str] = {
     CONSTANT: "mean label",
     BIASES: "object biases",
     PRIOR: "class frequencies",
+    POPULARITY: "popularity",
 }
 DESCRIPTIONS: Mapping[str, str] = {
     CONSTANT: "the mean training label for every pair",
     BIASES: "the mean training label plus a bias for each in0 and each in1",
     PRIOR: "the share of each class in the training pairs, sampled negatives included",
+    POPULARITY: "items ranked by their number of true training pairs",
 }
 # Scores by baseline, channel and metric.
 Baselines = dict[str, dict[str, dict[str, float]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -68,6 +68,7 @@ class Report:
         metrics: The content of metrics.json.
         history: The record of each epoch.
         samples: Embeddings of objects of the training channel, by encoder.
+        hidden: Metrics to leave out.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Report:
         metrics: Mapping[str, Any],
         history: Sequence[Record],
         samples: Sequence[EmbeddingSample],
+        hidden: Collection[str] = (),
     ) -> None:
         self.name = name
         self._hyperparameters = hyperparameters
@@ -85,6 +87,7 @@ class Report:
         self._metrics = metrics
         self._history = history
         self._samples = samples
+        self._hidden = hidden
 
     def summary(self) -> str:
         """Summarizes the run in a few sentences."""
@@ -112,14 +115,14 @@ class Report:
         sections = [
             _Section(
                 "Results",
-                result_note(self._metrics),
-                result_table(self._metrics),
+                result_note(self._metrics, self._hidden),
+                result_table(self._metrics, self._hidden),
                 self._curves,
             ),
             _Section(
                 "Epochs",
                 "",
-                epoch_table(self._history, self._metrics["best_epoch"]),
+                epoch_table(self._history, self._metrics["best_epoch"], self._hidden),
                 card_only=True,
             ),
             _Section(
@@ -192,7 +195,7 @@ class Report:
         """Draws each metric by epoch, where it is finite in every epoch."""
         charts = []
         records = [record.get(c, {}) for record in self._history for c in CHANNELS]
-        for name in metric_names(records):
+        for name in metric_names(records, self._hidden):
             series: dict[str, list[float]] = {}
             for channel in CHANNELS:
                 values = [record.get(channel, {}).get(name) for record in self._history]

@@ -42,7 +42,8 @@ def result_note(metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> str
     ]
     if baselines:
         note += f" Baselines: {'; '.join(baselines)}."
-    return f"{note} {negative_sentence(metrics)}".rstrip()
+    notes = [note, negative_sentence(metrics), *_retrieval_notes(metrics)]
+    return " ".join(filter(None, notes))
 
 
 def negative_sentence(metrics: Mapping[str, Any]) -> str:
@@ -56,6 +57,21 @@ def negative_sentence(metrics: Mapping[str, Any]) -> str:
         "batch had no further object that is neither the pair's own nor a known "
         "partner (negative_exclude_known)."
     )
+
+
+def _retrieval_notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Explains hits@k and the other retrieval measures, if there are any."""
+    notes = [
+        f"On {channel}, {sizes['queries']:,} in0 rank {sizes['pool']:,} items by "
+        f"{sizes['similarity']}, to find the items of {sizes['pairs']:,} true pairs."
+        for channel, sizes in metrics.get("retrieval", {}).items()
+    ]
+    if notes:
+        notes.append(
+            "Items of known training pairs are not ranked. The ranks of hits@k, "
+            "mean_rank and mrr leave out the other true items of an in0."
+        )
+    return notes
 
 
 def result_table(metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> Table:

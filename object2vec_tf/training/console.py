@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -129,13 +129,20 @@ class RunConsole:
             for message in report.bad_lines:
                 self.say(f"  {message}")
 
-    def epoch(self, record: Mapping[str, Any], epochs: int, remaining: float) -> None:
+    def epoch(
+        self,
+        record: Mapping[str, Any],
+        epochs: int,
+        remaining: float,
+        hidden: Collection[str] = (),
+    ) -> None:
         """Reports an epoch, in a line for people and in SageMaker's lines.
 
         Args:
             record: The epoch's record, as in history.jsonl.
             epochs: The number of epochs.
             remaining: The most seconds that training still takes; 0 if it is done.
+            hidden: Metrics that the line for people leaves out.
         """
         number = record["epoch"]
         parts = [f"epoch {number + 1}/{epochs}"]
@@ -143,6 +150,7 @@ class RunConsole:
             parts += [
                 f"{channel} {name} {value:.4f}"
                 for name, value in record.get(channel, {}).items()
+                if name not in hidden
             ]
         rate = record["records_per_second"]
         parts += [f"{rate:,.0f} pairs/s", f"{record['seconds']:.1f} s"]
@@ -155,11 +163,12 @@ class RunConsole:
         self.say(progress_line(number + 1, epochs))
         self.say(throughput_line(rate))
 
-    def results(self, metrics: Mapping[str, Any]) -> None:
+    def results(self, metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
         """Writes the table of results.
 
         Args:
             metrics: The content of metrics.json.
+            hidden: Metrics to leave out.
         """
         channels = result_channels(metrics)
         rules = box.SIMPLE_HEAD if self.console.is_terminal else None
@@ -167,7 +176,7 @@ class RunConsole:
         table.add_column("metric")
         for name in channels:
             table.add_column(f"{name} ({metrics['rows'][name]:,})", justify="right")
-        for row in result_rows(metrics):
+        for row in result_rows(metrics, hidden):
             title = f"  baseline: {row.baseline}" if row.baseline else row.metric
             table.add_row(title, *map(score_text, row.values))
         self.console.print(table)
@@ -185,10 +194,12 @@ class ProgressBar(keras.callbacks.Callback):
 
     Args:
         console: The console. The bar appears only if it is a terminal.
+        hidden: Metrics to leave out.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, hidden: Collection[str] = ()) -> None:
         super().__init__()
+        self._hidden = hidden
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -213,7 +224,11 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Advances the bar."""
         if self._task is not None:
-            metrics = "  ".join(f"{k} {v:.4f}" for k, v in (logs or {}).items())
+            metrics = "  ".join(
+                f"{name} {value:.4f}"
+                for name, value in (logs or {}).items()
+                if name not in self._hidden
+            )
             self._progress.update(self._task, completed=batch + 1, metrics=metrics)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -44,6 +44,8 @@ class RunOptions:
         freeze: Parts of the model that are not trained: enc0, enc1, comparator; a
             string may have several, separated by commas. A token table that both
             encoders share is frozen with either of them.
+        retrieval_pool: JSON Lines of in1 objects. After every epoch, the true pairs of
+            the validation channel are ranked among them. It needs a validation channel.
 
     Raises:
         UserError: A number or the name of a part is invalid.
@@ -59,6 +61,7 @@ class RunOptions:
     verbose: bool = True
     initial_model: PathLike | Object2Vec | None = None
     freeze: str | Sequence[str] = ()
+    retrieval_pool: PathLike | None = None
 
     def __post_init__(self) -> None:
         """Checks the numbers and the names of parts."""
@@ -107,6 +110,7 @@ class RunKeywords(TypedDict, total=False):
     verbose: bool
     initial_model: PathLike | Object2Vec | None
     freeze: str | Sequence[str]
+    retrieval_pool: PathLike | None
 
 
 class FitKeywords(RunKeywords, total=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from object2vec_tf.files.writable import check_writable
 from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.model.freezing import check_something_is_trained
+from object2vec_tf.report.hidden_metrics import hidden_metrics
 from object2vec_tf.report.object_names import ObjectNames, read_object_names
 from object2vec_tf.runs.run_directory import RunDirectory, run_identity
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
@@ -33,6 +35,17 @@ from object2vec_tf.training.initial_model import (
     start_identity,
 )
 from object2vec_tf.training.options import FitOptions, PathLike, RunOptions
+from object2vec_tf.training.retrieval import (
+    RetrievalTask,
+    check_validation_task,
+    retrieval_task,
+)
+from object2vec_tf.training.retrieval_pool import (
+    RetrievalPool,
+    check_retrieval_pool,
+    pool_identity,
+    read_retrieval_pool,
+)
 
 # A training step with more pairs than this, negatives included, is taken for a typo.
 MAX_PAIRS_PER_STEP = 1_000_000
@@ -48,6 +61,9 @@ class PreparedRun:
         channels: The pairs of train and, if given, of validation and test.
         text_assets: Tokenizers and pretrained vectors.
         initial_model: The model whose weights the run starts with; None for a new one.
+        retrieval_pool: The items of ``retrieval_pool``; None if it is not given.
+        validation_task: The validation pairs and the items among which they are ranked
+            after every epoch; None without ``retrieval_pool``.
         object_names: Names of objects, for the report.
         directory: The run directory.
         strategy: The execution strategy.
@@ -61,6 +77,8 @@ class PreparedRun:
     channels: dict[str, Pairs]
     text_assets: TextAssets
     initial_model: InitialModel | None
+    retrieval_pool: RetrievalPool | None
+    validation_task: RetrievalTask | None
     object_names: ObjectNames
     directory: RunDirectory
     strategy: Strategy
@@ -86,7 +104,12 @@ class PreparedRun:
             fingerprints,
             self.text_assets.fingerprints,
             start_identity(self.initial_model, self.options.freeze),
-        )
+        ) | pool_identity(self.retrieval_pool)
+
+    @functools.cached_property
+    def hidden_metrics(self) -> frozenset[str]:
+        """The metrics that say nothing about this run, which its output leaves out."""
+        return hidden_metrics(self.hyperparameters, self.channels["train"])
 
 
 def prepare_run(
@@ -116,6 +139,7 @@ def prepare_run(
     hyperparameters = as_hyperparameters(hyperparameters)
     _check_arguments(hyperparameters, sources, model_dir)
     check_something_is_trained(hyperparameters, options.freeze)
+    check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
     strategy = choose_strategy(options.strategy, num_gpus)
     text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
@@ -125,6 +149,9 @@ def prepare_run(
     directory = RunDirectory(Path(model_dir))
     initial_model = _initial_model(
         options, hyperparameters, text_assets, directory, console
+    )
+    retrieval_pool = read_retrieval_pool(
+        options.retrieval_pool, hyperparameters, text_assets.tokenizers
     )
     directory.make()
     if not options.overwrite:
@@ -143,12 +170,20 @@ def prepare_run(
             tokenizers=text_assets.tokenizers,
             options=options,
         )
+    validation_task = None
+    if retrieval_pool:
+        validation_task = retrieval_task(
+            channels, "validation", hyperparameters, retrieval_pool
+        )
+        check_validation_task(validation_task)
     run = PreparedRun(
         hyperparameters,
         options,
         channels,
         text_assets,
         initial_model,
+        retrieval_pool,
+        validation_task,
         names,
         directory,
         strategy,

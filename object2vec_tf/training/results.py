@@ -11,12 +11,13 @@ import keras
 from object2vec_tf.data.batch_negatives import sum_negatives
 from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.report.baselines import baselines
+from object2vec_tf.report.baselines import POPULARITY, baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.report import Report
 from object2vec_tf.runs.run_directory import ALL_EPOCHS, Record
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.preparation import PreparedRun
+from object2vec_tf.training.retrieval import RetrievalTask, retrieval_task
 from object2vec_tf.training.sagemaker_metrics import quality_lines
 from object2vec_tf.training.trainer import Trainer, evaluate
 
@@ -37,11 +38,12 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
     if "test" in channels:
         loop = TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
         metrics["test"] = evaluate(loop, channels["test"], run.hyperparameters)
-        for line in quality_lines("test", metrics["test"]):
-            run.console.say(line)
     metrics["baselines"] = baselines(
         run.hyperparameters, channels, best.get("negatives")
     )
+    _add_retrieval(run, model, metrics)
+    for line in quality_lines("test", metrics.get("test", {})):
+        run.console.say(line)
     metrics |= {
         "rows": {name: len(pairs) for name, pairs in channels.items()},
         "truncated": {name: report.truncated for name, report in reports.items()},
@@ -65,6 +67,38 @@ def _negative_metrics(history: Sequence[Record]) -> dict[str, Any]:
         return {}
     sums = sum_negatives(tallies)
     return {"negatives": {name: sums[name] for name in ("asked", "made")}}
+
+
+def _add_retrieval(
+    run: PreparedRun, model: Object2Vec, metrics: dict[str, Any]
+) -> None:
+    """Adds the retrieval measures of validation and test, and of popularity.
+
+    They are computed in the pool of ``retrieval_pool`` or, under the in-batch softmax,
+    among the items of the channel.
+    """
+    is_in_batch = run.hyperparameters.objective == "in_batch_softmax"
+    if not (run.retrieval_pool or is_in_batch):
+        return
+    popularity, sizes = {}, {}
+    for channel in ("validation", "test"):
+        is_measured = channel == "validation" and run.validation_task is not None
+        task = run.validation_task if is_measured else _retrieval_task(run, channel)
+        if task is None:
+            continue
+        if not is_measured:
+            metrics[channel] = metrics[channel] | task.measure(model)
+        popularity[channel] = task.measure_popularity()
+        sizes[channel] = task.sizes()
+    if popularity:
+        metrics["baselines"][POPULARITY] = popularity
+        metrics["retrieval"] = sizes
+
+
+def _retrieval_task(run: PreparedRun, channel: str) -> RetrievalTask | None:
+    return retrieval_task(
+        run.channels, channel, run.hyperparameters, run.retrieval_pool
+    )
 
 
 def _text_metrics(run: PreparedRun) -> dict[str, Any]:
@@ -95,6 +129,7 @@ def write_report(
         metrics,
         trainer.history,
         samples,
+        run.hidden_metrics,
     )
     write_atomic(run.directory.report, report.html())
     write_atomic(run.directory.card, report.markdown())

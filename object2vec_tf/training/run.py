@@ -140,7 +140,7 @@ def _run_as_chief(run: PreparedRun, callbacks: Callbacks) -> Run:
             model, metrics = _train_and_finish(run, callbacks)
         else:
             model = _load_finished(run, metrics)
-        run.console.results(metrics)
+        run.console.results(metrics, run.hidden_metrics)
         result = Run(model, metrics, run.directory.read_history(), run.directory.path)
         _send_to_workers(run, result)
         return result

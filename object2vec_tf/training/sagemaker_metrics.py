@@ -8,7 +8,7 @@ from object2vec_tf.hyperparameters import IN_BATCH_LOSS
 
 HOST = "algo-1"
 # The metrics of which lower is better; of all others, higher is better.
-LOSSES = ("cross_entropy", "mean_squared_error", IN_BATCH_LOSS)
+LOSSES = ("cross_entropy", "mean_squared_error", IN_BATCH_LOSS, "mean_rank")
 
 
 def quality_lines(

@@ -28,6 +28,7 @@ from object2vec_tf.training.console import ProgressBar
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.preparation import PreparedRun
+from object2vec_tf.training.retrieval import RetrievalTask
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 
 # Evaluation keeps no gradients, so its batches can be larger than those of training.
@@ -110,7 +111,10 @@ class Trainer:
         self._resume()
         epochs = self._run.hyperparameters.epochs
         callback_list = keras.callbacks.CallbackList(
-            [ProgressBar(self._run.console.console), *callbacks],
+            [
+                ProgressBar(self._run.console.console, self._run.hidden_metrics),
+                *callbacks,
+            ],
             model=self._model,
             epochs=epochs,
             steps=len(self._run.channels["train"].dataset(shuffle=True)),
@@ -187,7 +191,14 @@ class Trainer:
                 "training diverged. Lower learning_rate, or weight_decay if it is "
                 "large."
             )
+        if self._run.validation_task:
+            record["validation"] |= self._measure_retrieval(self._run.validation_task)
         return record
+
+    def _measure_retrieval(self, task: RetrievalTask) -> dict[str, float]:
+        """Ranks the true validation pairs; all workers get the chief's result."""
+        measures = task.measure(self._model) if self._strategy.is_chief else None
+        return dict(self._strategy.broadcast_from_chief(measures))
 
     def _after_call(self, batches: int, seconds: float) -> None:
         """Saves a checkpoint if one is due, and stops if that was requested."""
@@ -239,7 +250,10 @@ class Trainer:
         remaining = epochs - len(self.history)
         mean_seconds = self.seconds / len(self.history)
         self._run.console.epoch(
-            record, epochs, 0 if self._stopped else remaining * mean_seconds
+            record,
+            epochs,
+            0 if self._stopped else remaining * mean_seconds,
+            self._run.hidden_metrics,
         )
         if self._strategy.is_chief:
             self.logs.epoch(record)

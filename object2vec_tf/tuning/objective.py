@@ -12,6 +12,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS, Hyperparameters
 from object2vec_tf.metrics.auc import AUC
 from object2vec_tf.report.baselines import has_both_classes
+from object2vec_tf.training.retrieval import RETRIEVAL_METRICS
 from object2vec_tf.training.sagemaker_metrics import LOSSES
 
 # Prefixes of a channel's metrics in the logs of Keras callbacks. The test channel is
@@ -39,10 +40,15 @@ class Objective:
         """The search direction: losses are minimized, other metrics maximized."""
         return "minimize" if self.metric in LOSSES else "maximize"
 
-    @property
-    def uses_encoders_only(self) -> bool:
-        """Whether the comparator and the output layer do not affect the metric."""
-        return self.metric in _in_batch_metrics()
+    def uses_encoders_only(self, hyperparameters: Hyperparameters) -> bool:
+        """Returns whether comparator and output layer do not affect the metric.
+
+        Args:
+            hyperparameters: The settings. With the in-batch softmax, the comparator
+                does not train the encoders.
+        """
+        is_in_batch = hyperparameters.objective == "in_batch_softmax"
+        return is_in_batch and self.metric in (*_in_batch_metrics(), *RETRIEVAL_METRICS)
 
     def run_value(self, metrics: Mapping[str, Any]) -> float:
         """Returns the objective's value in the content of metrics.json.
@@ -78,7 +84,11 @@ class Objective:
 
 
 def parse_objective(
-    name: str | None, hyperparameters: Hyperparameters, channels: Collection[str]
+    name: str | None,
+    hyperparameters: Hyperparameters,
+    channels: Collection[str],
+    *,
+    has_pool: bool = False,
 ) -> Objective:
     """Returns the objective with a name.
 
@@ -87,9 +97,10 @@ def parse_objective(
             the validation channel.
         hyperparameters: The settings. They decide which metrics are computed.
         channels: The names of the channels that are given.
+        has_pool: Whether there is a ``retrieval_pool``.
 
     Raises:
-        UserError: There is no such metric, or its channel is not given.
+        UserError: There is no such metric, or its channel or the pool is not given.
     """
     if name is None:
         name = f"validation:{hyperparameters.loss_name}"
@@ -98,6 +109,18 @@ def parse_objective(
         for channel in ("validation", "test", "train")
         for metric in _metrics(hyperparameters)
     ]
+    retrieval = [
+        Objective(channel, metric)
+        for channel in ("validation", "test")
+        for metric in RETRIEVAL_METRICS
+    ]
+    if has_pool:
+        valid += retrieval
+    elif name.strip() in map(str, retrieval):
+        raise UserError(
+            f"objective: {name} needs a pool of items, in which pairs are ranked. Give "
+            "--retrieval_pool."
+        )
     found = [objective for objective in valid if str(objective) == name.strip()]
     if not found:
         raise UserError(

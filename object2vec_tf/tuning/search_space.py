@@ -219,7 +219,7 @@ def _why_no_effect(
         dimensions: The ranges of all searched hyperparameters.
     """
     if name.startswith("mlp_"):
-        if objective.uses_encoders_only:
+        if objective.uses_encoders_only(base):
             return f"{objective} does not depend on it"
         if (
             name != "mlp_layers"

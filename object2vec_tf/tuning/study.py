@@ -29,6 +29,11 @@ from object2vec_tf.training.initial_model import (
 )
 from object2vec_tf.training.options import PathLike, RunKeywords, RunOptions
 from object2vec_tf.training.preparation import read_channels, sources_by_channel
+from object2vec_tf.training.retrieval_pool import (
+    check_retrieval_pool,
+    pool_identity,
+    read_retrieval_pool,
+)
 from object2vec_tf.training.run import fit
 from object2vec_tf.tuning.objective import parse_objective
 from object2vec_tf.tuning.optuna_study import PRUNERS, create_storage, open_study
@@ -152,7 +157,13 @@ def _make_task(
     channels = {name: source for name, source in sources.items() if source}
     given = with_vocab_sizes(hyperparameters, channels.get("auxiliary"))
     name = objective or given.get(_AWS_OBJECTIVE) or None
-    parsed = parse_objective(name, Hyperparameters.from_mapping(given), channels)
+    check_retrieval_pool(options.retrieval_pool, channels)
+    parsed = parse_objective(
+        name,
+        Hyperparameters.from_mapping(given),
+        channels,
+        has_pool=bool(options.retrieval_pool),
+    )
     space = search_space(given, search, parsed)
     check_something_is_trained(space.base, options.freeze)
     if isinstance(options.initial_model, Object2Vec):
@@ -217,6 +228,9 @@ def _identity(task: Task, console: RunConsole) -> dict[str, Any]:
     base, seed = task.space.base, task.options.seed
     text_assets = read_text_assets(base, task.channels.get("auxiliary"), seed)
     start = start_identity(_initial_model(task, text_assets), task.options.freeze)
+    pool = read_retrieval_pool(
+        task.options.retrieval_pool, base, text_assets.tokenizers
+    )
     with catch_sigterm() as stop_request:
         channels = read_channels(
             task.channels,
@@ -232,6 +246,7 @@ def _identity(task: Task, console: RunConsole) -> dict[str, Any]:
         "tuned for": str(task.objective),
         **{f"range of {name}": text for name, text in task.space.describe().items()},
         **run_identity(base, seed, fingerprints, text_assets.fingerprints, start),
+        **pool_identity(pool),
     }
 
 

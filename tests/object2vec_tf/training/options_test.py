@@ -40,6 +40,7 @@ def test_defaults():
         "verbose": True,
         "initial_model": None,
         "freeze": (),
+        "retrieval_pool": None,
         "items": None,
         "labels": None,
         "strategy": "auto",

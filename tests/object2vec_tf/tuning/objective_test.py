@@ -9,7 +9,7 @@ from object2vec_tf import Hyperparameters
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.errors import UserError
 from object2vec_tf.ragged.column import RaggedColumn
-from object2vec_tf.tuning.objective import parse_objective
+from object2vec_tf.tuning.objective import Objective, parse_objective
 
 BASE = {"enc0_max_seq_len": 5, "enc0_vocab_size": 50}
 CHANNELS = ("train", "validation", "test")
@@ -32,10 +32,14 @@ CHANNELS = ("train", "validation", "test")
             {"objective": "in_batch_softmax"},
             "minimize",
         ),
+        ("validation:hits@10", {}, "maximize"),
+        ("test:recall@10", {}, "maximize"),
+        ("validation:mean_rank", {}, "minimize"),
     ],
 )
 def test_a_name_gives_channel_metric_and_direction(name, settings, direction):
-    objective = parse_objective(name, Hyperparameters(**BASE, **settings), CHANNELS)
+    hyperparameters = Hyperparameters(**BASE, **settings)
+    objective = parse_objective(name, hyperparameters, CHANNELS, has_pool=True)
     assert (str(objective), objective.direction) == (name, direction)
     metric = name.partition(":")[2]
     metrics = {"train": {metric: 1}, "validation": {metric: 2}, "test": {metric: 3}}
@@ -61,6 +65,29 @@ def test_an_invalid_name_is_rejected_with_the_valid_names():
         parse_objective("validation:auc", classes, CHANNELS)
     with pytest.raises(UserError, match=r"needs a validation channel\. Give --v"):
         parse_objective("validation:accuracy", hyperparameters, ("train",))
+
+
+def test_retrieval_measures_need_a_pool():
+    hyperparameters = Hyperparameters(**BASE)
+    with pytest.raises(UserError, match=r"needs a pool .*\. Give --retrieval_pool"):
+        parse_objective("validation:hits@1", hyperparameters, CHANNELS)
+    with pytest.raises(UserError, match=r"expected one of .*, validation:hits@10, val"):
+        parse_objective("train:hits@1", hyperparameters, CHANNELS, has_pool=True)
+
+
+@pytest.mark.parametrize(
+    ("objective", "metric", "expected"),
+    [
+        ("pairs", "hits@1", False),
+        ("in_batch_softmax", "hits@1", True),
+        ("in_batch_softmax", "in_batch_accuracy", True),
+        ("in_batch_softmax", "accuracy", False),
+    ],
+)
+def test_the_in_batch_softmax_does_not_use_the_comparator(objective, metric, expected):
+    hyperparameters = Hyperparameters(**BASE, objective=objective)
+    found = Objective("validation", metric).uses_encoders_only(hyperparameters)
+    assert found is expected
 
 
 def test_auc_needs_pairs_of_both_classes():

@@ -1,0 +1,129 @@
+"""The items of ``retrieval_pool``: reading them, and checks of the option."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.files.channels import Source, channel_files, open_file
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.ragged_inputs import Rows
+from object2vec_tf.inference.text_inputs import Row, is_text
+from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.search.candidate_pool import read_pool
+from object2vec_tf.text.tokenized_rows import token_ids
+from object2vec_tf.text.tokenizer_loading import Tokenizers
+from object2vec_tf.training.options import PathLike
+
+
+@dataclasses.dataclass(frozen=True)
+class RetrievalPool:
+    """The items of ``retrieval_pool``.
+
+    Attributes:
+        items: The token ids of the distinct items, in the order of the file.
+        fingerprint: A digest of the file.
+    """
+
+    items: RaggedColumn
+    fingerprint: str
+
+
+def check_retrieval_pool(
+    path: PathLike | None, sources: Mapping[str, Source | None]
+) -> None:
+    """Checks that there is a channel to measure.
+
+    Args:
+        path: The file of the pool; None if it is not given.
+        sources: The channels, by name.
+
+    Raises:
+        UserError: There is a pool, but no validation channel.
+    """
+    if path and not sources.get("validation"):
+        raise UserError(
+            "retrieval_pool: expected a validation channel, whose pairs are ranked "
+            "among the items of the pool, got none. Give --validation, or remove "
+            "--retrieval_pool."
+        )
+
+
+def pool_identity(pool: RetrievalPool | None) -> dict[str, str]:
+    """Returns the pool's part of a run's identity.
+
+    The measures of all epochs in history.jsonl must be of the same pool.
+    """
+    return {"data of retrieval_pool": pool.fingerprint} if pool else {}
+
+
+def read_retrieval_pool(
+    path: PathLike | None, hyperparameters: Hyperparameters, tokenizers: Tokenizers
+) -> RetrievalPool | None:
+    """Reads the items, truncated to their maximum length.
+
+    Args:
+        path: JSON Lines of objects with in1, as token ids or as text; None for no pool.
+        hyperparameters: The run's.
+        tokenizers: Tokenizers of in0 and in1.
+
+    Raises:
+        DataError: The file cannot be read, or a line is invalid.
+        UserError: The lines have no in1.
+    """
+    if not path:
+        return None
+    files = channel_files([path], "retrieval_pool")
+    if len(files) != 1:
+        raise UserError(
+            f"retrieval_pool: expected a single file, got {len(files)} in {path}."
+        )
+    blocks = read_objects(files[0], _Tokenization(hyperparameters, tokenizers))
+    pool = read_pool(blocks, "in1", f"retrieval_pool: {path}")
+    return RetrievalPool(pool.objects().columns["in1"], _digest(files[0]))
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with open_file(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Tokenization:
+    """Converts the text of objects to token ids; an `InputModel`.
+
+    Args:
+        hyperparameters: The run's.
+        tokenizers: Tokenizers of in0 and in1.
+    """
+
+    def __init__(
+        self, hyperparameters: Hyperparameters, tokenizers: Tokenizers
+    ) -> None:
+        self.hyperparameters = hyperparameters
+        self.texts: Collection[str] = hyperparameters.texts
+        self._tokenizers = tokenizers
+
+    def tokenize(self, rows: Rows) -> tuple[Rows, int]:
+        """Returns the objects as token ids, and the number of unknown tokens."""
+        unknown, result = 0, {}
+        for name, objects in rows.items():
+            tokenized: list[Row] = list(objects)
+            numbers = [i for i, row in enumerate(objects) if is_text(row)]
+            tokenizer = self._tokenizers[int(name[-1])]
+            if numbers and tokenizer:
+                column, count = token_ids(tokenizer, [objects[i] for i in numbers])
+                unknown += count
+                rows_of_ids = [
+                    column.rows(i, i + 1).values.tolist() for i in range(len(column))
+                ]
+                for number, row in zip(numbers, rows_of_ids, strict=True):
+                    tokenized[number] = row
+            result[name] = tokenized
+        return result, unknown
