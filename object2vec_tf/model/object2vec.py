@@ -29,6 +29,7 @@ from object2vec_tf.model.prediction import PythonPrediction
 from object2vec_tf.model.train_step import evaluation_step, train_step
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.registration import PACKAGE
+from object2vec_tf.text.text_assets import IdWords
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import (
     Tokenizers,
@@ -38,6 +39,8 @@ from object2vec_tf.text.tokenizer_loading import (
 
 # File of a saved model that holds the vocabulary of in0, and of in1.
 _VOCABULARY = "vocabulary{}"
+# File of a saved model that holds the words of the ids of in0, and of in1.
+_ID_WORDS = "id_words{}"
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -56,6 +59,9 @@ class Object2Vec(PythonPrediction, keras.Model):
             saved with the model and exported with it.
         frozen: Parts whose weights are not trained: enc0, enc1, comparator. A token
             table that both encoders share is frozen with either of them.
+        id_words: Contents of the vocabulary files of in0 and of in1, for sides of token
+            ids. They are saved with the model. A model that starts with its weights
+            matches token vectors by them.
 
     Attributes:
         enc0: Functional model from token ids ``[batch, (time)]`` of in0 to embeddings
@@ -63,7 +69,8 @@ class Object2Vec(PythonPrediction, keras.Model):
         enc1: The same for in1.
         comparator: Functional model from two embeddings to scores.
         tokenizers: As given.
-        frozen: As given, in this order.
+        frozen: The frozen parts.
+        id_words: As given.
 
     Example:
         >>> import object2vec_tf as o2v
@@ -93,6 +100,7 @@ class Object2Vec(PythonPrediction, keras.Model):
         seed: int = 0,
         tokenizers: Tokenizers = (None, None),
         frozen: Sequence[str] = (),
+        id_words: IdWords = (None, None),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,6 +108,7 @@ class Object2Vec(PythonPrediction, keras.Model):
         self.hyperparameters = hyperparameters
         self.seed = seed
         self.tokenizers = tokenizers
+        self.id_words = id_words
         self.frozen = parse_parts(frozen)
         check_something_is_trained(hyperparameters, self.frozen)
         seeds = layer_seeds(seed)
@@ -208,6 +217,9 @@ class Object2Vec(PythonPrediction, keras.Model):
         for i, tokenizer in enumerate(self.tokenizers):
             if tokenizer is not None:
                 (Path(path) / _VOCABULARY.format(i)).write_bytes(tokenizer.data)
+        for i, words in enumerate(self.id_words):
+            if words is not None:
+                (Path(path) / _ID_WORDS.format(i)).write_bytes(words)
 
     def load_assets(self, path: str) -> None:
         """Reads the vocabularies; Keras calls this when it loads the model."""
@@ -219,6 +231,9 @@ class Object2Vec(PythonPrediction, keras.Model):
                     self.hyperparameters, i, file.read_bytes(), file.name
                 )
         self.tokenizers = shared_tokenizers(tokenizers[0], tokenizers[1])
+        files = [Path(path) / _ID_WORDS.format(i) for i in (0, 1)] if path else []
+        words = [file.read_bytes() if file.exists() else None for file in files]
+        self.id_words = (words[0], words[1]) if words else (None, None)
 
     def set_output_bias(self, value: float) -> None:
         """Sets the bias of the output of a regression model.

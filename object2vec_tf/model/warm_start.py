@@ -15,11 +15,16 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.row_matching import NEW, TableRows, match_rows
+from object2vec_tf.text.text_assets import IdWords
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 # The layer with the learned temperature; a fixed one is a setting.
 _TEMPERATURE = "in_batch_softmax"
+
+
+# The size of a token table, and the tokenizer or the words of its ids.
+_Table = tuple[int, Tokenizer | None, bytes | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +60,7 @@ class WarmStart:
         hyperparameters: The new model's hyperparameters.
         tokenizers: The new model's tokenizers.
         earlier: The earlier model.
+        id_words: The new model's vocabularies of sides of ids, as in `Object2Vec`.
 
     Attributes:
         tables: The rows that the table of each encoder takes, by encoder.
@@ -90,10 +96,13 @@ class WarmStart:
         hyperparameters: Hyperparameters,
         tokenizers: Tokenizers,
         earlier: Object2Vec,
+        id_words: IdWords = (None, None),
     ) -> None:
         self._hyperparameters = hyperparameters
         self._earlier = earlier
-        self.tables = {encoder: self._table(encoder, tokenizers) for encoder in (0, 1)}
+        self.tables = {
+            encoder: self._table(encoder, tokenizers, id_words) for encoder in (0, 1)
+        }
         layers = _layers(_small_model(hyperparameters))
         earlier_layers = _layers(earlier)
         self.taken: list[str] = []
@@ -119,7 +128,9 @@ class WarmStart:
                 "initial_model."
             )
 
-    def _table(self, encoder: int, tokenizers: Tokenizers) -> TableStart:
+    def _table(
+        self, encoder: int, tokenizers: Tokenizers, id_words: IdWords
+    ) -> TableStart:
         """Returns the rows that the table of an encoder takes."""
         new, earlier = self._hyperparameters, self._earlier.hyperparameters
         # A shared table may continue two separate ones.
@@ -131,12 +142,18 @@ class WarmStart:
                 source, "token_embedding_dim"
             ):
                 continue
-            pair = tokenizers[encoder], self._earlier.tokenizers[source]
-            sizes = (
-                new.of_encoder(encoder, "vocab_size"),
-                earlier.of_encoder(source, "vocab_size"),
+            rows, earlier_rows = _table_rows(
+                (
+                    new.of_encoder(encoder, "vocab_size"),
+                    tokenizers[encoder],
+                    id_words[encoder],
+                ),
+                (
+                    earlier.of_encoder(source, "vocab_size"),
+                    self._earlier.tokenizers[source],
+                    self._earlier.id_words[source],
+                ),
             )
-            rows, earlier_rows = _table_rows(sizes, pair)
             if rows.words is not None and earlier_rows.words is not None:
                 matched_by = "word"
             sources.append((source, match_rows(rows, earlier_rows)))
@@ -202,21 +219,23 @@ class WarmStart:
         }
 
 
-def _table_rows(
-    sizes: tuple[int, int], tokenizers: tuple[Tokenizer | None, Tokenizer | None]
-) -> tuple[TableRows, TableRows]:
-    """Returns the meaning of the rows of a new and of an earlier table."""
-    rows = [
-        TableRows.of_tokenizer(size, tokenizer)
-        for size, tokenizer in zip(sizes, tokenizers, strict=True)
-    ]
-    kinds = [t.tokenization.tokenizer if t else "none" for t in tokenizers]
-    if sorted(kinds) == ["id", "none"]:
-        # Ids that were used as they are become words of a vocabulary, or back.
-        plain = kinds.index("none")
-        ids = {str(id_): id_ for id_ in range(sizes[plain])}
-        rows[plain] = TableRows(sizes[plain], ids, sizes[plain])
+def _table_rows(first: _Table, second: _Table) -> tuple[TableRows, TableRows]:
+    """Returns the meaning of the rows of two tables."""
+    rows = []
+    for table, other in ((first, second), (second, first)):
+        size, tokenizer, id_words = table
+        if tokenizer is None and id_words is None and _has_id_tokenizer(other):
+            # Ids that one model uses as they are, are words of the other's vocabulary.
+            ids = {str(id_): id_ for id_ in range(size)}
+            rows.append(TableRows(size, ids, size))
+        else:
+            rows.append(TableRows.of_input(size, tokenizer, id_words))
     return rows[0], rows[1]
+
+
+def _has_id_tokenizer(table: _Table) -> bool:
+    tokenizer = table[1]
+    return tokenizer is not None and tokenizer.tokenization.tokenizer == "id"
 
 
 def _small_model(hyperparameters: Hyperparameters) -> Object2Vec:

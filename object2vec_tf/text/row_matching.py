@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.text.tokenizer import Tokenizer
-from object2vec_tf.text.vocabularies import unknown_id
+from object2vec_tf.text.vocabularies import parse_vocabulary, unknown_id
 
 # Marks a row without a counterpart.
 NEW = -1
@@ -32,13 +32,19 @@ class TableRows:
     buckets: int = 0
 
     @classmethod
-    def of_tokenizer(cls, size: int, tokenizer: Tokenizer | None) -> TableRows:
+    def of_input(
+        cls, size: int, tokenizer: Tokenizer | None, id_words: bytes | None = None
+    ) -> TableRows:
         """Returns the rows of a table.
 
         Args:
             size: Number of rows.
             tokenizer: The tokenizer of the table's input; None for ids.
+            id_words: The content of a vocabulary file of ids, if there is one.
         """
+        if tokenizer is None and id_words is not None:
+            ids = parse_vocabulary(id_words, "vocabulary")
+            return cls(size, {word: i for word, i in ids.items() if i < size}, size)
         if tokenizer is None:
             return cls(size)
         words, buckets = tokenizer.vocabulary(), tokenizer.tokenization.num_oov_buckets

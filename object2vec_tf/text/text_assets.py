@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import xxhash
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.channels import Source, open_file
+from object2vec_tf.files.channels import Source, channel_files, open_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.pretrained_vectors import read_vectors
 from object2vec_tf.text.tokenizer_loading import (
@@ -19,6 +19,9 @@ from object2vec_tf.text.tokenizer_loading import (
 from object2vec_tf.text.vector_table import PretrainedVectors
 from object2vec_tf.text.vocabularies import parse_vocabulary
 
+# The contents of vocabulary files of in0 and of in1.
+IdWords = tuple[bytes | None, bytes | None]
+
 
 @dataclasses.dataclass(frozen=True)
 class TextAssets:
@@ -28,10 +31,13 @@ class TextAssets:
         tokenizers: The tokenizers of in0 and in1; None for a side with ids.
         vectors: Pretrained token vectors by encoder, 0 or 1. Tied encoders have those
             of encoder 0 only.
+        id_words: For each side of ids, the content of its vocabulary file, if it has
+            one; None for other sides.
     """
 
     tokenizers: Tokenizers
     vectors: Mapping[int, PretrainedVectors]
+    id_words: IdWords = (None, None)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -73,7 +79,24 @@ def read_text_assets(
                 vectors[encoder] = _read_encoder_vectors(
                     hyperparameters, encoder, auxiliary, seed
                 )
-    return TextAssets(tokenizers, vectors)
+    id_words = tuple(_read_id_words(hyperparameters, i, auxiliary) for i in (0, 1))
+    return TextAssets(tokenizers, vectors, (id_words[0], id_words[1]))
+
+
+def _read_id_words(
+    hyperparameters: Hyperparameters, encoder: int, auxiliary: Source | None
+) -> bytes | None:
+    """Returns the vocabulary file of a side of ids, if the channel has it."""
+    name = hyperparameters.of_encoder(encoder, "vocab_file")
+    if not (name and auxiliary) or f"in{encoder}" in hyperparameters.texts:
+        return None
+    for path in channel_files(auxiliary, "auxiliary"):
+        if path.name == name:
+            with open_file(path) as file:
+                data = file.read()
+            parse_vocabulary(data, str(path))
+            return data
+    return None
 
 
 def _have_same_vectors(hyperparameters: Hyperparameters) -> bool:

@@ -15,7 +15,7 @@ from object2vec_tf.model.loading import load_object2vec, model_file
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.warm_start import WarmStart
 from object2vec_tf.runs.run_directory import RunDirectory
-from object2vec_tf.text.tokenizer_loading import Tokenizers
+from object2vec_tf.text.text_assets import TextAssets
 
 _BLOCK = 1 << 22
 
@@ -59,7 +59,7 @@ class InitialModel:
 def read_initial_model(
     source: str | os.PathLike[str] | Object2Vec,
     hyperparameters: Hyperparameters,
-    tokenizers: Tokenizers,
+    text_assets: TextAssets,
     directory: RunDirectory | None,
 ) -> InitialModel:
     """Returns the initial model of a run.
@@ -69,7 +69,7 @@ def read_initial_model(
     Args:
         source: A run directory, a ``.keras`` file, or a model.
         hyperparameters: The run's hyperparameters.
-        tokenizers: The run's tokenizers.
+        text_assets: The run's tokenizers and vocabularies.
         directory: The run's directory; None if the run starts again.
 
     Raises:
@@ -89,7 +89,9 @@ def read_initial_model(
             earlier = load_object2vec(file, compile=False)
         except UserError as error:
             raise UserError(f"initial_model: {error}") from error
-    start = WarmStart(hyperparameters, tokenizers, earlier)
+    start = WarmStart(
+        hyperparameters, text_assets.tokenizers, earlier, text_assets.id_words
+    )
     return InitialModel({"path": path, **start.summary()}, digest, start)
 
 
@@ -122,6 +124,8 @@ def _digest_of_weights(model: Object2Vec) -> str:
     digest = xxhash.xxh3_128(model.hyperparameters.to_json().encode())
     for tokenizer in model.tokenizers:
         digest.update(tokenizer.data if tokenizer else b"none")
+    for words in model.id_words:
+        digest.update(words or b"none")
     for variable in model.weights:
         digest.update(variable.numpy().tobytes())
     return digest.hexdigest()

@@ -209,7 +209,7 @@ def _initial_model(
     initial_model = read_initial_model(
         options.initial_model,
         hyperparameters,
-        text_assets.tokenizers,
+        text_assets,
         None if options.overwrite else directory,
     )
     for line in initial_model_lines(initial_model.summary, options.freeze):

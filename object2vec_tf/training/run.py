@@ -238,6 +238,7 @@ def _run_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
             run.hyperparameters,
             tokenizers=run.text_assets.tokenizers,
             frozen=run.options.freeze,
+            id_words=run.text_assets.id_words,
         )
         copy_weights_from_chief(strategy, model)
         strategy.barrier()

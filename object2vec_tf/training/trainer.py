@@ -87,6 +87,7 @@ class Trainer:
             seed=self._run.options.seed,
             tokenizers=text_assets.tokenizers,
             frozen=self._run.options.freeze,
+            id_words=text_assets.id_words,
         )
         for encoder, vectors in text_assets.vectors.items():
             model.set_token_vectors(encoder, vectors.rows)

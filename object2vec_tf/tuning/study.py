@@ -255,7 +255,7 @@ def _initial_model(task: Task, text_assets: TextAssets) -> InitialModel | None:
     source = task.options.initial_model
     if source is None:
         return None
-    return read_initial_model(source, task.space.base, text_assets.tokenizers, None)
+    return read_initial_model(source, task.space.base, text_assets, None)
 
 
 @contextmanager

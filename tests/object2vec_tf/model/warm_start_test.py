@@ -96,6 +96,22 @@ def test_rows_of_words_follow_the_words():
     assert warm_start.summary()["matched_by"] == {"enc0": "word", "enc1": "id"}
 
 
+def test_rows_of_ids_follow_the_words_of_their_vocabulary_files(tmp_path):
+    earlier = o2v.Object2Vec(
+        SETTINGS, seed=1, id_words=(None, b"a b c d e f".replace(b" ", b"\n"))
+    )
+    earlier.save(tmp_path / "model.keras")
+    earlier = o2v.load(tmp_path / "model.keras")
+    changes = {"enc1_vocab_size": 3}
+    new = o2v.Object2Vec(SETTINGS | changes, seed=2)
+    words = (None, b'{"d": 0, "x": 1, "a": 2}')
+    fresh = weights(new)["enc1/token_embedding1/embeddings"]
+    WarmStart(new.hyperparameters, new.tokenizers, earlier, words).apply(new)
+    old = weights(earlier)["enc1/token_embedding1/embeddings"]
+    after = weights(new)["enc1/token_embedding1/embeddings"]
+    np.testing.assert_array_equal(after, [old[3], fresh[1], old[0]])
+
+
 def test_other_shapes_and_meanings_stay_fresh_and_are_listed():
     earlier = model(1, mlp_layers=2)
     changes = {

@@ -55,7 +55,10 @@ def test_rows_are_matched(rows, earlier, expected):
 def test_rows_of_a_tokenizer_are_its_words_and_buckets():
     tokenization = Tokenization("whitespace", num_oov_buckets=2)
     tokenizer = Tokenizer(tokenization, b'{"a": 0, "b": 3}')
-    rows = TableRows.of_tokenizer(8, tokenizer)
+    rows = TableRows.of_input(8, tokenizer)
     assert rows == TableRows(8, {"a": 0, "b": 3}, 4, 2)
     np.testing.assert_array_equal(np.flatnonzero(rows.unnamed()), [1, 2, 6, 7])
-    assert TableRows.of_tokenizer(8, None) == TableRows(8)
+    assert TableRows.of_input(8, None) == TableRows(8)
+    assert TableRows.of_input(3, None, b"a\nb\nc\nd") == TableRows(
+        3, {"a": 0, "b": 1, "c": 2}, 3
+    )
