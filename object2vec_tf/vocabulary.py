@@ -21,7 +21,11 @@ from object2vec_tf.commands.checks import required_value
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import reject_input_paths, write_atomic
 from object2vec_tf.files.channels import channel_files, open_file
-from object2vec_tf.hyperparameters import TOKENIZERS, UNICODE_NORMALIZATIONS
+from object2vec_tf.hyperparameters import (
+    MAX_VOCAB_SIZE,
+    TOKENIZERS,
+    UNICODE_NORMALIZATIONS,
+)
 from object2vec_tf.text.conversion import decode, encode
 from object2vec_tf.text.shuffling import shuffle_lines
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
@@ -29,7 +33,7 @@ from object2vec_tf.text.vocabularies import parse_vocabulary, vocabulary_json
 from object2vec_tf.text.vocabulary_builder import MAX_WORDS, build_vocabulary
 
 _VERBS = ("build", "encode", "decode", "shuffle")
-_BUILD_TOKENIZERS = ("whitespace", "unicode_script", "wordpiece")
+_BUILD_TOKENIZERS = ("whitespace", "unicode_script", "wordpiece", "id")
 
 _INPUT = flags.DEFINE_string(
     "input",
@@ -41,7 +45,10 @@ _FIELDS = flags.DEFINE_list(
     "fields", ["in0", "in1"], "build: fields whose tokens are counted"
 )
 _TOKENIZER = flags.DEFINE_enum(
-    "tokenizer", "whitespace", _BUILD_TOKENIZERS, "build: tokenizer of text"
+    "tokenizer",
+    "whitespace",
+    _BUILD_TOKENIZERS,
+    "build: tokenizer of text; id: integers and strings, each of which is one token",
 )
 _LOWERCASE = flags.DEFINE_bool("lowercase", False, "build: lowercase text")
 _NORMALIZATION = flags.DEFINE_enum(
@@ -51,7 +58,11 @@ _NORMALIZATION = flags.DEFINE_enum(
     "build: Unicode normalization form of text",
 )
 _MAX_SIZE = flags.DEFINE_integer(
-    "max_size", MAX_WORDS, "build: maximum size of the vocabulary", 2, MAX_WORDS
+    "max_size",
+    None,
+    f"build: maximum size of the vocabulary (default: {MAX_WORDS:,}; for id: no limit)",
+    2,
+    MAX_VOCAB_SIZE,
 )
 _MIN_COUNT = flags.DEFINE_integer(
     "min_count", 1, "build: minimum count of tokens in the vocabulary", 1
@@ -95,11 +106,19 @@ def _build(source: str, output: Path) -> None:
     tokenization = Tokenization(
         _TOKENIZER.value, _LOWERCASE.value, _NORMALIZATION.value
     )
+    if tokenization.is_id:
+        for flag, unset in ((_LOWERCASE, False), (_NORMALIZATION, "none")):
+            if flag.value != unset:
+                raise UserError(
+                    f"--{flag.name}: only applies to text, but --tokenizer is id, "
+                    "which compares ids as they are. Remove it."
+                )
+    default_size = MAX_VOCAB_SIZE if tokenization.is_id else MAX_WORDS
     vocabulary = build_vocabulary(
         source,
         _FIELDS.value,
         tokenization,
-        max_size=_MAX_SIZE.value,
+        max_size=_MAX_SIZE.value or default_size,
         min_count=_MIN_COUNT.value,
         reserved=_RESERVED.value,
         scratch=output.parent,

@@ -287,7 +287,9 @@ async def _request_decoder(backend: Backend) -> RequestDecoder:
 def _make_request_decoder(
     hyperparameters: Hyperparameters, texts: frozenset[str]
 ) -> RequestDecoder:
-    return RequestDecoder(input_limits(hyperparameters), texts)
+    return RequestDecoder(
+        input_limits(hyperparameters), texts, hyperparameters.external_ids
+    )
 
 
 async def _recommend_decoder(backend: Backend) -> RecommendDecoder:
@@ -317,6 +319,7 @@ def _make_recommend_decoder(
         input_limits(hyperparameters),
         catalog,
         texts,
+        hyperparameters.external_ids,
         output_dim=hyperparameters.output_dim,
     )
 

@@ -65,8 +65,9 @@ def _pair_problem(pair: dict[str, Any], schema: PairSchema) -> str | None:
 def _input_problem(
     pair: dict[str, Any], encoder: int, schema: PairSchema
 ) -> str | None:
-    if schema.tokenizations[encoder] is not None:
-        return _text_problem(pair, encoder)
+    tokenization = schema.tokenizations[encoder]
+    if tokenization is not None:
+        return (_item_problem if tokenization.is_id else _text_problem)(pair, encoder)
     return _ids_problem(pair, encoder, schema.vocab_sizes[encoder])
 
 
@@ -84,6 +85,26 @@ def _text_problem(pair: dict[str, Any], encoder: int) -> str | None:
                 return f"{field}[{position}]: expected a string, got {got}. {advice}"
     elif not isinstance(value, str):
         return f"{field}: expected {expected}, got {_shown(value)}. {advice}"
+    return None
+
+
+def _item_problem(pair: dict[str, Any], encoder: int) -> str | None:
+    """Returns the problem of ids of any kind."""
+    field = f"in{encoder}"
+    expected = "a list of ids, integers or strings, or a single id"
+    if field not in pair:
+        return f"{field} is missing. Give {expected}; the list may be empty."
+    value = pair[field]
+    if not isinstance(value, list):
+        if isinstance(value, str) or _is_integer(value):
+            return None
+        return f"{field}: expected {expected}, got {_shown(value)}."
+    for position, item in enumerate(value):
+        if not (isinstance(item, str) or _is_integer(item)):
+            return (
+                f"{field}[{position}]: expected an integer or a string as an id, got "
+                f"{_shown(item)}. Write it as a string if it is an id."
+            )
     return None
 
 

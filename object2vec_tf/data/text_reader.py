@@ -34,8 +34,13 @@ class TextReader:
         fields: list[Any] = []
         for name, size in zip(INPUTS, schema.vocab_sizes, strict=True):
             token = Annotated[int, msgspec.Meta(ge=0, lt=size)]
-            is_text = self._tokenizers[name] is not None
-            fields.append((name, str | list[str] if is_text else list[token]))
+            tokenizer = self._tokenizers[name]
+            rows: Any = list[token]
+            if tokenizer is not None:
+                rows = str | list[str]
+                if tokenizer.tokenization.is_id:
+                    rows = str | int | list[str | int]
+            fields.append((name, rows))
         label: Any = float
         if schema.num_classes is not None:
             label = Annotated[int, msgspec.Meta(ge=0, lt=schema.num_classes)]

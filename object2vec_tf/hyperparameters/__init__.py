@@ -15,11 +15,12 @@ from object2vec_tf.hyperparameters.hyperparameters import (
     specifications,
 )
 from object2vec_tf.hyperparameters.json_file import max_gpus, read_json
-from object2vec_tf.hyperparameters.specification import Specification
+from object2vec_tf.hyperparameters.specification import MAX_VOCAB_SIZE, Specification
 
 __all__ = [
     "FORMER_VALUES",
     "IN_BATCH_LOSS",
+    "MAX_VOCAB_SIZE",
     "OBJECTIVES",
     "OPERATORS",
     "OPTIMIZERS",

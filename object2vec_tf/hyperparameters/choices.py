@@ -7,7 +7,7 @@ from typing import Literal, get_args
 Network = Literal["hcnn", "bilstm", "pooled_embedding"]
 Enc1Network = Literal["enc0", Network]
 Tokenizer = Literal[
-    "none", "whitespace", "unicode_script", "wordpiece", "sentencepiece"
+    "none", "whitespace", "unicode_script", "wordpiece", "sentencepiece", "id"
 ]
 UnicodeNormalization = Literal["none", "NFC", "NFKC", "NFD", "NFKD"]
 Activation = Literal["tanh", "relu", "linear"]
@@ -26,5 +26,5 @@ TOKENIZERS: tuple[str, ...] = get_args(Tokenizer)
 UNICODE_NORMALIZATIONS: tuple[str, ...] = get_args(UnicodeNormalization)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-# Tokenizers that split text into words, whose ids come from a vocabulary table.
-WORD_TOKENIZERS: tuple[str, ...] = ("whitespace", "unicode_script")
+# Tokenizers whose tokens, words or ids, are looked up in a vocabulary table.
+LOOKUP_TOKENIZERS: tuple[str, ...] = ("whitespace", "unicode_script", "id")

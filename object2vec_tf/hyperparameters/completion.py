@@ -16,6 +16,7 @@ from object2vec_tf.hyperparameters.rules import (
     check_tied,
     copy_enc0,
     resolve_encoder,
+    warn_of_large_vocabularies,
 )
 from object2vec_tf.hyperparameters.specification import SPECIFICATIONS, Specification
 
@@ -43,6 +44,7 @@ def effective_values(
     _complete(effective, given, problems)
     if problems:
         raise HyperparameterError(_message(problems))
+    warn_of_large_vocabularies(given)
     return effective
 
 

@@ -184,9 +184,16 @@ class Hyperparameters:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Those of the inputs in0 and in1 that are text."""
+        """Those of the inputs in0 and in1 that have a tokenizer."""
         return tuple(
             f"in{i}" for i in (0, 1) if self.of_encoder(i, "tokenizer") != "none"
+        )
+
+    @property
+    def external_ids(self) -> tuple[str, ...]:
+        """Those of the inputs in0 and in1 that contain ids of any kind."""
+        return tuple(
+            f"in{i}" for i in (0, 1) if self.of_encoder(i, "tokenizer") == "id"
         )
 
     def freezes(self, encoder: int) -> bool:

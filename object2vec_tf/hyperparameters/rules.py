@@ -11,8 +11,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from object2vec_tf.hyperparameters.choices import WORD_TOKENIZERS
+from object2vec_tf.hyperparameters.choices import LOOKUP_TOKENIZERS
 
+# The largest vocabulary that Amazon SageMaker's Object2Vec accepts.
+SAGEMAKER_VOCAB_SIZE = 3_000_000
 AUTO_LAYERS: Mapping[str, int | str] = {
     "hcnn": 4,
     "bilstm": 1,
@@ -99,16 +101,37 @@ def _enc_dim_divisors(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]
             yield 2, f"the two directions of enc{encoder}_network=bilstm"
 
 
+def warn_of_large_vocabularies(given: Mapping[str, Any]) -> None:
+    """Warns of vocabulary sizes that Amazon SageMaker rejects."""
+    for name in ("enc0_vocab_size", "enc1_vocab_size"):
+        size = given.get(name) or 0
+        if size > SAGEMAKER_VOCAB_SIZE:
+            # Without a stack level, a process shows the warning once.
+            warnings.warn(
+                f"{name}: {size} is above {SAGEMAKER_VOCAB_SIZE}, the maximum of "
+                "Amazon SageMaker's Object2Vec, which would reject it",
+                stacklevel=1,
+            )
+
+
 def check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:
     """Checks that tokenizers and pretrained embeddings have a vocabulary."""
     for encoder in (0, 1):
         buckets = f"enc{encoder}_num_oov_buckets"
         tokenizer = effective[f"enc{encoder}_tokenizer"]
-        if effective[buckets] and tokenizer not in WORD_TOKENIZERS:
+        if effective[buckets] and tokenizer not in LOOKUP_TOKENIZERS:
             problems.append(
-                f"{buckets}: only applies to words. Set enc{encoder}_tokenizer to "
-                f"{' or '.join(WORD_TOKENIZERS)}, or remove {buckets}."
+                f"{buckets}: only applies to words and ids. Set enc{encoder}_tokenizer "
+                f"to {' or '.join(LOOKUP_TOKENIZERS)}, or remove {buckets}."
             )
+        for name in ("lowercase", "unicode_normalization"):
+            value = effective[f"enc{encoder}_{name}"]
+            if tokenizer == "id" and value not in (False, "none", None):
+                problems.append(
+                    f"enc{encoder}_{name}: only applies to text, but "
+                    f"enc{encoder}_tokenizer is id, which compares ids as they are. "
+                    f"Remove enc{encoder}_{name}."
+                )
         if effective[f"enc{encoder}_vocab_file"]:
             continue
         for name, unset in (

@@ -24,6 +24,8 @@ from object2vec_tf.hyperparameters.kinds import (
 )
 
 MAX_OOV_BUCKETS = 1_000_000
+# Token ids are int32.
+MAX_VOCAB_SIZE = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +80,9 @@ _INPUTS = {
     ),
     **_both_encoders(
         "vocab_size",
-        Integer(2, 3_000_000),
-        "vocabulary size of inX; all token ids are smaller; encX_vocab_file sets it",
+        Integer(2, MAX_VOCAB_SIZE),
+        "vocabulary size of inX; all token ids are smaller; encX_vocab_file sets it; "
+        "Amazon SageMaker accepts at most 3000000",
     ),
     **_both_encoders(
         "vocab_file",
@@ -89,7 +92,8 @@ _INPUTS = {
     **_both_encoders(
         "tokenizer",
         _choice(choices.Tokenizer),
-        "tokenizer of text in inX; none: inX has token ids",
+        "tokenizer of text in inX; none: inX has token ids; id: each integer (of any "
+        "size) or string in inX is one token of encX_vocab_file",
     ),
     **_both_encoders("lowercase", Boolean(), "lowercase text before tokenization"),
     **_both_encoders(

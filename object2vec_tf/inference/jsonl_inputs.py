@@ -84,7 +84,8 @@ class ObjectReader:
     ) -> None:
         self._split = split
         self._limits = input_limits(model.hyperparameters)
-        self._decoder = RequestDecoder(self._limits, model.texts)
+        self._external_ids = set(model.hyperparameters.external_ids)
+        self._decoder = RequestDecoder(self._limits, model.texts, self._external_ids)
         self._model = model
         self._names = names
 
@@ -100,6 +101,8 @@ class ObjectReader:
         """
         for names in [self._names] if self._names else _INPUT_NAMES:
             sizes = {name: self._limits[name][0] for name in names}
+            if self._external_ids.intersection(names):
+                continue
             if parsed := parse_block(text, sizes):
                 inputs = self.truncate(RaggedInputs(parsed[0]))
                 break

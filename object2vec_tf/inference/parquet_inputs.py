@@ -41,6 +41,7 @@ def read_split(split: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
 def _read_parquet(split: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
     reader = _RowReader(split, model)
     limits = input_limits(model.hyperparameters)
+    external_ids = model.hyperparameters.external_ids
     with open_parquet(split.path) as file:
         names = [name for name in _INPUT_NAMES if name in file.schema_arrow.names]
         if not names:
@@ -49,7 +50,7 @@ def _read_parquet(split: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
                 f"{', '.join(file.schema_arrow.names)}. Rename them."
             )
         for name in names:
-            _check_type(file.schema_arrow.field(name), split)
+            _check_type(file.schema_arrow.field(name), split, name in external_ids)
         stop = file.num_row_groups if split.stop is None else split.stop
         row_counts = [file.metadata.row_group(group).num_rows for group in range(stop)]
         row = 1 + sum(row_counts[: split.start])
@@ -57,7 +58,11 @@ def _read_parquet(split: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
         batches = file.iter_batches(MAX_ROWS, groups, names, use_threads=False)
         try:
             for batch in batches:
-                columns = {name: _ids(batch[name], limits[name][0]) for name in names}
+                columns = {
+                    name: _ids(batch[name], limits[name][0])
+                    for name in names
+                    if name not in external_ids
+                }
                 valid = {name: ids for name, ids in columns.items() if ids is not None}
                 if len(valid) == len(names):
                     yield reader.truncate(RaggedInputs(valid))
@@ -83,7 +88,7 @@ class _RowReader(ObjectReader):
         return f"{self._split.path}: row {line}"
 
 
-def _check_type(field: pa.Field, split: FileSplit) -> None:
+def _check_type(field: pa.Field, split: FileSplit, is_external_id: bool) -> None:
     kind = field.type
     is_list = (
         pa.types.is_list(kind)
@@ -94,6 +99,7 @@ def _check_type(field: pa.Field, split: FileSplit) -> None:
     if pa.types.is_dictionary(item):
         item = item.value_type
     is_text = pa.types.is_string(item) or pa.types.is_large_string(item)
+    is_list |= is_external_id  # which may also be single
     if not (is_text or (is_list and pa.types.is_integer(item))):
         raise DataError(
             f"{split.path}: column {field.name}: expected lists of integers (token "

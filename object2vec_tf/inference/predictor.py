@@ -177,7 +177,8 @@ def _load_text_ops(path: Path) -> None:
     """Registers the ops of a text model, which must happen before it is loaded."""
     try:
         text = (path / HYPERPARAMETERS).read_text(encoding="utf-8")
-        if parse_description(text, str(path)).texts:
+        hyperparameters = parse_description(text, str(path))
+        if set(hyperparameters.texts) - set(hyperparameters.external_ids):
             load_text_ops()
     except OSError:
         pass  # If this is not one of our exports, the constructor reports it.

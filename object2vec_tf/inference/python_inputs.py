@@ -14,6 +14,7 @@ from object2vec_tf.errors import DataError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs, input_limits
 from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.text.item_ids import item_ids
 from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
@@ -37,6 +38,9 @@ def object_inputs(
             * A RaggedTensor of integers ``[objects, (time)]``.
             * An array or tensor of strings, or a RaggedTensor of strings, for a side
               with a tokenizer.
+
+            Where ``encX_tokenizer`` is id, integers and strings are ids of any kind; -1
+            is padding in arrays only.
         name: The side: in0 or in1.
         hyperparameters: The model's.
         tokenizers: The model's.
@@ -111,6 +115,8 @@ class _Side:
 
     def column(self, objects: Any) -> RaggedColumn:
         """Returns the token ids of all objects, none of which is padding."""
+        if self._tokenizer is not None and self._tokenizer.tokenization.is_id:
+            return item_ids(self._tokenizer, self._items(objects))[0]
         if isinstance(objects, tf.RaggedTensor):
             return self._of_ragged(objects)
         if isinstance(objects, tf.Tensor | tf.Variable):
@@ -118,6 +124,37 @@ class _Side:
         if isinstance(objects, np.ndarray) and objects.dtype.kind in "iuf":
             return self._of_array(objects)
         return self._of_rows(_as_list(objects, self._name))
+
+    def _items(self, objects: Any) -> list[list[int | str]]:
+        """Returns lists of ids of any kind."""
+        if isinstance(objects, tf.RaggedTensor):
+            objects = objects.to_list()
+        if isinstance(objects, tf.Tensor | tf.Variable):
+            objects = objects.numpy()
+        if isinstance(objects, np.ndarray) and objects.dtype.kind in "iu":
+            if objects.ndim == 1:
+                objects = objects[:, np.newaxis]
+            if objects.ndim == 2:
+                objects = [row[row != PADDING] for row in objects]
+        lists = []
+        for i, row in enumerate(_as_list(objects, self._name)):
+            if isinstance(row, np.ndarray | tf.Tensor):
+                row = np.asarray(row).tolist()
+            items = list(row) if isinstance(row, list | tuple) else [row]
+            for position, item in enumerate(items):
+                if isinstance(item, str) or type(item) is int:
+                    continue
+                if isinstance(item, np.integer):
+                    items[position] = int(item)
+                elif isinstance(item, bytes):
+                    items[position] = _decoded(item)
+                else:
+                    raise DataError(
+                        f"{self._name}[{i}][{position}]: expected an integer or a "
+                        f"string as an id, got {_shown(item)}."
+                    )
+            lists.append(items)
+        return lists
 
     def _of_ragged(self, objects: tf.RaggedTensor) -> RaggedColumn:
         if objects.ragged_rank != 1 or objects.shape.rank != 2:

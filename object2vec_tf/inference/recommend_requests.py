@@ -15,7 +15,6 @@ from object2vec_tf.inference.request_codec import (
     JSON,
     JSON_LINES,
     RequestDecoder,
-    check_kinds,
     object_type,
 )
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
@@ -46,8 +45,9 @@ class RecommendDecoder:
     Args:
         objects: Decodes objects.
         limits: The vocabulary size and the maximum length of each input, by name.
-        texts: The inputs that may be text too.
         catalog: The items.
+        texts: The inputs that may be text too.
+        external_ids: The inputs that contain ids of any kind.
         output_dim: The number of scores of a pair.
 
     Example:
@@ -65,14 +65,17 @@ class RecommendDecoder:
         limits: Mapping[str, tuple[int, int]],
         catalog: Catalog,
         texts: Collection[str] = (),
+        external_ids: Collection[str] = (),
         *,
         output_dim: int,
     ) -> None:
         limits = {"in0": limits["in0"]}
-        self._objects = RequestDecoder(limits, texts)
+        external_ids = {"in0"} & set(external_ids)
+        self._objects = RequestDecoder(limits, texts, external_ids)
         self._limits, self._texts = limits, texts
         self._classes = output_dim if output_dim > 2 else 0
         self._expected = {
+            **self._objects.expected,
             "k": f"an integer from 1 to {catalog.k}, the k of the export",
             "exclude": "a list of positions of items",
             "exclude[]": f"a position of an item, from 0 to {catalog.items - 1}",
@@ -81,7 +84,11 @@ class RecommendDecoder:
         position = Annotated[int, msgspec.Meta(ge=0, lt=catalog.items)]
         k = Annotated[int, msgspec.Meta(ge=1, le=catalog.k)]
         fields: list[Any] = [
-            ("in0", object_type(limits["in0"][0], "in0" in texts), msgspec.UNSET),
+            (
+                "in0",
+                object_type(limits["in0"][0], "in0" in texts, "in0" in external_ids),
+                msgspec.UNSET,
+            ),
             ("k", k, min(DEFAULT_K, catalog.k)),
             ("exclude", list[position], []),
             ("rescore", bool, False),
@@ -131,8 +138,9 @@ class RecommendDecoder:
                 "$",
             )
         self._check(instances, path)
+        objects = self._objects.checked([row.in0 for row in instances], "in0", path)
         return RecommendRequest(
-            self.truncate([row.in0 for row in instances], max_lens),
+            self.truncate(objects, max_lens),
             [row.k for row in instances],
             [row.exclude for row in instances],
             [row.rescore for row in instances],
@@ -163,8 +171,6 @@ class RecommendDecoder:
                     f"but {self._classes} class probabilities, got true",
                     f"{path}[{i}].rescore",
                 )
-        if "in0" in self._texts:
-            check_kinds([row.in0 for row in instances], "in0", path)
 
 
 @dataclasses.dataclass(frozen=True)

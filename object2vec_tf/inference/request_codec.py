@@ -32,17 +32,30 @@ class RequestDecoder:
     Args:
         limits: The vocabulary size and the maximum length of each input, by name.
         texts: The inputs that may be text too.
+        external_ids: The inputs that contain ids of any kind. Unless they are in texts,
+            the model's runtime cannot look them up.
+
+    Attributes:
+        expected: The values that ids of any kind may have, for `explain_error`.
     """
 
     def __init__(
-        self, limits: Mapping[str, tuple[int, int]], texts: Collection[str] = ()
+        self,
+        limits: Mapping[str, tuple[int, int]],
+        texts: Collection[str] = (),
+        external_ids: Collection[str] = (),
     ) -> None:
         self._limits = limits
         self._texts = texts
+        self._external_ids = external_ids
+        self.expected: dict[str, str] = {}
+        for name in external_ids:
+            self.expected[name] = "a list of ids, integers or strings, or a single id"
+            self.expected[f"{name}[]"] = "an integer or a string"
         # msgspec ignores all keys that are not fields.
         fields: list[Any] = []
         for name, (vocab_size, _) in limits.items():
-            objects = object_type(vocab_size, name in texts)
+            objects = object_type(vocab_size, name in texts, name in external_ids)
             fields.append((name, objects, msgspec.UNSET))
         instance: Any = msgspec.defstruct("Instance", fields, gc=False)
         body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
@@ -56,6 +69,8 @@ class RequestDecoder:
         max_lens: tuple[int, int] | None = None,
     ) -> Rows:
         """Returns the objects of a request by input name: token ids, or text.
+
+        Ids of any kind are returned as lists of strings.
 
         Args:
             body: The request's body.
@@ -74,7 +89,7 @@ class RequestDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             lines = media_type == JSON_LINES
             raise explain_error(
-                error, body, lines, self._limits, self._texts
+                error, body, lines, self._limits, self._texts, expected=self.expected
             ) from error
         if not instances and media_type == JSON_LINES:
             raise BadRequest(
@@ -85,9 +100,32 @@ class RequestDecoder:
         names = _input_names(instances, path)
         rows = {name: [getattr(row, name) for row in instances] for name in names}
         for name in names:
-            if name in self._texts:
-                check_kinds(rows[name], name, path)
+            rows[name] = self.checked(rows[name], name, path)
         return self.truncate(rows, max_lens)
+
+    def checked(self, objects: Sequence[Any], name: str, path: str) -> list[Any]:
+        """Returns decoded objects; ids of any kind as lists of strings.
+
+        Args:
+            objects: The objects of one input.
+            name: Its name.
+            path: The JSONPath of the list of objects.
+
+        Raises:
+            BadRequest: A list contains both ids and strings, or the model's runtime
+                cannot look ids up.
+        """
+        if name in self._external_ids:
+            if name not in self._texts:
+                raise BadRequest(
+                    f"{name}: expected a runtime that looks ids up in the vocabulary, "
+                    "got onnxruntime. Use the TensorFlow runtime",
+                    path,
+                )
+            return [_item_texts(row) for row in objects]
+        if name in self._texts:
+            _check_kinds(objects, name, path)
+        return list(objects)
 
     def truncate(self, rows: Rows, max_lens: tuple[int, int] | None = None) -> Rows:
         """Truncates token ids to their maximum lengths; text is left as it is.
@@ -101,6 +139,11 @@ class RequestDecoder:
             name: _truncated(objects, min(own[name], self._limits[name][1]))
             for name, objects in rows.items()
         }
+
+
+def _item_texts(row: Any) -> list[str]:
+    """Returns an id of any kind, or a list of them, as a list of strings."""
+    return [str(item) for item in row] if isinstance(row, list) else [str(row)]
 
 
 def _input_names(instances: Sequence[Any], path: str) -> list[str]:
@@ -125,30 +168,24 @@ def _input_names(instances: Sequence[Any], path: str) -> list[str]:
     return names
 
 
-def object_type(vocab_size: int, is_text: bool) -> Any:
+def object_type(vocab_size: int, is_text: bool, is_external_id: bool) -> Any:
     """Returns the type of an optional object for msgspec.
 
     Args:
         vocab_size: All token ids are below it.
         is_text: Whether the object may be text.
+        is_external_id: Whether the object contains ids of any kind.
     """
+    if is_external_id:
+        return list[int | str] | str | int | msgspec.UnsetType
     token = Annotated[int, msgspec.Meta(ge=0, lt=vocab_size)]
     if is_text:
         return list[token | str] | str | msgspec.UnsetType
     return list[token] | msgspec.UnsetType
 
 
-def check_kinds(objects: Sequence[Any], name: str, path: str) -> None:
-    """Rejects lists that contain both ids and strings.
-
-    Args:
-        objects: The objects of one input.
-        name: Its name.
-        path: The JSONPath of the list of objects.
-
-    Raises:
-        BadRequest: A list contains both.
-    """
+def _check_kinds(objects: Sequence[Any], name: str, path: str) -> None:
+    """Rejects lists that contain both ids and strings."""
     for i, row in enumerate(objects):
         if isinstance(row, str) or len({type(item) for item in row}) < 2:
             continue

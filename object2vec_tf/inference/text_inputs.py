@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.inference.ragged_inputs import PADDING, Ids, RaggedInputs, Rows
+from object2vec_tf.inference.ragged_inputs import (
+    MAX_CELLS,
+    PADDING,
+    Ids,
+    RaggedInputs,
+    Rows,
+)
 
 # An object in a request: token ids, a text, or a list of strings.
 Row = Sequence[int] | str | Sequence[str]
@@ -94,6 +100,8 @@ class TextRequest:
 def text_batches(objects: Sequence[Row]) -> list[tuple[list[int], Texts]]:
     """Returns the strings to tokenize: texts and lists of strings in separate batches.
 
+    Lists are batched by similar length, so that one long list does not pad all others.
+
     Args:
         objects: The objects of one input; token ids are skipped.
 
@@ -109,14 +117,28 @@ def text_batches(objects: Sequence[Row]) -> list[tuple[list[int], Texts]]:
     batches: list[tuple[list[int], Texts]] = []
     if texts:
         batches.append((texts, np.array([_encoded(objects[i]) for i in texts], object)))
-    if lists:
-        width = max(len(objects[i]) for i in lists)
-        padded = np.full((len(lists), width), b"", object)
-        for number, i in enumerate(lists):
+    for numbers in _batches_of_lists(objects, lists):
+        width = max(len(objects[i]) for i in numbers)
+        padded = np.full((len(numbers), width), b"", object)
+        for number, i in enumerate(numbers):
             items = [_encoded(item) for item in objects[i]]
             padded[number, : len(items)] = items
-        batches.append((lists, padded))
+        batches.append((numbers, padded))
     return batches
+
+
+def _batches_of_lists(objects: Sequence[Row], lists: list[int]) -> Iterator[list[int]]:
+    """Yields the row numbers of each batch of lists."""
+    width = max((len(objects[i]) for i in lists), default=0)
+    if len(lists) * width <= MAX_CELLS:
+        if lists:
+            yield lists
+        return
+    lists = sorted(lists, key=lambda i: len(objects[i]))
+    while lists:
+        size = max(MAX_CELLS // len(objects[lists[-1]]), 1)
+        yield lists[-size:]
+        del lists[-size:]
 
 
 def _encoded(text: Any) -> bytes:

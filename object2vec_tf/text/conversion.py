@@ -37,7 +37,9 @@ def encode(
     with atomic_file(destination) as temporary, temporary.open("wb") as file:
         for block in read_object_blocks(source):
             for field, tokenizer in tokenizers.items():
-                column, unknown_in_block = token_ids(tokenizer, block.texts(field))
+                is_id = tokenizer.tokenization.is_id
+                rows = block.items(field) if is_id else block.texts(field)
+                column, unknown_in_block = token_ids(tokenizer, rows)
                 ids, splits = column.values.tolist(), column.row_splits.tolist()
                 for row, start, end in zip(
                     block.rows, splits, splits[1:], strict=False

@@ -44,6 +44,29 @@ class ObjectBlock:
         numbers = [number for number, line in lines if line.strip()]
         return DataError(f"{self._path}:{numbers[row]}: {message}")
 
+    def items(self, field: str) -> list[list[str]]:
+        """Returns one field of all objects, which contains ids of any kind.
+
+        Returns:
+            Lists of ids; integers are converted to their decimal text.
+
+        Raises:
+            DataError: An object lacks the field, or it is not an integer, a string, or
+                a list of them.
+        """
+        rows: list[list[str]] = []
+        for number, row in enumerate(self.rows):
+            value = row.get(field)
+            items = value if isinstance(value, list) else [value]
+            for position, item in enumerate(items):
+                if type(item) is not int and not isinstance(item, str):
+                    place = f"{field}[{position}]" if items is value else field
+                    raise self._wrong(
+                        number, place, item, "an integer or a string as an id"
+                    )
+            rows.append([str(item) for item in items])
+        return rows
+
     def texts(self, field: str) -> list[str | list[str]]:
         """Returns one field of all objects.
 
@@ -57,14 +80,16 @@ class ObjectBlock:
             if not isinstance(value, list) or not all(
                 isinstance(item, str) for item in value
             ):
-                shown = msgspec.json.encode(value).decode()[:_MAX_SHOWN]
-                got = shown if field in self.rows[number] else "no such field"
-                raise self.error(
-                    number,
-                    f"{field}: expected a string or a list of strings, got {got}. Fix "
-                    "or remove the line.",
-                )
+                raise self._wrong(number, field, value, "a string or a list of strings")
         return values  # type: ignore[return-value]
+
+    def _wrong(self, row: int, place: str, value: Any, expected: str) -> DataError:
+        is_missing = place.partition("[")[0] not in self.rows[row]
+        shown = msgspec.json.encode(value).decode()[:_MAX_SHOWN]
+        got = "no such field" if is_missing else shown
+        return self.error(
+            row, f"{place}: expected {expected}, got {got}. Fix or remove the line."
+        )
 
 
 def read_object_blocks(source: Source) -> Iterator[ObjectBlock]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
 
 from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.text.item_ids import Items, item_ids
 from object2vec_tf.text.tokenizer import Tokenizer
 
 Text = str | Sequence[str]
@@ -18,13 +20,22 @@ Text = str | Sequence[str]
 _TEXTS_PER_TASK = 4096
 
 
-def token_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn, int]:
+def token_ids(
+    tokenizer: Tokenizer, rows: Sequence[Text | Items]
+) -> tuple[RaggedColumn, int]:
     """Returns the token ids of rows, and the number of unknown tokens.
 
     Args:
         tokenizer: The tokenizer of the rows.
-        rows: Strings and lists of strings.
+        rows: Strings and lists of strings; for ids of any kind also integers, alone or
+            in lists.
     """
+    if tokenizer.tokenization.is_id:
+        return item_ids(tokenizer, rows)
+    return _text_ids(tokenizer, cast(Sequence[Text], rows))
+
+
+def _text_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn, int]:
     is_text = np.array([isinstance(row, str) for row in rows], bool)
     texts = [row for row in rows if isinstance(row, str)]
     lists = [row for row in rows if not isinstance(row, str)]

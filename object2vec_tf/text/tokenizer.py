@@ -12,6 +12,7 @@ import tensorflow as tf
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.text.vocabularies import (
     UNKNOWN_TOKENS,
+    ItemVocabulary,
     parse_vocabulary,
     unknown_id,
 )
@@ -30,11 +31,12 @@ class Tokenization:
     """How text is split into tokens.
 
     Attributes:
-        tokenizer: whitespace, unicode_script, wordpiece or sentencepiece.
+        tokenizer: whitespace, unicode_script, wordpiece, sentencepiece, or id, for
+            which a text is one token.
         lowercase: Whether text is converted to lowercase first.
         unicode_normalization: none, NFC, NFKC, NFD or NFKD; applied before lowercasing.
         num_oov_buckets: Number of hash buckets for out-of-vocabulary words, for
-            whitespace and unicode_script. The ids of the buckets follow those of the
+            whitespace, unicode_script and id. Their ids follow those of the
             vocabulary; the hash is FarmHash's Fingerprint64.
     """
 
@@ -43,8 +45,13 @@ class Tokenization:
     unicode_normalization: str = "none"
     num_oov_buckets: int = 0
 
+    @property
+    def is_id(self) -> bool:
+        """Whether every text is one token, an id of any kind."""
+        return self.tokenizer == "id"
+
     def normalized(self, texts: tf.Tensor) -> tf.Tensor:
-        """Returns normalized strings of the same shape.
+        """Returns normalized strings of the same shape; ids stay as they are.
 
         Control characters and invalid UTF-8 bytes become spaces, because the
         normalize_utf8 of tensorflow-text 2.21 drops the rest of a string after a NUL.
@@ -55,6 +62,8 @@ class Tokenization:
         Args:
             texts: Strings of any shape.
         """
+        if self.is_id:
+            return texts
         texts = tf.strings.unicode_transcode(
             texts,
             "UTF-8",
@@ -76,8 +85,13 @@ class Tokenization:
         Returns:
             RaggedTensor of strings ``[batch, (words)]``. Text is split at whitespace;
             for unicode_script and wordpiece also at changes of script and at
-            punctuation.
+            punctuation. An id is not split; an empty one has no words.
         """
+        if self.is_id:
+            is_given = tf.not_equal(texts, "")
+            return tf.RaggedTensor.from_row_lengths(
+                tf.boolean_mask(texts, is_given), tf.cast(is_given, tf.int64)
+            )
         ops = load_text_ops()
         if self.tokenizer == "whitespace":
             splitter = ops.WhitespaceTokenizer()
@@ -100,6 +114,7 @@ class Tokenizer(tf.Module):
         unknown_id: The id of ``[UNK]`` or ``<unk>``, which out-of-vocabulary words get.
             None if the vocabulary has no such word: without buckets, out-of-vocabulary
             words are then dropped.
+        items: The vocabulary for lookups in Python, for ids of any kind.
         examples: A few texts to try the tokenizer with.
 
     Raises:
@@ -128,6 +143,7 @@ class Tokenizer(tf.Module):
         self.data = data
         self.unknown_id: int | None
         self.file = file
+        self.items = ItemVocabulary(data, file)
         self.examples = ["a", "the other one", ""]
         if tokenization.tokenizer == "sentencepiece":
             self._pieces = self._sentencepiece()
@@ -139,7 +155,8 @@ class Tokenizer(tf.Module):
         self.vocab_size = self._first_bucket + tokenization.num_oov_buckets
         self.unknown_id = unknown_id(words)
         first_words = list(words)[:5]
-        self.examples = [first_words[-1], " ".join(first_words), ""]
+        separator = "" if tokenization.is_id else " "
+        self.examples = [first_words[-1], separator.join(first_words), ""]
         if tokenization.tokenizer == "wordpiece":
             self._pieces = self._wordpiece(words)
         else:
@@ -199,13 +216,21 @@ class Tokenizer(tf.Module):
             )
         return self._lookup(items)
 
+    def buckets(self, words: tf.Tensor) -> tf.Tensor:
+        """Returns the ids of the buckets of out-of-vocabulary words, int64.
+
+        Args:
+            words: Strings of any shape.
+        """
+        buckets = self.tokenization.num_oov_buckets
+        return self._first_bucket + tf.strings.to_hash_bucket_fast(words, buckets)
+
     def _lookup(self, words: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         ids = words.with_values(self._table.lookup(words.values))
         unknown = ids.values < 0
         count = tf.reduce_sum(ids.with_values(tf.cast(unknown, tf.int64)), axis=1)
-        if buckets := self.tokenization.num_oov_buckets:
-            hashed = tf.strings.to_hash_bucket_fast(words.values, buckets)
-            values = tf.where(unknown, self._first_bucket + hashed, ids.values)
+        if self.tokenization.num_oov_buckets:
+            values = tf.where(unknown, self.buckets(words.values), ids.values)
             return ids.with_values(values), count
         if self.unknown_id is None:
             return tf.ragged.boolean_mask(ids, ids.with_values(~unknown)), count

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -11,6 +13,8 @@ from object2vec_tf.errors import DataError
 
 # Words that a vocabulary lacks get the id of the first of these that it has.
 UNKNOWN_TOKENS = ("[UNK]", "<unk>", "<UNK>")
+# Python's limit for the conversion of integers is 4,300 digits.
+_DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,4298}")
 
 
 def parse_vocabulary(data: bytes, name: str) -> dict[str, int]:
@@ -77,6 +81,33 @@ def _parse_json(text: str, name: str) -> dict[str, int]:
                 f"{other!r} and {word!r}. Change one of the two ids."
             )
     return words
+
+
+class ItemVocabulary:
+    """A vocabulary for lookups of ids of any kind in Python.
+
+    Args:
+        data: The content of the vocabulary file.
+        file: Its name, for messages.
+    """
+
+    def __init__(self, data: bytes, file: str) -> None:
+        self._data = data
+        self._file = file
+
+    @functools.cached_property
+    def ids(self) -> dict[str | int, int]:
+        """The ids of strings, and of integers, which are those of their decimal text.
+
+        The empty string is no token. The dictionary is made when it is first used.
+        """
+        words = parse_vocabulary(self._data, self._file)
+        words.pop("", None)
+        ids: dict[str | int, int] = {
+            int(word): id_ for word, id_ in words.items() if _DECIMAL.fullmatch(word)
+        }
+        ids.update(words)
+        return ids
 
 
 def unknown_id(words: dict[str, int]) -> int | None:

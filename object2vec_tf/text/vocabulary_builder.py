@@ -16,10 +16,14 @@ import tensorflow as tf
 
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source
-from object2vec_tf.text.json_objects import read_object_blocks, split_texts_and_lists
+from object2vec_tf.text.json_objects import (
+    ObjectBlock,
+    read_object_blocks,
+    split_texts_and_lists,
+)
 from object2vec_tf.text.tokenizer import Tokenization, load_text_ops
 
-# The maximum number of ids of a model.
+# The maximum number of words by default; ids of any kind have no such limit.
 MAX_WORDS = 3_000_000
 # Distinct tokens counted in memory, about 300 MB, before the counts go to disk.
 _MAX_COUNTERS = 2_000_000
@@ -68,7 +72,7 @@ def build_vocabulary(
         fields: The fields with text: strings, or lists of strings, each of which is one
             token.
         tokenization: How text is split into tokens. For wordpiece, the pieces are
-            learned from the words.
+            learned from the words. For id, the fields contain integers or strings.
         max_size: The maximum number of words, including reserved ones.
         min_count: Tokens that occur less often are left out.
         reserved: Words that get the first ids.
@@ -88,7 +92,7 @@ def build_vocabulary(
     try:
         for block in read_object_blocks(source):
             for field in fields:
-                counts.add(_tokens(tokenization, block.texts(field)))
+                counts.add(_tokens(tokenization, block, field))
         if not counts.tokens:
             raise DataError(
                 f"{' or '.join(fields)}: expected at least one token in the input, got "
@@ -99,10 +103,11 @@ def build_vocabulary(
         counts.close()
 
 
-def _tokens(
-    tokenization: Tokenization, values: Sequence[str | list[str]]
-) -> list[bytes]:
-    texts, lists = split_texts_and_lists(values)
+def _tokens(tokenization: Tokenization, block: ObjectBlock, field: str) -> list[bytes]:
+    if tokenization.is_id:
+        rows = block.items(field)
+        return [item.encode() for row in rows for item in row if item]
+    texts, lists = split_texts_and_lists(block.texts(field))
     words: list[bytes] = []
     if texts:
         words += tokenization.words(tf.constant(texts)).values.numpy().tolist()
@@ -190,10 +195,9 @@ class _TokenCounts:
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp("", ".counts-", self._scratch))
         path = self._directory / str(len(self._files))
-        # Tokens have no tabs or line ends: normalization replaces them by spaces.
         with path.open("wb") as file:
             for word, count in sorted(self._counter.items()):
-                file.write(b"%s\t%d\n" % (word, count))
+                file.write(b"%s\t%d\n" % (_escaped(word), count))
         self._files.append(path)
         self._counter.clear()
 
@@ -215,4 +219,16 @@ def _read_counts(path: Path) -> Iterator[tuple[bytes, int]]:
     with path.open("rb") as file:
         for line in file:
             word, _, count = line.rpartition(b"\t")
-            yield word, int(count)
+            yield _unescaped(word), int(count)
+
+
+def _escaped(word: bytes) -> bytes:
+    """Returns a word without line ends, which ids, unlike words, may contain."""
+    return word.replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+
+
+def _unescaped(word: bytes) -> bytes:
+    if b"\\" not in word:
+        return word
+    parts = [part.replace(b"\\n", b"\n") for part in word.split(b"\\\\")]
+    return b"\\".join(parts)

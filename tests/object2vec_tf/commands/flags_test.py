@@ -108,7 +108,7 @@ def test_every_hyperparameter_has_a_flag_whose_help_shows_range_and_default():
     ("name", "ending"),
     [
         ("epochs", "an integer in 1..100 (default: 30)"),
-        ("enc0_vocab_size", "an integer in 2..3000000 (required)"),
+        ("enc0_vocab_size", "an integer in 2..2147483647 (required)"),
         (
             "enc1_vocab_size",
             "(default: value of enc0 if enc1_network=enc0, otherwise required)",

@@ -155,3 +155,61 @@ def test_lines_of_text_may_have_weights(read):
         o2v.DataError, match=r"train\.jsonl:1: weight: expected .*, got -1\."
     ):
         read([line("a", weight=-1)])
+
+
+ID_SETTINGS = {
+    "enc0_tokenizer": "id",
+    "enc1_tokenizer": "id",
+    "enc1_vocab_file": "v.json",
+}
+
+
+def test_ids_of_any_kind_are_looked_up_by_their_text(read):
+    values = ["a", ["b", "red wine", 7, "é"], [], 5, [2**70, "a", ""], "red wine"]
+    pairs = read(
+        [line(in0, in1=["c", in0] if isinstance(in0, str) else in0) for in0 in values],
+        **ID_SETTINGS,
+    )
+    assert rows(pairs, "in0") == [[1], [2, 4, 0, 5], [], [0], [0, 1], [4]]
+    assert rows(pairs, "in1") == [[3, 1], [2, 4, 0], [], [0], [0, 1], [3, 4]]
+    assert pairs.report.unknown == {"in0": 3, "in1": 3}
+
+
+def test_integers_are_the_same_ids_as_their_decimal_text(read, tmp_path):
+    (tmp_path / "n.json").write_text(
+        json.dumps({"[UNK]": 0, "12": 1, "-3": 2, str(2**63): 3, "007": 4})
+    )
+    settings = ID_SETTINGS | {"enc0_vocab_file": "n.json"}
+    values = [[12, "12"], [-3, "-3"], [2**63, str(2**63)], [7, "007"], [-0, 2**64]]
+    integers = [line(value, in1=12) for value in values]
+    pairs = read(integers, **settings)
+    assert rows(pairs, "in0") == [[1, 1], [2, 2], [3, 3], [0, 4], [0, 0]]
+    # Without strings in the block.
+    pairs = read([line([12, -3, 2**63, 7], in1=[2**62])] * 3, **settings)
+    assert rows(pairs, "in0") == [[1, 2, 3, 0]] * 3
+    pairs = read(
+        [line([12, 8, 12, 9], in1=[5])] * 3,
+        **settings,
+        enc0_num_oov_buckets=1,
+        enc0_vocab_size=6,
+    )
+    assert rows(pairs, "in0") == [[1, 5, 1, 5]] * 3
+    assert pairs.report.unknown == {"in0": 6, "in1": 3}
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([1, "a", 1.5], "in0[2]: expected an integer or a string as an id, got 1.5. "),
+        ([1, None], "in0[1]: expected an integer or a string as an id, got null. "),
+        ([True], "in0[0]: expected an integer or a string as an id, got true. "),
+        ([[1]], "in0[0]: expected an integer or a string as an id, got [1]. "),
+        (1.5, "in0: expected a list of ids, integers or strings, or a single id, got "),
+        (None, "in0: expected a list of ids, "),
+        ({}, "in0: expected a list of ids, "),
+    ],
+)
+def test_what_is_not_an_id_is_an_error_with_its_place(read, value, problem):
+    with pytest.raises(o2v.DataError) as raised:
+        read([line("a", ["b"]), line(value, ["b"])], **ID_SETTINGS)
+    assert f"train.jsonl:2: {problem}" in str(raised.value)

@@ -23,7 +23,14 @@ FILE_NAMES = (["", "glove.840B.300d.txt", "a_1"], ["a/b", "a b", "a-b"])
 BOOLEANS = ([True, False], ["yes", 2])
 
 # Hyperparameters for text, which AWS does not have.
-TOKENIZERS = ["none", "whitespace", "unicode_script", "wordpiece", "sentencepiece"]
+TOKENIZERS = [
+    "none",
+    "whitespace",
+    "unicode_script",
+    "wordpiece",
+    "sentencepiece",
+    "id",
+]
 
 FORMS = ["none", "NFC", "NFKC", "NFD", "NFKD"]
 
@@ -32,9 +39,9 @@ LAYERS = (["auto", 1, 4], [0, 5, "all"])
 # name: (valid, invalid, default), from section 2 of the AWS guide's table.
 TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "enc0_max_seq_len": ([1, 5000], [0, 5001], MISSING),
-    "enc0_vocab_size": ([2, 3_000_000], [1, 3_000_001], MISSING),
+    "enc0_vocab_size": ([2, 3_000_000, 2**31 - 1], [1, 2**31], MISSING),
     "enc1_max_seq_len": ([1, 5000], [0, 5001], MISSING),
-    "enc1_vocab_size": ([2, 3_000_000], [1, 3_000_001], MISSING),
+    "enc1_vocab_size": ([2, 3_000_000, 2**31 - 1], [1, 2**31], MISSING),
     "bucket_width": ([0, 100], [-1, 101], 0),
     "comparator_list": (
         ["hadamard", "concat, hadamard", "abs_diff, concat, hadamard"],
@@ -146,6 +153,7 @@ def test_names_match_the_table():
     ("name", "value"),
     [(name, value) for name, (good, _, _) in TABLE.items() for value in good],
 )
+@pytest.mark.filterwarnings("ignore:.* is above 3000000")
 def test_range_ends_are_accepted_typed_and_as_strings(name: str, value: Any):
     expected = 4 if name.endswith("layers") and value == "auto" else value
     for given in (value, str(value)):
@@ -325,9 +333,9 @@ def test_missing_hyperparameters_are_reported_with_their_range():
     message = problems(enc1_network="hcnn")
     for name, valid in (
         ("enc0_max_seq_len", "an integer in 1..5000"),
-        ("enc0_vocab_size", "an integer in 2..3000000"),
+        ("enc0_vocab_size", "an integer in 2..2147483647"),
         ("enc1_max_seq_len", "an integer in 1..5000"),
-        ("enc1_vocab_size", "an integer in 2..3000000"),
+        ("enc1_vocab_size", "an integer in 2..2147483647"),
     ):
         assert f"{name}: required" in message
         assert f"Give {valid}." in message
@@ -345,3 +353,17 @@ def test_derived_properties():
     assert (real.loss_name, real.output_dim) == ("mean_squared_error", 1)
     assert real.operators == ("hadamard", "concat", "abs_diff")
     assert (real.network(0), real.network(1)) == ("hcnn", "bilstm")
+
+
+def test_a_vocabulary_that_sagemaker_rejects_is_accepted_with_a_warning():
+    with pytest.warns(UserWarning, match="enc0_vocab_size: 3000001 is above 3000000"):
+        Hyperparameters(**{**REQUIRED, "enc0_vocab_size": 3_000_001})
+
+
+@pytest.mark.parametrize("setting", ["lowercase", "unicode_normalization"])
+def test_ids_of_any_kind_are_not_normalized(setting):
+    value = True if setting == "lowercase" else "NFC"
+    message = problems(
+        **SEPARATE, **VOCABULARIES, enc1_tokenizer="id", **{f"enc1_{setting}": value}
+    )
+    assert message.startswith(f"enc1_{setting}: only applies to text, but enc1_token")

@@ -111,3 +111,31 @@ def test_encoded_predictions_are_read_back_unchanged(shape):
     assert lines == "" or lines.endswith("\n")
     decoded = np.array([row["scores"] for row in rows], np.float32).reshape(shape)
     np.testing.assert_array_equal(decoded, predictions)
+
+
+def test_ids_of_any_kind_become_lists_of_strings():
+    decoder = RequestDecoder({"in0": (10, 3), "in1": (20, 4)}, ["in0"], ["in0"])
+    body = json.dumps(
+        {
+            "instances": [
+                {"in0": [123, "sku-9", 2**80]},
+                {"in0": "a b"},
+                {"in0": -5},
+                {"in0": []},
+            ]
+        }
+    )
+    expected = [["123", "sku-9", str(2**80)], ["a b"], ["-5"], []]
+    assert decoder.decode(body.encode()) == {"in0": expected}
+    for value, place in ((1.5, ""), (None, ""), ([1, True], "[1]"), ([[1]], "[0]")):
+        body = json.dumps({"instances": [{"in0": value}]}).encode()
+        with pytest.raises(BadRequest) as error:
+            decoder.decode(body)
+        assert error.value.path == f"$.instances[0].in0{place}"
+        assert "expected a" in str(error.value)
+
+
+def test_ids_of_any_kind_need_a_runtime_that_looks_them_up():
+    decoder = RequestDecoder({"in0": (10, 3), "in1": (20, 4)}, (), ["in0"])
+    with pytest.raises(BadRequest, match="looks ids up in the vocabulary"):
+        decoder.decode(b'{"instances": [{"in0": [1]}]}')

@@ -1,5 +1,6 @@
 """Tests of object2vec_tf/model/prediction.py and inference/python_inputs.py."""
 
+import json
 import re
 
 import numpy as np
@@ -165,3 +166,31 @@ def test_updated_weights_give_updated_embeddings(hyperparameters):
     before = model.embed([[3]])
     model.set_weights([2 * weights for weights in model.get_weights()])
     np.testing.assert_allclose(model.embed([[3]]), 2 * before, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("objects", "ids"),
+    [
+        (["a man", 3, ["two words", 2**70], []], [[0], [5], [4, 6], []]),
+        (np.array([[3, -1], [2, 3]]), [[5], [0, 5]]),
+        (np.array([3, 4]), [[5], [0]]),
+        (np.array(["a", "3"]), [[1], [5]]),
+        (tf.ragged.constant([["a", "3"], []]), [[1, 5], []]),
+        ([(np.int64(3), b"a"), np.array(["man"])], [[5, 1], [2]]),
+        ([[-1]], [[0]]),
+    ],
+)
+def test_converts_ids_of_any_kind(objects, ids):
+    words = {"[UNK]": 0, "a": 1, "man": 2, "two words": 4, "3": 5, str(2**70): 6}
+    tokenizer = Tokenizer(Tokenization("id"), json.dumps(words).encode())
+    inputs = object_inputs(objects, "in0", HYPERPARAMETERS, (tokenizer, None))
+    column = inputs.columns["in0"]
+    rows = tf.RaggedTensor.from_row_splits(column.values, column.row_splits)
+    assert rows.to_list() == ids
+
+
+@pytest.mark.parametrize("value", [1.5, None, True, [1]])
+def test_what_is_not_an_id_of_any_kind_is_an_error_with_its_position(value):
+    tokenizers = (Tokenizer(Tokenization("id"), b"a"), None)
+    with pytest.raises(o2v.DataError, match=r"in0\[1\]\[1\]: expected an integer or a"):
+        object_inputs(["a", ["a", value]], "in0", HYPERPARAMETERS, tokenizers)

@@ -72,3 +72,25 @@ def test_input_without_tokens_is_rejected(tmp_path):
         build_vocabulary(path, ["in0"], WHITESPACE)
     with pytest.raises(UserError, match="max_size: expected more than the 2 reserved"):
         build_vocabulary(path, ["in0"], WHITESPACE, max_size=2, reserved=["a", "b"])
+
+
+@pytest.mark.parametrize("max_counters", [1, 1000])
+def test_ids_of_any_kind_are_counted_by_their_text(tmp_path, max_counters):
+    path = tmp_path / "ids.jsonl"
+    rows = [[3, "3", 2**70], "a\tb\nc", ["\\n", "\\", "Red  Wine", ""], 3, [str(2**70)]]
+    path.write_text("".join(json.dumps({"in0": row}) + "\n" for row in rows))
+    vocabulary = build_vocabulary(
+        path, ["in0"], Tokenization("id"), max_counters=max_counters, scratch=tmp_path
+    )
+    once = sorted(["a\tb\nc", "\\n", "\\", "Red  Wine"])
+    assert vocabulary.words == ["3", str(2**70), *once]
+    assert (vocabulary.tokens, vocabulary.distinct, vocabulary.covered) == (9, 6, 9)
+
+
+@pytest.mark.parametrize("value", ["1.5", "null", "true", "[1]", "{}"])
+def test_what_is_not_an_id_is_rejected_with_its_place(tmp_path, value):
+    path = tmp_path / "ids.jsonl"
+    path.write_text(f'{{"in0": 1}}\n{{"in0": [1, "a", {value}]}}\n')
+    message = r"ids.jsonl:2: in0\[2\]: expected an integer or a string as an id, got "
+    with pytest.raises(DataError, match=message):
+        build_vocabulary(path, ["in0"], Tokenization("id"))
