@@ -49,16 +49,16 @@ Parsed = tuple[dict[str, RaggedColumn], Numbers, Numbers | None] | None
 
 def parse_block(
     text: bytes,
-    vocab_sizes: Mapping[str, int],
+    vocab_sizes: Mapping[str, int | None],
     label: Literal["integer", "number"] | None = None,
 ) -> Parsed:
     """Returns the token ids by field, the labels and the weights of a block.
 
     Args:
         text: Whole lines, blank or with one object each.
-        vocab_sizes: The fields to read, in0, in1 or both, with their vocabulary sizes.
-            A block is rejected if one of its objects lacks a field, or has another one
-            of in0 and in1.
+        vocab_sizes: The fields to read, in0, in1 or both, with their vocabulary sizes;
+            None for any integers of 0 or more, which stay int64. A block is rejected if
+            one of its objects lacks a field, or has another one of in0 and in1.
         label: The type of the label; None does not read labels and weights, and returns
             no labels.
 
@@ -182,13 +182,17 @@ def _has_each_once(text: bytes, objects: int, fields: _Fields) -> bool:
     )
 
 
-def _column(layout: Any, vocab_size: int) -> RaggedColumn | None:
+def _column(layout: Any, vocab_size: int | None) -> RaggedColumn | None:
     """Returns the token ids of one field; None if an id is negative or too large.
 
     awkward wraps ids from 2**63 to 2**64 - 1 around to negative ones.
     """
     lists = layout.to_ListOffsetArray64(True)
     values = np.asarray(lists.content.data)
-    if len(values) and not 0 <= values.min() <= values.max() < vocab_size:
+    if len(values) and values.min() < 0:
         return None
-    return RaggedColumn(values.astype(np.int32), np.asarray(lists.offsets.data))
+    if vocab_size is not None:
+        if len(values) and values.max() >= vocab_size:
+            return None
+        values = values.astype(np.int32)
+    return RaggedColumn(values, np.asarray(lists.offsets.data))

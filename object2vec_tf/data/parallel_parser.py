@@ -12,7 +12,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,7 @@ class ParallelParser:
     """Parses blocks as `parse_block` does.
 
     Args:
-        vocab_sizes: The fields to read, with their vocabulary sizes.
+        vocab_sizes: The fields to read, with their vocabulary sizes; see `parse_block`.
         label: The type of the label.
         processes: The maximum number of processes, 1 or 2; by default the number of
             cores.
@@ -51,7 +51,7 @@ class ParallelParser:
 
     def __init__(
         self,
-        vocab_sizes: Mapping[str, int],
+        vocab_sizes: Mapping[str, int | None],
         label: Literal["integer", "number"],
         processes: int | None = None,
         *,
@@ -64,7 +64,7 @@ class ParallelParser:
         self._parsed_bytes = 0
         self._second: _SecondProcess | None = None
 
-    def read(self, blocks: Iterable[bytes]) -> Iterator[Parsed]:
+    def read(self, blocks: Iterable[bytes]) -> Generator[Parsed]:
         """Yields the content of each block in order; None if a line may be invalid."""
         blocks = iter(blocks)
         waiting: collections.deque[_WaitingBlock] = collections.deque()
@@ -113,7 +113,7 @@ class ParallelParser:
 class _SecondProcess:
     """A process that parses a block while this one parses another."""
 
-    def __init__(self, format_: tuple[dict[str, int], str]) -> None:
+    def __init__(self, format_: tuple[dict[str, int | None], str]) -> None:
         self._format = format_
         self._connection, other_end = Pipe()
         with other_end:

@@ -1,7 +1,9 @@
-"""Parses blocks of lines that contain text into columns of token ids."""
+"""Parses blocks of lines that contain text or ids of any kind into token ids."""
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -10,20 +12,26 @@ import numpy as np
 
 from object2vec_tf.data.block_parser import Parsed
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
+from object2vec_tf.data.parallel_parser import ParallelParser
 from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.text.item_ids import integer_ids
+from object2vec_tf.text.json_objects import decode_lines
 from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
+# After this number of blocks with strings, all blocks of a file are read as such.
+_MAX_REJECTED_BLOCKS = 3
+
 
 class TextReader:
-    """Parses blocks of lines in which in0, in1 or both are text.
+    """Parses blocks of lines in which in0, in1 or both have a tokenizer.
 
     Args:
         schema: The schema of the pairs.
         tokenizers: The tokenizers of in0 and in1; None for an input of token ids.
 
     Attributes:
-        unknown: Number of tokens that the vocabulary lacks, by input that is text.
+        unknown: Number of tokens that the vocabulary lacks, by input with a tokenizer.
     """
 
     def __init__(self, schema: PairSchema, tokenizers: Tokenizers) -> None:
@@ -50,25 +58,68 @@ class TextReader:
         line: Any = msgspec.defstruct("Line", fields, gc=False)
         self._label_type = np.float64 if schema.num_classes is None else np.int64
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line)
+        self._integers = self._integer_parser(schema)
+
+    def _integer_parser(self, schema: PairSchema) -> ParallelParser | None:
+        """Returns a faster parser of blocks of integers; None if a side is text."""
+        sizes: dict[str, int | None] = {}
+        for name, size in zip(INPUTS, schema.vocab_sizes, strict=True):
+            tokenizer = self._tokenizers[name]
+            if tokenizer is not None and not tokenizer.tokenization.is_id:
+                return None
+            sizes[name] = size if tokenizer is None else None
+        return ParallelParser(
+            sizes, "number" if schema.num_classes is None else "integer"
+        )
 
     def read(self, blocks: Iterable[bytes]) -> Iterator[Parsed]:
         """Yields the content of each block in order; None if a line may be invalid."""
-        for block in blocks:
-            try:
-                lines = self._decoder.decode_lines(block)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                yield None
+        if self._integers is None:
+            yield from map(self._decode, blocks)
+            return
+        texts, ahead = itertools.tee(blocks)
+        parsed_blocks = self._integers.read(ahead)
+        del ahead  # the iterator that is behind the other one keeps all blocks between
+        rejected = 0
+        for text in texts:
+            parsed = None
+            if rejected < _MAX_REJECTED_BLOCKS:
+                parsed = next(parsed_blocks)
+                rejected += parsed is None
+            else:
+                parsed_blocks.close()
+            if parsed is None:
+                yield self._decode(text)
                 continue
-            columns = {
-                name: self.column(name, [getattr(line, name) for line in lines])
-                for name in self._tokenizers
-            }
-            given = [line.weight for line in lines]
-            weights = None
-            if any(weight is not msgspec.UNSET for weight in given):
-                weights = np.array([1.0 if w is msgspec.UNSET else w for w in given])
-            labels = np.array([line.label for line in lines], self._label_type)
-            yield columns, labels, weights
+            columns, labels, weights = parsed
+            ids = {name: self._looked_up(name, c) for name, c in columns.items()}
+            yield ids, labels, weights
+
+    def _looked_up(self, name: str, column: RaggedColumn) -> RaggedColumn:
+        """Returns the token ids of a column of integers."""
+        tokenizer = self._tokenizers[name]
+        if tokenizer is None:
+            return column
+        column, unknown = integer_ids(tokenizer, column)
+        self.unknown[name] += unknown
+        return column
+
+    def _decode(self, block: bytes) -> Parsed:
+        """Returns the content of a block; None if a line may be invalid."""
+        try:
+            lines = decode_lines(self._decoder, block)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        columns = {
+            name: self.column(name, list(map(operator.attrgetter(name), lines)))
+            for name in self._tokenizers
+        }
+        given = list(map(operator.attrgetter("weight"), lines))
+        weights = None
+        if {*map(type, given)} - {msgspec.UnsetType}:
+            weights = np.array([1.0 if w is msgspec.UNSET else w for w in given])
+        labels = map(operator.attrgetter("label"), lines)
+        return columns, np.fromiter(labels, self._label_type, len(lines)), weights
 
     def column(self, name: str, rows: Sequence[Any]) -> RaggedColumn:
         """Returns the token ids of one input's rows."""
@@ -80,4 +131,6 @@ class TextReader:
         return column
 
     def close(self) -> None:
-        """Does nothing: there are no resources to release."""
+        """Ends the second process, if there is one."""
+        if self._integers is not None:
+            self._integers.close()

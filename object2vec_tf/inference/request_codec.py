@@ -17,6 +17,7 @@ import orjson
 from object2vec_tf.inference.ragged_inputs import Predictions, Rows
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
 from object2vec_tf.inference.text_inputs import is_text
+from object2vec_tf.text.json_objects import decode_lines
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
@@ -85,7 +86,7 @@ class RequestDecoder:
             if media_type == JSON:
                 instances = self._body.decode(body).instances
             else:
-                instances = self._lines.decode_lines(body)
+                instances = decode_lines(self._lines, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             lines = media_type == JSON_LINES
             raise explain_error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,24 @@ def read_object_blocks(source: Source) -> Iterator[ObjectBlock]:
                 line += text.count(b"\n")
 
 
+def decode_lines(decoder: msgspec.json.Decoder[Any], text: bytes) -> list[Any]:
+    """Returns the decoded lines of a block.
+
+    Garbage collection is paused: it would go through all new lists several times, which
+    can take longer than decoding them.
+    """
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return decoder.decode_lines(text)
+    finally:
+        if is_enabled:
+            gc.enable()
+
+
 def _decoded(path: Path, first_line: int, text: bytes) -> list[dict[str, Any]]:
     try:
-        return _DECODER.decode_lines(text)
+        return decode_lines(_DECODER, text)
     except _DECODE_ERRORS as block_error:
         for number, line in enumerate(text.split(b"\n"), first_line):
             try:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from object2vec_tf.ragged.column import RaggedColumn
-from object2vec_tf.text.item_ids import Items, item_ids
+from object2vec_tf.text.item_ids import Items, item_ids, list_ids
 from object2vec_tf.text.tokenizer import Tokenizer
 
 Text = str | Sequence[str]
@@ -51,13 +51,11 @@ def _text_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn,
                 columns.append(_column(ids))
                 unknown += int(tf.reduce_sum(count))
     if lists:
-        items = tf.RaggedTensor.from_row_lengths(
-            tf.constant([item for row in lists for item in row], tf.string),
-            np.array([len(row) for row in lists], np.int64),
-        )
-        ids, count = tokenizer.of_lists(items)
-        columns.append(_column(ids))
-        unknown += int(tf.reduce_sum(count))
+        items = tf.constant([item for row in lists for item in row], tf.string)
+        lengths = np.array([len(row) for row in lists], np.int64)
+        column, in_lists = list_ids(tokenizer, items, lengths)
+        columns.append(column)
+        unknown += in_lists
     if not (texts and lists):
         return RaggedColumn.concatenate(columns), unknown
     # The column has the texts first, then the lists.

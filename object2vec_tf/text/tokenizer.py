@@ -12,7 +12,7 @@ import tensorflow as tf
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.text.vocabularies import (
     UNKNOWN_TOKENS,
-    ItemVocabulary,
+    IntegerVocabulary,
     parse_vocabulary,
     unknown_id,
 )
@@ -114,7 +114,7 @@ class Tokenizer(tf.Module):
         unknown_id: The id of ``[UNK]`` or ``<unk>``, which out-of-vocabulary words get.
             None if the vocabulary has no such word: without buckets, out-of-vocabulary
             words are then dropped.
-        items: The vocabulary for lookups in Python, for ids of any kind.
+        integers: The ids of those words that are integers.
         examples: A few texts to try the tokenizer with.
 
     Raises:
@@ -143,7 +143,7 @@ class Tokenizer(tf.Module):
         self.data = data
         self.unknown_id: int | None
         self.file = file
-        self.items = ItemVocabulary(data, file)
+        self.integers = IntegerVocabulary(data, file)
         self.examples = ["a", "the other one", ""]
         if tokenization.tokenizer == "sentencepiece":
             self._pieces = self._sentencepiece()

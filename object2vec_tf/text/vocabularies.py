@@ -8,13 +8,16 @@ import re
 from collections.abc import Iterable
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
 from object2vec_tf.errors import DataError
 
 # Words that a vocabulary lacks get the id of the first of these that it has.
 UNKNOWN_TOKENS = ("[UNK]", "<unk>", "<UNK>")
-# Python's limit for the conversion of integers is 4,300 digits.
-_DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,4298}")
+# The decimal text of an integer of 64 bits, and of a few larger ones.
+_DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 def parse_vocabulary(data: bytes, name: str) -> dict[str, int]:
@@ -83,8 +86,8 @@ def _parse_json(text: str, name: str) -> dict[str, int]:
     return words
 
 
-class ItemVocabulary:
-    """A vocabulary for lookups of ids of any kind in Python.
+class IntegerVocabulary:
+    """The ids of those words of a vocabulary that are integers.
 
     Args:
         data: The content of the vocabulary file.
@@ -95,19 +98,24 @@ class ItemVocabulary:
         self._data = data
         self._file = file
 
-    @functools.cached_property
-    def ids(self) -> dict[str | int, int]:
-        """The ids of strings, and of integers, which are those of their decimal text.
+    def lookup(self, integers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns the ids of the decimal texts of integers, -1 for unknown ones."""
+        return np.asarray(self._table.lookup(tf.constant(integers)).numpy())
 
-        The empty string is no token. The dictionary is made when it is first used.
-        """
+    @functools.cached_property
+    def _table(self) -> tf.lookup.StaticHashTable:
         words = parse_vocabulary(self._data, self._file)
-        words.pop("", None)
-        ids: dict[str | int, int] = {
-            int(word): id_ for word, id_ in words.items() if _DECIMAL.fullmatch(word)
-        }
-        ids.update(words)
-        return ids
+        pairs = [
+            (int(word), id_) for word, id_ in words.items() if _DECIMAL.fullmatch(word)
+        ]
+        # A table cannot be empty.
+        table = np.array(
+            [(word, id_) for word, id_ in pairs if abs(word) < 2**63] or [(0, -1)],
+            np.int64,
+        )
+        return tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(table[:, 0], table[:, 1]), -1
+        )
 
 
 def unknown_id(words: dict[str, int]) -> int | None:
