@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from object2vec_tf.data.pair_schema import PairSchema
+from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 
 _MAX_SHOWN_CHARACTERS = 60
 # Sums of such weights over all pairs are finite and precise enough as float32.
@@ -175,7 +176,10 @@ def _ids_problem(pair: dict[str, Any], encoder: int, vocab_size: int) -> str | N
     if field not in pair:
         return f"{field} is missing. Give a list of token ids; it may be empty."
     ids = pair[field]
-    for_text = f" Set enc{encoder}_tokenizer and enc{encoder}_vocab_file to read text."
+    for_text = (
+        f" Set enc{encoder}_tokenizer (id for ids of any kind) and "
+        f"enc{encoder}_vocab_file to read strings."
+    )
     if not isinstance(ids, list):
         advice = for_text if isinstance(ids, str) else ""
         got = _shown(ids)
@@ -188,10 +192,13 @@ def _ids_problem(pair: dict[str, Any], encoder: int, vocab_size: int) -> str | N
         if token < 0:
             return f"{place}: expected a token id of 0 or more, got {got}."
         if token >= vocab_size:
-            return (
-                f"{place}: expected an id below {vocab_size}, got {got}. Fix the id or "
-                f"raise enc{encoder}_vocab_size."
+            advice = (
+                f"Fix the id or raise enc{encoder}_vocab_size."
+                if token < MAX_VOCAB_SIZE
+                else f"Set enc{encoder}_tokenizer=id and enc{encoder}_vocab_file to "
+                "read ids of any size."
             )
+            return f"{place}: expected an id below {vocab_size}, got {got}. {advice}"
     return None
 
 

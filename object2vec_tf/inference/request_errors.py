@@ -126,7 +126,7 @@ def _token_message(
     texts: Collection[str],
 ) -> str:
     """Returns the message for an item of in0 or in1."""
-    if _MSGSPEC_MAXIMUM.match(problem):
+    if _MSGSPEC_MAXIMUM.match(problem) or "out of range" in problem:
         setting = f"enc{name[-1]}_vocab_size"
         return f"expected a token id below {setting}={limits[name][0]}{got}"
     if problem.startswith("Expected `int` >= 0"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files, open_file
-from object2vec_tf.hyperparameters import Hyperparameters, defaults
+from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE, Hyperparameters, defaults
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 
 # The tokenizers of in0 and in1; None for a side with ids.
@@ -117,10 +117,12 @@ def make_tokenizer(
     if tokenizer.vocab_size > limit:
         buckets = tokenization.num_oov_buckets
         with_buckets = f" with {buckets} buckets" if buckets else ""
+        fix = f"Set it to {tokenizer.vocab_size} or leave it out."
+        if tokenizer.vocab_size > MAX_VOCAB_SIZE:
+            fix = f"Lower enc{encoder}_num_oov_buckets, or number the words from 0."
         raise UserError(
             f"enc{encoder}_vocab_size: expected at least {tokenizer.vocab_size} for "
-            f"the ids in {file}{with_buckets}, got {limit}. Set it to "
-            f"{tokenizer.vocab_size} or leave it out."
+            f"the ids in {file}{with_buckets}, got {limit}. {fix}"
         )
     return tokenizer
 
@@ -159,7 +161,7 @@ def with_vocab_sizes(
         path = auxiliary_file(auxiliary, str(name), file)
         tokenization = Tokenization("whitespace" if kind == "none" else str(kind))
         words = Tokenizer(tokenization, _read(path), str(path)).vocab_size
-        result[size] = words + _num_oov_buckets(values, encoder)
+        result[size] = max(words + _num_oov_buckets(values, encoder), 2)
     return result
 
 

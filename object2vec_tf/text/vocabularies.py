@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 
 # Words that a vocabulary lacks get the id of the first of these that it has.
 UNKNOWN_TOKENS = ("[UNK]", "<unk>", "<UNK>")
@@ -76,6 +77,11 @@ def _parse_json(text: str, name: str) -> dict[str, int]:
             raise DataError(
                 f"{name}: {word!r}: expected an id of 0 or more, got {id_}. Number the "
                 "words from 0."
+            )
+        if id_ >= MAX_VOCAB_SIZE:
+            raise DataError(
+                f"{name}: {word!r}: expected an id below {MAX_VOCAB_SIZE}, got {id_}. "
+                "Number the words from 0."
             )
         other = by_id.setdefault(id_, word)
         if other != word:

@@ -156,9 +156,10 @@ def _wordpieces(
     )
 
     if not words:
+        fix = "Lower it." if min_count > 1 else "Give text with other words."
         raise UserError(
-            f"min_count: expected a word that occurs at least {min_count} times, got "
-            "none. Lower it."
+            f"min_count: expected a word, besides reserved ones, that occurs at least "
+            f"{min_count} times, got none. {fix}"
         )
     pieces: list[str] = learner.learn(
         words, max_size, reserved, lower_thresh=min(2, min_count)

@@ -34,6 +34,7 @@ from object2vec_tf.training.initial_model import (
     read_initial_model,
     start_identity,
 )
+from object2vec_tf.training.memory import check_memory
 from object2vec_tf.training.options import FitOptions, PathLike, RunOptions
 from object2vec_tf.training.retrieval import (
     RetrievalTask,
@@ -306,6 +307,7 @@ def _check_arguments(
     if not os.fspath(model_dir):
         raise UserError("model_dir: expected the run directory, got an empty path.")
     _check_pairs_per_step(hyperparameters)
+    check_memory(hyperparameters)
     if not sources.get("train"):
         raise UserError("train: no file given. Give a file, directory or glob.")
     auxiliary = sources.get("auxiliary")

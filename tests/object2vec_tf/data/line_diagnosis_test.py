@@ -50,9 +50,13 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
         *(
             (
                 line(in0=f"[{number}]"),
-                f"in0[0]: expected an id below 10, got {number}. Fix the id or raise",
+                f"in0[0]: expected an id below 10, got {number}. {fix}",
             )
-            for number in (2**63, 2**64, 2**64 + 5)
+            for number, fix in (
+                (2**31 - 2, "Fix the id or raise enc0_vocab_size."),
+                (2**31 - 1, "Set enc0_tokenizer=id and enc0_vocab_file to read ids of"),
+                (2**64 + 5, "Set enc0_tokenizer=id and enc0_vocab_file to read ids of"),
+            )
         ),
         *(
             (
@@ -158,7 +162,7 @@ def test_a_long_value_is_shortened():
     diagnosis = diagnose_line(line(in0='["' + "x" * 1000 + '"]'), SOFTMAX)
     assert diagnosis == (
         f'in0[0]: expected an integer token id, got "{"x" * 59}.... Set enc0_tokenizer '
-        "and enc0_vocab_file to read text."
+        "(id for ids of any kind) and enc0_vocab_file to read strings."
     )
 
 

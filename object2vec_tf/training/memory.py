@@ -1,0 +1,91 @@
+"""Checks, before data is read, that the token embeddings fit into memory."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+
+_MEMINFO = Path("/proc/meminfo")
+# The limit of a container; cgroup v2.
+_CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_FLOAT_BYTES = 4
+# Values that an optimizer keeps for each weight.
+_SLOTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
+
+
+def check_memory(
+    hyperparameters: Hyperparameters, memory: tuple[int, int] | None = None
+) -> None:
+    """Checks that the token embeddings fit into memory.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        memory: The bytes of all memory and of available memory; None reads them from
+            the system.
+
+    Raises:
+        UserError: The token embeddings are larger than all memory.
+
+    Warns:
+        UserWarning: They, with the optimizer's values, are larger than the memory that
+            is available.
+    """
+    memory = memory or system_memory()
+    if memory is None:
+        return
+    total, available = memory
+    tables = {
+        encoder: _FLOAT_BYTES
+        * hyperparameters.of_encoder(encoder, "vocab_size")
+        * hyperparameters.of_encoder(encoder, "token_embedding_dim")
+        for encoder in ((0,) if hyperparameters.tied_token_embedding_weight else (0, 1))
+    }
+    size = sum(tables.values())
+    largest = max(tables, key=tables.__getitem__)
+    vocab_size = hyperparameters.of_encoder(largest, "vocab_size")
+    width = hyperparameters.of_encoder(largest, "token_embedding_dim")
+    is_pooled = hyperparameters.network(largest) == "pooled_embedding"
+    width_name = "enc_dim" if is_pooled else f"enc{largest}_token_embedding_dim"
+    if size > total:
+        raise UserError(
+            f"enc{largest}_vocab_size: expected token embeddings of at most "
+            f"{_gigabytes(total)} GB, the memory of this machine, got "
+            f"{_gigabytes(size)} GB ({vocab_size:,} x {width} values of {_FLOAT_BYTES} "
+            f"bytes in enc{largest}). Use a smaller vocabulary or {width_name}, or a "
+            "larger machine."
+        )
+    slots = _SLOTS[hyperparameters.optimizer]
+    if size * (1 + slots) > available:
+        warnings.warn(
+            f"enc{largest}_vocab_size: the token embeddings and the values of the "
+            f"optimizer take {_gigabytes(size * (1 + slots))} GB, and "
+            f"{_gigabytes(available)} GB of memory are available",
+            stacklevel=2,
+        )
+
+
+def system_memory() -> tuple[int, int] | None:
+    """Returns the bytes of all memory and of available memory; None if unknown."""
+    try:
+        text = _MEMINFO.read_text()
+    except OSError:
+        return None
+    kilobytes = {name: int(n) for name, n in re.findall(r"(\w+): +(\d+) kB", text)}
+    if not {"MemTotal", "MemAvailable"} <= set(kilobytes):
+        return None
+    swap_total, swap_free = (kilobytes.get(f"Swap{k}", 0) for k in ("Total", "Free"))
+    total = 1024 * (kilobytes["MemTotal"] + swap_total)
+    available = 1024 * (kilobytes["MemAvailable"] + swap_free)
+    try:
+        limit = int(_CONTAINER_LIMIT.read_text())
+    except (OSError, ValueError):
+        limit = total
+    return min(total, limit), min(available, limit)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:,.1f}"

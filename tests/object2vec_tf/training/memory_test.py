@@ -1,0 +1,47 @@
+"""Tests of object2vec_tf/training/memory.py; sizes are computed by hand."""
+
+import warnings
+
+import pytest
+
+import object2vec_tf as o2v
+from object2vec_tf.training.memory import check_memory, system_memory
+
+# Two tables of 1,000,000 x 100 values of 4 bytes: 0.8 GB; with adam's slots 2.4 GB.
+SETTINGS = {
+    "enc0_network": "pooled_embedding",
+    "enc0_max_seq_len": 1,
+    "enc0_vocab_size": 1_000_000,
+    "enc_dim": 100,
+}
+GB = 10**9
+
+
+def check(total, available, **more):
+    check_memory(o2v.Hyperparameters(**SETTINGS | more), (total, available))
+
+
+def test_tables_that_cannot_fit_are_an_error():
+    with pytest.raises(o2v.UserError) as raised:
+        check(GB * 79 // 100, GB)
+    message = str(raised.value)
+    assert message.startswith("enc0_vocab_size: expected token embeddings of at most ")
+    assert "got 0.8 GB (1,000,000 x 100 values" in message
+
+
+def test_tables_that_hardly_fit_are_a_warning():
+    with pytest.warns(UserWarning, match=r"take 2\.4 GB, and 2\.3 GB of memory are av"):
+        check(10 * GB, GB * 23 // 10)
+
+
+def test_tables_that_fit_are_accepted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(10 * GB, GB * 25 // 10)
+        check(10 * GB, GB * 9 // 10, optimizer="sgd")
+        check(10 * GB, GB * 13 // 10, tied_token_embedding_weight=True)
+
+
+def test_the_memory_of_the_system_is_known():
+    total, available = system_memory()
+    assert 10**8 < available <= total
