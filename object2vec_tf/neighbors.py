@@ -2,9 +2,11 @@ r"""Finds the nearest embeddings of objects, and evaluates retrieval.
 
 python -m object2vec_tf.neighbors build --model=RUN --input=items.jsonl --index=DIR \
         --labels=names.tsv
-python -m object2vec_tf.neighbors query --index=DIR --input=queries.jsonl -k 10
+python -m object2vec_tf.neighbors add --index=DIR --input=new_items.jsonl
+python -m object2vec_tf.neighbors query --index=DIR --input=queries.jsonl -k 10 \
+        --exclude=known.jsonl
 python -m object2vec_tf.neighbors evaluate --model=RUN --input=pairs.jsonl \
-        --pool=items.jsonl
+        --pool=items.jsonl --exclude=train.jsonl
 """
 
 from __future__ import annotations
@@ -15,30 +17,33 @@ from pathlib import Path
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.checks import reject_unused_flags, required_value
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.metrics.ranking import METRICS
 from object2vec_tf.search.evaluation import SCORES, evaluate
-from object2vec_tf.search.index import SEARCHES, NeighborIndex, build_index
+from object2vec_tf.search.faiss_index import SEARCHES
+from object2vec_tf.search.index import NeighborIndex, build_index
+from object2vec_tf.search.index_addition import add_items
 
-_VERBS = ("build", "query", "evaluate")
+_VERBS = ("build", "add", "query", "evaluate")
 
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "run directory, exported model or directory of numbered versions (in query by "
-    "default the model of the index)",
+    "run directory, exported model or directory of numbered versions (in add and query "
+    "by default the model of the index)",
 )
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    "JSON Lines, also .gz and .zst; build and query: objects (in0 or in1) or "
-    '{"embeddings": [...]}; evaluate: positive pairs',
+    "JSON Lines, also .gz and .zst; build, add and query: objects (in0 or in1) or "
+    '{"embeddings": [...]}; evaluate: pairs, in comma-separated files, directories or '
+    "globs; those with a label above 0, or without a label, are true",
 )
-_INDEX = flags.DEFINE_string("index", None, "build, query: directory of the index")
+_INDEX = flags.DEFINE_string("index", None, "build, add, query: directory of the index")
 _LABELS = flags.DEFINE_string(
-    "labels", None, "build: text file with the label of each item, one per line"
+    "labels", None, "build, add: text file with the label of each item, one per line"
 )
 _METRIC = flags.DEFINE_enum("metric", "cosine", METRICS, "build: similarity metric")
 _SEARCH = flags.DEFINE_enum(
@@ -49,17 +54,26 @@ _SEARCH = flags.DEFINE_enum(
 )
 _K = flags.DEFINE_integer("k", 10, "query: number of neighbors", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "query: output file (default: stdout)")
-_POOL = flags.DEFINE_string(
-    "pool",
-    None,
-    "evaluate: JSON Lines of candidate items, in1; the items of the pairs are added "
-    "(default: the items of the pairs)",
-)
 _EXCLUDE = flags.DEFINE_string(
     "exclude",
     None,
-    "evaluate: JSON Lines of known pairs, such as those of training; their items are "
-    "no candidates of their in0, and define the popularity baseline",
+    "query, evaluate: JSON Lines of known pairs (files, directories or globs), such as "
+    "those of training; an item is not found for the objects that it is paired with, "
+    "whatever the label; evaluate: their counts define the popularity baseline",
+)
+_EXCLUDE_SELF = flags.DEFINE_bool(
+    "exclude_self", False, "query: do not return the query object itself"
+)
+_RESCORE = flags.DEFINE_bool(
+    "rescore",
+    False,
+    "query: order the k neighbors by the comparator's score of the pair",
+)
+_POOL = flags.DEFINE_string(
+    "pool",
+    None,
+    "evaluate: JSON Lines of candidate items, in1 (files, directories or globs); the "
+    "items of the pairs are added (default: the items of the pairs)",
 )
 _SCORE = flags.DEFINE_enum(
     "score",
@@ -72,14 +86,29 @@ _HITS = flags.DEFINE_list(
     ["1", "10", "20"],
     "evaluate: values of k for hits@k, ndcg@k, recall@k and precision@k",
 )
+_VERBS_OF_FLAGS = {
+    "index": ("build", "add", "query"),
+    "labels": ("build", "add"),
+    "metric": ("build",),
+    "search": ("build",),
+    "k": ("query",),
+    "output": ("query",),
+    "exclude": ("query", "evaluate"),
+    "exclude_self": ("query",),
+    "rescore": ("query",),
+    "pool": ("evaluate",),
+    "score": ("evaluate",),
+    "hits": ("evaluate",),
+}
 
 
 def main(verb: str) -> None:
     """Runs one of the verbs with the values of the flags.
 
     Args:
-        verb: build, query or evaluate.
+        verb: build, add, query or evaluate.
     """
+    reject_unused_flags(verb, _VERBS_OF_FLAGS)
     _FUNCTIONS[verb]()
 
 
@@ -95,12 +124,31 @@ def _build() -> None:
     print(f"{_INDEX.value}: {count:,} items")
 
 
+def _add() -> None:
+    addition = add_items(
+        _required_file(_INPUT),
+        required_value(_INDEX),
+        model=_MODEL.value,
+        labels=_LABELS.value,
+    )
+    print(
+        f"{_INDEX.value}: {addition.items:,} items, {addition.added:,} new, "
+        f"{addition.skipped:,} skipped because the index has them"
+    )
+
+
 def _query() -> None:
     source = _required_file(_INPUT)
     if _OUTPUT.value:
         reject_input_paths(Path(_OUTPUT.value), [Path(source)])
     index = NeighborIndex(required_value(_INDEX), _MODEL.value)
-    results = index.query(source, _K.value)
+    results = index.query(
+        source,
+        _K.value,
+        exclude=_EXCLUDE.value,
+        exclude_self=_EXCLUDE_SELF.value,
+        rescore=_RESCORE.value,
+    )
     lines = (json.dumps(result) + "\n" for result in results)
     if not _OUTPUT.value:
         for line in lines:
@@ -134,7 +182,7 @@ def _required_file(flag: flags.FlagHolder[str | None]) -> str:
     return value
 
 
-_FUNCTIONS = {"build": _build, "query": _query, "evaluate": _evaluate}
+_FUNCTIONS = {"build": _build, "add": _add, "query": _query, "evaluate": _evaluate}
 
 
 def cli() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import tempfile
@@ -10,6 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
+
+# Constants of Linux: paths are relative to the working directory; exchange two paths.
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -73,6 +78,21 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Exchanges two files or directories of the same file system atomically.
+
+    Returns:
+        Whether the system and the file system can do that (Linux: renameat2). If not,
+        nothing has changed.
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    paths = [os.fsencode(path) for path in (first, second)]
+    return bool(rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)
 
 
 def sync(path: Path) -> None:

@@ -15,6 +15,7 @@ from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.metrics.ranking import Vectors
 
 # The key of embeddings in the output of transform, which can be the input of a search.
@@ -101,12 +102,21 @@ def embed_file(path: Path, model: Predictor) -> Iterator[Vectors]:
         UserError: The lines are pairs.
     """
     for objects in read_objects(path, model):
-        if len(objects.columns) > 1:
-            raise UserError(
-                f"{path}: expected in0 or in1 in each line, got both. Remove the one "
-                "that is not searched."
-            )
+        check_one_side(objects, path)
         yield model(objects)
+
+
+def check_one_side(objects: RaggedInputs, path: Path) -> None:
+    """Checks that the objects of a file are not pairs.
+
+    Raises:
+        UserError: They are.
+    """
+    if len(objects.columns) > 1:
+        raise UserError(
+            f"{path}: expected in0 or in1 in each line, got both. Remove the one that "
+            "is not searched."
+        )
 
 
 def _parse_object(path: Path, number: int, text: bytes) -> dict[str, Any]:

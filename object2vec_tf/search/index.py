@@ -1,52 +1,53 @@
-"""An index of embeddings, built once from a file and searched for nearest neighbors.
-
-The index directory contains:
-
-manifest.json       metric, kind of search, number of items and model
-index.faiss         the embeddings, as faiss writes them
-items.jsonl         the lines of the items, as they are in their file
-labels.txt          the labels of the items, if given
-*.starts.npy        the starts of the lines, so that lines are read only when needed
-"""
+"""An index of embeddings, built from a file and searched for nearest neighbors."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.extras import import_extra
-from object2vec_tf.files.channels import open_file
-from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.metrics.ranking import METRICS, Positions, Vectors, normalized
+from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.model_store import find_exported
+from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.metrics.ranking import METRICS, Positions, Vectors
+from object2vec_tf.metrics.retrieval import ItemLists
 from object2vec_tf.search.embedding_lines import (
+    check_one_side,
     embed_file,
     has_embeddings,
     parse_item,
     read_embeddings,
     read_lines,
 )
-from object2vec_tf.search.stored_lines import StoredLines, starts_path, write_lines
-
-SEARCHES: Final = ("exact", "approximate")
-_FORMAT: Final = 1
-_MANIFEST, _VECTORS = "manifest.json", "index.faiss"
-_ITEMS, _LABELS = "items.jsonl", "labels.txt"
-# Links per item in the graph of an approximate index (faiss: M), and the number of
-# candidates when an item is added or searched (faiss: efConstruction, efSearch). With
-# these, recall@10 of 100,000 random vectors of 64 values is above 0.95.
-_LINKS: Final = 32
-_CANDIDATES: Final = 200
+from object2vec_tf.search.faiss_index import (
+    SEARCHES,
+    add_vectors,
+    import_faiss,
+    new_index,
+    search_index,
+    search_without,
+)
+from object2vec_tf.search.index_directory import (
+    FORMAT,
+    ITEMS,
+    LABELS,
+    VECTORS,
+    IndexFiles,
+    model_digest,
+    read_labels,
+    replace_directory,
+    write_manifest,
+)
+from object2vec_tf.search.indexed_objects import Exclusions, IndexedObjects, Rescorer
+from object2vec_tf.search.stored_lines import write_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,21 +56,25 @@ class Neighbor:
 
     Attributes:
         rank: Its rank, starting at 1.
-        score: The cosine, the inner product, or the negative Euclidean distance.
+        score: The cosine, the inner product, the negative Euclidean distance, or the
+            comparator's score.
         item: The item, as it is in its file, without an embedding.
         label: Its label; None if the index has no labels.
+        similarity: The score of the search, if ``score`` is the comparator's.
     """
 
     rank: int
     score: float
     item: dict[str, Any]
-    label: str | None
+    label: str | None = None
+    similarity: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON object of the neighbor."""
         fields = dataclasses.asdict(self)
-        if self.label is None:
-            del fields["label"]
+        for name in ("label", "similarity"):
+            if fields[name] is None:
+                del fields[name]
         return fields
 
 
@@ -105,33 +110,42 @@ def build_index(
         UserError: There is no model, the numbers of labels and items differ, or the
             directory contains other files.
     """
-    faiss = _import_faiss()
+    faiss = import_faiss()
     _check_choice("metric", metric, METRICS)
     _check_choice("search", search, SEARCHES)
     path = Path(source)
+    digest = None
     if has_embeddings(path):
         model = None
         vectors = read_embeddings(path)
     elif model is None:
         raise UserError(f"{path}: contains objects, not embeddings. Give --model.")
     else:
-        vectors = embed_file(path, load_model(model))
-    with _replace_directory(Path(directory)) as temporary:
-        index = _index_vectors(faiss, vectors, metric, search)
-        write_lines(temporary / _ITEMS, (line for _, line in read_lines(path)))
+        exported = find_exported(model)
+        digest = model_digest(exported)
+        vectors = embed_file(path, load_model(exported))
+    with replace_directory(Path(directory)) as temporary:
+        index = None
+        for block in vectors:
+            index = index or new_index(block.shape[1], metric, search)
+            add_vectors(index, block, metric)
+        assert index is not None
+        write_lines(temporary / ITEMS, (line for _, line in read_lines(path)))
         if labels is not None:
-            _write_labels(temporary / _LABELS, Path(labels), index.ntotal)
-        faiss.write_index(index, str(temporary / _VECTORS))
+            names = read_labels(Path(labels), index.ntotal)
+            write_lines(temporary / LABELS, names)
+        faiss.write_index(index, str(temporary / VECTORS))
         manifest = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "metric": metric,
             "search": search,
             "items": index.ntotal,
             "dim": index.d,
             "model": None if model is None else str(Path(model).resolve()),
+            "model_digest": digest,
             "labels": labels is not None,
         }
-        _write_json(temporary / _MANIFEST, manifest)
+        write_manifest(temporary, manifest)
     return int(index.ntotal)
 
 
@@ -156,42 +170,36 @@ class NeighborIndex:
         directory: str | os.PathLike[str],
         model: str | os.PathLike[str] | None = None,
     ) -> None:
-        faiss = _import_faiss()
-        path = Path(directory)
-        self._path = path
-        try:
-            manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
-            if manifest["format"] != _FORMAT:
-                raise ValueError("it was written by another version of object2vec_tf")
-            self.metric: str = manifest["metric"]
-            self.dim: int = manifest["dim"]
-            self._is_graph = manifest["search"] == "approximate"
-            self._count: int = manifest["items"]
-            self._model = model or manifest["model"]
-            self._index = faiss.read_index(str(path / _VECTORS))
-            self._items = StoredLines(path / _ITEMS)
-            self._labels = StoredLines(path / _LABELS) if manifest["labels"] else None
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise UserError(
-                f"{path}: contains no index that can be read: {error}. Build it with "
-                "python -m object2vec_tf.neighbors build."
-            ) from error
+        self._path = Path(directory)
+        files = IndexFiles.read(self._path)
+        self.metric: str = files.manifest["metric"]
+        self.dim: int = files.manifest["dim"]
+        self._count: int = files.manifest["items"]
+        self._has_objects = files.manifest["model"] is not None
+        self._model = model or files.manifest["model"]
+        self._index = files.vectors
+        self._items, self._labels = files.items, files.labels
+        self._inode = files.inode
 
     def __len__(self) -> int:
         """Returns the number of items."""
         return self._count
 
-    def nearest(self, vectors: Vectors, k: int = 10) -> tuple[Vectors, Positions]:
+    def nearest(
+        self, vectors: Vectors, k: int = 10, excluded: ItemLists | None = None
+    ) -> tuple[Vectors, Positions]:
         """Finds the nearest items of embeddings.
 
         Args:
             vectors: The embeddings of the queries, float32 ``[queries, dim]``.
             k: The number of items per query. An index with fewer items returns all.
+            excluded: The numbers of the items that are not returned for each query;
+                None for none.
 
         Returns:
             The scores and the numbers, from 0, of the items, ``[queries, k]`` each,
-            nearest first. A higher score is nearer. An approximate index may find fewer
-            items; the number of a missing item is -1.
+            nearest first. A higher score is nearer. Where there are fewer items, or an
+            approximate index finds fewer, the number of a missing item is -1.
 
         Raises:
             UserError: The embeddings have another width.
@@ -202,21 +210,31 @@ class NeighborIndex:
                 f"have, got {vectors.shape[-1]}. Give embeddings of the same model."
             )
         k = min(k, self._count)
-        if self._is_graph:
-            self._index.hnsw.efSearch = max(_CANDIDATES, 2 * k)
-        scores, numbers = self._index.search(_prepare(vectors, self.metric), k)
-        if self.metric == "euclidean":
-            scores = -np.sqrt(np.maximum(scores, 0))
-        return scores, numbers
+        if excluded is None:
+            return search_index(self._index, vectors, k, self.metric)
+        return search_without(self._index, vectors, k, self.metric, excluded)
 
     def query(
-        self, source: str | os.PathLike[str], k: int = 10
+        self,
+        source: str | os.PathLike[str],
+        k: int = 10,
+        *,
+        exclude: Source | None = None,
+        exclude_self: bool = False,
+        rescore: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Yields each query in a file with its nearest items.
 
         Args:
             source: JSON Lines of objects, in0 or in1, or of embeddings.
             k: The number of items per query.
+            exclude: JSON Lines of known pairs. An item is not returned for an object
+                that it is paired with, whatever the label.
+            exclude_self: Does not return items of the query's side, in0 or in1, with
+                the query's token ids.
+            rescore: Orders the k items by the comparator's score of the pair: the
+                prediction of a regression, or the probability of class 1. The score of
+                the search becomes ``similarity``.
 
         Yields:
             ``{"query": {...}, "neighbors": [{"rank": 1, "score": 0.93, "item": {...},
@@ -224,46 +242,110 @@ class NeighborIndex:
 
         Raises:
             DataError: A line is wrong.
-            UserError: There is no model that embeds the queries.
+            UserError: There is no model that embeds the queries, or the items or
+                queries are embeddings, and exclusion or rescoring needs objects.
         """
         path = Path(source)
+        needs_objects = bool(exclude or exclude_self or rescore)
         if has_embeddings(path):
-            vectors: Iterator[Vectors] = read_embeddings(path)
-        elif self._model is None:
-            raise UserError(
-                f"{path}: contains objects, but {self._path} was built from "
-                "embeddings. Give --model, or queries with embeddings."
-            )
+            self._check_objects(path, has_objects=not needs_objects)
+            results = self._query_embeddings(path, k)
         else:
-            vectors = embed_file(path, load_model(self._model))
-        lines = read_lines(path)
-        for block in vectors:
+            known = [] if exclude is None else channel_files(exclude, "exclude")
+            self._check_objects(
+                self._path, has_objects=self._has_objects or not needs_objects
+            )
+            if self._model is None:
+                raise UserError(
+                    f"{path}: contains objects, but {self._path} was built from "
+                    "embeddings. Give --model, or queries with embeddings."
+                )
+            results = self._query_objects(path, k, known, exclude_self, rescore)
+        for (_, line), neighbors in zip(read_lines(path), results, strict=False):
+            yield {
+                "query": parse_item(line),
+                "neighbors": [neighbor.to_dict() for neighbor in neighbors],
+            }
+
+    def _check_objects(self, place: Path, *, has_objects: bool) -> None:
+        if not has_objects:
+            raise UserError(
+                f"{place}: expected objects, in0 or in1, got embeddings. Remove "
+                "--exclude, --exclude_self and --rescore, which need the token ids of "
+                "items and queries."
+            )
+
+    def _query_embeddings(self, path: Path, k: int) -> Iterator[list[Neighbor]]:
+        for block in read_embeddings(path):
             for scores, numbers in zip(*self.nearest(block, k), strict=True):
-                _, line = next(lines)
-                neighbors = self.neighbors(scores, numbers)
-                yield {
-                    "query": parse_item(line),
-                    "neighbors": [neighbor.to_dict() for neighbor in neighbors],
-                }
+                yield self.neighbors(scores, numbers)
+
+    def _query_objects(
+        self,
+        path: Path,
+        k: int,
+        known: Sequence[Path],
+        exclude_self: bool,
+        rescore: bool,
+    ) -> Iterator[list[Neighbor]]:
+        """Yields the neighbors of each object in a file; see `query`."""
+        model = self._predictor
+        exclusions = rescorer = None
+        if known or exclude_self or rescore:
+            items = self._read_objects()
+            rescorer = Rescorer(items, model) if rescore else None
+            if known or exclude_self:
+                exclusions = Exclusions(items, known, model, exclude_self=exclude_self)
+        for objects in read_objects(path, model):
+            check_one_side(objects, path)
+            excluded = exclusions.of(objects, path) if exclusions else None
+            scores, numbers = self.nearest(model(objects), k, excluded)
+            if not rescorer:
+                yield from map(self.neighbors, scores, numbers)
+                continue
+            order, new_scores = rescorer(objects, numbers, path)
+            yield from map(
+                self.neighbors,
+                new_scores,
+                np.take_along_axis(numbers, order, axis=1),
+                np.take_along_axis(scores, order, axis=1),
+            )
+
+    @functools.cached_property
+    def _predictor(self) -> Predictor:
+        return load_model(self._model)
+
+    def _read_objects(self) -> IndexedObjects:
+        """Returns the items as token ids."""
+        items = IndexedObjects.read(self._path / ITEMS, self._predictor)
+        if self._path.stat().st_ino != self._inode:
+            raise UserError(
+                f"{self._path}: was replaced while it was read. Start again."
+            )
+        return items
 
     def neighbors(
-        self, scores: Sequence[float] | Vectors, numbers: npt.NDArray[np.int64]
+        self,
+        scores: Sequence[float] | Vectors,
+        numbers: npt.NDArray[np.int64],
+        similarities: Vectors | None = None,
     ) -> list[Neighbor]:
         """Returns the items and labels of one query's result of `nearest`.
 
         Args:
             scores: ``[k]``.
             numbers: The numbers of the items, int64 ``[k]``.
+            similarities: The scores of the search if ``scores`` are others, ``[k]``.
         """
-        ranked = enumerate(zip(scores, numbers, strict=True), start=1)
         return [
             Neighbor(
                 rank,
-                float(score),
+                float(scores[rank - 1]),
                 parse_item(self._items[number]),
                 self._labels[number].decode() if self._labels else None,
+                None if similarities is None else float(similarities[rank - 1]),
             )
-            for rank, (score, number) in ranked
+            for rank, number in enumerate(numbers, start=1)
             if number >= 0
         ]
 
@@ -271,98 +353,3 @@ class NeighborIndex:
 def _check_choice(name: str, value: str, valid: Sequence[str]) -> None:
     if value not in valid:
         raise UserError(f"{name}: expected one of {', '.join(valid)}, got {value!r}.")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _index_vectors(
-    faiss: Any, vectors: Iterable[Vectors], metric: str, search: str
-) -> Any:
-    """Returns a faiss index of embeddings, which come in blocks ``[rows, dim]``."""
-    index = None
-    for block in vectors:
-        if index is None:
-            index = _new_index(faiss, block.shape[1], metric, search)
-        index.add(_prepare(block, metric))
-    return index
-
-
-def _new_index(faiss: Any, dim: int, metric: str, search: str) -> Any:
-    faiss_metric = (
-        faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
-    )
-    if search == "exact":
-        return faiss.IndexFlat(dim, faiss_metric)
-    index = faiss.IndexHNSWFlat(dim, _LINKS, faiss_metric)
-    index.hnsw.efConstruction = _CANDIDATES
-    return index
-
-
-def _prepare(vectors: Vectors, metric: str) -> Vectors:
-    """Returns embeddings as faiss takes them, with length 1 for the cosine."""
-    if metric == "cosine":
-        vectors = normalized(vectors)
-    return np.ascontiguousarray(vectors, np.float32)
-
-
-def _write_labels(path: Path, source: Path, items: int) -> None:
-    try:
-        with open_file(source) as file:
-            count = write_lines(path, (line.rstrip(b"\r\n") for line in file))
-        path.read_text(encoding="utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: labels cannot be read: {error}.") from error
-    if count != items:
-        raise UserError(
-            f"{source}: expected {items:,} labels, one line per item in their order, "
-            f"got {count:,}."
-        )
-
-
-@contextmanager
-def _replace_directory(directory: Path) -> Iterator[Path]:
-    """Yields a temporary directory, which replaces the index directory at the end.
-
-    Raises:
-        UserError: The directory contains files that are not of an index.
-    """
-    if directory.exists() and (name := _foreign_file(directory)):
-        raise UserError(
-            f"{directory}: expected an index or a new directory, got one with {name}. "
-            "Give another --index."
-        )
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp("", f".{directory.name}.new-", directory.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if directory.exists():
-            old = Path(
-                tempfile.mkdtemp("", f".{directory.name}.old-", temporary.parent)
-            )
-            directory.rename(old / "index")
-            temporary.rename(directory)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _foreign_file(directory: Path) -> str | None:
-    """Returns the name of a file that `build_index` did not write; None if none is."""
-    if not directory.is_dir():
-        return directory.name
-    names = {entry.name for entry in directory.iterdir()}
-    lines = [Path(name) for name in (_ITEMS, _LABELS)]
-    own = {_MANIFEST, _VECTORS}
-    own |= {path.name for file in lines for path in (file, starts_path(file))}
-    if names and not names >= {_MANIFEST, _VECTORS}:  # a manifest of something else
-        return min(names)
-    return min(names - own, default=None)
-
-
-def _import_faiss() -> Any:
-    return import_extra("faiss", "neighbors", "a neighbor index")

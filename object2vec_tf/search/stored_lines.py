@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,14 @@ class StoredLines:
                     f"{path.name}: expected {self._starts[-1]} bytes, got {size}"
                 )
             self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __len__(self) -> int:
+        """Returns the number of lines."""
+        return len(self._starts) - 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yields all lines."""
+        return (self[number] for number in range(len(self)))
 
     def __getitem__(self, number: int) -> bytes:
         """Returns a line by its number from 0, without its line end."""

@@ -8,6 +8,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import (
     atomic_directory,
     atomic_file,
+    exchange,
     reject_input_paths,
     write_atomic,
 )
@@ -94,3 +95,16 @@ def test_an_output_that_is_an_input_is_rejected(tmp_path):
             UserError, match=r"is also an input\. Choose another --output"
         ):
             reject_input_paths(output, [tmp_path / "none.jsonl", path])
+
+
+def test_two_directories_are_exchanged(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    inodes = [(tmp_path / name).stat().st_ino for name in ("a", "b")]
+    if not exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("needs renameat2 and a file system with it")
+    assert [(tmp_path / name).stat().st_ino for name in ("b", "a")] == inodes
+    assert (tmp_path / "a" / "b").exists()
+    assert not exchange(tmp_path / "a", tmp_path / "none")
+    assert (tmp_path / "a" / "b").exists()

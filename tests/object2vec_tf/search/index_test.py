@@ -7,7 +7,6 @@ import subprocess
 import numpy as np
 import pytest
 
-import object2vec_tf as o2v
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
@@ -63,29 +62,10 @@ def test_it_finds_the_nearest_embeddings(tmp_path, metric, search):
         assert all("label" not in one for one in answer["neighbors"])
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    rows = [
-        {"in0": [i % 30, i % 7], "in1": [i * 7 % 30], "label": i % 2} for i in range(64)
-    ]
-    settings = {
-        "enc0_network": "pooled_embedding",
-        "enc0_vocab_size": 30,
-        "enc0_max_seq_len": 3,
-        "enc_dim": 8,
-        "mlp_dim": 8,
-        "epochs": 1,
-    }
-    train = write(folder / "train.jsonl", rows)
-    o2v.fit(settings, train=train, model_dir=folder / "run", verbose=False)
-    return folder / "run"
-
-
 ITEMS = [{"in1": [7], "title": "ü"}, {"in1": [1, 2, 3, 4]}, {"in1": []}, {"in1": [9]}]
 
 
-def test_queries_and_items_are_returned_as_they_are_in_their_files(run, tmp_path):
+def test_queries_and_items_are_returned_as_they_are_in_their_files(small_run, tmp_path):
     lines = [json.dumps(item) for item in ITEMS]
     with gzip.open(tmp_path / "items.jsonl.gz", "wt") as file:
         file.write("\n" + "\n\n".join(lines) + "\n")
@@ -99,7 +79,7 @@ def test_queries_and_items_are_returned_as_they_are_in_their_files(run, tmp_path
 
     built = call(
         "build",
-        f"--model={run}",
+        f"--model={small_run}",
         f"--input={tmp_path}/items.jsonl.gz",
         f"--index={tmp_path}/index",
         f"--labels={labels}",
@@ -111,7 +91,7 @@ def test_queries_and_items_are_returned_as_they_are_in_their_files(run, tmp_path
     assert queried.returncode == 0, queried.stderr
     answers = [json.loads(line) for line in queried.stdout.splitlines()]
 
-    model = load_model(run)
+    model = load_model(small_run)
     items = model(RaggedInputs.from_rows({"in1": [[7], [1, 2, 3], [], [9]]}))
     users = model(RaggedInputs.from_rows({"in0": [[3, 3], [1]]}))
     names = ["seven", "a\tb", "", "neuf ü"]
@@ -187,10 +167,10 @@ def test_an_index_is_replaced_atomically(tmp_path):
         assert (tmp_path / name / "file").read_text() == "mine"
 
 
-def test_pairs_and_other_widths_are_rejected(run, tmp_path):
+def test_pairs_and_other_widths_are_rejected(small_run, tmp_path):
     pairs = write(tmp_path / "pairs.jsonl", [{"in0": [1], "in1": [2]}])
     with pytest.raises(UserError, match="expected in0 or in1 in each line, got both"):
-        build_index(pairs, tmp_path / "index", model=run)
+        build_index(pairs, tmp_path / "index", model=small_run)
     build_index(write_embeddings(tmp_path / "v.jsonl", VECTORS), tmp_path / "index")
     narrow = write_embeddings(tmp_path / "n.jsonl", VECTORS[:, :4])
     index = NeighborIndex(tmp_path / "index")

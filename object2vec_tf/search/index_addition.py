@@ -1,0 +1,224 @@
+"""Adds items to an index."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.model_store import find_exported
+from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.metrics.ranking import Vectors
+from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
+from object2vec_tf.search.embedding_lines import (
+    check_one_side,
+    has_embeddings,
+    read_embeddings,
+    read_lines,
+)
+from object2vec_tf.search.faiss_index import add_vectors, import_faiss
+from object2vec_tf.search.index_directory import (
+    ITEMS,
+    LABELS,
+    VECTORS,
+    IndexFiles,
+    locked_index,
+    model_digest,
+    read_labels,
+    replace_directory,
+    write_manifest,
+)
+from object2vec_tf.search.indexed_objects import IndexedObjects
+from object2vec_tf.search.stored_lines import write_lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Addition:
+    """What was added to an index.
+
+    Attributes:
+        added: The number of new items.
+        skipped: The number of items that the index has already.
+        items: The number of items of the index now.
+    """
+
+    added: int
+    skipped: int
+    items: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _NewItems:
+    """The items of a file that an index lacks.
+
+    Attributes:
+        is_new: Whether each line has such an item, bool ``[lines]``.
+        vectors: Their embeddings in blocks, float32 ``[rows, dim]``.
+    """
+
+    is_new: npt.NDArray[np.bool_]
+    vectors: Iterator[Vectors]
+
+
+def add_items(
+    source: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+) -> Addition:
+    """Adds the items in a file to an index, after its own items.
+
+    The new index replaces the old one at once: readers see one or the other. An item
+    with the token ids of an earlier item, in the index or in the file, is skipped.
+    Embeddings without objects are all added.
+
+    Args:
+        source: JSON Lines like those that the index was built from.
+        directory: The index directory.
+        model: The model of the index, if it is in another place now.
+        labels: A text file with one line per item of the file, if the index has labels.
+
+    Raises:
+        DataError: A line is wrong.
+        UserError: There is no index, the model is not that of the index, or the items
+            do not fit the index.
+    """
+    path, index_path = Path(source), Path(directory)
+    IndexFiles.read(index_path)  # reports a missing index
+    with locked_index(index_path):
+        files = IndexFiles.read(index_path)
+        manifest, index = files.manifest, files.vectors
+        new = _read_items(path, files, index_path, model)
+        names = _read_names(labels, files, len(new.is_new), index_path)
+        with replace_directory(index_path, is_locked=True) as temporary:
+            for block in new.vectors:
+                if block.shape[1] != index.d:
+                    raise UserError(
+                        f"{path}: expected embeddings with {index.d} values, as those "
+                        f"of {index_path}, got {block.shape[1]}. Give embeddings of "
+                        "the same model."
+                    )
+                add_vectors(index, block, manifest["metric"])
+            lines = (line for _, line in read_lines(path))
+            added = itertools.compress(lines, new.is_new)
+            write_lines(temporary / ITEMS, itertools.chain(files.items, added))
+            if files.labels is not None:
+                added = itertools.compress(names, new.is_new)
+                write_lines(temporary / LABELS, itertools.chain(files.labels, added))
+            import_faiss().write_index(index, str(temporary / VECTORS))
+            if model is not None:
+                manifest["model"] = str(Path(model).resolve())
+            manifest["items"] = index.ntotal
+            write_manifest(temporary, manifest)
+    count = int(np.count_nonzero(new.is_new))
+    return Addition(count, len(new.is_new) - count, int(index.ntotal))
+
+
+def _read_items(
+    path: Path,
+    files: IndexFiles,
+    directory: Path,
+    model: str | os.PathLike[str] | None,
+) -> _NewItems:
+    source = files.manifest["model"]
+    is_embedded = has_embeddings(path)
+    if is_embedded != (source is None):
+        kinds = ("objects", "embeddings")
+        raise UserError(
+            f"{path}: expected {kinds[source is None]}, as {directory} was built from, "
+            f"got {kinds[is_embedded]}. Give items like those of the index."
+        )
+    if is_embedded:
+        if model is not None:
+            raise UserError(
+                f"{directory}: was built from embeddings, without a model. Remove "
+                "--model."
+            )
+        count = sum(1 for _ in read_lines(path))
+        return _NewItems(np.ones(count, bool), read_embeddings(path))
+    predictor = _load_same_model(model or source, files, directory)
+    is_new = _is_new(path, files, directory, predictor)
+    return _NewItems(is_new, _embed_new(path, predictor, is_new))
+
+
+def _load_same_model(
+    model: str | os.PathLike[str], files: IndexFiles, directory: Path
+) -> Predictor:
+    """Loads the model of an index.
+
+    Raises:
+        UserError: The model is not the one that embedded the items.
+    """
+    exported = find_exported(model)
+    digest = model_digest(exported)
+    # Indexes of earlier versions of the package have no digest.
+    if digest != files.manifest.setdefault("model_digest", digest):
+        raise UserError(
+            f"{directory}: expected the model that embedded its items, got another one "
+            f"in {exported}. Build the index again with all items, or give the "
+            "earlier model as --model."
+        )
+    return load_model(exported)
+
+
+def _is_new(
+    path: Path, files: IndexFiles, directory: Path, model: Predictor
+) -> npt.NDArray[np.bool_]:
+    """Returns whether each item of a file has token ids that no item before it has."""
+    items = IndexedObjects.read(directory / ITEMS, model)
+    hashes: list[RowHashes] = [row_hashes(items.column)]
+    for objects in read_objects(path, model):
+        check_one_side(objects, path)
+        ((side, column),) = objects.columns.items()
+        if side != items.side:
+            raise UserError(
+                f"{path}: expected items with {items.side}, as those of {directory}, "
+                f"got {side}. Give items of the same side."
+            )
+        hashes.append(row_hashes(column))
+    everything = np.concatenate(hashes)
+    is_first = np.zeros(len(everything), bool)
+    is_first[np.unique(everything, return_index=True)[1]] = True
+    return is_first[len(files.items) :]
+
+
+def _embed_new(
+    path: Path, model: Predictor, is_new: npt.NDArray[np.bool_]
+) -> Iterator[Vectors]:
+    """Yields the embeddings of the new items of a file."""
+    start = 0
+    for objects in read_objects(path, model):
+        rows = np.flatnonzero(is_new[start : start + len(objects)])
+        start += len(objects)
+        if len(rows):
+            yield model(objects.take(rows))
+
+
+def _read_names(
+    labels: str | os.PathLike[str] | None,
+    files: IndexFiles,
+    items: int,
+    directory: Path,
+) -> Sequence[bytes]:
+    """Returns the labels of new items; empty for an index without labels."""
+    if files.labels is None:
+        if labels is not None:
+            raise UserError(
+                f"{directory}: has no labels. Remove --labels, or build the index "
+                "again with the labels of all items."
+            )
+        return []
+    if labels is None:
+        raise UserError(
+            f"{directory}: has labels, so new items need labels too. Give --labels, a "
+            "text file with one line per item."
+        )
+    return read_labels(Path(labels), items)

@@ -1,0 +1,242 @@
+"""The directory of an index: its files, and their atomic replacement.
+
+The index directory contains:
+
+manifest.json       metric, kind of search, number of items and model
+index.faiss         the embeddings, as faiss writes them
+items.jsonl         the lines of the items, as they are in their file
+labels.txt          the labels of the items, if given
+*.starts.npy        the starts of the lines, so that lines are read only when needed
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import xxhash
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.files.atomic import exchange, sync
+from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.locks import locked
+from object2vec_tf.inference.model_store import find_exported
+from object2vec_tf.search.faiss_index import import_faiss
+from object2vec_tf.search.stored_lines import StoredLines, starts_path
+
+FORMAT: Final = 1
+MANIFEST, VECTORS = "manifest.json", "index.faiss"
+ITEMS, LABELS = "items.jsonl", "labels.txt"
+_BLOCK_BYTES: Final = 1 << 22
+_MAX_ATTEMPTS: Final = 10
+
+_Content = TypeVar("_Content")
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexFiles:
+    """The files of an index, opened.
+
+    Attributes:
+        manifest: The manifest.
+        vectors: The faiss index.
+        items: The lines of the items.
+        labels: The labels; None without labels.
+        inode: The number of the directory, which another index does not have.
+    """
+
+    manifest: dict[str, Any]
+    vectors: Any
+    items: StoredLines
+    labels: StoredLines | None
+    inode: int
+
+    @staticmethod
+    def read(directory: Path) -> IndexFiles:
+        """Opens the files of an index.
+
+        Raises:
+            UserError: The directory does not contain an index, or it is damaged.
+        """
+        return read_consistently(directory, IndexFiles._read)
+
+    @staticmethod
+    def _read(directory: Path) -> IndexFiles:
+        manifest = read_manifest(directory)
+        return IndexFiles(
+            manifest,
+            import_faiss().read_index(str(directory / VECTORS)),
+            StoredLines(directory / ITEMS),
+            StoredLines(directory / LABELS) if manifest["labels"] else None,
+            directory.stat().st_ino,
+        )
+
+
+def read_labels(path: Path, items: int) -> list[bytes]:
+    """Returns the labels in a text file, one per line.
+
+    Args:
+        path: The file.
+        items: The number of items.
+
+    Raises:
+        UserError: It cannot be read, or has another number of lines.
+    """
+    try:
+        with open_file(path) as file:
+            labels = [line.rstrip(b"\r\n") for line in file]
+        b"\n".join(labels).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: labels cannot be read: {error}.") from error
+    if len(labels) != items:
+        raise UserError(
+            f"{path}: expected {items:,} labels, one line per item in their order, "
+            f"got {len(labels):,}."
+        )
+    return labels
+
+
+def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
+    """Writes the manifest of an index."""
+    text = json.dumps(manifest, indent=2) + "\n"
+    (directory / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Returns the manifest of an index.
+
+    Raises:
+        OSError: It does not exist.
+        ValueError: Another version of the package wrote it.
+    """
+    manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError("it was written by another version of object2vec_tf")
+    return manifest
+
+
+def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Content:
+    """Returns the content of an index, none of which is of its replacement.
+
+    Args:
+        directory: The index directory.
+        read: Reads the files, and keeps those open that it needs later.
+
+    Raises:
+        UserError: The directory does not contain an index, or the index is damaged.
+    """
+    for attempt in range(1, _MAX_ATTEMPTS + 1):
+        try:
+            before = directory.stat().st_ino
+            content = read(directory)
+            if directory.stat().st_ino == before:
+                break
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            is_replaced = directory.is_dir() and directory.stat().st_ino != before
+            if is_replaced and attempt < _MAX_ATTEMPTS:
+                continue
+            raise UserError(
+                f"{directory}: contains no index that can be read: {error}. Build it "
+                "with python -m object2vec_tf.neighbors build."
+            ) from error
+    return content
+
+
+@contextmanager
+def locked_index(directory: Path) -> Iterator[None]:
+    """Locks an index against other writers, which replace its directory.
+
+    Raises:
+        OSError: The directory does not exist.
+    """
+    while True:
+        with locked(directory) as descriptor:
+            if os.fstat(descriptor).st_ino == directory.stat().st_ino:
+                yield
+                return
+
+
+@contextmanager
+def replace_directory(directory: Path, *, is_locked: bool = False) -> Iterator[Path]:
+    """Yields a temporary directory, which replaces the index directory at the end.
+
+    Args:
+        directory: The index directory.
+        is_locked: Whether the caller has locked it.
+
+    Raises:
+        UserError: The directory contains files that are not of an index.
+    """
+    if directory.exists() and (name := _foreign_file(directory)):
+        raise UserError(
+            f"{directory}: expected an index or a new directory, got one with {name}. "
+            "Give another --index."
+        )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp("", f".{directory.name}.new-", directory.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for entry in [*temporary.iterdir(), temporary]:
+            sync(entry)
+        if not directory.exists():
+            temporary.rename(directory)
+        elif is_locked:
+            _swap(temporary, directory)
+        else:
+            with locked_index(directory):
+                _swap(temporary, directory)
+        sync(directory.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(temporary: Path, directory: Path) -> None:
+    """Puts a temporary directory in the place of an index directory.
+
+    File systems that cannot exchange two directories have no index for a moment.
+    """
+    if exchange(temporary, directory):
+        return
+    old = Path(tempfile.mkdtemp("", f".{directory.name}.old-", directory.parent))
+    directory.rename(old / "index")
+    temporary.rename(directory)
+    shutil.rmtree(old)
+
+
+def _foreign_file(directory: Path) -> str | None:
+    """Returns the name of a file that no index has; None if there is none."""
+    if not directory.is_dir():
+        return directory.name
+    names = {entry.name for entry in directory.iterdir()}
+    lines = [Path(name) for name in (ITEMS, LABELS)]
+    own = {MANIFEST, VECTORS}
+    own |= {path.name for file in lines for path in (file, starts_path(file))}
+    if names and not names >= {MANIFEST, VECTORS}:  # a manifest of something else
+        return min(names)
+    return min(names - own, default=None)
+
+
+def model_digest(model: str | os.PathLike[str]) -> str:
+    """Returns a digest of the weights of an exported model.
+
+    Args:
+        model: A run, an exported model or a directory of versions.
+
+    Raises:
+        UserError: There is no such model.
+    """
+    digest = xxhash.xxh3_128()
+    for path in sorted((find_exported(model) / "variables").iterdir()):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
