@@ -79,6 +79,33 @@ def test_classes_are_predicted_by_their_shares(tmp_path, rate):
     assert scores["validation"]["cross_entropy"] == pytest.approx(cost)
     accuracy = 1 / 3 if rate else 2 / 3
     assert scores["validation"]["accuracy"] == pytest.approx(accuracy)
+    # The scores on train count the negatives, too.
+    entropy = -sum(share * math.log(share) for share in shares)
+    assert scores["train"]["cross_entropy"] == pytest.approx(entropy)
+    assert scores["train"]["accuracy"] == pytest.approx(max(shares))
+
+
+def test_baselines_count_the_negatives_that_were_made(tmp_path):
+    hyperparameters = o2v.Hyperparameters(
+        **SETTINGS, output_layer="mean_squared_error", negative_sampling_rate=9
+    )
+    channels = read(
+        tmp_path,
+        hyperparameters,
+        train=[([1], [2], 4.0), ([3], [4], 2.0)],
+        validation=[([1], [2], 1.0)],
+    )
+
+    scores = baselines(hyperparameters, channels, {"weight": 4.0})
+
+    # The mean of 4, 2 and four negatives with label 0 is 1.
+    train = ((4 - 1) ** 2 + (2 - 1) ** 2 + 4 * 1) / 6
+    assert scores["constant"] == {
+        "train": {"mean_squared_error": pytest.approx(train)},
+        "validation": {"mean_squared_error": pytest.approx(0.0)},
+    }
+    # Which objects the negatives combine is not known.
+    assert set(scores["biases"]) == {"validation"}
 
 
 def test_a_class_without_training_pairs_has_a_finite_loss(tmp_path):
