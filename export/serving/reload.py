@@ -98,7 +98,7 @@ class Reloader:
                 _LOGGER.warning(
                     "%s: this version cannot be served, and is ignored: %s",
                     path,
-                    str(error).removeprefix(f"{path}: "),
+                    " ".join(str(error).removeprefix(f"{path}: ").split()),
                 )
                 continue
             self._loaded = path, files
