@@ -17,8 +17,8 @@ MISSING: Final = -1
 # The maximum of each group of this many scores is computed first. Only groups with the
 # highest maxima are sorted.
 _GROUP: Final = 32
-# Scores in memory at a time. 2**21 of them take 8 MB.
-_BLOCK_SCORES: Final = 1 << 21
+# Scores in memory at a time. 2**23 of them take 32 MB.
+_BLOCK_SCORES: Final = 1 << 23
 # The minimum number of items per block.
 _BLOCK_ITEMS: Final = 1 << 13
 
