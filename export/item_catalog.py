@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -215,9 +216,15 @@ def _item_lines(path: Path) -> Iterator[bytes]:
             except orjson.JSONDecodeError as error:
                 raise DataError(f"{path}:{number}: not JSON: {error}.") from error
             if isinstance(item, dict) and _EMBEDDINGS in item:
-                del item[_EMBEDDINGS]
-                line = orjson.dumps(item)
+                line = _without_embeddings(line)
             yield line.strip()
+
+
+def _without_embeddings(line: bytes) -> bytes:
+    # orjson would round integers above 64 bits, which may be ids.
+    item = json.loads(line)
+    del item[_EMBEDDINGS]
+    return json.dumps(item, ensure_ascii=False).encode()
 
 
 def _read_labels(path: Path, items: int) -> list[bytes]:

@@ -94,7 +94,9 @@ def test_the_catalog_describes_itself(recommending, model_server):
 @pytest.fixture
 def items(tmp_path):
     path = tmp_path / "items.jsonl"
-    path.write_text('{"in1": [1]}\n{"in1": [2, 3], "embeddings": [1]}\n')
+    path.write_text(
+        '{"in1": [1]}\n{"in1": [2, 3], "embeddings": [1], "n": 123456789012345678901}\n'
+    )
     return path
 
 
@@ -116,7 +118,9 @@ def test_a_model_of_the_in_batch_softmax_uses_its_similarity(tmp_path, items):
     expected = sorted([query @ first, query @ second], reverse=True)
     np.testing.assert_allclose(outputs["scores"][0], expected, rtol=1e-5)
     described = signatures["describe_items"](items=tf.constant([[1, 0]], tf.int64))
-    assert described["lines"].numpy().tolist() == [[b'{"in1":[2,3]}', b'{"in1": [1]}']]
+    assert described["lines"].numpy().tolist() == [
+        [b'{"in1": [2, 3], "n": 123456789012345678901}', b'{"in1": [1]}']
+    ]
     assert described["labels"].numpy().tolist() == [[b"", b""]]
 
 
