@@ -13,7 +13,7 @@ class UserError(ValueError):
         ...     o2v.Hyperparameters.from_json("missing.json")
         ... except o2v.UserError as error:
         ...     print(error)
-        missing.json: cannot be read: No such file or directory
+        missing.json: cannot be read: No such file or directory. Check the path.
     """
 
 
