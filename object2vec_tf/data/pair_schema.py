@@ -27,6 +27,8 @@ class PairSchema:
             `object2vec_tf.data.batch_plan.plan_batches`.
         needs_frequencies: Whether shuffled batches contain the log frequencies of
             objects.
+        object_key: ``tokens`` if objects with the same tokens are the same object,
+            ``first_token`` if objects with the same first token are.
         negatives: The settings of negatives in shuffled batches.
     """
 
@@ -38,6 +40,7 @@ class PairSchema:
     batch_size: int = 32
     bucket_width: int = 0
     needs_frequencies: bool = False
+    object_key: str = "tokens"
     negatives: NegativeSettings = NO_NEGATIVES
 
     @classmethod
@@ -62,6 +65,7 @@ class PairSchema:
             batch_size=hyperparameters.mini_batch_size,
             bucket_width=hyperparameters.bucket_width,
             needs_frequencies=hyperparameters.needs_frequencies,
+            object_key=hyperparameters.object_key,
             negatives=NegativeSettings.of(hyperparameters),
         )
 

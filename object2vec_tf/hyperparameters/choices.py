@@ -18,6 +18,7 @@ Objective = Literal["pairs", "in_batch_softmax"]
 Similarity = Literal["cosine", "inner_product"]
 Direction = Literal["both", "in0_to_in1", "in1_to_in0"]
 NegativeMining = Literal["random", "hard"]
+ObjectKey = Literal["tokens", "first_token"]
 Pooling = Literal["mean", "sqrtn"]
 Decay = Literal["none", "linear", "cosine"]
 

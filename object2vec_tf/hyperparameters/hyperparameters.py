@@ -19,7 +19,10 @@ IN_BATCH_LOSS = "in_batch_cross_entropy"
 
 
 # What hyperparameters mean for runs and models that were saved without them.
-FORMER_VALUES: Mapping[str, Any] = {"negative_exclude_known": False}
+FORMER_VALUES: Mapping[str, Any] = {
+    "negative_exclude_known": False,
+    "object_key": "tokens",
+}
 
 
 class _Enc0Value:
@@ -113,6 +116,7 @@ class Hyperparameters:
     negative_mining: choices.NegativeMining = "random"
     negative_frequency_power: float = 1.0
     negative_exclude_known: bool = True
+    object_key: choices.ObjectKey = "tokens"
     pooling: choices.Pooling = "mean"
     label_smoothing: float = 0.0
     learning_rate_warmup_epochs: float = 0.0

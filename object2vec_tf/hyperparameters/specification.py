@@ -295,6 +295,11 @@ _OBJECTIVE = {
         "a negative is never a pair that the train channel has with a label above 0, "
         "nor the pair's own object; false: as AWS, any other pair's object",
     ),
+    "object_key": Specification(
+        _choice(choices.ObjectKey),
+        "what makes two objects the same in the in-batch softmax and in negative "
+        "sampling; tokens: all tokens; first_token: an id, which features may follow",
+    ),
 }
 
 SPECIFICATIONS: Mapping[str, Specification] = {

@@ -27,16 +27,24 @@ class Batch:
         inputs: Token ids in0 and in1, and further inputs of the dataset.
         labels: ``[pairs]``.
         weights: float ``[pairs]``; None if all pairs count once.
+        object_key: The hyperparameter.
     """
 
     inputs: Mapping[str, Any]
     labels: Any
     weights: Any = None
+    object_key: str = "tokens"
 
     @classmethod
-    def from_data(cls, data: Any) -> Batch:
-        """Returns ``(inputs, labels)`` or ``(inputs, labels, weights)`` as a batch."""
-        return cls(*keras.utils.unpack_x_y_sample_weight(data))
+    def from_data(cls, data: Any, object_key: str = "tokens") -> Batch:
+        """Returns ``(inputs, labels)`` or ``(inputs, labels, weights)`` as a batch.
+
+        Args:
+            data: The data.
+            object_key: The hyperparameter.
+        """
+        inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        return cls(inputs, labels, weights, object_key)
 
 
 def batch_objects(shard: BatchShard, batch: Batch) -> BatchObjects:
@@ -50,6 +58,8 @@ def batch_objects(shard: BatchShard, batch: Batch) -> BatchObjects:
             batch.inputs[BATCH_OBJECTS], batch.inputs[KNOWN_PAIRS]
         )
     ids = (as_ragged(batch.inputs[name]) for name in ("in0", "in1"))
+    if batch.object_key == "first_token":
+        ids = (rows[:, :1] for rows in ids)
     in0, in1 = (shard.all_ids(side) for side in ids)
     return BatchObjects.of(in0, in1, shard.all_pairs(batch.labels))
 

@@ -82,7 +82,7 @@ def train_step(model: PairModel, data: Any) -> dict[str, Any]:
     Returns:
         The metrics so far, by name.
     """
-    batch = Batch.from_data(data)
+    batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
     with tf.GradientTape() as tape:
         encodings = shard.encode(model.encode_for_training, batch.inputs, _plan(model))
@@ -121,7 +121,7 @@ def evaluation_step(model: PairModel, data: Any) -> dict[str, Any]:
     Returns:
         The metrics so far, by name.
     """
-    batch = Batch.from_data(data)
+    batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
     encodings = BatchEncodings(shard, model.encode(batch.inputs, training=False))
     scores = model.comparator(list(encodings.own), training=False)

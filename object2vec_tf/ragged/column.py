@@ -122,6 +122,24 @@ def gather_rows(
     return RaggedColumn(values[positions].astype(np.int32, copy=False), splits)
 
 
+def first_tokens(column: Column, *, block_rows: int = 1 << 16) -> RaggedColumn:
+    """Returns the first token of each row; an empty row stays empty.
+
+    Args:
+        column: Rows of token ids.
+        block_rows: Number of rows to read at a time.
+
+    Example:
+        >>> first_tokens(RaggedColumn.from_rows([[7, 8], [], [9]])).values
+        array([7, 9], dtype=int32)
+    """
+    starts = range(0, len(column), block_rows)
+    blocks = (np.arange(i, min(i + block_rows, len(column))) for i in starts)
+    return RaggedColumn.concatenate(
+        [column.take(rows).truncate(1)[0] for rows in blocks]
+    )
+
+
 def _splits(lengths: Splits) -> Splits:
     splits = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=splits[1:])

@@ -14,7 +14,7 @@ from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.writable import report_unwritable
-from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
+from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters, defaults
 
 Record = dict[str, Any]
 
@@ -147,12 +147,17 @@ class RunDirectory:
         """Returns the hyperparameters that are newer than the run in the directory.
 
         Returns:
-            Their values in that run, by name; nothing without a run.
+            Their values in that run, by name, where these are not the defaults; nothing
+            without a run.
         """
         if not self._identity.exists():
             return {}
         saved = _read_record(self._identity)
-        return {k: v for k, v in FORMER_VALUES.items() if k not in saved}
+        return {
+            name: value
+            for name, value in FORMER_VALUES.items()
+            if name not in saved and value != defaults()[name]
+        }
 
     def saved_epochs(self) -> int | None:
         """Returns the number of epochs of the run in the directory, if there is one.

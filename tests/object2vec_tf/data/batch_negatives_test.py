@@ -152,3 +152,33 @@ def test_without_exclusion_the_model_draws(settings, made):
 def test_batches_in_the_order_of_the_file_have_no_negatives():
     for inputs, _ in make_pairs().dataset():
         assert set(inputs) == {"in0", "in1"}
+
+
+def test_objects_with_the_same_first_token_are_one_object():
+    # Users 5 and 6 and movies 1 to 3; the second token is a feature of the pair.
+    pairs = Pairs(
+        RaggedColumn.from_rows([[5, 20], [5, 21], [6, 20], [6, 22]]),
+        RaggedColumn.from_rows([[1, 30], [2, 30], [1, 31], [3, 30]]),
+        np.array([1, 1, 1, 0]),
+        dataclasses.replace(
+            HYPERPARAMETERS,
+            objective="in_batch_softmax",
+            negative_sampling_rate=0,
+            popularity_correction=True,
+            object_key="first_token",
+        ),
+        Report((), {}, {}, (), {}, ""),
+    )
+    [(inputs, _)] = pairs.dataset(shuffle=True)
+    index0, index1 = inputs["batch_objects"].numpy().T
+    listed = set(inputs["known_pairs"].numpy().tolist())
+    users, movies = (inputs[name].to_tensor()[:, 0].numpy() for name in ("in0", "in1"))
+    for i, user in enumerate(users):
+        for j, movie in enumerate(movies):
+            is_known = (user, movie) in {(5, 1), (5, 2), (6, 1)}
+            assert (index0[i] * (index1.max() + 1) + index1[j] in listed) == is_known
+    fractions = {5: 0.5, 6: 0.5}, {1: 0.5, 2: 0.25, 3: 0.25}
+    expected = [
+        [fractions[0][a], fractions[1][b]] for a, b in zip(users, movies, strict=True)
+    ]
+    np.testing.assert_allclose(np.exp(inputs["log_frequencies"]), expected, rtol=1e-6)

@@ -184,3 +184,22 @@ def test_known_pairs_of_the_dataset_are_no_candidates():
     assert float(loss) == pytest.approx(
         np.log(np.exp(logits).sum()) - logits[0], rel=1e-5
     )
+
+
+@pytest.mark.parametrize("object_key", ["tokens", "first_token"])
+def test_evaluation_finds_equal_objects_by_their_key(object_key):
+    inputs = {**INPUTS, "in0": ragged([[1, 4], [2], [1, 5]])}
+    batch = Batch.from_data((inputs, tf.constant([1, 0, 1])), object_key)
+    loss = softmax_objective().encoder_loss(encode(), batch, training=False)
+
+    # By the first token, in0 of pairs 0 and 2 is the same.
+    logits = FIRST.astype(float) @ SECOND.T / TEMPERATURE
+    excluded = {0: 2, 2: 0} if object_key == "first_token" else {}
+    expected = np.mean(
+        [
+            np.log(np.exp(np.delete(logits[pair], excluded.get(pair, []))).sum())
+            - logits[pair, pair]
+            for pair in (0, 2)
+        ]
+    )
+    assert float(loss) == pytest.approx(expected, rel=1e-5)

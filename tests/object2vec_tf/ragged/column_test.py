@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.ragged.column import RaggedColumn, first_tokens
 
 ROWS = [[1, 2, 3], [], [4], [5, 6, 7, 8], [0]]
 
@@ -71,3 +71,9 @@ def test_concatenate_keeps_the_order_of_rows():
 
 def test_concatenating_no_columns_returns_no_rows():
     assert as_lists(RaggedColumn.concatenate([])) == []
+
+
+@pytest.mark.parametrize("block_rows", [1, 2, 100])
+def test_first_tokens_of_rows(block_rows: int):
+    firsts = first_tokens(column(ROWS), block_rows=block_rows)
+    assert as_lists(firsts) == [[1], [], [4], [5], [0]]
