@@ -190,7 +190,7 @@ class _ItemEncoder:
         for batch in request.batches:
             texts = tf.constant(batch.texts, tf.string)
             outputs = self._functions[batch.signature](texts)
-            request.store(batch, outputs["ids"].numpy(), outputs["unknown"].numpy())
+            request.store(batch, {n: value.numpy() for n, value in outputs.items()})
         return request.rows, request.unknown_tokens
 
 

@@ -55,8 +55,8 @@ def export_saved_model(
     A model that was trained on text also has ``embed_enc0_text``, ``embed_enc1_text``
     and ``predict_pair_text``. They take texts ``[batch]``, or lists of strings
     ``[batch, items]`` padded with empty strings. ``tokenize_in0`` and ``tokenize_in1``
-    return their token ids ``[batch, time]``, padded with -1, and the number of unknown
-    tokens, ``[batch]``.
+    return their token ids ``[batch, time]``, padded with -1, and counts ``[batch]``:
+    unknown tokens, all tokens, and known tokens among the ids.
 
     With items, ``recommend`` finds the items with the highest similarity: in0 and
     exclude (int64 ``[batch, n]``, positions of items that are not wanted) -> items

@@ -147,7 +147,7 @@ def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any
                 "tokenizers=read_tokenizers(hyperparameters, auxiliary)."
             )
         tokens[side], specs[side] = _text_tokens(model, side), _TEXTS
-        functions[f"tokenize_{name}"] = _tokenize(tokens[side], tokenizer, name)
+        functions[f"tokenize_{name}"] = _tokenize(model, side, tokenizer)
     pair = _pair_functions(model, tokens, specs)
     for side in (0, 1):
         if f"in{side}" not in names:
@@ -189,14 +189,27 @@ def _tokenized(
     return ids, unknown
 
 
-def _tokenize(tokens: ToTokens, tokenizer: Tokenizer, name: str) -> Any:
-    """Returns the signature that tokenizes text; its ids are padded with -1."""
+def _tokenize(model: Object2Vec, side: int, tokenizer: Tokenizer) -> Any:
+    """Returns the signature that tokenizes text.
+
+    Its outputs are the ids, padded with -1, and counts for each row: unknown tokens,
+    all tokens, and known tokens among the ids.
+    """
+    max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
 
     def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        _, unknown = _tokenized(tokenizer, texts)
-        return {"ids": tokens(texts).to_tensor(PADDING), "unknown": unknown}
+        every, unknown = _tokenized(tokenizer, texts)
+        ids = every[:, :max_len]
+        dropped = 0 if tokenizer.keeps_unknown else unknown
+        is_known = ids.with_values(tf.cast(~tokenizer.is_unknown(ids.values), tf.int64))
+        return {
+            "ids": ids.to_tensor(PADDING),
+            "unknown": unknown,
+            "tokens": every.row_lengths() + dropped,
+            "known": tf.reduce_sum(is_known, axis=1),
+        }
 
-    spec = tf.TensorSpec(_TEXTS.shape, _TEXTS.dtype, name=name)
+    spec = tf.TensorSpec(_TEXTS.shape, _TEXTS.dtype, name=f"in{side}")
     return tf.function(tokenize, input_signature=[spec], autograph=False)
 
 

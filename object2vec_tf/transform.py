@@ -24,6 +24,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
 
 _MODEL = flags.DEFINE_string(
     "model", None, "run directory, exported model or directory of versions"
@@ -140,6 +141,7 @@ def _run_jobs(
     model = load_model(_MODEL.value or "", _RUNTIME.value)
     for job in jobs:
         yield job, predict_file(model, job, console)
+    warn_of_unknown_tokens(model.token_counts, model.hyperparameters)
 
 
 def main() -> None:

@@ -91,10 +91,8 @@ class TFServingBackend:
         request = TextRequest(rows)
         for batch in request.batches:
             response = await self._send(batch.signature, {batch.name: batch.texts})
-            ids, unknown = (
-                tf.make_ndarray(response.outputs[name]) for name in ("ids", "unknown")
-            )
-            request.store(batch, ids, unknown)
+            outputs = response.outputs.items()
+            request.store(batch, {n: tf.make_ndarray(value) for n, value in outputs})
         return request.rows, request.unknown_tokens
 
     async def catalog(self) -> Catalog | None:

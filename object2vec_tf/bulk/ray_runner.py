@@ -32,6 +32,14 @@ from object2vec_tf.extras import import_extra
 from object2vec_tf.files.atomic import sync
 from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.inference.token_counts import (
+    CountsByInput,
+    add_counts,
+    counts_from_json,
+    counts_to_json,
+    subtract_counts,
+    warn_of_unknown_tokens,
+)
 from object2vec_tf.native_logging import silence_native_stderr
 
 # Each worker gets several splits, whose size stays within these bounds.
@@ -107,15 +115,18 @@ def _assemble(
 ) -> Iterator[tuple[FileJob, int]]:
     """Yields finished jobs and their rows, and removes them from ``assemblies``."""
     column = TextColumn("{task.completed} of {task.total} splits")
+    counts: CountsByInput = {}
     with progress_bar(column, console) as progress:
         task = progress.add_task("", total=splits)
         for result in results:
             assembly = assemblies[result["job"]]
             _check(result, assembly.job, console)
+            counts = add_counts(counts, counts_from_json(result["tokens"]))
             if assembly.add(result["split"], result["rows"]):
                 del assemblies[result["job"]]
                 yield assembly.job, assembly.rows
             progress.advance(task)
+    warn_of_unknown_tokens(counts)
 
 
 def _check(result: dict[str, Any], job: FileJob, console: Console | None) -> None:
@@ -184,9 +195,11 @@ class SplitPredictor:
 
         Returns:
             The numbers of job and split, the number of rows, the number of workers that
-            died with this split, and the message of a user error or an empty text.
+            died with this split, the counts of tokens as JSON, and the message of a
+            user error or an empty text.
         """
-        result = {"job": task["job"], "split": task["split"], "rows": 0, "deaths": 0}
+        result: dict[str, Any] = {"job": task["job"], "split": task["split"]}
+        result |= {"rows": 0, "deaths": 0, "tokens": "{}"}
         if self._model is None:
             return result | {"error": self._load_error}
         output = Path(task["output"])
@@ -205,11 +218,14 @@ class SplitPredictor:
             stop = None if task["stop"] < 0 else task["stop"]
             split = FileSplit(Path(task["path"]), task["start"], stop)
             writer = FORMATS[task["format"]]
+            before = self._model.token_counts
             for result["rows"] in write_predictions(self._model, split, own, writer):
                 if not own.exists():
                     return result | {"error": "the job was aborted"}
             sync(own)
             own.replace(output)
+            counts = subtract_counts(self._model.token_counts, before)
+            result["tokens"] = counts_to_json(counts)
         except UserError as error:
             return result | {"error": str(error)}
         except OSError as error:  # such as a full disk or a file without permission

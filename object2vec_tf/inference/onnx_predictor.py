@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from object2vec_tf.inference.ragged_inputs import (
     Rows,
     predict_batches,
 )
+from object2vec_tf.inference.token_counts import CountsByInput
 from object2vec_tf.inference.warmup_requests import SIGNATURE_INPUTS, warm_up_requests
 
 ONNX_HYPERPARAMETERS = "hyperparameters.json"
@@ -38,6 +40,7 @@ class OnnxPredictor:
 
     # Only TensorFlow has the ops of the tokenizers.
     texts: Collection[str] = ()
+    token_counts: CountsByInput = MappingProxyType({})
     catalog: Catalog | None = None
 
     def __init__(self, path: Path) -> None:

@@ -31,6 +31,7 @@ from object2vec_tf.inference.ragged_inputs import (
     predict_batches,
 )
 from object2vec_tf.inference.text_inputs import TextRequest
+from object2vec_tf.inference.token_counts import CountsByInput, add_counts
 from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_up
 from object2vec_tf.text.tokenizer import load_text_ops
 
@@ -56,11 +57,13 @@ class Predictor(InputModel, Protocol):
     """Embeds objects and scores pairs.
 
     Attributes:
+        token_counts: The tokens of all texts so far, by input.
         catalog: The description of the items that the model recommends; None if it
             recommends none.
         version: The number of the exported version; None if it has none.
     """
 
+    token_counts: CountsByInput
     catalog: Catalog | None
     version: int | None
 
@@ -118,6 +121,7 @@ class SavedModelPredictor:
             description["hyperparameters"][0].numpy(), str(path)
         )
         self.texts: Collection[str] = self.hyperparameters.texts
+        self.token_counts: CountsByInput = {}
         self.version = version_number(path)
         self.catalog: Catalog | None = None
         if DESCRIBE_CATALOG in self._signatures:
@@ -158,7 +162,8 @@ class SavedModelPredictor:
         for batch in request.batches:
             texts = {batch.name: tf.constant(batch.texts, tf.string)}
             outputs = self._signatures[batch.signature](**texts)
-            request.store(batch, outputs["ids"].numpy(), outputs["unknown"].numpy())
+            request.store(batch, {n: value.numpy() for n, value in outputs.items()})
+        self.token_counts = add_counts(self.token_counts, request.counts)
         return request.rows, request.unknown_tokens
 
     def run_signature(self, signature: str, inputs: Mapping[str, Ids]) -> Predictions:

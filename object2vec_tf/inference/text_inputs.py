@@ -16,6 +16,7 @@ from object2vec_tf.inference.ragged_inputs import (
     RaggedInputs,
     Rows,
 )
+from object2vec_tf.inference.token_counts import TokenCounts, add_counts
 
 # An object in a request: token ids, a text, or a list of strings.
 Row = Sequence[int] | str | Sequence[str]
@@ -65,8 +66,7 @@ class TextRequest:
     Attributes:
         batches: The batches to tokenize.
         rows: The objects; those of each stored batch are token ids.
-        unknown_tokens: The number of tokens of stored batches that are not in the
-            vocabulary.
+        counts: The tokens of stored batches, and those that the vocabulary lacks.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -78,23 +78,40 @@ class TextRequest:
         self.rows: dict[str, list[Row]] = {
             name: list(objects) for name, objects in rows.items()
         }
-        self.unknown_tokens = 0
+        self.counts: dict[str, TokenCounts] = {}
 
-    def store(self, batch: TextBatch, ids: Ids, unknown: Ids) -> None:
+    @property
+    def unknown_tokens(self) -> int:
+        """The number of tokens of stored batches that the vocabulary lacks."""
+        return sum(count.unknown for count in self.counts.values())
+
+    def store(self, batch: TextBatch, outputs: Mapping[str, Ids]) -> None:
         """Replaces the texts of a batch by their token ids.
 
         Args:
             batch: One of ``batches``.
-            ids: int64 ``[rows, longest]``, padded at the end.
-            unknown: int64 ``[rows]``, the number of unknown tokens of each row.
+            outputs: The outputs of the signature: ``ids``, int64 ``[rows, longest]``,
+                padded at the end, and counts for each row, int64 ``[rows]``:
+                ``unknown`` tokens, all ``tokens``, and ``known`` tokens among the ids.
+                Models of older versions lack the last two.
         """
+        ids, unknown = outputs["ids"], outputs["unknown"]
         objects = self.rows[batch.name]
         lengths = (ids != PADDING).sum(axis=1).tolist()
         for number, row, length in zip(
             batch.row_numbers, ids.tolist(), lengths, strict=True
         ):
             objects[number] = row[:length]
-        self.unknown_tokens += int(unknown.sum())
+        kept = np.array(lengths, np.int64)
+        tokens = outputs.get("tokens", np.maximum(kept, unknown))
+        known = outputs.get("known", np.maximum(kept - unknown, 0))
+        count = TokenCounts(
+            int(tokens.sum()),
+            int(unknown.sum()),
+            len(ids),
+            int(np.count_nonzero((unknown > 0) & (known == 0))),
+        )
+        self.counts = add_counts(self.counts, {batch.name: count})
 
 
 def text_batches(objects: Sequence[Row]) -> list[tuple[list[int], Texts]]:

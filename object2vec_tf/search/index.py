@@ -17,6 +17,7 @@ from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
 from object2vec_tf.metrics.ranking import METRICS, Positions, Vectors
 from object2vec_tf.metrics.retrieval import ItemLists
 from object2vec_tf.search.embedding_lines import (
@@ -105,6 +106,9 @@ def build_index(
     Returns:
         The number of items.
 
+    Warns:
+        UserWarning: There are unknown tokens. The manifest has their number.
+
     Raises:
         DataError: A line is wrong.
         UserError: There is no model, the numbers of labels and items differ, or the
@@ -115,6 +119,7 @@ def build_index(
     _check_choice("search", search, SEARCHES)
     path = Path(source)
     digest = None
+    predictor: Predictor | None = None
     if has_embeddings(path):
         model = None
         vectors = read_embeddings(path)
@@ -123,7 +128,8 @@ def build_index(
     else:
         exported = find_exported(model)
         digest = model_digest(exported)
-        vectors = embed_file(path, load_model(exported))
+        predictor = load_model(exported)
+        vectors = embed_file(path, predictor)
     with replace_directory(Path(directory)) as temporary:
         index = None
         for block in vectors:
@@ -145,7 +151,14 @@ def build_index(
             "model_digest": digest,
             "labels": labels is not None,
         }
+        if predictor is not None and predictor.token_counts:
+            manifest["tokens"] = {
+                name: dataclasses.asdict(counts)
+                for name, counts in predictor.token_counts.items()
+            }
         write_manifest(temporary, manifest)
+    if predictor is not None:
+        warn_of_unknown_tokens(predictor.token_counts, predictor.hyperparameters)
     return int(index.ntotal)
 
 

@@ -216,6 +216,19 @@ class Tokenizer(tf.Module):
             )
         return self._lookup(items)
 
+    @property
+    def keeps_unknown(self) -> bool:
+        """Whether unknown tokens have ids; otherwise they are dropped."""
+        return self.unknown_id is not None or self.tokenization.num_oov_buckets > 0
+
+    def is_unknown(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns which token ids are those of unknown tokens, bool of any shape."""
+        if self.tokenization.num_oov_buckets:
+            return ids >= self._first_bucket
+        if self.unknown_id is None:
+            return tf.zeros_like(ids, tf.bool)
+        return tf.equal(ids, self.unknown_id)
+
     def buckets(self, words: tf.Tensor) -> tf.Tensor:
         """Returns the ids of the buckets of out-of-vocabulary words, int64.
 

@@ -17,6 +17,8 @@ import object2vec_tf as o2v
 from export.serving.http_app import Gateway
 from export.serving.local_backend import LocalBackend
 from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.token_counts import TokenCounts
+from object2vec_tf.search.index import build_index
 from object2vec_tf.text.tokenizer import Tokenization
 from object2vec_tf.text.vocabularies import vocabulary_json
 from object2vec_tf.text.vocabulary_builder import build_vocabulary
@@ -159,10 +161,28 @@ def test_transform_looks_ids_up(run, tmp_path):
     source = tmp_path / "pairs.jsonl"
     rows = PAIRS
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    transform(load_model(result.model_dir), source, tmp_path / "out")
+    predictor = load_model(result.model_dir)
+    transform(predictor, source, tmp_path / "out")
+    # One user and UNKNOWN with 43 are unknown; UNKNOWN fills enc1_max_seq_len.
+    assert predictor.token_counts == {
+        "in0": TokenCounts(5, 1, 4, 1),
+        "in1": TokenCounts(13, 5, 5, 1),
+    }
     lines = (tmp_path / "out").read_text().splitlines()
     scores = [json.loads(line)["scores"] for line in lines]
     np.testing.assert_allclose(scores, expected(run)[2], atol=1e-6)
+
+
+def test_an_index_reports_unknown_items(run, tmp_path):
+    result, _ = run
+    items = tmp_path / "items.jsonl"
+    lines = [json.dumps({"in1": item}) for item in [42, *UNKNOWN]]
+    items.write_text("\n".join(lines))
+    with pytest.warns(UserWarning, match="in1: 4 of 5 tokens are unknown and share 3"):
+        build_index(items, tmp_path / "index", model=result.model_dir)
+    manifest = json.loads((tmp_path / "index/manifest.json").read_text())
+    expected = {"tokens": 5, "unknown": 4, "objects": 5, "unknown_objects": 4}
+    assert manifest["tokens"] == {"in1": expected}
 
 
 @pytest.mark.long
