@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 EDITABLE := --config-settings editable_mode=compat
 RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
+TOP10 := data/movielens_top10
+TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
 .PHONY: help demo data texts documents test test-all doctest lint types results results-texts results-documents bench bench-peers format clean
@@ -58,19 +60,28 @@ texts: $(VENV)/base data/glove/manifest.json data/snli/vocab.json data/stsb/voca
 
 documents: $(VENV)/base data/wikipedia/vocab.json data/debian/retrieval/vocab.json data/debian/tags/vocab.json ## Make Wikipedia's and Debian's pairs (Debian's lists: apt-get -o Acquire::Languages=en update)
 
-demo: data ## Train on MovieLens-100k, export, embed all titles, show neighbors
+demo: data/movielens_top10/manifest.json ## Train on MovieLens-100k, export, show similar and recommended movies
 	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_rating.flags --model_dir=$(RUN) \
 		--items=$(MOVIELENS)/items.jsonl --labels=$(MOVIELENS)/titles.tsv
 	$(BIN)/python -m tools.nearest_titles --model=$(RUN)/export --items=$(MOVIELENS)/items.jsonl --titles=$(MOVIELENS)/titles.tsv
+	$(BIN)/python -m object2vec_tf.fit --flagfile=examples/movielens_top10.flags --model_dir=$(TOP10_RUN) \
+		--mini_batch_size=1024 --epochs=2
+	$(BIN)/python -m export --model_dir=$(TOP10_RUN) --export_dir=$(TOP10_RUN)/recommend \
+		--items=$(TOP10)/ua/items.jsonl --labels=$(TOP10)/titles.tsv
+	$(BIN)/python -m tools.unseen_titles --model=$(TOP10_RUN)/recommend --users=$(TOP10)/ua/users.jsonl
+
+data/movielens_top10/manifest.json: data
+	$(BIN)/python tools/datasets/movielens_top10.py --output=$(TOP10)
 
 data/movielens_history/manifest.json: data
 	$(BIN)/python tools/datasets/movielens_history.py --output=data/movielens_history
 
-results: data/movielens_history/manifest.json ## Train the recipes of the README's table (an hour)
+results: data/movielens_history/manifest.json data/movielens_top10/manifest.json ## Train the recipes of the README's tables (an hour and a half)
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_history,movielens_rating,movielens_recommendation --seeds=5
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_history_recommendation,movielens_history_ub --seeds=3
 	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
 	$(BIN)/python -m tools.benchmarks.ratings
+	$(BIN)/python -m tools.benchmarks.top10
 
 results-texts: texts ## Train the recipes of sentences, beside simple baselines (half an hour)
 	$(BIN)/python -m tools.benchmarks.results --recipes=snli_bilstm,snli_hcnn,stsb_bilstm,stsb_pooled --seeds=3
