@@ -32,8 +32,6 @@ ScoreQueries = Callable[[slice], Vectors]
 CUTOFFS: Final = (1, 10, 20)
 # Scores in memory at a time: 2**24 of them take 64 MB.
 _MAX_SCORES: Final = 1 << 24
-# With more relevant items of a query, sorting its scores takes less time than counting.
-_MAX_COUNTED: Final = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,9 +217,11 @@ def _better(scores: Vectors, splits: Positions, own: Vectors) -> Ranks:
         splits: The entries of query i are ``splits[i]`` to ``splits[i + 1]``.
         own: The score of each entry, ``[entries]``.
     """
+    # With more entries of a query, sorting its scores takes less time than counting.
+    max_counted = 8 + scores.shape[1] // 1000
     result = np.empty(len(own))
     for row, start, stop in zip(scores, splits[:-1], splits[1:], strict=True):
-        if stop - start > _MAX_COUNTED:
+        if stop - start > max_counted:
             ordered = np.sort(row)
             right = np.searchsorted(ordered, own[start:stop], "right")
             left = np.searchsorted(ordered, own[start:stop], "left")

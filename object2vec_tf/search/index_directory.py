@@ -11,13 +11,15 @@ labels.txt          the labels of the items, if given
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import glob
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,7 +28,7 @@ import xxhash
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import exchange, sync
 from object2vec_tf.files.channels import open_file
-from object2vec_tf.files.locks import locked
+from object2vec_tf.files.locks import is_locked, locked
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.search.faiss_index import import_faiss
 from object2vec_tf.search.stored_lines import StoredLines, starts_path
@@ -36,6 +38,8 @@ MANIFEST, VECTORS = "manifest.json", "index.faiss"
 ITEMS, LABELS = "items.jsonl", "labels.txt"
 _BLOCK_BYTES: Final = 1 << 22
 _MAX_ATTEMPTS: Final = 10
+# A writer locks its temporary directory right after it creates it.
+_MIN_LEFTOVER_SECONDS: Final = 60
 
 _Content = TypeVar("_Content")
 
@@ -149,7 +153,7 @@ def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Con
     return content
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked_index(directory: Path) -> Iterator[None]:
     """Locks an index against other writers, which replace its directory.
 
@@ -163,7 +167,7 @@ def locked_index(directory: Path) -> Iterator[None]:
                 return
 
 
-@contextmanager
+@contextlib.contextmanager
 def replace_directory(directory: Path, *, is_locked: bool = False) -> Iterator[Path]:
     """Yields a temporary directory, which replaces the index directory at the end.
 
@@ -182,20 +186,31 @@ def replace_directory(directory: Path, *, is_locked: bool = False) -> Iterator[P
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp("", f".{directory.name}.new-", directory.parent))
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        for entry in [*temporary.iterdir(), temporary]:
-            sync(entry)
-        if not directory.exists():
-            temporary.rename(directory)
-        elif is_locked:
-            _swap(temporary, directory)
-        else:
-            with locked_index(directory):
+        with locked(temporary):
+            _remove_leftovers(directory)
+            yield temporary
+            temporary.chmod(0o755)
+            for entry in [*temporary.iterdir(), temporary]:
+                sync(entry)
+            if not directory.exists():
+                temporary.rename(directory)
+            elif is_locked:
                 _swap(temporary, directory)
-        sync(directory.parent)
+            else:
+                with locked_index(directory):
+                    _swap(temporary, directory)
+            sync(directory.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Removes the temporary directories of writers that were killed."""
+    for path in directory.parent.glob(f".{glob.escape(directory.name)}.new-*"):
+        with contextlib.suppress(OSError):
+            age = time.time() - path.stat().st_mtime
+            if age > _MIN_LEFTOVER_SECONDS and not is_locked(path):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _swap(temporary: Path, directory: Path) -> None:

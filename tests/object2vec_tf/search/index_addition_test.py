@@ -1,6 +1,7 @@
 """Tests of object2vec_tf/search/index_addition.py; the oracle builds from all items."""
 
 import json
+import os
 import threading
 
 import faiss
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.locks import locked
 from object2vec_tf.search import index_directory
 from object2vec_tf.search.index import NeighborIndex, build_index
 from object2vec_tf.search.index_addition import Addition, add_items
@@ -134,3 +136,15 @@ def test_readers_see_the_old_or_the_new_index(tmp_path, monkeypatch):
     add_items(one, index)
     assert len(NeighborIndex(index)) == 22
     assert {path.name for path in tmp_path.iterdir()} == {"one", "index"}
+
+
+def test_directories_of_killed_writers_are_removed(tmp_path):
+    source = write_vectors(tmp_path / "one", np.ones((1, 4)))
+    for name in ("killed", "working", "recent"):
+        (tmp_path / f".index.new-{name}").mkdir()
+    for name in ("killed", "working"):
+        os.utime(tmp_path / f".index.new-{name}", (0, 0))
+    with locked(tmp_path / ".index.new-working"):
+        build_index(source, tmp_path / "index")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"one", "index", ".index.new-working", ".index.new-recent"}
