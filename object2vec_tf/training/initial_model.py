@@ -95,6 +95,27 @@ def read_initial_model(
     return InitialModel({"path": path, **start.summary()}, digest, start)
 
 
+def check_other_directory(
+    source: str | os.PathLike[str] | Object2Vec, directory: RunDirectory
+) -> None:
+    """Checks that a run does not replace its own initial model.
+
+    Args:
+        source: The initial model.
+        directory: The run's directory.
+
+    Raises:
+        UserError: They are the same.
+    """
+    if isinstance(source, Object2Vec):
+        return
+    if Path(source).resolve() in (directory.path.resolve(), directory.model.resolve()):
+        raise UserError(
+            f"initial_model: expected a model outside of model_dir, got {source}. Give "
+            "another --model_dir, or continue the run by a larger --epochs."
+        )
+
+
 def start_identity(
     initial_model: InitialModel | None, frozen: Sequence[str]
 ) -> dict[str, str]:

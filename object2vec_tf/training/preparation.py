@@ -30,6 +30,7 @@ from object2vec_tf.text.tokenizer_loading import Tokenizers, with_vocab_sizes
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.initial_model import (
     InitialModel,
+    check_other_directory,
     initial_model_lines,
     read_initial_model,
     start_identity,
@@ -207,6 +208,7 @@ def _initial_model(
     """Reads the initial model, if there is one."""
     if options.initial_model is None:
         return None
+    check_other_directory(options.initial_model, directory)
     initial_model = read_initial_model(
         options.initial_model,
         hyperparameters,

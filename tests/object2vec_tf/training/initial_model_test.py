@@ -120,6 +120,17 @@ def test_a_resumed_run_needs_its_initial_model_no_more(
         resume(overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["", "model.keras"])
+def test_the_run_itself_is_no_initial_model(earlier, settings, tmp_path, name):
+    run = tmp_path / "earlier"
+    channels = {"train": tmp_path / "missing.jsonl"}
+    with pytest.raises(
+        o2v.UserError, match=r"^initial_model: expected a model outside"
+    ):
+        fit(settings, channels, run, initial_model=run / name, overwrite=True)
+    assert (run / "model.keras").exists()
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
