@@ -11,7 +11,8 @@ from object2vec_tf.commands.flags import hyperparameters_from_flags
 
 assert tune.main  # imported for its flags, which movielens_tune.flags uses
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.flags"))
+FOLDER = Path(__file__).parents[1] / "examples"
+EXAMPLES = sorted(FOLDER.rglob("*.flags"))
 
 
 def hyperparameters_of(path):
@@ -34,13 +35,14 @@ def test_every_example_is_valid_and_states_the_expected_result(path):
     hyperparameters_of(path)
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = [line for line in lines if line.startswith("#")]
-    assert any(f"--flagfile=examples/{path.name}" in line for line in comments)
+    name = path.relative_to(FOLDER.parent).as_posix()
+    assert any(f"--flagfile={name}" in line for line in comments)
     assert any(line.startswith("# Expect:") for line in comments)
 
 
 @pytest.mark.filterwarnings("ignore:Inconsistent enc_dim:UserWarning")
 def test_aws_examples_have_the_settings_of_the_notebooks():
-    folder = EXAMPLES[0].parent
+    folder = FOLDER
     rating = hyperparameters_of(folder / "movielens_rating_aws.flags")
     shown = (rating.enc_dim, rating.mlp_layers, rating.mlp_dim, rating.mlp_activation)
     assert shown == (1024, 1, 256, "tanh")

@@ -10,6 +10,9 @@ train.jsonl, validation.jsonl and test.jsonl with lines
     {"in0": sentence, "in1": sentence, "label": 3.8}
 
 The label is the score of the benchmark, from 0.0 (unrelated) to 5.0 (same meaning).
+classes/ has the same files with three classes instead: 0 for a score of at least 4
+(same meaning), 1 for at least 2 (related), 2 for less (unrelated).
+
 Quotes in the source files are literal. Columns after the second sentence are dropped.
 """
 
@@ -34,7 +37,9 @@ SOURCES: Final = (
     " or sts-{train,dev,test}.csv, plain or .gz"
 )
 PARTS: Final = {"train": "train.jsonl", "dev": "validation.jsonl", "test": "test.jsonl"}
-FILES: Final = tuple(PARTS.values())
+FILES: Final = (*PARTS.values(), *(f"classes/{name}" for name in PARTS.values()))
+CLASS_BOUNDS: Final = (4, 2)
+"""The lowest score of class 0, and that of class 1."""
 SCORE, FIRST, SECOND = 4, 5, 6
 """Indices of the columns used; genre, file, year and id come before them."""
 
@@ -69,6 +74,8 @@ def prepare(output: Path, source: Path | None = None) -> None:
     with outputs.atomic_outputs(output, FILES) as paths:
         for part, name in PARTS.items():
             outputs.write_rows(paths[name], rows[part])
+            binned = ({**row, "label": score_class(row["label"])} for row in rows[part])
+            outputs.write_rows(paths[f"classes/{name}"], binned)
     print(f"Written to {output}:")
     print(outputs.summary(output, FILES))
 
@@ -139,6 +146,11 @@ def read_table(path: AnyPath) -> Iterator[dict[str, Any]]:
             )
         first, second = cells[FIRST].strip(), cells[SECOND].strip()
         yield {"in0": first, "in1": second, "label": score}
+
+
+def score_class(score: float) -> int:
+    """Returns the class of a score: 0 for the same meaning, 2 for unrelated."""
+    return sum(score < bound for bound in CLASS_BOUNDS)
 
 
 def _parse_score(cells: list[str]) -> float | None:

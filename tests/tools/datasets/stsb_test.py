@@ -30,6 +30,7 @@ ROWS = {
     "validation": [{"in0": "A thé.", "in1": "B", "label": 0.0}],
     "test": [{"in0": "Same", "in1": "Same", "label": 5.0}],
 }
+CLASSES = {"train": [0, 1], "validation": [2], "test": [0]}
 
 
 def content(part: str) -> bytes:
@@ -66,6 +67,10 @@ def test_scores_are_written_as_floats(tmp_path: Path, kind: str) -> None:
 
     for part, rows in ROWS.items():
         assert read_rows(tmp_path / f"out/{part}.jsonl") == rows
+        classes = [
+            row["label"] for row in read_rows(tmp_path / f"out/classes/{part}.jsonl")
+        ]
+        assert classes == CLASSES[part]
     assert '"label": 4.0}' in (tmp_path / "out/train.jsonl").read_text("utf-8")
 
 
@@ -105,4 +110,4 @@ def test_real_files(tmp_path: Path) -> None:
     stsb.prepare(tmp_path / "out", Path(SOURCE))
 
     counts = [len(read_rows(tmp_path / "out" / name)) for name in stsb.FILES]
-    assert counts == [5_749, 1_500, 1_379]
+    assert counts == 2 * [5_749, 1_500, 1_379]
