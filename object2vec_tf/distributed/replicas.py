@@ -52,7 +52,7 @@ class Replicas:
         """Returns a function that runs a step of all local replicas.
 
         Args:
-            method: ``train_step`` or ``test_step``.
+            method: ``train_batch`` or ``test_batch``.
         """
         steps = [getattr(model, method) for model in self.models]
         return self.strategy.distribute_step(steps)

@@ -303,7 +303,7 @@ class Object2Vec(PythonPrediction, keras.Model):
         return super().get_compile_config()
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Updates the weights by one batch; used by ``fit`` and by runs.
+        """Updates the weights by one batch; used by ``fit``.
 
         Args:
             data: ``(inputs, labels)`` or ``(inputs, labels, sample_weight)``.
@@ -311,10 +311,11 @@ class Object2Vec(PythonPrediction, keras.Model):
         Returns:
             The metrics so far, by name.
         """
-        return train_step(self, data)
+        train_step(self, data)
+        return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Measures one batch; used by ``evaluate`` and by runs.
+        """Measures one batch; used by ``evaluate``.
 
         Args:
             data: As for `train_step`.
@@ -322,7 +323,19 @@ class Object2Vec(PythonPrediction, keras.Model):
         Returns:
             The metrics so far, by name.
         """
-        return evaluation_step(self, data)
+        evaluation_step(self, data)
+        return self.get_metrics_result()
+
+    def train_batch(self, data: Any) -> None:
+        """Does the same as `train_step`, without computing the metrics' values.
+
+        Runs use it and compute the values once for many batches.
+        """
+        train_step(self, data)
+
+    def test_batch(self, data: Any) -> None:
+        """Does the same as `test_step`, without computing the metrics' values."""
+        evaluation_step(self, data)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

@@ -66,21 +66,15 @@ class PairModel(Protocol):
     def compute_loss(self, *args: Any, **kwargs: Any) -> tf.Tensor:
         """Returns the loss of scores; see ``keras.Model``."""
 
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the metrics by name; see ``keras.Model``."""
 
-
-def train_step(model: PairModel, data: Any) -> dict[str, Any]:
-    """Updates the weights by the gradients of one batch.
+def train_step(model: PairModel, data: Any) -> None:
+    """Updates the weights by the gradients of one batch, and the metrics.
 
     Args:
         model: The compiled model.
         data: ``(inputs, labels)`` or ``(inputs, labels, weights)``. Inputs that are a
             shard of a batch (`object2vec_tf.distributed`) are used together with those
             of the other replicas.
-
-    Returns:
-        The metrics so far, by name.
     """
     batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
@@ -108,18 +102,14 @@ def train_step(model: PairModel, data: Any) -> dict[str, Any]:
     )
     mean = shard.own_mean(loss, pairs.counts)
     _update_metrics(model, shard, mean, pairs.labels, scores, pairs.weights)
-    return model.get_metrics_result()
 
 
-def evaluation_step(model: PairModel, data: Any) -> dict[str, Any]:
-    """Measures one batch.
+def evaluation_step(model: PairModel, data: Any) -> None:
+    """Updates the metrics by one batch.
 
     Args:
         model: The compiled model.
         data: As for `train_step`.
-
-    Returns:
-        The metrics so far, by name.
     """
     batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
@@ -132,7 +122,6 @@ def evaluation_step(model: PairModel, data: Any) -> dict[str, Any]:
     loss += shard.contribution(mean)
     mean = shard.own_mean(loss)
     _update_metrics(model, shard, mean, batch.labels, scores, batch.weights)
-    return model.get_metrics_result()
 
 
 def _plan(model: PairModel) -> EncodingPlan:

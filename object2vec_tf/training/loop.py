@@ -33,7 +33,7 @@ class EpochResult:
 
 
 class TrainingLoop:
-    """Runs a compiled model's own ``train_step`` and ``test_step``.
+    """Runs a compiled model's own ``train_batch`` and ``test_batch``.
 
     Keras 3.15's ``fit`` cannot run on several workers, cannot resume within an epoch,
     and fails with several steps per call under MirroredStrategy.
@@ -53,8 +53,8 @@ class TrainingLoop:
         else:
             self.replicas = Replicas(SingleDevice(), lambda: model)
         self.callbacks = callbacks
-        self._train = self._repeat(self.replicas.distribute_step("train_step"))
-        self._test = self._repeat(self.replicas.distribute_step("test_step"))
+        self._train = self._repeat(self.replicas.distribute_step("train_batch"))
+        self._test = self._repeat(self.replicas.distribute_step("test_batch"))
 
     def _repeat(self, step: Callable[[Any], Any]) -> Callable[..., None]:
         # An explicit while_loop: under Python 3.13, AutoGraph sometimes does not
