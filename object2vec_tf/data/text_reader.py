@@ -79,7 +79,7 @@ class TextReader:
             return
         texts, ahead = itertools.tee(blocks)
         parsed_blocks = self._integers.read(ahead)
-        del ahead  # the iterator that is behind the other one keeps all blocks between
+        del ahead  # tee keeps every block that only one of its iterators has read
         rejected = 0
         for text in texts:
             parsed = None

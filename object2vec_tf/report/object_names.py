@@ -12,6 +12,9 @@ import msgspec
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.text.item_ids import item_ids
+from object2vec_tf.text.tokenizer import Tokenizer
+from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 # The encoder (0 or 1) and the token ids of an object.
 _Object = tuple[int, tuple[int, ...]]
@@ -19,15 +22,15 @@ ObjectNames = Mapping[_Object, str]
 _PathLike = str | os.PathLike[str]
 
 
-class _Item(msgspec.Struct, forbid_unknown_fields=False):
-    """A line of the items file."""
-
-    in0: list[int] | None = None
-    in1: list[int] | None = None
+_TOKEN_IDS: Any = list[int] | None
+_EXTERNAL_IDS: Any = list[int | str] | int | str | None
 
 
 def read_object_names(
-    items: _PathLike | None, labels: _PathLike | None, hyperparameters: Hyperparameters
+    items: _PathLike | None,
+    labels: _PathLike | None,
+    hyperparameters: Hyperparameters,
+    tokenizers: Tokenizers = (None, None),
 ) -> ObjectNames:
     """Reads the names of objects from the files that ``neighbors build`` also takes.
 
@@ -35,9 +38,10 @@ def read_object_names(
         items: A JSON Lines file of objects, ``{"in0": [196]}`` or ``{"in1": [172]}``.
         labels: A text file. Line *i* is the name of item *i*.
         hyperparameters: Determine where objects are truncated, as in training.
+        tokenizers: The tokenizers of in0 and in1, which look up ids of any kind.
 
     Returns:
-        The names by object; empty without files.
+        The names by object; empty without files. Objects with unknown ids have none.
 
     Raises:
         DataError: A line of ``items`` is not an object of token ids.
@@ -52,7 +56,7 @@ def read_object_names(
             f"{given}: expected {missing} too, got {given} alone. items lists objects; "
             "labels gives their names, one per line in the same order."
         )
-    objects = list(_read_objects(Path(items), hyperparameters))
+    objects = list(_read_objects(Path(items), hyperparameters, tokenizers))
     lines = _read_text(Path(labels)).removesuffix("\n").split("\n")
     names = [" ".join(line.split()) for line in lines]
     if len(names) != len(objects):
@@ -60,11 +64,20 @@ def read_object_names(
             f"{labels}: expected {len(objects):,} labels, one per item of {items}, got "
             f"{len(names):,}. Write one line per item, in the same order."
         )
-    return {item: name for item, name in zip(objects, names, strict=True) if name}
+    named = zip(objects, names, strict=True)
+    return {item: name for item, name in named if name and item is not None}
 
 
-def _read_objects(path: Path, hyperparameters: Hyperparameters) -> Iterator[_Object]:
-    decoder = msgspec.json.Decoder(_Item)
+def _read_objects(
+    path: Path, hyperparameters: Hyperparameters, tokenizers: Tokenizers
+) -> Iterator[_Object | None]:
+    """Yields the object of each line; None for one with unknown ids."""
+    fields = [
+        (name, _EXTERNAL_IDS if _looks_up(tokenizer) else _TOKEN_IDS, None)
+        for name, tokenizer in zip(("in0", "in1"), tokenizers, strict=True)
+    ]
+    item_type: Any = msgspec.defstruct("Item", fields)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item_type)
     for number, line in enumerate(_read_text(path).split("\n"), 1):
         if not line.strip():
             continue
@@ -80,7 +93,19 @@ def _read_objects(path: Path, hyperparameters: Hyperparameters) -> Iterator[_Obj
             raise DataError(_message(path, number, problem))
         (side,) = sides
         limit = hyperparameters.of_encoder(side, "max_seq_len")
-        yield side, tuple(inputs[side][:limit])
+        ids = inputs[side]
+        tokenizer = tokenizers[side]
+        if tokenizer is not None and _looks_up(tokenizer):
+            column, unknown = item_ids(tokenizer, [ids])
+            if unknown:
+                yield None
+                continue
+            ids = column.values.tolist()
+        yield side, tuple(ids[:limit])
+
+
+def _looks_up(tokenizer: Tokenizer | None) -> bool:
+    return tokenizer is not None and tokenizer.tokenization.is_id
 
 
 def _message(path: Path, line: int, problem: str) -> str:

@@ -145,7 +145,9 @@ def prepare_run(
     export = _load_exporter()
     strategy = choose_strategy(options.strategy, num_gpus)
     text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
-    names = read_object_names(options.items, options.labels, hyperparameters)
+    names = read_object_names(
+        options.items, options.labels, hyperparameters, text_assets.tokenizers
+    )
     console = RunConsole(quiet=not (options.verbose and strategy.is_chief))
     console.words(text_assets)
     directory = RunDirectory(Path(model_dir))

@@ -4,6 +4,7 @@ import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.report.object_names import read_object_names
+from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 
 
 @pytest.fixture
@@ -28,6 +29,15 @@ def test_line_i_of_labels_names_item_i(files, hyperparameters):
     packed.write_bytes(gzip.compress(items.read_bytes()))
     assert read_object_names(packed, labels, hyperparameters) == expected
     assert read_object_names(None, None, hyperparameters) == {}
+
+
+def test_ids_of_any_kind_are_looked_up(files, hyperparameters):
+    items, labels = files(
+        '{"in1": ["sku-9"]}\n{"in1": 7}\n{"in1": "new"}\n{"in0": [3]}\n', "a\nb\nc\nd"
+    )
+    tokenizer = Tokenizer(Tokenization("id"), b'{"[UNK]": 0, "7": 4, "sku-9": 5}')
+    names = read_object_names(items, labels, hyperparameters, (None, tokenizer))
+    assert names == {(1, (5,)): "a", (1, (4,)): "b", (0, (3,)): "d"}
 
 
 @pytest.mark.parametrize(
