@@ -44,7 +44,14 @@ def split_predictor(exported):
 
 def test_the_output_of_a_split_is_written(split_predictor, tmp_path):
     result = split_predictor(task(tmp_path, start=13, stop=26))
-    expected = {"job": 3, "split": 7, "rows": 1, "deaths": 0, "error": ""}
+    expected = {
+        "job": 3,
+        "split": 7,
+        "rows": 1,
+        "deaths": 0,
+        "error": "",
+        "tokens": "{}",
+    }
     assert result == expected
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["7"]
     assert len((tmp_path / "parts/7").read_text().splitlines()) == 1
