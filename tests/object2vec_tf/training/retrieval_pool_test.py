@@ -1,0 +1,46 @@
+import itertools
+import json
+
+import object2vec_tf as o2v
+from object2vec_tf.text.tokenizer import Tokenization
+from object2vec_tf.training.retrieval_pool import read_retrieval_pool
+
+SETTINGS = {
+    "enc0_network": "pooled_embedding",
+    "enc0_vocab_size": 5,
+    "enc0_max_seq_len": 2,
+    "enc1_network": "pooled_embedding",
+    "enc1_tokenizer": "whitespace",
+    "enc1_vocab_file": "vocab.json",
+    "enc1_vocab_size": 3,
+    "enc1_max_seq_len": 2,
+}
+
+
+def test_items_are_texts_or_token_ids_truncated_and_distinct(tmp_path):
+    tokenizer = o2v.Tokenizer(
+        Tokenization("whitespace"), b'{"[UNK]": 0, "cat": 1, "dog": 2}'
+    )
+    path = tmp_path / "pool.jsonl"
+    rows = ["cat dog", [2], "dog", "bird", ["cat", "dog", "cat"], "cat dog bird"]
+    path.write_text("".join(json.dumps({"in1": row}) + "\n" for row in rows))
+    settings = o2v.Hyperparameters(**SETTINGS)
+    pool = read_retrieval_pool(path, settings, (None, tokenizer))
+    splits = pool.items.row_splits.tolist()
+    items = [pool.items.values[i:j].tolist() for i, j in itertools.pairwise(splits)]
+    assert items == [[1, 2], [2], [0]]
+    path.write_text('{"in1": "dog"}\n')
+    other = read_retrieval_pool(path, settings, (None, tokenizer))
+    assert other.fingerprint != pool.fingerprint
+    assert read_retrieval_pool(None, settings, (None, tokenizer)) is None
+
+
+def test_ids_of_any_kind_are_looked_up(tmp_path):
+    tokenizer = o2v.Tokenizer(
+        Tokenization("id"), b'{"[UNK]": 0, "9007199254740993": 1, "sku-7": 2}'
+    )
+    path = tmp_path / "pool.jsonl"
+    path.write_text('{"in1": [9007199254740993]}\n{"in1": ["sku-7"]}\n{"in1": [1]}\n')
+    settings = o2v.Hyperparameters(**SETTINGS | {"enc1_tokenizer": "id"})
+    pool = read_retrieval_pool(path, settings, (None, tokenizer))
+    assert pool.items.values.tolist() == [1, 2, 0]
