@@ -88,26 +88,31 @@ Steps = Callable[[int], object]
 
 def object2vec_steps(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
     """Returns the training steps of Object2Vec with row_sparse."""
+    model = build_model(setting, optimizer, negatives)
+    return training_steps(model, ragged_batches(setting))
+
+
+def ragged_batches(setting: Setting) -> list[Any]:
+    """Returns the batches of a setting as Object2Vec takes them."""
     import tensorflow as tf
 
-    return training_steps(
-        build_model(setting, optimizer, negatives),
-        [
-            (
-                {
-                    name: tf.RaggedTensor.from_tensor(ids)
-                    for name, ids in (("in0", in0), ("in1", in1))
-                },
-                labels,
-            )
-            for in0, in1, labels in setting.batches()
-        ],
-    )
+    return [
+        (
+            {
+                name: tf.RaggedTensor.from_tensor(ids)
+                for name, ids in (("in0", in0), ("in1", in1))
+            },
+            labels,
+        )
+        for in0, in1, labels in setting.batches()
+    ]
 
 
-def build_model(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
+def build_model(
+    setting: Setting, optimizer: str, negatives: int = 0, **more: Any
+) -> Any:
     """Returns the compiled Object2Vec of a setting."""
-    settings: dict[str, Any] = {"optimizer": optimizer}
+    settings: dict[str, Any] = {"optimizer": optimizer, **more}
     return compiled_model(
         Hyperparameters(
             enc0_network="pooled_embedding",
@@ -118,6 +123,7 @@ def build_model(setting: Setting, optimizer: str, negatives: int = 0) -> Any:
             token_embedding_storage_type="row_sparse",
             comparator_list="hadamard",
             mlp_dim=MLP_DIM,
+            mini_batch_size=BATCH,
             negative_sampling_rate=negatives,
             **settings,
         )
