@@ -111,6 +111,10 @@ OPTIONS: dict[str, list[tuple[str, str, str]]] = {
         ("recommendation", "", "--label_smoothing=0.1"),
         ("articles, pairs", "", "--label_smoothing=0.1"),
     ],
+    "negative_exclude_known": [
+        ("articles", "--negative_exclude_known=false", ""),
+        ("articles, pairs", "--negative_exclude_known=false", ""),
+    ],
     "negative_mining": [("articles, pairs", "", "--negative_mining=hard")],
     "negative_frequency_power": [
         ("articles, pairs", "", "--negative_frequency_power=0.5"),
