@@ -48,7 +48,7 @@ def has_embeddings(path: Path) -> bool:
         DataError: The file is empty, or the line is not a JSON object.
     """
     for number, text in read_lines(path):
-        return EMBEDDINGS in _parse_object(path, number, text)
+        return EMBEDDINGS in parse_object(path, number, text)
     raise DataError(
         f'{path}: expected lines such as {{"in1": [172]}} or '
         f'{{"{EMBEDDINGS}": [0.1, -0.2]}}, got an empty file.'
@@ -69,7 +69,7 @@ def read_embeddings(path: Path, rows: int = 4096) -> Iterator[Vectors]:
     block: list[Vectors] = []
     width = 0
     for number, text in read_lines(path):
-        values = _parse_object(path, number, text).get(EMBEDDINGS)
+        values = parse_object(path, number, text).get(EMBEDDINGS)
         vector = _to_vector(values)
         if vector is None:
             raise DataError(
@@ -119,7 +119,17 @@ def check_one_side(objects: RaggedInputs, path: Path) -> None:
         )
 
 
-def _parse_object(path: Path, number: int, text: bytes) -> dict[str, Any]:
+def parse_object(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    """Returns the JSON object in a line.
+
+    Args:
+        path: The file, for messages.
+        number: The number of the line, for messages.
+        text: The line.
+
+    Raises:
+        DataError: The line is not a JSON object.
+    """
     try:
         parsed = orjson.loads(text)
     except orjson.JSONDecodeError as error:

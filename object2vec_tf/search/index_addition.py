@@ -7,19 +7,28 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
+import xxhash
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.inference.token_counts import (
+    TokenCounts,
+    add_counts,
+    warn_of_unknown_tokens,
+)
 from object2vec_tf.metrics.ranking import Vectors
-from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
 from object2vec_tf.search.embedding_lines import (
     check_one_side,
     has_embeddings,
+    parse_item,
+    parse_object,
     read_embeddings,
     read_lines,
 )
@@ -35,7 +44,6 @@ from object2vec_tf.search.index_directory import (
     replace_directory,
     write_manifest,
 )
-from object2vec_tf.search.indexed_objects import IndexedObjects
 from object2vec_tf.search.stored_lines import write_lines
 
 
@@ -61,10 +69,12 @@ class _NewItems:
     Attributes:
         is_new: Whether each line has such an item, bool ``[lines]``.
         vectors: Their embeddings in blocks, float32 ``[rows, dim]``.
+        model: The model that embeds them; None if the file has embeddings.
     """
 
     is_new: npt.NDArray[np.bool_]
     vectors: Iterator[Vectors]
+    model: Predictor | None = None
 
 
 def add_items(
@@ -77,14 +87,17 @@ def add_items(
     """Adds the items in a file to an index, after its own items.
 
     The new index replaces the old one at once: readers see one or the other. An item
-    with the token ids of an earlier item, in the index or in the file, is skipped.
-    Embeddings without objects are all added.
+    whose in0 or in1 is that of an earlier item, in the index or in the file, is
+    skipped. Embeddings are all added.
 
     Args:
         source: JSON Lines like those that the index was built from.
         directory: The index directory.
         model: The model of the index, if it is in another place now.
         labels: A text file with one line per item of the file, if the index has labels.
+
+    Warns:
+        UserWarning: There are unknown tokens. The manifest has their number.
 
     Raises:
         DataError: A line is wrong.
@@ -117,7 +130,11 @@ def add_items(
             if model is not None:
                 manifest["model"] = str(Path(model).resolve())
             manifest["items"] = index.ntotal
+            if new.model is not None:
+                _add_token_counts(manifest, new.model)
             write_manifest(temporary, manifest)
+    if new.model is not None:
+        warn_of_unknown_tokens(new.model.token_counts, new.model.hyperparameters)
     count = int(np.count_nonzero(new.is_new))
     return Addition(count, len(new.is_new) - count, int(index.ntotal))
 
@@ -145,8 +162,10 @@ def _read_items(
         count = sum(1 for _ in read_lines(path))
         return _NewItems(np.ones(count, bool), read_embeddings(path))
     predictor = _load_same_model(model or source, files, directory)
-    is_new = _is_new(path, files, directory, predictor)
-    return _NewItems(is_new, _embed_new(path, predictor, is_new))
+    is_new = _is_new(path, files)
+    side = "in0" if "in0" in parse_item(files.items[0]) else "in1"
+    vectors = _embed_new(path, directory, side, predictor, is_new)
+    return _NewItems(is_new, vectors, predictor)
 
 
 def _load_same_model(
@@ -169,37 +188,66 @@ def _load_same_model(
     return load_model(exported)
 
 
-def _is_new(
-    path: Path, files: IndexFiles, directory: Path, model: Predictor
-) -> npt.NDArray[np.bool_]:
-    """Returns whether each item of a file has token ids that no item before it has."""
-    items = IndexedObjects.read(directory / ITEMS, model)
-    hashes: list[RowHashes] = [row_hashes(items.column)]
-    for objects in read_objects(path, model):
-        check_one_side(objects, path)
-        ((side, column),) = objects.columns.items()
-        if side != items.side:
-            raise UserError(
-                f"{path}: expected items with {items.side}, as those of {directory}, "
-                f"got {side}. Give items of the same side."
-            )
-        hashes.append(row_hashes(column))
-    everything = np.concatenate(hashes)
-    is_first = np.zeros(len(everything), bool)
-    is_first[np.unique(everything, return_index=True)[1]] = True
+def _is_new(path: Path, files: IndexFiles) -> npt.NDArray[np.bool_]:
+    """Returns whether each item of a file differs from all items before it.
+
+    Items are compared as they are in their files. Their token ids would be equal for
+    all objects without a known token.
+    """
+    old = (parse_object(path, 0, line) for line in files.items)
+    new = (parse_object(path, number, line) for number, line in read_lines(path))
+    hashes = np.fromiter(map(_object_hash, itertools.chain(old, new)), np.uint64)
+    is_first = np.zeros(len(hashes), bool)
+    is_first[np.unique(hashes, return_index=True)[1]] = True
     return is_first[len(files.items) :]
 
 
+def _object_hash(item: dict[str, Any]) -> int:
+    """Returns a hash of in0 and in1; an id and a list with this id are the same."""
+    values = [
+        [value] if isinstance(value, int) else value
+        for value in (item.get("in0"), item.get("in1"))
+    ]
+    return xxhash.xxh3_64_intdigest(orjson.dumps(values))
+
+
 def _embed_new(
-    path: Path, model: Predictor, is_new: npt.NDArray[np.bool_]
+    path: Path,
+    directory: Path,
+    side: str,
+    model: Predictor,
+    is_new: npt.NDArray[np.bool_],
 ) -> Iterator[Vectors]:
-    """Yields the embeddings of the new items of a file."""
+    """Yields the embeddings of the new items of a file.
+
+    Raises:
+        UserError: The items are not those of the side of the index.
+    """
     start = 0
     for objects in read_objects(path, model):
+        check_one_side(objects, path)
+        if side not in objects.columns:
+            raise UserError(
+                f"{path}: expected items with {side}, as those of {directory}, got "
+                f"{' and '.join(objects.columns)}. Give items of the same side."
+            )
         rows = np.flatnonzero(is_new[start : start + len(objects)])
         start += len(objects)
         if len(rows):
             yield model(objects.take(rows))
+
+
+def _add_token_counts(manifest: dict[str, Any], model: Predictor) -> None:
+    """Adds the counts of the tokens of new items to a manifest."""
+    if model.token_counts:
+        old = {
+            name: TokenCounts(**fields)
+            for name, fields in manifest.get("tokens", {}).items()
+        }
+        manifest["tokens"] = {
+            name: dataclasses.asdict(counts)
+            for name, counts in add_counts(old, model.token_counts).items()
+        }
 
 
 def _read_names(

@@ -16,7 +16,9 @@ from object2vec_tf.search.index_addition import Addition, add_items
 
 OLD = [{"in1": [i], "n": i} for i in range(6)]
 NEW = [{"in1": [i], "n": i} for i in (20, 3, 21, 20, 22)]  # two are not new
-ADDED = [NEW[0], NEW[2], NEW[4]]
+# Different items with the same token ids, since the longer one is truncated.
+NEW += [{"in1": [5, 5, 5], "n": 30}, {"in1": [5, 5, 5, 5], "n": 31}]
+ADDED = [NEW[0], NEW[2], *NEW[4:]]
 
 
 def write(path, rows):
@@ -42,7 +44,7 @@ def test_an_index_with_added_items_equals_one_of_all_items(small_run, tmp_path, 
     index, expected = tmp_path / "index", tmp_path / "all"
     build_index(old, index, model=small_run, labels=names[0], search=search)
 
-    assert add_items(new, index, labels=names[1]) == Addition(3, 2, 9)
+    assert add_items(new, index, labels=names[1]) == Addition(5, 2, 11)
 
     everything = write(tmp_path / "everything", [*OLD, *ADDED])
     build_index(everything, expected, model=small_run, labels=names[2], search=search)
@@ -51,10 +53,10 @@ def test_an_index_with_added_items_equals_one_of_all_items(small_run, tmp_path, 
         assert (index / name).read_bytes() == (expected / name).read_bytes()
     queries = write(tmp_path / "queries", [{"in0": [1, 2]}, {"in0": [9]}])
     answers = [
-        list(NeighborIndex(path).query(queries, 9)) for path in (index, expected)
+        list(NeighborIndex(path).query(queries, 11)) for path in (index, expected)
     ]
     assert answers[0] == answers[1]
-    assert add_items(new, index, labels=names[1]) == Addition(0, 5, 9)
+    assert add_items(new, index, labels=names[1]) == Addition(0, 7, 11)
 
 
 def test_embeddings_are_all_added(tmp_path):
@@ -92,7 +94,7 @@ def test_items_that_do_not_fit_leave_the_index_as_it_is(small_run, tmp_path):
     # An index of an earlier version has no digest.
     del manifest["model_digest"]
     (index / "manifest.json").write_text(json.dumps(manifest))
-    assert add_items(tmp_path / "new", index, model=small_run).added == 3
+    assert add_items(tmp_path / "new", index, model=small_run).added == 5
     assert "model_digest" in json.loads((index / "manifest.json").read_text())
     build_index(old, index, model=small_run, labels=old)
     with pytest.raises(UserError, match="new items need labels too"):
