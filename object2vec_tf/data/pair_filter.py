@@ -22,7 +22,7 @@ _BLOCK = 1 << 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairFilter:
-    """Tells pairs that are not in a set from those that may be.
+    """Finds most of the pairs that are not in a set of pairs.
 
     Source of Bloom filters: Bloom 1970, "Space/Time Trade-offs in Hash Coding with
     Allowable Errors"; here with one hash function.
