@@ -15,9 +15,9 @@ from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.metrics.ranking import Positions
 from object2vec_tf.metrics.retrieval import ItemLists
-from object2vec_tf.ragged.row_hashes import RowPositions, row_hashes
+from object2vec_tf.ragged.row_hashes import RowPositions
 from object2vec_tf.search.candidate_pool import CandidatePool, read_pool
-from object2vec_tf.search.pair_lines import read_pair_blocks
+from object2vec_tf.search.pair_lines import object_hashes, read_pair_blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,8 @@ def read_evaluation_data(
         pool: Files of the items to rank. The in1 of the pairs are added; None ranks
             only these.
         exclude: Files of known pairs, which are not candidates, whatever their label. A
-            true pair that is also known is dropped with a warning.
+            true pair that is also known is dropped with a warning. The model's
+            ``object_key`` says whether their objects are the same.
 
     Raises:
         DataError: A line is invalid.
@@ -109,23 +110,21 @@ def read_evaluation_data(
 def _read_known(
     files: Sequence[Path], model: Predictor, queries: RaggedInputs, items: CandidatePool
 ) -> _KnownPairs:
-    find_query = RowPositions(row_hashes(queries.columns["in0"])).find
-    find_item = RowPositions(row_hashes(items.objects().columns["in1"])).find
+    find_query = RowPositions(object_hashes(queries.columns["in0"], model)).find
+    find_item = RowPositions(object_hashes(items.objects().columns["in1"], model)).find
     popularity = np.zeros(len(items), np.int64)
     found_queries, found_items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for block in read_pair_blocks(files, model):
         columns = block.objects.columns
-        rows, positions = find_item(row_hashes(columns["in1"]))
+        rows, positions = find_item(object_hashes(columns["in1"], model))
         popularity += np.bincount(
             positions[block.is_true[rows]], minlength=len(popularity)
         )
-        # A pair has at most one query and one item, since both are distinct.
-        item_of_row = np.full(len(block.objects), -1)
-        item_of_row[rows] = positions
-        rows, numbers = find_query(row_hashes(columns["in0"]))
-        in_pool = item_of_row[rows] >= 0
-        found_queries.append(numbers[in_pool])
-        found_items.append(item_of_row[rows[in_pool]])
+        of_query, numbers = find_query(object_hashes(columns["in0"], model))
+        # All queries and items of the same pair.
+        matches = RowPositions(rows.astype(np.uint64)).find(of_query.astype(np.uint64))
+        found_queries.append(numbers[matches[0]])
+        found_items.append(positions[matches[1]])
     return _KnownPairs(
         np.concatenate(found_queries), np.concatenate(found_items), popularity
     )

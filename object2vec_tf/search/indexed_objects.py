@@ -15,8 +15,8 @@ from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.metrics.ranking import Positions, Vectors
 from object2vec_tf.metrics.retrieval import ItemLists
 from object2vec_tf.ragged.column import RaggedColumn
-from object2vec_tf.ragged.row_hashes import RowHashes, RowPositions, row_hashes
-from object2vec_tf.search.pair_lines import read_pair_blocks
+from object2vec_tf.ragged.row_hashes import RowPositions
+from object2vec_tf.search.pair_lines import object_hashes, read_pair_blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +80,15 @@ class Exclusions:
     ) -> None:
         self._items = items
         self._has_pairs = bool(known)
-        self._find_item = RowPositions(row_hashes(items.column)).find
+        self._find_item = RowPositions(object_hashes(items.column, model)).find
+        self._model = model
         self._exclude_self = exclude_self
         partners, self._known = [np.zeros(0, np.uint64)], np.zeros(0, np.int64)
         found = [self._known]
         for block in read_pair_blocks(known, model):
             columns = block.objects.columns
-            rows, numbers = self._find_item(row_hashes(columns[items.side]))
-            partners.append(row_hashes(columns[items.other_side])[rows])
+            rows, numbers = self._find_item(object_hashes(columns[items.side], model))
+            partners.append(object_hashes(columns[items.other_side], model)[rows])
             found.append(numbers)
         self._find_partner = RowPositions(np.concatenate(partners)).find
         self._known = np.concatenate(found)
@@ -110,7 +111,7 @@ class Exclusions:
                 f"items are {side} and --exclude has pairs, got {side}. Remove "
                 "--exclude, or give other queries."
             )
-        hashes: RowHashes = row_hashes(column)
+        hashes = object_hashes(column, self._model)
         rows, pairs = self._find_partner(hashes)
         numbers: Positions = self._known[pairs]
         if self._exclude_self and side == self._items.side:

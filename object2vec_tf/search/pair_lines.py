@@ -17,6 +17,8 @@ from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.jsonl_inputs import ObjectReader
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
+from object2vec_tf.ragged.column import RaggedColumn, first_tokens
+from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,18 @@ class PairBlock:
 
     objects: RaggedInputs
     is_true: npt.NDArray[np.bool_]
+
+
+def object_hashes(column: RaggedColumn, model: Predictor) -> RowHashes:
+    """Returns hashes that are equal for objects that the model takes as the same.
+
+    Args:
+        column: Token ids by object.
+        model: The model; its ``object_key`` says what makes two objects the same.
+    """
+    if model.hyperparameters.object_key == "first_token":
+        column = first_tokens(column)
+    return row_hashes(column)
 
 
 def read_pair_blocks(files: Iterable[Path], model: Predictor) -> Iterator[PairBlock]:

@@ -46,3 +46,25 @@ def test_a_file_of_known_pairs_only_is_an_error(write):
         pytest.raises(UserError, match="true pairs that are not excluded, got none"),
     ):
         read_evaluation_data(MODEL, pairs, None, pairs)
+
+
+def test_objects_with_the_same_first_token_can_be_the_same(tmp_path):
+    def write(name, *pairs):
+        lines = (json.dumps({"in0": a, "in1": b}) + "\n" for a, b in pairs)
+        (tmp_path / name).write_text("".join(lines))
+        return [tmp_path / name]
+
+    pairs = write("pairs", ([1, 5], [11]), ([1, 6], [12, 7]), ([2], [12, 8]))
+    known = write("known", ([1, 9], [12, 9]), ([2, 3], [11, 4]))
+    settings = o2v.Hyperparameters(
+        enc0_vocab_size=30, enc0_max_seq_len=2, object_key="first_token"
+    )
+    model = types.SimpleNamespace(hyperparameters=settings, texts=())
+    with pytest.warns(UserWarning, match="1 true pairs"):
+        data = read_evaluation_data(model, pairs, None, known)
+    # The second query is left out, since the first user knows movie 12.
+    assert data.queries.columns["in0"].values.tolist() == [1, 5, 2]
+    assert data.relevant.items.tolist() == [0, 2]
+    assert data.excluded.items.tolist() == [1, 2, 0]
+    assert data.excluded.splits.tolist() == [0, 2, 3]
+    assert data.popularity.tolist() == [1, 1, 1]
