@@ -89,8 +89,8 @@ def _define_objective() -> None:
             "objective of the study, a metric of a channel: validation:accuracy, "
             "validation:cross_entropy, validation:mean_squared_error, validation:auc, "
             "test:accuracy, validation:hits@10 (with --retrieval_pool), ... (default: "
-            "_tuning_objective_metric of --hyperparameters, or the validation loss). May be "
-            "given a second time as "
+            "_tuning_objective_metric of --hyperparameters, or the validation loss). "
+            "May be given a second time as "
             f"the hyperparameter: {hyperparameter.help}",
             allow_override=True,
         )
