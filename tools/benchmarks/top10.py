@@ -4,9 +4,9 @@
 
 Every model learns from the same training part, and its ten best movies that a user did
 not rate there are compared with the user's ratings of 4 and 5 in the test part. The
-models are popularity, ALS and BPR of implicit, EASE, and the recipes movielens_top10
-and movielens_top10_ub. These four use ratings of 4 and 5 alone; our recipes also use
-which movies were rated lower, and so does the last variant of EASE. The settings of the
+models are popularity, ALS and BPR of implicit, EASE, EASE with all ratings, and the
+recipes movielens_top10 and movielens_top10_ub. The first four learn from ratings of 4
+and 5 alone. The others also learn which movies a user rated lower. The settings of the
 other models are those with the best recall@10 on the validation part. implicit runs in
 its own virtual environment, which the first run creates (--nopeers leaves it out).
 Finished runs are kept in --runs and not repeated.
@@ -47,15 +47,15 @@ _PROGRAM: Final = Path(__file__).parent / "peer_programs/top10.py"
 _EASE: Final = {"regularization": [100.0, 200.0, 300.0, 500.0, 800.0]}
 _GRIDS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
     "AlternatingLeastSquares": {
-        "factors": [20, 30, 50],
-        "regularization": [0.1, 1.0, 5.0],
-        "alpha": [1.0, 3.0],
+        "factors": [20, 30],
+        "regularization": [5.0, 10.0, 20.0, 40.0],
+        "alpha": [1.0, 3.0, 10.0],
         "iterations": [20],
     },
     "BayesianPersonalizedRanking": {
         "factors": [32, 64],
-        "learning_rate": [0.02, 0.05],
-        "regularization": [0.01, 0.02, 0.05],
+        "learning_rate": [0.01, 0.02],
+        "regularization": [0.05, 0.1, 0.2],
         "iterations": [200],
     },
 }
