@@ -6,6 +6,7 @@ import dataclasses
 
 from object2vec_tf.data.negative_settings import NO_NEGATIVES, NegativeSettings
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.ragged.column import Column, first_tokens
 from object2vec_tf.text.tokenizer import Tokenization
 
 INPUTS = ("in0", "in1")
@@ -75,6 +76,14 @@ class PairSchema:
         if isinstance(settings, PairSchema):
             return settings
         return cls.from_hyperparameters(settings)
+
+    def keys_of(self, column: Column) -> Column:
+        """Returns the tokens that make two objects the same object.
+
+        Args:
+            column: Token ids of objects.
+        """
+        return first_tokens(column) if self.object_key == "first_token" else column
 
     @property
     def text_inputs(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from object2vec_tf.data.known_pairs import KnownPairs
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
-from object2vec_tf.ragged.column import Column, first_tokens
+from object2vec_tf.ragged.column import Column
 from object2vec_tf.ragged.row_hashes import log_frequencies
 
 
@@ -180,21 +180,19 @@ class Pairs:
         return batches.dataset(epoch)
 
     @property
-    def _object_keys(self) -> tuple[Column, Column]:
+    def object_keys(self) -> tuple[Column, Column]:
         """The tokens that make two objects of a side the same object."""
-        if self.schema.object_key == "first_token":
-            return first_tokens(self.in0), first_tokens(self.in1)
-        return self.in0, self.in1
+        return self.schema.keys_of(self.in0), self.schema.keys_of(self.in1)
 
     @functools.cached_property
     def _log_frequencies(self) -> npt.NDArray[np.float32]:
         """Log of the fraction of pairs with the same in0 and in1, ``[rows, 2]``."""
-        return np.stack([log_frequencies(keys) for keys in self._object_keys], axis=1)
+        return np.stack([log_frequencies(keys) for keys in self.object_keys], axis=1)
 
     @functools.cached_property
     def _known_pairs(self) -> KnownPairs:
         """The positive pairs."""
-        return KnownPairs.of(*self._object_keys, self.labels)
+        return KnownPairs.of(*self.object_keys, self.labels)
 
     @functools.cached_property
     def _draw_weights(self) -> npt.NDArray[np.float32] | None:

@@ -18,7 +18,7 @@ from object2vec_tf.metrics.retrieval import (
 )
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import RaggedColumn
-from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
+from object2vec_tf.ragged.row_hashes import RowHashes, RowPositions, row_hashes
 from object2vec_tf.training.retrieval_pool import RetrievalPool
 
 # The measures, as they are named in metrics.json and as objectives of tune.
@@ -64,13 +64,9 @@ class RetrievalTask:
         items = _DistinctRows(RaggedColumn.concatenate([all_items, in1]))
         queries = _DistinctRows(in0)
         own = queries.positions(row_hashes(in0)), items.positions(row_hashes(in1))
-        known_rows = _true_rows(train)
-        known = (
-            queries.positions(row_hashes(train.in0)[known_rows]),
-            items.positions(row_hashes(train.in1)[known_rows]),
-        )
+        known, known_items = _known_pairs(train, queries.column, items.column)
         self.similarity = similarity
-        self.popularity = np.bincount(known[1][known[1] >= 0], minlength=len(items))
+        self.popularity = np.bincount(known_items, minlength=len(items))
         is_new = ~np.isin(_pair_numbers(own, items), _pair_numbers(known, items))
         kept = np.unique(own[0][is_new])
         if pool is None and len(kept) * len(items) > max_scores:
@@ -187,6 +183,34 @@ class _DistinctRows:
         found = np.searchsorted(self._hashes, hashes)
         found = np.minimum(found, len(self._hashes) - 1)
         return np.where(self._hashes[found] == hashes, self._numbers[found], -1)
+
+
+def _known_pairs(
+    train: Pairs, queries: RaggedColumn, items: RaggedColumn
+) -> tuple[tuple[Positions, Positions], Positions]:
+    """Returns the known pairs of queries and items.
+
+    Args:
+        train: The training channel; its ``object_key`` says what makes two objects the
+            same.
+        queries: The distinct queries.
+        items: The distinct items.
+
+    Returns:
+        The positions of the query and of the item of each pair, and the position of the
+        item of each true training pair.
+    """
+    rows = _true_rows(train)
+    in0, in1 = (row_hashes(keys)[rows] for keys in train.object_keys)
+    hashes = (row_hashes(train.schema.keys_of(column)) for column in (queries, items))
+    find_query, find_item = (RowPositions(each).find for each in hashes)
+    pairs, positions = find_item(in1)
+    pairs_of_query, numbers = find_query(in0)
+    # All queries and items of the same pair.
+    matches = RowPositions(pairs.astype(np.uint64)).find(
+        pairs_of_query.astype(np.uint64)
+    )
+    return (numbers[matches[0]], positions[matches[1]]), positions
 
 
 def _pair_numbers(

@@ -53,6 +53,25 @@ VALIDATION = pairs((7, 1, 1), (7, 4, 1), (8, 3, 1), (8, 6, 0), (7, 1, 1), (8, 5,
 TRAIN = pairs((7, 3, 1), (8, 5, 1), (8, 2, 0), (9, 2, 1), (9, 3, 1), (7, 8, 1))
 
 
+def test_the_object_key_decides_what_is_known():
+    settings = o2v.Hyperparameters(**SETTINGS, object_key="first_token")
+
+    def with_history(*rows):
+        columns = [RaggedColumn.from_rows([*ids]) for ids in zip(*rows, strict=True)]
+        report = Report((), {}, {}, (), {}, "")
+        return Pairs(*columns, np.ones(len(rows), int), settings, report)
+
+    validation = with_history(([7, 5], [1]), ([8], [2]))
+    train = with_history(([7], [3, 9]), ([7, 6], [2]), ([8, 3], [3]), ([6], [3]))
+    pool = RaggedColumn.from_rows([[1], [2], [3], [3, 4]])
+    task = RetrievalTask(validation, train, "inner_product", pool)
+    assert task.popularity.tolist() == [0, 1, 3, 3]
+    assert np.split(task.excluded.items, task.excluded.splits[1:-1]) == [
+        pytest.approx([1, 2, 3]),
+        pytest.approx([2, 3]),
+    ]
+
+
 @pytest.mark.parametrize("in_file", [[1, 2, 3, 4, 5, 6], [5, 2, 2, 6]])
 def test_known_pairs_and_other_true_items_are_left_out(in_file):
     pool = RaggedColumn.from_rows([[i] for i in in_file])
