@@ -166,13 +166,25 @@ def _make_task(
     )
     space = search_space(given, search, parsed)
     check_something_is_trained(space.base, options.freeze)
-    if isinstance(options.initial_model, Object2Vec):
+    _check_initial_model(options.initial_model, directory)
+    options = options.replace(cache_dir=options.cache_dir or directory.cache)
+    return Task(space, parsed, directory, channels, trials, pruner, options)
+
+
+def _check_initial_model(
+    source: PathLike | Object2Vec | None, directory: StudyDirectory
+) -> None:
+    """Checks that trials in other processes find the initial model, unchanged."""
+    if isinstance(source, Object2Vec):
         raise UserError(
             "initial_model: expected a run directory or a .keras file for a study, "
             "got a model. Save it with model.save, and give the file."
         )
-    options = options.replace(cache_dir=options.cache_dir or directory.cache)
-    return Task(space, parsed, directory, channels, trials, pruner, options)
+    if source and Path(source).resolve().is_relative_to(directory.path.resolve()):
+        raise UserError(
+            "initial_model: expected a model outside of the study's model_dir, got "
+            f"{source}, which the study may replace. Give another --model_dir."
+        )
 
 
 def _prepare(task: Task, console: RunConsole) -> None:

@@ -137,6 +137,23 @@ def test_bad_data_ends_a_study_before_its_trials(settings, ratings, tmp_path):
     assert not [*(tmp_path / "study/trials").glob("[0-9]*")]
 
 
+@pytest.mark.parametrize("name", ["", "best", "trials/0001/model.keras"])
+def test_a_study_does_not_replace_its_initial_model(settings, ratings, tmp_path, name):
+    directory = tmp_path / "study"
+    (directory / "trials").mkdir(parents=True)
+    (directory / "study.json").write_text("{}")
+    message = "initial_model: expected a model outside of the study's model_dir, got "
+    with pytest.raises(o2v.UserError, match=message):
+        tune(
+            settings,
+            **ratings,
+            model_dir=directory,
+            initial_model=directory / name,
+            overwrite=True,
+        )
+    assert (directory / "study.json").exists()
+
+
 def test_a_user_error_in_a_trial_ends_the_study(settings, ratings, tmp_path):
     settings |= {"negative_sampling_rate": 10**6}
     with pytest.raises(
