@@ -15,7 +15,7 @@ import orjson
 import tensorflow as tf
 
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.labels import read_labels
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.choices import Similarity
@@ -141,7 +141,7 @@ def read_items(
     lines = list(_item_lines(files.items))
     if not lines:
         raise UserError(f'{files.items}: expected lines such as {{"in1": [172]}}.')
-    labels = [] if files.labels is None else _read_labels(files.labels, len(lines))
+    labels = [] if files.labels is None else read_labels(files.labels, len(lines))
     hyperparameters = model.hyperparameters
     in_batch = hyperparameters.objective == "in_batch_softmax"
     default = hyperparameters.in_batch_similarity if in_batch else "cosine"
@@ -225,18 +225,3 @@ def _without_embeddings(line: bytes) -> bytes:
     item = json.loads(line)
     del item[_EMBEDDINGS]
     return json.dumps(item, ensure_ascii=False).encode()
-
-
-def _read_labels(path: Path, items: int) -> list[bytes]:
-    with open_file(path) as file:
-        labels = [line.rstrip(b"\r\n") for line in file]
-    try:
-        b"\n".join(labels).decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: labels cannot be read: {error}.") from error
-    if len(labels) != items:
-        raise UserError(
-            f"{path}: expected {items:,} labels, one line per item in their order, got "
-            f"{len(labels):,}."
-        )
-    return labels

@@ -33,8 +33,14 @@ def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
 
 def versions(root: Path) -> list[int]:
     """Returns the version numbers in a directory."""
+    return [int(entry.name) for entry in _numbered(root)]
+
+
+def _numbered(root: Path) -> list[Path]:
+    """Returns the entries of a directory that are numbers, the highest first."""
     entries = root.iterdir() if root.is_dir() else ()
-    return [int(entry.name) for entry in entries if entry.name.isdecimal()]
+    numbered = [entry for entry in entries if entry.name.isdecimal()]
+    return sorted(numbered, key=lambda entry: (int(entry.name), entry.name))[::-1]
 
 
 def find_exported(path: str | os.PathLike[str], model_file: str = SAVED_MODEL) -> Path:
@@ -73,8 +79,7 @@ def exported_models(path: Path, model_file: str = SAVED_MODEL) -> list[Path]:
         The path itself if it is a version, or the versions in descending order.
     """
     for root in (path, path / "export", path / "onnx"):
-        numbered = (root / str(number) for number in sorted(versions(root))[::-1])
-        models = [x for x in (root, *numbered) if (x / model_file).is_file()]
+        models = [x for x in (root, *_numbered(root)) if (x / model_file).is_file()]
         if models:
             return models
     return []

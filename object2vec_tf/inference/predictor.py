@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,15 @@ from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_u
 from object2vec_tf.text.tokenizer import load_text_ops
 
 Array = npt.NDArray[Any]
+
+# What TensorFlow raises for the files of a SavedModel that are missing or damaged.
+DAMAGE_ERRORS: Final = (
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    tf.errors.OpError,
+)
 
 
 class InputModel(Protocol):
@@ -104,7 +113,7 @@ class SavedModelPredictor:
         _load_text_ops(path)
         try:
             self._module = tf.saved_model.load(str(path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except DAMAGE_ERRORS as error:
             raise UserError(
                 f"{path}: cannot be loaded: {error}. Export the model again."
             ) from error

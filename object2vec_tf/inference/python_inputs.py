@@ -281,7 +281,8 @@ class _Side:
         """
         invalid = (values != PADDING) & ~((values >= 0) & (values < self._vocab_size))
         if values.dtype.kind not in "iu":
-            invalid |= np.array(values % 1 != 0, bool)
+            with np.errstate(invalid="ignore"):  # the remainder of infinity
+                invalid |= np.array(values % 1 != 0, bool)
         if invalid.any():
             first = int(np.argmax(invalid))
             raise DataError(

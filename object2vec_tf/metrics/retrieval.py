@@ -287,11 +287,13 @@ def retrieval_metrics(
     first = np.minimum.reduceat(ranks.filtered, relevant.splits[:-1])
     metrics = rank_metrics(first, cutoffs)
     metrics["mean_rank"] = float(ranks.filtered.mean())
-    numbers = np.arange(1, max(cutoffs, default=0) + 1)
-    ideal = np.concatenate([[0], np.cumsum(1 / np.log2(1 + numbers))])
+    most = int(counts.max())
+    ideal = np.cumsum([0, *(1 / np.log2(1 + np.arange(1, most + 1)))])
     for k in cutoffs:
         gains = _sums(relevant, (ranks.full <= k) / np.log2(1 + ranks.full))
-        metrics[f"ndcg@{k}"] = float(np.mean(gains / ideal[np.minimum(counts, k)]))
+        metrics[f"ndcg@{k}"] = float(
+            np.mean(gains / ideal[np.minimum(counts, min(k, most))])
+        )
     found = {k: _sums(relevant, (ranks.full <= k).astype(float)) for k in cutoffs}
     for k in cutoffs:
         metrics[f"recall@{k}"] = float(np.mean(found[k] / counts))

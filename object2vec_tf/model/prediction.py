@@ -72,7 +72,7 @@ class PythonPrediction:
         if encoder not in (0, 1):
             raise UserError(f"encoder: expected 0 or 1, got {encoder!r}.")
         inputs = object_inputs(
-            objects, f"in{encoder:d}", self.hyperparameters, self.tokenizers
+            objects, f"in{int(encoder)}", self.hyperparameters, self.tokenizers
         )
         return self._predict_inputs(inputs, self.hyperparameters.enc_dim)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.labels import read_labels
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
@@ -43,7 +44,6 @@ from object2vec_tf.search.index_directory import (
     VECTORS,
     IndexFiles,
     model_digest,
-    read_labels,
     replace_directory,
     write_manifest,
 )

@@ -15,6 +15,7 @@ import orjson
 import xxhash
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.labels import read_labels
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
@@ -40,7 +41,6 @@ from object2vec_tf.search.index_directory import (
     IndexFiles,
     locked_index,
     model_digest,
-    read_labels,
     replace_directory,
     write_manifest,
 )

@@ -23,20 +23,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
+import tensorflow as tf
 import xxhash
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import exchange, sync
-from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.locks import is_locked, locked
 from object2vec_tf.inference.model_store import find_exported
+from object2vec_tf.inference.predictor import DAMAGE_ERRORS
 from object2vec_tf.search.faiss_index import import_faiss
 from object2vec_tf.search.stored_lines import StoredLines, starts_path
 
 FORMAT: Final = 1
 MANIFEST, VECTORS = "manifest.json", "index.faiss"
 ITEMS, LABELS = "items.jsonl", "labels.txt"
-_BLOCK_BYTES: Final = 1 << 22
+# The start of the names of the weights in an export, see `export.signatures`.
+_WEIGHTS: Final = "_model_variables"
 _MAX_ATTEMPTS: Final = 10
 # A writer locks its temporary directory right after it creates it.
 _MIN_LEFTOVER_SECONDS: Final = 60
@@ -81,30 +84,6 @@ class IndexFiles:
             StoredLines(directory / LABELS) if manifest["labels"] else None,
             directory.stat().st_ino,
         )
-
-
-def read_labels(path: Path, items: int) -> list[bytes]:
-    """Returns the labels in a text file, one per line.
-
-    Args:
-        path: The file.
-        items: The number of items.
-
-    Raises:
-        UserError: It cannot be read, or has another number of lines.
-    """
-    try:
-        with open_file(path) as file:
-            labels = [line.rstrip(b"\r\n") for line in file]
-        b"\n".join(labels).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: labels cannot be read: {error}.") from error
-    if len(labels) != items:
-        raise UserError(
-            f"{path}: expected {items:,} labels, one line per item in their order, "
-            f"got {len(labels):,}."
-        )
-    return labels
 
 
 def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
@@ -242,16 +221,27 @@ def _foreign_file(directory: Path) -> str | None:
 def model_digest(model: str | os.PathLike[str]) -> str:
     """Returns a digest of the weights of an exported model.
 
+    The items that a model was exported with are not part of it: two exports of a run,
+    with items and without, have the same digest.
+
     Args:
         model: A run, an exported model or a directory of versions.
 
     Raises:
-        UserError: There is no such model.
+        UserError: There is no such model, or it cannot be read.
     """
+    exported = find_exported(model)
     digest = xxhash.xxh3_128()
-    for path in sorted((find_exported(model) / "variables").iterdir()):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
+    try:
+        checkpoint = tf.train.load_checkpoint(str(exported / "variables" / "variables"))
+        for name in sorted(checkpoint.get_variable_to_shape_map()):
+            if name.startswith(_WEIGHTS):
+                values = np.ascontiguousarray(checkpoint.get_tensor(name))
+                buffer: Any = values.reshape(-1).view(np.uint8)
+                digest.update(name.encode())
+                digest.update(buffer)
+    except DAMAGE_ERRORS as error:
+        raise UserError(
+            f"{exported}: cannot be loaded: {error}. Export the model again."
+        ) from error
     return digest.hexdigest()

@@ -174,3 +174,15 @@ def test_popularity_ranks_by_counts():
         np.array([1, 5, 9, 5]), lists([1], [2]), lists([2], []), [1]
     )
     assert (found["hits@1"], found["mean_rank"]) == (0.5, (1.5 + 1) / 2)
+
+
+def test_cutoffs_may_be_far_above_the_size_of_the_pool():
+    scores = np.array([[0.9, 0.8, 0.7]])
+    relevant = ItemLists(np.array([1, 2]), np.array([0, 2]))
+    ranks = relevant_ranks(lambda rows: scores[rows], 3, relevant)
+    k = 10**20
+    metrics = retrieval_metrics(ranks, relevant, [k])
+    # The items have the ranks 2 and 3; the best ranking has the ranks 1 and 2.
+    expected = (1 / math.log2(3) + 1 / 2) / (1 + 1 / math.log2(3))
+    assert metrics[f"ndcg@{k}"] == pytest.approx(expected)
+    assert metrics[f"recall@{k}"] == metrics[f"hits@{k}"] == 1.0

@@ -90,6 +90,7 @@ def test_converts_texts(objects, ids):
         (np.array([[0, 6]]), "in1", "in1[0][1]: "),
         (np.array([[0.0, 1.5]]), "in1", "in1[0][1]: "),
         ([[np.nan]], "in1", "in1[0][0]: "),
+        ([[np.inf]], "in1", "in1[0][0]: "),
         ([[1], [2, True]], "in1", "in1[1][1]: expected a token id, got True."),
         ([[1], [2, None]], "in1", "in1[1][1]: expected a token id, got None."),
         ([[1], [2, [3]]], "in1", "in1[1][1]: expected a token id, got [3]."),

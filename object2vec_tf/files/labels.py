@@ -1,0 +1,46 @@
+"""Reads the labels of items: text files with one line per item."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.line_blocks import open_line_blocks
+
+
+def read_labels(path: Path, items: int) -> list[bytes]:
+    r"""Returns the labels in a text file, UTF-8 without line ends.
+
+    Args:
+        path: The file; ``.gz`` and ``.zst`` are decompressed, and a byte order mark is
+            dropped.
+        items: The number of items.
+
+    Raises:
+        DataError: The file cannot be read, or is not UTF-8.
+        UserError: It has another number of lines.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = Path(directory) / "names.txt"
+        ...     _ = path.write_text("Heat (1995)\nAlien (1979)\n")
+        ...     read_labels(path, 2)
+        [b'Heat (1995)', b'Alien (1979)']
+    """
+    with open_line_blocks(path) as blocks:
+        labels = [
+            line.rstrip(b"\r")
+            for block in blocks
+            for line in block.removesuffix(b"\n").split(b"\n")
+        ]
+    try:
+        b"\n".join(labels).decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: labels cannot be read: {error}.") from error
+    if len(labels) != items:
+        raise UserError(
+            f"{path}: expected {items:,} labels, one line per item in their order, got "
+            f"{len(labels):,}."
+        )
+    return labels
