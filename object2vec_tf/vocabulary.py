@@ -107,12 +107,7 @@ def _build(source: str, output: Path) -> None:
         _TOKENIZER.value, _LOWERCASE.value, _NORMALIZATION.value
     )
     if tokenization.is_id:
-        for flag, unset in ((_LOWERCASE, False), (_NORMALIZATION, "none")):
-            if flag.value != unset:
-                raise UserError(
-                    f"--{flag.name}: only applies to text, but --tokenizer is id, "
-                    "which compares ids as they are. Remove it."
-                )
+        _check_unused(_LOWERCASE, _NORMALIZATION)
     default_size = MAX_VOCAB_SIZE if tokenization.is_id else MAX_WORDS
     vocabulary = build_vocabulary(
         source,
@@ -133,6 +128,16 @@ def _build(source: str, output: Path) -> None:
     )
 
 
+def _check_unused(*normalizations: flags.FlagHolder[Any]) -> None:
+    """Checks that no normalization of text is asked for where the tokenizer is id."""
+    for flag in normalizations:
+        if flag.value not in (None, False, "", "none"):
+            raise UserError(
+                f"--{flag.name}: only applies to text, but the tokenizer is id, which "
+                "compares ids as they are. Remove it."
+            )
+
+
 def _encode(source: str, output: Path) -> None:
     tokenizers = {}
     for side in (0, 1):
@@ -143,6 +148,9 @@ def _encode(source: str, output: Path) -> None:
         lowercase = _ENCODER_LOWERCASE[side].value
         if lowercase is None:
             lowercase = _ENCODER_LOWERCASE[0].value
+        if kind == "id":
+            own_form = _ENCODER_FLAGS[f"enc{side}_unicode_normalization"]
+            _check_unused(_ENCODER_LOWERCASE[side], own_form)
         data, name = _read_vocabulary(side)
         tokenization = Tokenization(kind, bool(lowercase), form)
         tokenizers[f"in{side}"] = Tokenizer(tokenization, data, name)

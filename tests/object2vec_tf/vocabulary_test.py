@@ -40,3 +40,23 @@ def test_the_command_from_text_to_ids(corpus, tmp_path):
     done = run("count", f"--input={path}")
     assert done.returncode == 2
     assert "expected one of build, encode, decode, shuffle, got count" in done.stderr
+
+
+def test_ids_are_not_normalized(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"in0": "A b", "in1": "A b"}\n')
+    (tmp_path / "vocab.json").write_text('{"[UNK]": 0, "a": 1, "A b": 2}')
+    arguments = [
+        f"--input={tmp_path / 'in.jsonl'}",
+        f"--output={tmp_path / 'out.jsonl'}",
+        f"--enc0_vocab_file={tmp_path / 'vocab.json'}",
+        "--enc0_lowercase",
+        "--enc1_tokenizer=id",
+    ]
+    done = run("encode", *arguments, "--enc0_tokenizer=id")
+    assert done.returncode == 2
+    assert "--enc0_lowercase: only applies to text, but the tokenizer is" in done.stderr
+    # Lowercasing in0 does not concern the ids in in1.
+    done = run("encode", *arguments, "--enc0_tokenizer=whitespace")
+    assert (done.returncode, done.stderr) == (0, "")
+    line = json.loads((tmp_path / "out.jsonl").read_text())
+    assert line == {"in0": [1, 0], "in1": [2]}
