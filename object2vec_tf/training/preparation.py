@@ -159,11 +159,9 @@ def prepare_run(
     )
     directory.make()
     if not options.overwrite:
-        with strategy.detect_lost_workers():
-            former = strategy.broadcast_from_chief(directory.former_values())
-        hyperparameters = dataclasses.replace(hyperparameters, **former)
-        for name, value in former.items():
-            console.say(f"{directory.path}: an older run, with {name}={value}")
+        hyperparameters = _with_former_values(
+            hyperparameters, directory, strategy, console
+        )
     options = options.replace(cache_dir=options.cache_dir or directory.cache)
     with catch_sigterm() as stop_request, _recorded(directory, strategy, start):
         channels = read_channels(
@@ -174,12 +172,6 @@ def prepare_run(
             tokenizers=text_assets.tokenizers,
             options=options,
         )
-    validation_task = None
-    if retrieval_pool:
-        validation_task = retrieval_task(
-            channels, "validation", hyperparameters, retrieval_pool
-        )
-        check_validation_task(validation_task)
     run = PreparedRun(
         hyperparameters,
         options,
@@ -187,7 +179,7 @@ def prepare_run(
         text_assets,
         initial_model,
         retrieval_pool,
-        validation_task,
+        _validation_task(channels, hyperparameters, retrieval_pool),
         names,
         directory,
         strategy,
@@ -198,6 +190,33 @@ def prepare_run(
     if strategy.is_chief and (options.export_dir or run.export_dir.exists()):
         check_writable(run.export_dir, "export_dir")
     return run
+
+
+def _with_former_values(
+    hyperparameters: Hyperparameters,
+    directory: RunDirectory,
+    strategy: Strategy,
+    console: RunConsole,
+) -> Hyperparameters:
+    """Returns the hyperparameters with which an older run in the directory began."""
+    with strategy.detect_lost_workers():
+        former = strategy.broadcast_from_chief(directory.former_values())
+    for name, value in former.items():
+        console.say(f"{directory.path}: an older run, with {name}={value}")
+    return dataclasses.replace(hyperparameters, **former)
+
+
+def _validation_task(
+    channels: Mapping[str, Pairs],
+    hyperparameters: Hyperparameters,
+    pool: RetrievalPool | None,
+) -> RetrievalTask | None:
+    """Returns the retrieval task of every epoch; None without a pool."""
+    if pool is None:
+        return None
+    task = retrieval_task(channels, "validation", hyperparameters, pool)
+    check_validation_task(task)
+    return task
 
 
 def _initial_model(
