@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -25,6 +25,11 @@ def parse_parts(parts: str | Sequence[str]) -> tuple[str, ...]:
         >>> parse_parts("comparator, enc0")
         ('enc0', 'comparator')
     """
+    if not isinstance(parts, Iterable):
+        raise UserError(
+            f"freeze: expected names among {', '.join(PARTS)}, got {parts!r:.60}. Give "
+            "a string or a list of strings."
+        )
     names = parts.split(",") if isinstance(parts, str) else parts
     given = [str(name).strip() for name in names]
     if isinstance(parts, str) and not parts.strip():

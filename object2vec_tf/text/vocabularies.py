@@ -116,7 +116,7 @@ class IntegerVocabulary:
         ]
         # A table cannot be empty.
         table = np.array(
-            [(word, id_) for word, id_ in pairs if abs(word) < 2**63] or [(0, -1)],
+            [p for p in pairs if -(2**63) <= p[0] < 2**63] or [(0, -1)],
             np.int64,
         )
         return tf.lookup.StaticHashTable(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Self, TypedDict
 
+from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.model.freezing import parse_parts
 from object2vec_tf.model.object2vec import Object2Vec
@@ -48,7 +49,7 @@ class RunOptions:
             the validation channel are ranked among them. It needs a validation channel.
 
     Raises:
-        UserError: A number or the name of a part is invalid.
+        UserError: A number, the name of a part or the type of a path is invalid.
     """
 
     seed: int = 0
@@ -64,10 +65,20 @@ class RunOptions:
     retrieval_pool: PathLike | None = None
 
     def __post_init__(self) -> None:
-        """Checks the numbers and the names of parts."""
+        """Checks the numbers, the names of parts, and the types of paths."""
         for name in ("seed", "max_bad_lines", "checkpoint_seconds"):
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
         object.__setattr__(self, "freeze", parse_parts(self.freeze))
+        if not isinstance(self.initial_model, str | os.PathLike | Object2Vec | None):
+            raise UserError(
+                "initial_model: expected a run directory, a .keras file or an "
+                f"Object2Vec model, got {self.initial_model!r:.60}."
+            )
+        if not isinstance(self.retrieval_pool, str | os.PathLike | None):
+            raise UserError(
+                "retrieval_pool: expected the path of a single file, got "
+                f"{self.retrieval_pool!r:.60}."
+            )
 
     def replace(self, **changes: Any) -> Self:
         """Returns the options with some changes."""

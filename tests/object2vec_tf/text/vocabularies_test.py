@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from object2vec_tf.errors import DataError
 from object2vec_tf.text.vocabularies import (
+    IntegerVocabulary,
     parse_vocabulary,
     unknown_id,
     vocabulary_json,
@@ -49,3 +51,10 @@ def test_the_unknown_token_has_one_of_the_known_names():
 def test_a_vocabulary_file_is_json():
     words = ["[UNK]", 'a"b', "é", "日"]
     assert json.loads(vocabulary_json(words)) == dict(zip(words, range(4), strict=True))
+
+
+def test_integers_are_looked_up_by_their_decimal_text():
+    words = ["[UNK]", str(-(2**63)), str(2**63 - 1), str(2**63), "-5", "007", "0"]
+    vocabulary = IntegerVocabulary(vocabulary_json(words).encode(), "v")
+    integers = np.array([-(2**63), 2**63 - 1, -5, 7, 0, 5])
+    assert vocabulary.lookup(integers).tolist() == [1, 2, 4, -1, 6, -1]

@@ -94,3 +94,21 @@ def test_options_do_not_change_and_are_given_by_name(kind):
         options.seed = 1
     with pytest.raises(TypeError):
         kind(1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        (
+            "initial_model",
+            3,
+            "expected a run directory, a .keras file or an Object2Vec",
+        ),
+        ("retrieval_pool", ["a"], "expected the path of a single file, got ['a']"),
+        ("freeze", None, "expected names among enc0, enc1, comparator, got None"),
+    ],
+)
+def test_wrong_types_are_user_errors(option, value, message):
+    with pytest.raises(UserError) as error:
+        RunOptions(**{option: value})
+    assert str(error.value).startswith(f"{option}: {message}")
