@@ -28,6 +28,11 @@ from object2vec_tf.inference.ragged_inputs import (
     predict_batches,
 )
 from object2vec_tf.inference.text_inputs import TextRequest
+from object2vec_tf.inference.token_counts import (
+    CountsByInput,
+    add_counts,
+    warn_of_unknown_tokens,
+)
 from object2vec_tf.model.object2vec import Object2Vec
 
 SIMILARITIES: Final = get_args(Similarity)
@@ -126,7 +131,7 @@ class Items:
 def read_items(
     files: ItemFiles, model: Object2Vec, functions: Mapping[str, Any]
 ) -> Items:
-    """Reads items and embeds them with encoder 1.
+    """Reads items and embeds them with encoder 1. Warns of unknown tokens.
 
     Args:
         files: The files of the items.
@@ -150,6 +155,7 @@ def read_items(
         embed(_checked_side(objects, files.items))
         for objects in read_objects(files.items, embed)
     ]
+    warn_of_unknown_tokens(embed.token_counts, hyperparameters)
     catalog = Catalog(
         items=len(lines),
         k=files.k,
@@ -165,6 +171,9 @@ class _ItemEncoder:
     Args:
         hyperparameters: The model's.
         functions: The model's signatures by name.
+
+    Attributes:
+        token_counts: The tokens of all texts so far, by input.
     """
 
     def __init__(
@@ -172,6 +181,7 @@ class _ItemEncoder:
     ) -> None:
         self.hyperparameters = hyperparameters
         self.texts: Collection[str] = hyperparameters.texts
+        self.token_counts: CountsByInput = {}
         self._functions = functions
 
     def __call__(self, inputs: RaggedInputs) -> Predictions:
@@ -191,6 +201,7 @@ class _ItemEncoder:
             texts = tf.constant(batch.texts, tf.string)
             outputs = self._functions[batch.signature](texts)
             request.store(batch, {n: value.numpy() for n, value in outputs.items()})
+        self.token_counts = add_counts(self.token_counts, request.counts)
         return request.rows, request.unknown_tokens
 
 

@@ -57,7 +57,8 @@ class RecommendSignatures(tf.Module):
         @tf.function(input_signature=[in0, exclude], autograph=False)
         def recommend(in0: tf.Tensor, exclude: tf.Tensor) -> dict[str, tf.Tensor]:
             queries = self._encode(tokens(in0))
-            positions, scores = self._top_items(queries, exclude)
+            with tf.control_dependencies([_check_rows(queries, exclude)]):
+                positions, scores = self._top_items(queries, exclude)
             return {"items": positions, "scores": scores}
 
         return recommend
@@ -105,6 +106,15 @@ class RecommendSignatures(tf.Module):
             return {"lines": texts(self._lines), "labels": texts(self._labels)}
 
         return describe_items
+
+
+def _check_rows(queries: tf.Tensor, exclude: tf.Tensor) -> tf.Operation:
+    """Returns an op that fails unless exclude has a row for each query."""
+    expected, actual = tf.shape(queries)[0], tf.shape(exclude)[0]
+    text = tf.strings.format(
+        "exclude: expected one row for each of in0, {}, got {}", (expected, actual)
+    )
+    return tf.raw_ops.Assert(condition=tf.equal(expected, actual), data=[text])
 
 
 class _Untracked:

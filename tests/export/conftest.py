@@ -144,9 +144,10 @@ def recommending(tmp_path_factory):
     text = "".join(f"{json.dumps(item)}\n" for item in items)
     (root / "items.jsonl").write_text(text.replace("\n", "\n\n", 1))  # a blank line
     (root / "labels").write_text("".join(f"\u00e9 {i}\n" for i in range(100)))
-    export_saved_model(
-        model, root / "m", items=root / "items.jsonl", labels=root / "labels", k=20
-    )
+    files = {"items": root / "items.jsonl", "labels": root / "labels"}
+    # The tokens of the texts of items 60 and 61.
+    with pytest.warns(UserWarning, match="in1: 1 of 6 tokens are unknown$"):
+        export_saved_model(model, root / "m", k=20, **files)
     return Recommending(Exported("recommending", model, root / "m"), items, ids)
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -63,6 +64,15 @@ def test_positions_out_of_range_are_ignored_not_an_error(recommending, model_ser
     expected, _ = recommending.best(IN0, [[3]] * 3)
     np.testing.assert_array_equal(outputs["items"], expected)
     model_server.predict("recommending", "score_items", in0=padded(IN0), items=exclude)
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_exclude_has_a_row_for_each_of_in0(recommending, model_server, rows):
+    message = f"exclude: expected one row for each of in0, 3, got {rows}"
+    with pytest.raises(grpc.RpcError, match=message):
+        model_server.predict(
+            "recommending", "recommend", in0=padded(IN0), exclude=[[-1]] * rows
+        )
 
 
 def test_items_get_the_scores_of_their_pairs(recommending, model_server):
