@@ -18,7 +18,7 @@ from absl import flags
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.metrics.ranking import rank_metrics
-from object2vec_tf.search.evaluation import true_ranks
+from object2vec_tf.search.evaluation import evaluate, true_ranks
 from tools.benchmarks.results import train
 from tools.benchmarks.spread import mean_and_spread
 
@@ -33,10 +33,11 @@ class Task:
     Attributes:
         recipe: A name in examples/.
         overrides: Flags that replace those of the recipe.
-        metric: A validation metric in metrics.json, or ``hits@1``.
-        pairs: For ``hits@1``, the validation pairs.
-        pool: For ``hits@1``, the items to rank; None: those of the pairs.
-        score: For ``hits@1``, the score that ranks them.
+        metric: A validation metric in metrics.json, ``hits@1`` or ``recall@10``.
+        pairs: For the last two, the validation pairs.
+        pool: For the last two, the items to rank; None: those of the pairs.
+        score: For the last two, the score that ranks them.
+        exclude: For ``recall@10``, the known pairs.
     """
 
     recipe: str
@@ -45,12 +46,18 @@ class Task:
     pairs: str = ""
     pool: str | None = None
     score: str = "cosine"
+    exclude: str | None = None
 
     def measure(self, run: Path) -> float:
         """Returns the metric of a finished run."""
         if self.metric == "hits@1":
             ranks, _ = true_ranks(run, self.pairs, self.pool, score=self.score)
             return rank_metrics(ranks, [1])["hits@1"]
+        if self.metric == "recall@10":
+            metrics = evaluate(
+                run, self.pairs, self.pool, exclude=self.exclude, score=self.score
+            )
+            return float(metrics["recall@10"])
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         return float(metrics["validation"][self.metric])
 
@@ -63,6 +70,7 @@ def _held_out_channels(directory: str, suffix: str) -> tuple[str, ...]:
     )
 
 
+_TEN_MOVIES = "data/movielens_top10/validation"
 _SHORT = ("--test=", "--epochs=5")
 _ARTICLES = ("data/wikipedia/validation.jsonl", "data/wikipedia/articles.jsonl")
 TASKS = {
@@ -80,6 +88,15 @@ TASKS = {
         "movielens_recommendation",
         _held_out_channels("data/movielens/recommendation", ""),
         "accuracy",
+    ),
+    "ten movies": Task(
+        "movielens_top10",
+        (f"--train={_TEN_MOVIES}/train.jsonl.zst",),
+        "recall@10",
+        f"{_TEN_MOVIES}/test.jsonl",
+        f"{_TEN_MOVIES}/items.jsonl",
+        "inner_product",
+        f"{_TEN_MOVIES}/train.jsonl.zst",
     ),
     "sentences": Task("snli_hcnn", ("--test=",), "accuracy"),
     "articles": Task("wikipedia_in_batch", _SHORT, "hits@1", *_ARTICLES),
@@ -112,6 +129,7 @@ OPTIONS: dict[str, list[tuple[str, str, str]]] = {
         ("articles, pairs", "", "--label_smoothing=0.1"),
     ],
     "negative_exclude_known": [
+        ("ten movies", "--negative_exclude_known=false", ""),
         ("articles", "--negative_exclude_known=false", ""),
         ("articles, pairs", "--negative_exclude_known=false", ""),
     ],
