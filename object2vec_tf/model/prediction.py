@@ -16,6 +16,7 @@ from object2vec_tf.inference.ragged_inputs import (
     RaggedInputs,
     predict_batches,
 )
+from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 _IDS = tf.RaggedTensorSpec([None, None], tf.int64, ragged_rank=1)
@@ -74,6 +75,22 @@ class PythonPrediction:
         inputs = object_inputs(
             objects, f"in{int(encoder)}", self.hyperparameters, self.tokenizers
         )
+        return self._predict_inputs(inputs, self.hyperparameters.enc_dim)
+
+    def embed_tokens(self, tokens: RaggedColumn, encoder: int) -> Predictions:
+        """Returns the embeddings of objects that are already rows of the token table.
+
+        `embed` would look up integers in the vocabulary of a side with
+        ``encX_tokenizer=id``.
+
+        Args:
+            tokens: Rows of the token table by object, already truncated.
+            encoder: 0 for objects of in0, 1 for objects of in1.
+
+        Returns:
+            float32 ``[objects, enc_dim]``.
+        """
+        inputs = RaggedInputs({f"in{encoder}": tokens})
         return self._predict_inputs(inputs, self.hyperparameters.enc_dim)
 
     def score(self, pairs: Any) -> Predictions:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import UserError
@@ -79,7 +78,7 @@ class RetrievalTask:
     def measure(self, model: Object2Vec) -> dict[str, float]:
         """Returns hits@1, hits@10, recall@10, mean_rank and mrr of a model."""
         queries, items = (
-            model.embed(_ragged(column), encoder)
+            model.embed_tokens(column, encoder)
             for encoder, column in enumerate((self.queries, self.items))
         )
         return _shown(
@@ -233,10 +232,4 @@ def _lists(kept: Positions, queries: Positions, items: Positions) -> ItemLists:
     chosen = np.isin(queries, kept) & (items >= 0)
     return ItemLists.from_pairs(
         np.searchsorted(kept, queries[chosen]), items[chosen], len(kept)
-    )
-
-
-def _ragged(column: RaggedColumn) -> tf.RaggedTensor:
-    return tf.RaggedTensor.from_row_splits(
-        column.values, column.row_splits, validate=False
     )

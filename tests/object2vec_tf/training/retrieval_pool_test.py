@@ -1,6 +1,8 @@
 import itertools
 import json
 
+import numpy as np
+
 import object2vec_tf as o2v
 from object2vec_tf.text.tokenizer import Tokenization
 from object2vec_tf.training.retrieval_pool import read_retrieval_pool
@@ -44,3 +46,10 @@ def test_ids_of_any_kind_are_looked_up(tmp_path):
     settings = o2v.Hyperparameters(**SETTINGS | {"enc1_tokenizer": "id"})
     pool = read_retrieval_pool(path, settings, (None, tokenizer))
     assert pool.items.values.tolist() == [1, 2, 0]
+    # The rows of the table are not looked up once more when they are embedded.
+    settings = o2v.Hyperparameters(**SETTINGS | {"enc1_tokenizer": "id", "enc_dim": 4})
+    model = o2v.Object2Vec(settings, tokenizers=(None, tokenizer))
+    (table,) = model.enc1.weights
+    np.testing.assert_allclose(
+        model.embed_tokens(pool.items, 1), table.numpy()[[1, 2, 0]], rtol=1e-6
+    )
