@@ -29,8 +29,11 @@ def curls():
             )
             body = json.loads(words[words.index("-d") + 1])
             name = re.split("[:/]", path)[-1]
-            if body.get("signature_name", "").endswith("_text"):
+            signature = body.get("signature_name", "")
+            if signature.endswith("_text"):
                 name += "_text"
+            elif signature == "recommend":  # needs a model that was exported with items
+                name += "_recommend"
             requests[name] = (address, path, headers, body)
     return requests
 

@@ -1,11 +1,10 @@
 """Tests of object2vec_tf/commands/checks.py, with the flags of neighbors."""
 
-import pytest
-from absl import flags
-from absl.testing import flagsaver
+import subprocess
 
-from object2vec_tf import neighbors
-from object2vec_tf.errors import UserError
+import pytest
+
+from tests.command_server import python_m
 
 
 @pytest.mark.parametrize(
@@ -24,15 +23,22 @@ def test_a_flag_of_other_verbs_is_an_error(flag, verb, verbs):
     message = (
         f"--{name}: expected a flag that {verb} uses, got one of {verbs}. Remove it."
     )
-    with flagsaver.flagsaver():
-        flags.FLAGS(["neighbors", flag])
-        with pytest.raises(UserError) as error:
-            neighbors.main(verb)
-    assert str(error.value) == message
+    done = subprocess.run(
+        [*python_m("object2vec_tf.neighbors"), verb, flag],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
 
 
 def test_flags_of_the_verb_are_accepted():
-    with flagsaver.flagsaver():
-        flags.FLAGS(["neighbors", "--labels=names.tsv", "--metric=cosine"])
-        with pytest.raises(UserError, match="--input is required"):
-            neighbors.main("build")
+    flags = ["--labels=names.tsv", "--metric=cosine"]
+    done = subprocess.run(
+        [*python_m("object2vec_tf.neighbors"), "build", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--input is required" in done.stderr

@@ -171,8 +171,8 @@ def test_valid_lines_are_read(
             (
                 b'{"label":1,"in0":[%d],"in1":[1]}' % number,
                 1,
-                f"in0[0]: expected an id below 100, got {number}. Fix the id or raise "
-                "enc0_vocab_size.",
+                f"in0[0]: expected an id below 100, got {number}. Set "
+                "enc0_tokenizer=id and enc0_vocab_file to read ids of any size.",
             )
             for number in (2**31, 2**32 + 5, 2**63, 2**64, 2**64 + 5)
         ),

@@ -101,7 +101,10 @@ ROWS = [
     [
         {},
         {"negative_sampling_rate": 2, "learn_temperature": True},
-        {"popularity_correction": True, "enc0_network": "hcnn", "enc0_layers": 2},
+        pytest.param(
+            {"popularity_correction": True, "enc0_network": "hcnn", "enc0_layers": 2},
+            marks=pytest.mark.long,
+        ),
         {
             "negative_sampling_rate": 3,
             "negative_mining": "hard",
@@ -109,7 +112,10 @@ ROWS = [
             "learning_rate_decay": "cosine",
             "label_smoothing": 0.1,
         },
-        {"negative_sampling_rate": 2, "negative_frequency_power": 0.5},
+        pytest.param(
+            {"negative_sampling_rate": 2, "negative_frequency_power": 0.5},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=str,
 )

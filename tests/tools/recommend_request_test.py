@@ -1,4 +1,4 @@
-"""Tests of tools/unseen_titles.py against a server that records the request."""
+"""Tests of tools/recommend_request.py against a server that records the request."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from object2vec_tf.errors import UserError
-from tools.unseen_titles import read_user, recommend
+from tools.recommend_request import read_user, recommend
 
 ITEMS = [{"position": 2, "score": 0.5, "item": {"in1": [3]}, "label": "Café (1993)"}]
 
