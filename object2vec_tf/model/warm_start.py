@@ -123,9 +123,8 @@ class WarmStart:
             raise UserError(
                 "initial_model: expected a model with weights that fit, got one with "
                 f"{_architecture(earlier.hyperparameters)}, where this run has "
-                f"{_architecture(hyperparameters)}, and no word in common. Give a "
-                "model with the same enc_dim and networks, or train without "
-                "initial_model."
+                f"{_architecture(hyperparameters)}. Give a model with the same "
+                "enc_dim and networks, or train without initial_model."
             )
 
     def _table(

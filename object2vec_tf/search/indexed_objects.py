@@ -106,10 +106,11 @@ class Exclusions:
         """
         ((side, column),) = queries.columns.items()
         if self._has_pairs and side == self._items.side:
+            other = self._items.other_side
             raise UserError(
-                f"{source}: expected queries with {self._items.other_side}, since the "
-                f"items are {side} and --exclude has pairs, got {side}. Remove "
-                "--exclude, or give other queries."
+                f"{source}: expected queries with {other}, got {side}. The items of "
+                f"the index are {side} too, so that no pair of --exclude connects "
+                f"them. Remove --exclude, or give queries with {other}."
             )
         hashes = object_hashes(column, self._model)
         rows, pairs = self._find_partner(hashes)

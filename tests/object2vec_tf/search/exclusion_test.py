@@ -122,7 +122,7 @@ def test_what_cannot_be_excluded_or_rescored_is_an_error(small_run, files, tmp_p
     index = NeighborIndex(files / "exact")
     items = files / "items.jsonl"
     known = write(tmp_path / "known.jsonl", [{"in0": [1], "in1": [2]}])
-    with pytest.raises(UserError, match="expected queries with in0, since the items"):
+    with pytest.raises(UserError, match="expected queries with in0, got in1"):
         next(index.query(items, exclude=known))
     with pytest.raises(UserError, match="expected queries with in0 to rescore items"):
         next(index.query(items, rescore=True))

@@ -93,7 +93,9 @@ def test_download_falls_back_to_the_wheel(
 
     assert raw.origin == "recbole-1.2.1-py3-none-any.whl"
     assert raw.ratings == ratings_in_file_order()
-    assert "Name or service not known" in capsys.readouterr().out
+    choice, reason = capsys.readouterr().out.splitlines()
+    assert "copy in the wheel of recbole==1.2.1" in choice
+    assert "Name or service not known" in reason
 
 
 def test_download_prefers_grouplens(
