@@ -47,6 +47,7 @@ from object2vec_tf.search.index_directory import (
     replace_directory,
     write_manifest,
 )
+from object2vec_tf.search.index_model import load_index_model
 from object2vec_tf.search.indexed_objects import Exclusions, IndexedObjects, Rescorer
 from object2vec_tf.search.stored_lines import write_lines
 
@@ -167,8 +168,8 @@ class NeighborIndex:
 
     Args:
         directory: The index directory.
-        model: The model that embeds queries. The default is the model that embedded the
-            items.
+        model: The model that embeds queries, with the same encoder of the items as the
+            model that embedded them. The default is the newest version of the latter.
 
     Attributes:
         metric: cosine, inner_product or euclidean.
@@ -192,7 +193,7 @@ class NeighborIndex:
         self._model = model or files.manifest["model"]
         self._index = files.vectors
         self._items, self._labels = files.items, files.labels
-        self._inode = files.inode
+        self._files = files
 
     def __len__(self) -> int:
         """Returns the number of items."""
@@ -255,8 +256,9 @@ class NeighborIndex:
 
         Raises:
             DataError: A line is wrong.
-            UserError: There is no model that embeds the queries, or the items or
-                queries are embeddings, and exclusion or rescoring needs objects.
+            UserError: There is no model that embeds the queries, it embeds the items
+                differently than the index's, or the items or queries are embeddings,
+                and exclusion or rescoring needs objects.
         """
         path = Path(source)
         needs_objects = bool(exclude or exclude_self or rescore)
@@ -326,12 +328,12 @@ class NeighborIndex:
 
     @functools.cached_property
     def _predictor(self) -> Predictor:
-        return load_model(self._model)
+        return load_index_model(self._model, self._files, self._path)
 
     def _read_objects(self) -> IndexedObjects:
         """Returns the items as token ids."""
         items = IndexedObjects.read(self._path / ITEMS, self._predictor)
-        if self._path.stat().st_ino != self._inode:
+        if self._path.stat().st_ino != self._files.inode:
             raise UserError(
                 f"{self._path}: was replaced while it was read. Start again."
             )

@@ -18,7 +18,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.labels import read_labels
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
-from object2vec_tf.inference.predictor import Predictor, load_model
+from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.token_counts import (
     TokenCounts,
     add_counts,
@@ -28,7 +28,6 @@ from object2vec_tf.metrics.ranking import Vectors
 from object2vec_tf.search.embedding_lines import (
     check_one_side,
     has_embeddings,
-    parse_item,
     parse_object,
     read_embeddings,
     read_lines,
@@ -44,6 +43,7 @@ from object2vec_tf.search.index_directory import (
     replace_directory,
     write_manifest,
 )
+from object2vec_tf.search.index_model import item_side, load_index_model
 from object2vec_tf.search.stored_lines import write_lines
 
 
@@ -93,7 +93,8 @@ def add_items(
     Args:
         source: JSON Lines like those that the index was built from.
         directory: The index directory.
-        model: The model of the index, if it is in another place now.
+        model: The model of the index, if it is in another place now, or one with the
+            same encoder of the items. The manifest names it from now on.
         labels: A text file with one line per item of the file, if the index has labels.
 
     Warns:
@@ -101,8 +102,8 @@ def add_items(
 
     Raises:
         DataError: A line is wrong.
-        UserError: There is no index, the model is not that of the index, or the items
-            do not fit the index.
+        UserError: There is no index, the model embeds its items differently, or the
+            new items do not fit the index.
     """
     path, index_path = Path(source), Path(directory)
     IndexFiles.read(index_path)  # reports a missing index
@@ -161,31 +162,12 @@ def _read_items(
             )
         count = sum(1 for _ in read_lines(path))
         return _NewItems(np.ones(count, bool), read_embeddings(path))
-    predictor = _load_same_model(model or source, files, directory)
+    exported = find_exported(model or source)
+    predictor = load_index_model(exported, files, directory)
+    files.manifest["model_digest"] = model_digest(exported)
     is_new = _is_new(path, files)
-    side = "in0" if "in0" in parse_item(files.items[0]) else "in1"
-    vectors = _embed_new(path, directory, side, predictor, is_new)
+    vectors = _embed_new(path, directory, item_side(files), predictor, is_new)
     return _NewItems(is_new, vectors, predictor)
-
-
-def _load_same_model(
-    model: str | os.PathLike[str], files: IndexFiles, directory: Path
-) -> Predictor:
-    """Loads the model of an index.
-
-    Raises:
-        UserError: The model is not the one that embedded the items.
-    """
-    exported = find_exported(model)
-    digest = model_digest(exported)
-    # Indexes of earlier versions of the package have no digest.
-    if digest != files.manifest.setdefault("model_digest", digest):
-        raise UserError(
-            f"{directory}: expected the model that embedded its items, got another one "
-            f"in {exported}. Build the index again with all items, or give the "
-            "earlier model as --model."
-        )
-    return load_model(exported)
 
 
 def _is_new(path: Path, files: IndexFiles) -> npt.NDArray[np.bool_]:
