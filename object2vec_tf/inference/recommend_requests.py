@@ -15,6 +15,7 @@ from object2vec_tf.inference.request_codec import (
     JSON,
     JSON_LINES,
     RequestDecoder,
+    instance_decoders,
     object_type,
 )
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
@@ -93,10 +94,7 @@ class RecommendDecoder:
             ("exclude", list[position], []),
             ("rescore", bool, False),
         ]
-        instance: Any = msgspec.defstruct("Instance", fields, gc=False)
-        body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
-        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(instance)
-        self._body: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+        self._lines, self._body = instance_decoders(fields)
 
     def decode(
         self,

@@ -58,10 +58,7 @@ class RequestDecoder:
         for name, (vocab_size, _) in limits.items():
             objects = object_type(vocab_size, name in texts, name in external_ids)
             fields.append((name, objects, msgspec.UNSET))
-        instance: Any = msgspec.defstruct("Instance", fields, gc=False)
-        body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
-        self._lines: msgspec.json.Decoder[Any] = msgspec.json.Decoder(instance)
-        self._body: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+        self._lines, self._body = instance_decoders(fields)
 
     def decode(
         self,
@@ -183,6 +180,19 @@ def object_type(vocab_size: int, is_text: bool, is_external_id: bool) -> Any:
     if is_text:
         return list[token | str] | str | msgspec.UnsetType
     return list[token] | msgspec.UnsetType
+
+
+def instance_decoders(
+    fields: Sequence[Any],
+) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+    """Returns the decoders of a line with an instance, and of a body with instances.
+
+    Args:
+        fields: The fields of an instance, as ``msgspec.defstruct`` takes them.
+    """
+    instance: Any = msgspec.defstruct("Instance", fields, gc=False)
+    body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
+    return msgspec.json.Decoder(instance), msgspec.json.Decoder(body)
 
 
 def _check_kinds(objects: Sequence[Any], name: str, path: str) -> None:

@@ -134,6 +134,32 @@ class RowPositions:
         return numbers, self._order[np.repeat(starts, counts) + offsets]
 
 
+def join_matches(
+    first: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    second: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Returns all pairs of a first and a second position found for the same row.
+
+    Args:
+        first: A result of `RowPositions.find`.
+        second: Another one, for rows with the same numbers.
+
+    Returns:
+        First and second positions, int64 ``[pairs]`` each.
+
+    Example:
+        >>> import numpy as np
+        >>> first = np.array([0, 1]), np.array([5, 6])
+        >>> second = np.array([1, 1, 2]), np.array([7, 8, 9])
+        >>> join_matches(first, second)
+        (array([6, 6]), array([7, 8]))
+    """
+    numbers, matches = RowPositions(second[0].astype(np.uint64)).find(
+        first[0].astype(np.uint64)
+    )
+    return first[1][numbers], second[1][matches]
+
+
 def _hash_rows(
     values: npt.NDArray[np.integer], splits: npt.NDArray[np.int64]
 ) -> RowHashes:

@@ -15,7 +15,7 @@ from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.metrics.ranking import Positions
 from object2vec_tf.metrics.retrieval import ItemLists
-from object2vec_tf.ragged.row_hashes import RowPositions
+from object2vec_tf.ragged.row_hashes import RowPositions, join_matches
 from object2vec_tf.search.candidate_pool import CandidatePool, read_pool
 from object2vec_tf.search.pair_lines import object_hashes, read_pair_blocks
 
@@ -120,11 +120,11 @@ def _read_known(
         popularity += np.bincount(
             positions[block.is_true[rows]], minlength=len(popularity)
         )
-        of_query, numbers = find_query(object_hashes(columns["in0"], model))
-        # All queries and items of the same pair.
-        matches = RowPositions(rows.astype(np.uint64)).find(of_query.astype(np.uint64))
-        found_queries.append(numbers[matches[0]])
-        found_items.append(positions[matches[1]])
+        matches = join_matches(
+            find_query(object_hashes(columns["in0"], model)), (rows, positions)
+        )
+        found_queries.append(matches[0])
+        found_items.append(matches[1])
     return _KnownPairs(
         np.concatenate(found_queries), np.concatenate(found_items), popularity
     )

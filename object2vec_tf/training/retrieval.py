@@ -17,7 +17,12 @@ from object2vec_tf.metrics.retrieval import (
 )
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import RaggedColumn
-from object2vec_tf.ragged.row_hashes import RowHashes, RowPositions, row_hashes
+from object2vec_tf.ragged.row_hashes import (
+    RowHashes,
+    RowPositions,
+    join_matches,
+    row_hashes,
+)
 from object2vec_tf.training.retrieval_pool import RetrievalPool
 
 # The measures, as they are named in metrics.json and as objectives of tune.
@@ -203,13 +208,8 @@ def _known_pairs(
     in0, in1 = (row_hashes(keys)[rows] for keys in train.object_keys)
     hashes = (row_hashes(train.schema.keys_of(column)) for column in (queries, items))
     find_query, find_item = (RowPositions(each).find for each in hashes)
-    pairs, positions = find_item(in1)
-    pairs_of_query, numbers = find_query(in0)
-    # All queries and items of the same pair.
-    matches = RowPositions(pairs.astype(np.uint64)).find(
-        pairs_of_query.astype(np.uint64)
-    )
-    return (numbers[matches[0]], positions[matches[1]]), positions
+    found = find_item(in1)
+    return join_matches(find_query(in0), found), found[1]
 
 
 def _pair_numbers(
