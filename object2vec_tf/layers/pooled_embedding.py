@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.ragged_sum import ragged_sum
+from object2vec_tf.layers.static_rows import StaticRows
+from object2vec_tf.layers.static_sum import row_sums
 from object2vec_tf.registration import PACKAGE
 
 
@@ -44,10 +46,20 @@ class PooledEmbedding(RaggedEncoder):
         """Returns encodings; see `RaggedEncoder.encode`."""
         total = ragged_sum(vectors, indices, training)
         lengths = indices.row_splits[1:] - indices.row_splits[:-1]
+        return self.drop(self._pooled(total, lengths), training=training)
+
+    def encode_static(
+        self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
+    ) -> tf.Tensor:
+        """Returns encodings; see `RaggedEncoder.encode_static`."""
+        pooled = self._pooled(row_sums(vectors, rows), rows.lengths)
+        return self.drop(pooled, training=training)
+
+    def _pooled(self, total: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         count = tf.cast(lengths, total.dtype)[:, tf.newaxis]
         if self.pooling == "sqrtn":
             count = tf.sqrt(count)
-        return self.drop(tf.math.divide_no_nan(total, count), training=training)
+        return tf.math.divide_no_nan(total, count)
 
     def output_dim(self, token_dim: int) -> int:
         """Returns the width of a token vector: pooling keeps it."""

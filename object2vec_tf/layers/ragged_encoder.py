@@ -7,11 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.layers.static_rows import StaticRows
+
 
 class RaggedEncoder(keras.layers.Layer):
     """Encodes objects whose tokens `TokenEmbedding` has looked up.
 
-    A subclass implements `encode`, and sets ``dim`` or overrides `output_dim`.
+    A subclass implements `encode` and `encode_static`, and sets ``dim`` or overrides
+    `output_dim`.
     """
 
     dim: int
@@ -42,6 +45,24 @@ class RaggedEncoder(keras.layers.Layer):
             vectors: float ``[unique, token_dim]``.
             indices: RaggedTensor int32 ``[batch, (time)]``, indices into ``vectors``.
             training: Whether dropout applies.
+        """
+        raise NotImplementedError
+
+    def encode_static(
+        self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
+    ) -> tf.Tensor:
+        """Returns encodings of a batch in the static layout, under XLA.
+
+        Values and gradients equal those of `encode`.
+
+        Args:
+            vectors: Vectors of the unique tokens, float32 ``[unique, token_dim]``; the
+                last one is padding, which is zero.
+            rows: The rows, whose cells refer to ``vectors``.
+            training: Whether dropout applies.
+
+        Returns:
+            float32 ``[rows, dim]``; zeros for a row without tokens, and for padding.
         """
         raise NotImplementedError
 

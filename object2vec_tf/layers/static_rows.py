@@ -35,9 +35,22 @@ class StaticRows:
         cls, arrays: Mapping[str, tf.Tensor], shape: BatchShape, side: int
     ) -> StaticRows:
         """Returns the rows of in0 (0) or of in1 (1) of unpacked arrays."""
-        names = ("cells", "chunk_rows", "starts", "lengths")
-        tensors = (arrays[f"{name}{side}"] for name in names)
-        return cls(*tensors, row_chunks=shape.row_chunks[side])
+        return cls(
+            cells=arrays[f"cells{side}"],
+            chunk_rows=arrays[f"chunk_rows{side}"],
+            starts=arrays[f"starts{side}"],
+            lengths=arrays[f"lengths{side}"],
+            row_chunks=shape.row_chunks[side],
+        )
+
+    def row_chunk_ids(self) -> tf.Tensor:
+        """Returns the chunks of each row, int32 ``[rows, row_chunks]``.
+
+        A row with fewer chunks is filled up with the last chunk, which is empty.
+        """
+        chunks = self.starts[:-1, tf.newaxis] + tf.range(self.row_chunks)
+        last = self.cells.shape[0] - 1
+        return tf.where(chunks < self.starts[1:, tf.newaxis], chunks, last)
 
 
 def unpack(vector: tf.Tensor, shape: BatchShape) -> dict[str, tf.Tensor]:

@@ -67,6 +67,22 @@ class TokenEmbedding(keras.layers.Layer):
         # Gathers from the resource itself: `keras.ops.take` would read all of it.
         return tf.gather(self.embeddings.value, unique), ids.with_values(indices)
 
+    def lookup_unique(self, unique: tf.Tensor) -> tf.Tensor:
+        """Looks up unique tokens of a batch in the static layout, under XLA.
+
+        The gradient of the table is IndexedSlices with these ids as indices. XLA drops
+        the rows of padding when they are scattered.
+
+        Args:
+            unique: Distinct ids, int32 ``[unique]``; ``vocab_size`` for padding.
+
+        Returns:
+            float32 ``[unique, dim]``; zeros for padding.
+        """
+        vectors = tf.gather(self.embeddings.value, unique)
+        is_token = unique[:, tf.newaxis] < self.vocab_size
+        return tf.where(is_token, vectors, tf.zeros_like(vectors))
+
     def compute_output_spec(self, ids: Any) -> tuple[keras.KerasTensor, ...]:
         """Returns the symbolic outputs ``[unique, dim]`` and ``[batch, (time)]``."""
         return (

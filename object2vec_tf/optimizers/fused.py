@@ -49,16 +49,24 @@ class FusedAdam(keras.optimizers.Adam):
             gradient: The gradient, of the variable's shape.
             learning_rate: A scalar.
         """
-        count = tf.cast(self.iterations.value + 1, gradient.dtype)
+        powers = self.beta_powers(gradient.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable,
             m=moments[0],
             v=moments[1],
-            beta1_power=tf.pow(tf.cast(self.beta_1, gradient.dtype), count),
-            beta2_power=tf.pow(tf.cast(self.beta_2, gradient.dtype), count),
+            beta1_power=powers[0],
+            beta2_power=powers[1],
             lr=learning_rate,
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
             grad=gradient,
         )
+
+    def beta_powers(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns both betas to the power of the number of this step, from 1 on."""
+        count = tf.cast(self.iterations.value + 1, dtype)
+        first, second = (
+            tf.pow(tf.cast(beta, dtype), count) for beta in (self.beta_1, self.beta_2)
+        )
+        return first, second

@@ -7,6 +7,8 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
+from object2vec_tf.optimizers.compilation import under_xla
+
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 
@@ -60,10 +62,14 @@ def add_weight_decay(
     """Adds the gradient of ``decay / 2 * sum(variable ** 2)``.
 
     For IndexedSlices, which must have unique indices, the sum is over those rows only.
-    A token's vector then decays only in the steps that use it.
+    A token's vector then decays only in the steps that use it. Under XLA, rows whose
+    index is out of range are padding and do not decay.
     """
     if isinstance(gradient, tf.IndexedSlices):
         rows = tf.gather(variable.value, gradient.indices)
+        if under_xla():  # where a gather clamps indices
+            is_row = gradient.indices[:, tf.newaxis] < variable.shape[0]
+            rows = tf.where(is_row, rows, 0.0)
         return tf.IndexedSlices(
             gradient.values + decay * rows, gradient.indices, gradient.dense_shape
         )

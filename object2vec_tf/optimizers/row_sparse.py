@@ -5,6 +5,10 @@ of rows (``tf.IndexedSlices`` with unique indices) updates these rows of the var
 and of its slots by the same formula. Other rows do not change, nor do their slots, so
 the moments of a token do not decay while it does not occur. A gradient with all rows
 gives the same result as a dense one.
+
+TensorFlow's training ops are the fastest way to compute the formulas on a CPU. They
+need temporary variables for the rows, which XLA cannot compile. Under XLA the formulas
+are plain ops, which XLA fuses, and rows whose index is out of range are dropped.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.optimizers.compilation import under_xla
 from object2vec_tf.optimizers.fused import FusedAdam
 from object2vec_tf.optimizers.temporary_variables import gathered_rows, variable_of
 from object2vec_tf.registration import PACKAGE
@@ -55,7 +60,8 @@ class RowSparse:
         # Keras passes the tf.Variable of a trainable variable, not its wrapper.
         table = variable.value if isinstance(variable, keras.Variable) else variable
         slots = self.slots(self._get_variable_index(variable))  # type: ignore[attr-defined]
-        self.update_rows(
+        update = self.compiled_update if under_xla() else self.update_rows
+        update(
             table,
             [slot.value for slot in slots],
             gradient.indices,
@@ -86,6 +92,38 @@ class RowSparse:
         """
         raise NotImplementedError
 
+    def compiled_update(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """Does the same as `update_rows` with ops that XLA compiles."""
+        variables = [table, *slots]
+        values = [tf.gather(variable, rows) for variable in variables]
+        updated = self.updated_rows(values[0], values[1:], gradient, learning_rate)
+        for variable, value in zip(variables, updated, strict=True):
+            variable.scatter_update(tf.IndexedSlices(value, rows))
+
+    def updated_rows(
+        self,
+        vectors: tf.Tensor,
+        slots: Sequence[tf.Tensor],
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        """Returns new rows of a table, and of its slots.
+
+        Args:
+            vectors: The rows of the table, float ``[rows, dim]``.
+            slots: The same rows of the slots, each float ``[rows, dim]``.
+            gradient: float ``[rows, dim]``.
+            learning_rate: A scalar.
+        """
+        raise NotImplementedError
+
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class RowSparseSGD(RowSparse, keras.optimizers.SGD):
@@ -107,6 +145,16 @@ class RowSparseSGD(RowSparse, keras.optimizers.SGD):
     ) -> None:
         """See `RowSparse`."""
         table.scatter_sub(tf.IndexedSlices(learning_rate * gradient, rows))
+
+    def updated_rows(
+        self,
+        vectors: tf.Tensor,
+        slots: Sequence[tf.Tensor],
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        """See `RowSparse`."""
+        return (vectors - learning_rate * gradient,)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -140,6 +188,18 @@ class RowSparseAdagrad(RowSparse, keras.optimizers.Adagrad):
                 grad=gradient,
                 update_slots=False,
             )
+
+    def updated_rows(
+        self,
+        vectors: tf.Tensor,
+        slots: Sequence[tf.Tensor],
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        """See `RowSparse`."""
+        total = slots[0] + tf.square(gradient)
+        step = gradient / tf.sqrt(total + self.epsilon)
+        return vectors - learning_rate * step, total
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -176,6 +236,18 @@ class RowSparseRMSprop(RowSparse, keras.optimizers.RMSprop):
                 grad=gradient,
             )
 
+    def updated_rows(
+        self,
+        vectors: tf.Tensor,
+        slots: Sequence[tf.Tensor],
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        """See `RowSparse`."""
+        mean = self.rho * slots[0] + (1 - self.rho) * tf.square(gradient)
+        step = gradient / tf.sqrt(mean + self.epsilon)
+        return vectors - learning_rate * step, mean
+
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
@@ -205,6 +277,20 @@ class RowSparseAdadelta(RowSparse, keras.optimizers.Adadelta):
                 grad=gradient,
             )
 
+    def updated_rows(
+        self,
+        vectors: tf.Tensor,
+        slots: Sequence[tf.Tensor],
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        """See `RowSparse`."""
+        squares = self.rho * slots[0] + (1 - self.rho) * tf.square(gradient)
+        root = tf.sqrt(slots[1] + self.epsilon)
+        step = gradient * root / tf.sqrt(squares + self.epsilon)
+        deltas = self.rho * slots[1] + (1 - self.rho) * tf.square(step)
+        return vectors - learning_rate * step, squares, deltas
+
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class RowSparseAdam(RowSparse, FusedAdam):
@@ -227,3 +313,17 @@ class RowSparseAdam(RowSparse, FusedAdam):
         """See `RowSparse`."""
         with gathered_rows([table, *slots], rows) as (vectors, *moments):
             self.apply_adam(vectors, moments, gradient, learning_rate)
+
+    def updated_rows(
+        self,
+        vectors: tf.Tensor,
+        slots: Sequence[tf.Tensor],
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        """See `RowSparse`."""
+        first = slots[0] + (1 - self.beta_1) * (gradient - slots[0])
+        second = slots[1] + (1 - self.beta_2) * (tf.square(gradient) - slots[1])
+        powers = self.beta_powers(gradient.dtype)
+        rate = learning_rate * tf.sqrt(1 - powers[1]) / (1 - powers[0])
+        return vectors - rate * first / (tf.sqrt(second) + self.epsilon), first, second

@@ -177,6 +177,29 @@ def test_a_graph_gives_the_results_of_eager_execution(kind):
 
 
 @each_kind
+def test_xla_gives_the_results_of_the_training_ops_and_drops_padding(kind):
+    def train(compiled):
+        optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
+        optimizer.build([variable])
+
+        @tf.function(jit_compile=compiled)
+        def step(rows, values):
+            gradient = tf.IndexedSlices(values, rows, tf.constant([ROWS, DIM]))
+            optimizer.apply([gradient], [variable])
+
+        for rows in ([1, 4, 5], [4, 0, 3], [2, 4, 1]):
+            values = row_gradient([*rows, ROWS, ROWS], seed=rows[0]).values
+            if compiled:
+                step(tf.constant([*rows, ROWS, ROWS]), values)
+            else:
+                step(tf.constant(rows), values[:3])
+        return state(optimizer, variable)
+
+    for received, expected in zip(train(True), train(False), strict=True):
+        np.testing.assert_allclose(received, expected, rtol=1e-6, atol=1e-7)
+
+
+@each_kind
 def test_a_gradient_without_rows_changes_nothing(kind):
     optimizer, variable = kind(), keras.Variable(table())
 

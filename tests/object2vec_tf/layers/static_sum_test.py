@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from object2vec_tf.layers.pooled_embedding import PooledEmbedding
+from object2vec_tf.layers.token_embedding import TokenEmbedding
+from tests.object2vec_tf.layers.static_layouts import assert_same, both_forms
+
+# Repeated tokens, an empty row, rows of one token, of a whole chunk, and of several.
+ROWS = [[0, 1, 0], [], [2], [3, 3, 3, 3], [4, 0, 1, 2, 3, 4, 0, 1, 2], [1]]
+VECTORS = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+
+
+def test_pooled_encodings_and_gradients_equal_the_ragged_form():
+    assert_same(*both_forms(PooledEmbedding(pooling="sqrtn"), VECTORS, ROWS, width=4))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("width", [1, 2, 16])
+@pytest.mark.parametrize("pooling", ["mean", "sqrtn"])
+def test_every_width_of_chunks_gives_the_same_sums(pooling, width):
+    assert_same(*both_forms(PooledEmbedding(pooling=pooling), VECTORS, ROWS, width))
+
+
+def test_padding_of_unique_tokens_is_zero_and_changes_no_row():
+    layer = TokenEmbedding(6, 2, seed=1)
+    layer.build(None)
+    table = layer.embeddings.numpy()
+    unique = tf.constant([4, 0, 5, 6, 6])
+
+    @tf.function(jit_compile=True)
+    def step(unique):
+        with tf.GradientTape() as tape:
+            vectors = layer.lookup_unique(unique)
+            loss = tf.reduce_sum(vectors * [[1.0], [2], [3], [40], [50]])
+        gradient = tape.gradient(loss, layer.embeddings.value)
+        layer.embeddings.value.scatter_sub(gradient)
+        return vectors, gradient.indices, gradient.values
+
+    vectors, indices, values = step(unique)
+
+    expected = np.append(table[[4, 0, 5]], np.zeros((2, 2)), axis=0)
+    np.testing.assert_array_equal(vectors, expected)
+    np.testing.assert_array_equal(indices, unique)
+    np.testing.assert_array_equal(values, np.outer([1, 2, 3, 0, 0], [1, 1]))
+    table[[4, 0, 5]] -= [[1], [2], [3]]
+    np.testing.assert_array_equal(layer.embeddings, table)
