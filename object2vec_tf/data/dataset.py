@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,7 +14,12 @@ import tensorflow as tf
 
 from object2vec_tf.data.arrow_store import MappedNumbers
 from object2vec_tf.data.batch_negatives import BatchNegatives, Extra, tensor_specs
-from object2vec_tf.data.batch_plan import count_batches, plan_batches, shard_rows
+from object2vec_tf.data.batch_plan import (
+    Batches,
+    count_batches,
+    plan_batches,
+    shard_rows,
+)
 from object2vec_tf.data.json_lines import Labels
 from object2vec_tf.ragged.column import Column, Counts
 
@@ -63,42 +69,62 @@ class PairBatches:
             epoch: The epoch that every iteration yields; None starts at epoch 0 and
                 advances by one with each iteration.
         """
-        lengths = (self.in0.lengths, self.in1.lengths) if self.bucket_width else None
-        rows = len(self.labels)
-        # The number of batches is the same in every epoch.
-        batches = count_batches(lengths, rows, self.batch_size, self.bucket_width)
         epochs = itertools.count() if epoch is None else itertools.repeat(epoch)
 
         def generate() -> Iterator[tuple[Any, ...]]:
             number = next(epochs)
-            plan = plan_batches(
-                lengths,
-                rows,
-                self.batch_size,
-                self.bucket_width,
-                None if self.seed is None else (self.seed, number),
-            )
-            if self.negatives is None or self.seed is None:
-                for i in range(self.first_batch, len(plan)):
-                    yield self._batch(plan[i], {})
-            else:
-                seeds = self.seed, number
-                for batch, extra in self.negatives.batches(
-                    plan, self.batch_size, self.first_batch, seeds
-                ):
-                    yield self._batch(batch, extra)
+            for rows, extra in self.with_extras(self.plan(number), number):
+                yield self._batch(rows, extra)
 
         return (
             tf.data.Dataset.from_generator(generate, output_signature=self._signature())
             .map(_ragged)
             .apply(
                 tf.data.experimental.assert_cardinality(
-                    max(batches - self.first_batch, 0)
+                    max(self.total_batches - self.first_batch, 0)
                 )
             )
             .prefetch(self._prefetched_batches())
             .with_options(_options())
         )
+
+    @functools.cached_property
+    def _lengths(self) -> tuple[Counts, Counts] | None:
+        """The lengths of in0 and of in1, if batches depend on them."""
+        return (self.in0.lengths, self.in1.lengths) if self.bucket_width else None
+
+    @functools.cached_property
+    def total_batches(self) -> int:
+        """The number of batches of every epoch, with the skipped ones."""
+        return count_batches(
+            self._lengths, len(self.labels), self.batch_size, self.bucket_width
+        )
+
+    def plan(self, epoch: int) -> Batches:
+        """Returns the rows of each batch of an epoch."""
+        return plan_batches(
+            self._lengths,
+            len(self.labels),
+            self.batch_size,
+            self.bucket_width,
+            None if self.seed is None else (self.seed, epoch),
+        )
+
+    def with_extras(self, plan: Batches, epoch: int) -> Iterator[tuple[Counts, Extra]]:
+        """Yields the rows of the remaining batches, and inputs that concern negatives.
+
+        Args:
+            plan: The plan of the epoch.
+            epoch: Its number.
+        """
+        if self.negatives is None or self.seed is None:
+            for i in range(self.first_batch, len(plan)):
+                yield plan[i], {}
+        else:
+            seeds = self.seed, epoch
+            yield from self.negatives.batches(
+                plan, self.batch_size, self.first_batch, seeds
+            )
 
     def _batch(self, rows: Counts, extra: Extra) -> tuple[Any, ...]:
         if self.shard is not None:

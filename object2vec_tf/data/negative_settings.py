@@ -52,5 +52,14 @@ class NegativeSettings:
         is_hard = self.rate > 0 and self.mining == "hard"
         return self.excludes_known and (self.in_batch or is_hard)
 
+    def compares_objects(self, is_training: bool) -> bool:
+        """Whether steps compare the objects of a batch, and ask for its known pairs.
+
+        Args:
+            is_training: Whether batches are trained on; others have no negatives.
+        """
+        is_hard = self.rate > 0 and self.mining == "hard"
+        return self.in_batch or (is_hard and is_training)
+
 
 NO_NEGATIVES = NegativeSettings()

@@ -16,10 +16,12 @@ from object2vec_tf.data.dataset import PairBatches, Weights
 from object2vec_tf.data.json_lines import Labels
 from object2vec_tf.data.known_pairs import KnownPairs
 from object2vec_tf.data.pair_schema import PairSchema
+from object2vec_tf.data.static_batches import ObjectNumbers, StaticBatches
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.ragged.column import Column
-from object2vec_tf.ragged.row_hashes import log_frequencies
+from object2vec_tf.ragged.row_hashes import log_frequencies, object_numbers
+from object2vec_tf.ragged.static_layout import Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,29 +157,102 @@ class Pairs:
         Raises:
             UserError: An argument is not an integer or out of range.
         """
+        batches = self._batches(
+            batch_size, shuffle, seed, bucket_width, first_batch, tally
+        )
+        epoch = None if epoch is None else as_integer("epoch", epoch)
+        return dataclasses.replace(batches, shard=shard).dataset(epoch)
+
+    def static_groups(
+        self,
+        layout: Layout,
+        *,
+        steps: int,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        bucket_width: int | None = None,
+        first_batch: int = 0,
+        tally: NegativeTally | None = None,
+    ) -> StaticBatches:
+        r"""Returns the batches of an epoch in groups, in the static layout.
+
+        They are the batches that `dataset` yields, in the same order, with the same
+        negatives. Groups start at multiples of ``steps``: after a resume, the first
+        group may be smaller, and the others are those of a run that was not stopped.
+
+        Args:
+            layout: The layout; see `object2vec_tf.data.layout_choice.layout_of`.
+            steps: Number of batches per group.
+            batch_size: As for `dataset`.
+            shuffle: As for `dataset`.
+            seed: As for `dataset`.
+            epoch: The number of the epoch.
+            bucket_width: As for `dataset`.
+            first_batch: As for `dataset`.
+            tally: As for `dataset`.
+
+        Raises:
+            UserError: An argument is not an integer or out of range.
+
+        Example:
+            >>> from pathlib import Path
+            >>> import object2vec_tf as o2v
+            >>> from object2vec_tf.data.layout_choice import layout_of
+            >>> lines = ['{"in0": [1], "in1": [2, 3], "label": 1}'] * 3
+            >>> _ = Path("train.jsonl").write_text("\n".join(lines))
+            >>> settings = o2v.Hyperparameters(
+            ...     enc0_network="pooled_embedding", enc0_vocab_size=10,
+            ...     enc0_max_seq_len=5,
+            ... )
+            >>> pairs = o2v.read_pairs("train.jsonl", settings)
+            >>> layout = layout_of(settings, shuffle=False)
+            >>> groups = pairs.static_groups(layout, steps=8, batch_size=2)
+            >>> [(group.first, group.count) for group in groups]
+            [(0, 2)]
+        """
+        batches = self._batches(
+            batch_size, shuffle, seed, bucket_width, first_batch, tally
+        )
+        lists_own = layout.lists_known and not (
+            shuffle and self.schema.negatives.lists_known
+        )
+        return StaticBatches(
+            pairs=batches,
+            layout=layout,
+            steps=as_integer("steps", steps, low=1),
+            epoch=as_integer("epoch", epoch),
+            objects=self._object_numbers if lists_own else None,
+        )
+
+    def _batches(
+        self,
+        batch_size: int | None,
+        shuffle: bool,
+        seed: int,
+        bucket_width: int | None,
+        first_batch: int,
+        tally: NegativeTally | None,
+    ) -> PairBatches:
+        """Returns batches; see `dataset` for the Args."""
         if batch_size is None:
             batch_size = self.schema.batch_size
         if bucket_width is None:
             bucket_width = self.schema.bucket_width if shuffle else 0
-        batch_size = as_integer("batch_size", batch_size, low=1)
-        bucket_width = as_integer("bucket_width", bucket_width)
-        seed = as_integer("seed", seed)
-        epoch = None if epoch is None else as_integer("epoch", epoch)
         has_frequencies = self.schema.needs_frequencies and shuffle
-        batches = PairBatches(
+        return PairBatches(
             in0=self.in0,
             in1=self.in1,
             labels=self.labels,
             weights=self.weights,
             log_frequencies=self._log_frequencies if has_frequencies else None,
             negatives=self._negatives(tally) if shuffle else None,
-            batch_size=batch_size,
-            bucket_width=bucket_width,
-            seed=seed if shuffle else None,
+            batch_size=as_integer("batch_size", batch_size, low=1),
+            bucket_width=as_integer("bucket_width", bucket_width),
+            seed=as_integer("seed", seed) if shuffle else None,
             first_batch=as_integer("first_batch", first_batch),
-            shard=shard,
         )
-        return batches.dataset(epoch)
 
     @property
     def object_keys(self) -> tuple[Column, Column]:
@@ -188,6 +263,12 @@ class Pairs:
     def _log_frequencies(self) -> npt.NDArray[np.float32]:
         """Log of the fraction of pairs with the same in0 and in1, ``[rows, 2]``."""
         return np.stack([log_frequencies(keys) for keys in self.object_keys], axis=1)
+
+    @functools.cached_property
+    def _object_numbers(self) -> ObjectNumbers:
+        """The numbers of the objects of in0 and of in1, ``[rows]`` each."""
+        in0, in1 = self.object_keys
+        return object_numbers(in0), object_numbers(in1)
 
     @functools.cached_property
     def _known_pairs(self) -> KnownPairs:

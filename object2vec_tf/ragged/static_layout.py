@@ -5,9 +5,10 @@ a few shapes only. The input pipeline finds the unique tokens of a batch and lay
 its rows in numpy (`object2vec_tf.data`); the step reads the arrays back by their
 offsets (`object2vec_tf.layers`). One vector per step is one copy to the device.
 
-A row of tokens occupies whole chunks of ``width`` cells. A cell has the position of its
-token among the unique tokens. The rows [5, 7, 5] and [7] have, at a width of 2, the
-unique tokens [5, 7], the chunks [[0, 1], [0, -], [1, -]] and the first chunks [0, 2].
+A row of tokens occupies whole chunks of ``width`` cells; an empty row has none. A cell
+has the position of its token among the unique tokens. The rows [5, 7, 5] and [7] have,
+at a width of 2, the unique tokens [5, 7], the chunks [[0, 1], [0, -], [1, -]] and the
+first chunks [0, 2].
 """
 
 from __future__ import annotations
@@ -106,9 +107,10 @@ class BatchShape:
         ========================= =================== ==================================
         name                      type and shape      content; padding
         ========================= =================== ==================================
-        ``unique0``, ``unique1``  int32 [U]           distinct token ids of a table; its
-                                                      vocab size, so that a gather is
-                                                      masked and a scatter drops it
+        ``unique0``, ``unique1``  int32 [U]           distinct token ids of a table,
+                                                      ascending; its vocab size, so that
+                                                      a gather is masked and a scatter
+                                                      drops it
         ``cells0``, ``cells1``    int32 [C, width]    position in ``unique``; U
         ``chunk_rows0``, ``1``    int32 [C]           row of each chunk; R
         ``starts0``, ``starts1``  int32 [R + 1]       first chunk of each row, ascending
@@ -121,7 +123,8 @@ class BatchShape:
         ``objects``               int32 [R, 2]        numbers of in0 and in1, equal for
                                                       equal objects; R - 1
         ``known``                 int32 [known]       number of in0 * R + number of in1
-                                                      of a known pair; R * R
+                                                      of each known pair, at least once;
+                                                      R * R
         ``log_frequencies``       float32 [R, 2]      of in0 and of in1; 0
         ========================= =================== ==================================
         """
