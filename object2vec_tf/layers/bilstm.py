@@ -8,8 +8,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.layers import static_lstm
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.ragged_lstm import bidirectional_lstm, to_time_major
+from object2vec_tf.layers.static_rows import StaticRows
+from object2vec_tf.layers.static_sum import cell_vectors
 from object2vec_tf.registration import PACKAGE
 
 
@@ -96,6 +99,24 @@ class StackedBiLSTM(RaggedEncoder):
         rows = tf.size(lengths)
         maxima = tf.math.unsorted_segment_max(batch.values, batch.rows, rows + 1)
         return tf.where(lengths[:, tf.newaxis] > 0, maxima[:rows], 0.0)
+
+    def encode_static(
+        self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
+    ) -> tf.Tensor:
+        """Returns encodings; see `RaggedEncoder.encode_static`."""
+        unique = vectors.shape[0]
+        positions = static_lstm.step_positions(rows, padding=unique)
+        is_token = positions < unique
+        steps = cell_vectors(vectors, positions, self.compute_dtype)
+        for layer, drop in enumerate([None, *self.drops]):
+            if drop is not None:
+                steps = tf.cast(drop(steps, training=training), self.compute_dtype)
+            steps = static_lstm.bidirectional_lstm(
+                self.forward[layer], self.backward[layer], steps, is_token
+            )
+        masked = tf.where(is_token[..., tf.newaxis], steps, steps.dtype.min)
+        maxima = tf.reduce_max(masked, axis=0)
+        return tf.where(rows.lengths[:, tf.newaxis] > 0, maxima, 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

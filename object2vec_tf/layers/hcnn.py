@@ -9,6 +9,10 @@ import tensorflow as tf
 
 from object2vec_tf.layers.packed_rows import pack_rows
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
+from object2vec_tf.layers.static_convolution import convolution
+from object2vec_tf.layers.static_maximum import row_maxima
+from object2vec_tf.layers.static_rows import StaticRows
+from object2vec_tf.layers.static_sum import cell_vectors
 from object2vec_tf.registration import PACKAGE
 
 
@@ -89,6 +93,27 @@ class HierarchicalCNN(RaggedEncoder):
             # change a row's maximum.
             steps = convolution(steps[tf.newaxis])[0] * packed.mask
             maxima.append(packed.row_maxima(steps))
+            if drop is not None:
+                steps = drop(steps, training=training)
+        return tf.concat(maxima, axis=1)
+
+    def encode_static(
+        self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
+    ) -> tf.Tensor:
+        """Returns encodings; see `RaggedEncoder.encode_static`."""
+        cells = tf.reshape(rows.cells, [-1])
+        steps = cell_vectors(vectors, cells, self.compute_dtype)
+        is_token = cells[:, tf.newaxis] < vectors.shape[0]
+        maxima = []
+        for layer, drop in zip(self.convolutions, [*self.drops, None], strict=True):
+            kernel, bias = (
+                tf.cast(weight.value, self.compute_dtype)
+                for weight in (layer.kernel, layer.bias)
+            )
+            steps = tf.nn.relu(convolution(steps, kernel) + bias)
+            steps = tf.where(is_token, steps, tf.zeros_like(steps))
+            chunks = tf.reshape(steps, [*rows.cells.shape, kernel.shape[-1]])
+            maxima.append(row_maxima(chunks, rows))
             if drop is not None:
                 steps = drop(steps, training=training)
         return tf.concat(maxima, axis=1)

@@ -1,0 +1,22 @@
+import numpy as np
+import pytest
+
+from tests.object2vec_tf.layers.bilstm_test import built
+from tests.object2vec_tf.layers.static_layouts import assert_same, both_forms
+
+# The steps of a row of one token repeated can be ties of the maximum.
+ROWS = [[0, 1, 0], [], [2], [3, 3, 3, 3], [4, 0, 1, 2, 3, 4, 0, 1], [1, 0]]
+VECTORS = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
+
+
+def test_bilstm_encodings_and_gradients_equal_the_ragged_form():
+    assert_same(*both_forms(built(6, 2), VECTORS, ROWS, width=4))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("layers", "width", "rows"),
+    [(1, 1, ROWS), (3, 8, ROWS), (4, 2, ROWS), (1, 1, [[0], [3], [0]]), (2, 4, [[]])],
+)
+def test_every_depth_and_width_of_chunks_gives_the_same(layers, width, rows):
+    assert_same(*both_forms(built(4, layers), VECTORS, rows, width))
