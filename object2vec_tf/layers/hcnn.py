@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from object2vec_tf.layers.packed_rows import pack_rows
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
-from object2vec_tf.layers.static_convolution import convolution
+from object2vec_tf.layers.static_convolution import same_convolution
 from object2vec_tf.layers.static_maximum import row_maxima
 from object2vec_tf.layers.static_rows import StaticRows
 from object2vec_tf.layers.static_sum import cell_vectors
@@ -110,7 +110,7 @@ class HierarchicalCNN(RaggedEncoder):
                 tf.cast(weight.value, self.compute_dtype)
                 for weight in (layer.kernel, layer.bias)
             )
-            steps = tf.nn.relu(convolution(steps, kernel) + bias)
+            steps = tf.nn.relu(same_convolution(steps, kernel) + bias)
             steps = tf.where(is_token, steps, tf.zeros_like(steps))
             chunks = tf.reshape(steps, [*rows.cells.shape, kernel.shape[-1]])
             maxima.append(row_maxima(chunks, rows))

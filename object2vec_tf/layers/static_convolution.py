@@ -11,7 +11,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def convolution(steps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def same_convolution(steps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Convolves steps with "same" padding.
 
     Args:
@@ -23,7 +23,7 @@ def convolution(steps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     Example:
         >>> steps = tf.constant([[1.0], [10], [100]])
-        >>> convolution(steps, tf.constant([[[1.0]], [[2.0]]])).numpy().tolist()
+        >>> same_convolution(steps, tf.constant([[[1.0]], [[2.0]]])).numpy().tolist()
         [[21.0], [210.0], [100.0]]
     """
     width, channels, filters = kernel.shape
