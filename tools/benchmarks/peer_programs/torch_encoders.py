@@ -1,18 +1,21 @@
 """Trains torch's convolutions or LSTM on bucketed batches, padded per batch.
 
-Runs in an environment with torch and numpy. Each line on stdin is a number of steps;
-the answer on stdout is their seconds.
+Runs in an environment with torch and numpy. With six arguments, each line on stdin is
+a number of steps on the CPU; the answer on stdout is their seconds. With eight, the
+last two are a device and seconds, and training there is measured in TF32 and bfloat16.
 """
 
 import sys
 
 import numpy as np
 import torch
-from steps import serve
+from steps import measure_on_gpu, serve
 
 batches_file, network, *numbers = sys.argv[1:]
-vocab_size, token_dim, enc_dim, mlp_dim = map(int, numbers)
-torch.set_num_threads(2)
+vocab_size, token_dim, enc_dim, mlp_dim = map(int, numbers[:4])
+on_device = numbers[4:]
+device = on_device[0] if on_device else "cpu"
+torch.set_num_threads(1 if on_device else 2)
 
 
 def pad(ids, splits):
@@ -70,24 +73,40 @@ class Recurrent(torch.nn.Module):
         return steps.amax(1)
 
 
-encoder = {"hcnn": Convolutions, "bilstm": Recurrent}[network]
-enc0, enc1 = encoder(), encoder()
-mlp = torch.nn.Sequential(
-    torch.nn.Linear(4 * enc_dim, mlp_dim),
-    torch.nn.ReLU(),
-    torch.nn.Linear(mlp_dim, 2),
-)
-parameters = [p for module in (enc0, enc1, mlp) for p in module.parameters()]
-optimizer = torch.optim.Adam(parameters)
 loss_of = torch.nn.CrossEntropyLoss()
 
 
-def train(in0, lengths0, in1, lengths1, labels):
-    optimizer.zero_grad(set_to_none=True)
-    first, second = enc0(in0, lengths0), enc1(in1, lengths1)
-    compared = [first * second, first, second, (first - second).abs()]
-    loss_of(mlp(torch.cat(compared, 1)), labels).backward()
-    optimizer.step()
+def build(bfloat16=False):
+    encoder = {"hcnn": Convolutions, "bilstm": Recurrent}[network]
+    enc0, enc1 = encoder().to(device), encoder().to(device)
+    mlp = torch.nn.Sequential(
+        torch.nn.Linear(4 * enc_dim, mlp_dim),
+        torch.nn.ReLU(),
+        torch.nn.Linear(mlp_dim, 2),
+    ).to(device)
+    parameters = [p for module in (enc0, enc1, mlp) for p in module.parameters()]
+    optimizer = torch.optim.Adam(parameters, fused=True if on_device else None)
+
+    def train(in0, lengths0, in1, lengths1, labels):
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            first, second = enc0(in0, lengths0), enc1(in1, lengths1)
+            compared = [first * second, first, second, (first - second).abs()]
+            loss = loss_of(mlp(torch.cat(compared, 1)), labels)
+        loss.backward()
+        optimizer.step()
+
+    return train
 
 
-serve(train, batches)
+if on_device:
+    variants = {
+        f"torch, {library}{name}": (bfloat16,)
+        for library in (("cuDNN, " if device == "cuda" else ""),)
+        for name, bfloat16 in (("tf32", False), ("bfloat16", True))
+    }
+    seconds = float(on_device[1])
+    # Packed sequences need lengths on the host.
+    measure_on_gpu(build, variants, batches, device, seconds, on_host=(1, 3))
+else:
+    serve(build(), batches)
