@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from export.item_catalog import Items
 from export.top_items import TopItems
+from object2vec_tf.devices import on_host
 from object2vec_tf.inference.catalog import (
     DESCRIBE_CATALOG,
     DESCRIBE_ITEMS,
@@ -94,6 +95,7 @@ class RecommendSignatures(tf.Module):
         items = tf.TensorSpec([None, None], tf.int64, name="items")
 
         @tf.function(input_signature=[items], autograph=False)
+        @on_host()
         def describe_items(items: tf.Tensor) -> dict[str, tf.Tensor]:
             exists = (items >= 0) & (items < self._count)
             valid = tf.where(exists, items, 0)
@@ -108,6 +110,7 @@ class RecommendSignatures(tf.Module):
         return describe_items
 
 
+@on_host()
 def _check_rows(queries: tf.Tensor, exclude: tf.Tensor) -> tf.Operation:
     """Returns an op that fails unless exclude has a row for each query."""
     expected, actual = tf.shape(queries)[0], tf.shape(exclude)[0]
@@ -125,7 +128,8 @@ class _Untracked:
 
 
 def _strings(values: list[bytes], name: str) -> tf.Variable:
-    return tf.Variable(tf.constant(values, tf.string), trainable=False, name=name)
+    with on_host():
+        return tf.Variable(tf.constant(values, tf.string), trainable=False, name=name)
 
 
 def _describe(text: str) -> Any:
@@ -135,6 +139,7 @@ def _describe(text: str) -> Any:
         input_signature=[tf.TensorSpec([None], tf.int64, name="rows")], autograph=False
     )
     def describe_catalog(rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"catalog": tf.fill(tf.shape(rows), text)}
+        with on_host():
+            return {"catalog": tf.fill(tf.shape(rows), text)}
 
     return describe_catalog

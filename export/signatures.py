@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from export.item_catalog import ItemFiles, Items, read_items
 from export.recommend_signatures import RecommendSignatures
+from object2vec_tf.devices import on_host
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.catalog import RECOMMEND, SCORE_ITEMS
 from object2vec_tf.inference.ragged_inputs import PADDING
@@ -163,7 +164,8 @@ def _text_tokens(model: Object2Vec, side: int) -> ToTokens:
 
     def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
         ids, _ = _tokenized(tokenizer, texts)
-        return ids[:, :max_len]
+        with on_host():
+            return ids[:, :max_len]
 
     return tokens
 
@@ -185,7 +187,10 @@ def _tokenized(
         )
         return tokenizer.of_lists(items)
 
-    ids, unknown = tf.cond(tf.equal(tf.rank(texts), 1), tokenize_texts, tokenize_lists)
+    with on_host():
+        ids, unknown = tf.cond(
+            tf.equal(tf.rank(texts), 1), tokenize_texts, tokenize_lists
+        )
     return ids, unknown
 
 
@@ -197,6 +202,7 @@ def _tokenize(model: Object2Vec, side: int, tokenizer: Tokenizer) -> Any:
     """
     max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
 
+    @on_host()
     def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         every, unknown = _tokenized(tokenizer, texts)
         ids = every[:, :max_len]
@@ -218,6 +224,7 @@ def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
     vocab_size = model.hyperparameters.of_encoder(side, "vocab_size")
     max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
 
+    @on_host()
     def tokens(ids: tf.Tensor) -> tf.RaggedTensor:
         is_token = tf.not_equal(ids, PADDING)
         invalid = is_token & ((ids < 0) | (ids >= vocab_size))
@@ -254,7 +261,8 @@ def _describe(model: Object2Vec) -> Any:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="rows")])
     def describe(rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"hyperparameters": tf.fill(tf.shape(rows), text)}
+        with on_host():
+            return {"hyperparameters": tf.fill(tf.shape(rows), text)}
 
     return describe
 
@@ -267,8 +275,9 @@ def _scores_of_examples(predict_pair: Any, examples: tf.Tensor) -> tf.Tensor:
         name: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
         for name in ("in0", "in1")
     }
-    rows = tf.io.parse_example(examples, features)
-    padded = {name: ids.to_tensor(PADDING) for name, ids in rows.items()}
+    with on_host():
+        rows = tf.io.parse_example(examples, features)
+        padded = {name: ids.to_tensor(PADDING) for name, ids in rows.items()}
     return predict_pair(**padded)["scores"]
 
 
@@ -278,7 +287,9 @@ def _classify(model: Object2Vec, predict_pair: Any) -> Any:
     @tf.function(input_signature=[_EXAMPLES], autograph=False)
     def classify_pair(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = _scores_of_examples(predict_pair, inputs)
-        return {"classes": tf.tile([names], [tf.shape(scores)[0], 1]), "scores": scores}
+        with on_host():
+            classes = tf.tile([names], [tf.shape(scores)[0], 1])
+        return {"classes": classes, "scores": scores}
 
     return classify_pair
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.metrics.ranking import Vectors, normalized
 
 # The score of an excluded or missing item, which JSON can represent: the lowest float.
@@ -177,9 +178,10 @@ def _without(scores: tf.Tensor, exclude: tf.Tensor, size: tf.Tensor) -> tf.Tenso
             ignored.
         size: The number of columns.
     """
-    entries = tf.where((exclude >= 0) & (exclude < size))
-    columns = tf.gather_nd(exclude, entries)
-    indices = tf.stack([entries[:, 0], columns], 1)
+    with on_host():
+        entries = tf.where((exclude >= 0) & (exclude < size))
+        columns = tf.gather_nd(exclude, entries)
+        indices = tf.stack([entries[:, 0], columns], 1)
     lowest = tf.fill([tf.shape(indices)[0]], LOWEST)
     return tf.tensor_scatter_nd_update(scores, indices, lowest)
 

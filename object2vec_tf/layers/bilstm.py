@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.layers import static_lstm
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.ragged_lstm import bidirectional_lstm, to_time_major
@@ -95,10 +96,12 @@ class StackedBiLSTM(RaggedEncoder):
                 self.forward[layer], self.backward[layer], batch, training
             )
             batch = dataclasses.replace(batch, values=outputs)
-        lengths = indices.row_splits[1:] - indices.row_splits[:-1]
-        rows = tf.size(lengths)
+        with on_host():
+            lengths = indices.row_splits[1:] - indices.row_splits[:-1]
+            rows = tf.size(lengths)
+            has_tokens = lengths[:, tf.newaxis] > 0
         maxima = tf.math.unsorted_segment_max(batch.values, batch.rows, rows + 1)
-        return tf.where(lengths[:, tf.newaxis] > 0, maxima[:rows], 0.0)
+        return tf.where(has_tokens, maxima[:rows], 0.0)
 
     def encode_static(
         self, vectors: tf.Tensor, rows: StaticRows, training: bool | None

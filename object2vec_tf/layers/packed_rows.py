@@ -6,6 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.layers.ragged_sum import ragged_sum
 
 
@@ -55,6 +56,26 @@ def pack_rows(
         gap: Number of zeros between rows.
         training: Whether a gradient is needed.
     """
+    with on_host():
+        token_at, is_token, rows, count = _positions(indices, gap)
+        mask = tf.cast(is_token, vectors.dtype)[:, tf.newaxis]
+    return PackedRows(ragged_sum(vectors, token_at, training), mask, rows, count)
+
+
+def _positions(
+    indices: tf.RaggedTensor, gap: int
+) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the positions of rows that are packed end to end.
+
+    Args:
+        indices: RaggedTensor int32 ``[batch, (time)]``.
+        gap: Number of positions between rows.
+
+    Returns:
+        Each position's index or none, RaggedTensor ``[positions, (0 or 1)]``; whether
+        it has one, int64 ``[positions]``; its row, int64 ``[positions]``; and the
+        number of rows.
+    """
     splits = indices.row_splits
     count, tokens = tf.size(splits, tf.int64) - 1, tf.size(indices.values, tf.int64)
     ends = splits[1:] + gap * tf.range(1, count + 1)
@@ -65,17 +86,11 @@ def pack_rows(
     lengths = splits[1:] - splits[:-1]
     starts = tf.concat([ends - lengths, [tf.size(positions, tf.int64)]], axis=0)
     is_token = tf.cast(positions >= tf.gather(starts, rows), tf.int64)
-    # One ragged row per position: its token, or nothing in a gap.
     token_at = tf.RaggedTensor.from_row_splits(
         indices.values, tf.pad(tf.cumsum(is_token), [[1, 0]]), validate=False
     )
-    return PackedRows(
-        values=ragged_sum(vectors, token_at, training),
-        mask=tf.cast(is_token, vectors.dtype)[:, tf.newaxis],
-        # The last gap would have a row of its own.
-        rows=tf.minimum(rows, count - 1),
-        count=count,
-    )
+    # The last gap would have a row of its own.
+    return token_at, is_token, tf.minimum(rows, count - 1), count
 
 
 def _count_at_most(edges: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

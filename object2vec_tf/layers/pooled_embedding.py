@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.ragged_sum import ragged_sum
 from object2vec_tf.layers.static_rows import StaticRows
@@ -45,7 +46,8 @@ class PooledEmbedding(RaggedEncoder):
     ) -> tf.Tensor:
         """Returns encodings; see `RaggedEncoder.encode`."""
         total = ragged_sum(vectors, indices, training)
-        lengths = indices.row_splits[1:] - indices.row_splits[:-1]
+        with on_host():
+            lengths = indices.row_splits[1:] - indices.row_splits[:-1]
         return self.drop(self._pooled(total, lengths), training=training)
 
     def encode_static(

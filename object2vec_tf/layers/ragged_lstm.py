@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.layers.ragged_sum import ragged_sum
 
 
@@ -44,6 +45,16 @@ def to_time_major(
         indices: RaggedTensor int32 ``[batch, (time)]``, indices into ``vectors``.
         training: Whether a gradient is needed.
     """
+    with on_host():
+        token_at, batch_sizes, rows, mirrored = _steps(indices)
+    values = ragged_sum(vectors, token_at, training)
+    return TimeMajor(values, batch_sizes, rows, mirrored)
+
+
+def _steps(
+    indices: tf.RaggedTensor,
+) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns each step's index or none, and the other fields of `TimeMajor`."""
     splits = indices.row_splits
     count = tf.size(splits, tf.int64) - 1
     lengths = tf.concat([splits[1:] - splits[:-1], [1]], axis=0)
@@ -64,12 +75,7 @@ def to_time_major(
         tf.pad(tf.cumsum(tf.cast(is_token, tf.int64)), [[1, 0]]),
         validate=False,
     )
-    return TimeMajor(
-        values=ragged_sum(vectors, token_at, training),
-        batch_sizes=batch_sizes,
-        rows=rows,
-        mirrored=tf.gather(starts, last - time) + rank,
-    )
+    return token_at, batch_sizes, rows, tf.gather(starts, last - time) + rank
 
 
 def bidirectional_lstm(

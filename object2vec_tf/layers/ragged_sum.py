@@ -7,6 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
+from object2vec_tf.devices import gpu_is_visible, on_host
+
 _CSR_OPS = (
     "SparseTensorToCSRSparseMatrix",
     "SparseMatrixTranspose",
@@ -20,11 +22,18 @@ def ragged_sum(
 ) -> tf.Tensor:
     """Sums the vectors that each row refers to.
 
-    In training, a sparse matrix counts how often each row refers to each vector. The
-    matrix is multiplied with the vectors, and its transpose with the gradient. Neither
-    product creates a vector per index, so the time depends on the number of unique
-    vectors. For 1,024 rows of 35 indices and vectors 300 wide, the forward and backward
-    passes take 3.5 and 4 ms, where gather and unsorted_segment_sum take 15 and 29.
+    In training on a CPU, a sparse matrix counts how often each row refers to each
+    vector. The matrix is multiplied with the vectors, and its transpose with the
+    gradient. Neither product creates a vector per index, so the time depends on the
+    number of unique vectors. For 1,024 rows of 35 indices and vectors 300 wide, the
+    forward and backward passes take 3.5 and 4 ms, where gather and unsorted_segment_sum
+    take 15 and 29.
+
+    Where a GPU is visible, training uses gather and unsorted_segment_sum, because
+    cuSPARSE rejects a matrix with more entries than rows times columns, such as one row
+    that repeats a token.
+
+    A graph without training works on CPUs and GPUs, wherever it was traced.
 
     Args:
         vectors: float ``[unique, dim]``; each must be used by at least one row.
@@ -36,7 +45,8 @@ def ragged_sum(
         float ``[rows, dim]``; zeros for an empty row.
     """
     if training:
-        total = _sparse_product if has_kernels(_CSR_OPS) else portable_sum
+        has_fast_product = has_kernels(_CSR_OPS) and not gpu_is_visible()
+        total = _sparse_product if has_fast_product else portable_sum
     else:
         total = _segment_sum if has_kernels(_SEGMENT_OPS) else portable_sum
     return total(vectors, indices.values, indices.row_splits)
@@ -65,9 +75,10 @@ def portable_sum(
         indices: int32 ``[tokens]``, indices into ``vectors``.
         row_splits: int64 ``[rows + 1]``.
     """
-    return tf.math.unsorted_segment_sum(
-        tf.gather(vectors, indices), _row_ids(indices, row_splits), _count(row_splits)
-    )
+    with on_host():
+        rows = tf.cast(_row_ids(indices, row_splits), tf.int32)
+        count = _count(row_splits)
+    return tf.math.unsorted_segment_sum(tf.gather(vectors, indices), rows, count)
 
 
 def _count(row_splits: tf.Tensor) -> tf.Tensor:
@@ -104,14 +115,26 @@ def _segment_sum(
     vectors: tf.Tensor, indices: tf.Tensor, row_splits: tf.Tensor
 ) -> tf.Tensor:
     """Computes `portable_sum` in a third of its time."""
-    # Not a sparse product too: the gradient of one in TensorFlow 2.21 needs static
-    # shapes (sparse_csr_matrix_grad.py, _PrunedDenseMatrixMultiplication).
-    return tf.raw_ops.SparseSegmentSumWithNumSegments(
-        data=vectors,
-        indices=indices,
-        segment_ids=_row_ids(indices, row_splits),
-        num_segments=_count(row_splits),
-    )
+    with on_host():
+        rows, count = _row_ids(indices, row_splits), _count(row_splits)
+        has_tokens = tf.size(indices) > 0
+
+    def segment_sum() -> tf.Tensor:
+        # Not a sparse product too: the gradient of one in TensorFlow 2.21 needs static
+        # shapes (sparse_csr_matrix_grad.py, _PrunedDenseMatrixMultiplication).
+        return tf.raw_ops.SparseSegmentSumWithNumSegments(
+            data=vectors, indices=indices, segment_ids=rows, num_segments=count
+        )
+
+    def zeros() -> tf.Tensor:
+        # A sum of no vectors, and not `tf.zeros`, so that its gradient is not None.
+        zero = tf.reduce_sum(vectors[:0], axis=0)
+        return tf.broadcast_to(zero, [count, tf.size(zero)])
+
+    # TensorFlow 2.21's kernel for GPUs fails without indices, with the message "segment
+    # ids must be >= 0".
+    total = tf.cond(has_tokens, segment_sum, zeros)
+    return tf.ensure_shape(total, [None, vectors.shape[-1]])
 
 
 @tf.custom_gradient

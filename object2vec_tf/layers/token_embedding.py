@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.devices import gpu_is_visible, on_host
 from object2vec_tf.registration import PACKAGE
 
 
@@ -14,8 +15,10 @@ from object2vec_tf.registration import PACKAGE
 class TokenEmbedding(keras.layers.Layer):
     """Looks up the vectors of tokens.
 
-    Ids must be in ``[0, vocab_size)``. On a GPU, ``tf.gather`` silently returns zeros
-    for other ids, so the input pipeline and the exported signatures check them first.
+    Ids must be in ``[0, vocab_size)``; others raise ``InvalidArgumentError``. On a GPU,
+    ``tf.gather`` silently returns zeros for them, so where a GPU is visible the layer
+    checks the ids on the host. The input pipeline, `Object2Vec.embed` and the exported
+    signatures check them first, with better messages.
 
     Args:
         vocab_size: Number of vectors.
@@ -62,8 +65,11 @@ class TokenEmbedding(keras.layers.Layer):
             The vectors of the unique tokens, float ``[unique, dim]``, and each token's
             index into them, RaggedTensor int32 ``[batch, (time)]``.
         """
-        ids = as_ragged(ids)
-        unique, indices = tf.unique(ids.values)
+        with on_host():
+            ids = as_ragged(ids)
+            unique, indices = tf.unique(ids.values)
+            if gpu_is_visible():
+                unique = self._checked(unique)
         # Gathers from the resource itself: `keras.ops.take` would read all of it.
         return tf.gather(self.embeddings.value, unique), ids.with_values(indices)
 
@@ -82,6 +88,17 @@ class TokenEmbedding(keras.layers.Layer):
         vectors = tf.gather(self.embeddings.value, unique)
         is_token = unique[:, tf.newaxis] < self.vocab_size
         return tf.where(is_token, vectors, tf.zeros_like(vectors))
+
+    def _checked(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns ids, or fails if one is not in the table, as a CPU's gather does."""
+        wrong = tf.boolean_mask(ids, (ids < 0) | (ids >= self.vocab_size))
+        text = tf.strings.format(
+            f"{self.name}: expected ids in [0, {self.vocab_size}), got {{}}",
+            wrong,
+        )
+        check = tf.raw_ops.Assert(condition=tf.equal(tf.size(wrong), 0), data=[text])
+        with tf.control_dependencies([] if check is None else [check]):
+            return tf.identity(ids)
 
     def compute_output_spec(self, ids: Any) -> tuple[keras.KerasTensor, ...]:
         """Returns the symbolic outputs ``[unique, dim]`` and ``[batch, (time)]``."""
@@ -114,9 +131,10 @@ def as_ragged(ids: Any) -> tf.RaggedTensor:
 def concat_rows(first: tf.RaggedTensor, second: tf.RaggedTensor) -> tf.RaggedTensor:
     """Returns the rows of the first RaggedTensor, followed by those of the second."""
     # `tf.concat` returns the same, but adds seventy ops to the graph.
-    values = [first.values, tf.cast(second.values, first.values.dtype)]
-    ends = tf.cast(second.row_splits[1:], first.row_splits.dtype)
-    splits = [first.row_splits, ends + first.row_splits[-1]]
-    return tf.RaggedTensor.from_row_splits(
-        tf.concat(values, axis=0), tf.concat(splits, axis=0), validate=False
-    )
+    with on_host():
+        values = [first.values, tf.cast(second.values, first.values.dtype)]
+        ends = tf.cast(second.row_splits[1:], first.row_splits.dtype)
+        splits = [first.row_splits, ends + first.row_splits[-1]]
+        return tf.RaggedTensor.from_row_splits(
+            tf.concat(values, axis=0), tf.concat(splits, axis=0), validate=False
+        )

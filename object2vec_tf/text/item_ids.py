@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer import Tokenizer
 
@@ -35,6 +36,7 @@ def item_ids(tokenizer: Tokenizer, rows: Sequence[Items]) -> tuple[RaggedColumn,
     return list_ids(tokenizer, tf.constant(items, tf.string), lengths)
 
 
+@on_host()
 def list_ids(
     tokenizer: Tokenizer, items: tf.Tensor, lengths: npt.NDArray[np.int64]
 ) -> tuple[RaggedColumn, int]:
@@ -51,6 +53,7 @@ def list_ids(
     return RaggedColumn(values, ids.row_splits.numpy()), int(tf.reduce_sum(unknown))
 
 
+@on_host()
 def integer_ids(
     tokenizer: Tokenizer, integers: RaggedColumn
 ) -> tuple[RaggedColumn, int]:

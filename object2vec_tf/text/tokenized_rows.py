@@ -49,7 +49,7 @@ def _text_ids(tokenizer: Tokenizer, rows: Sequence[Text]) -> tuple[RaggedColumn,
                 lambda part: tokenizer.of_texts(tf.constant(part, tf.string)), parts
             ):
                 columns.append(_column(ids))
-                unknown += int(tf.reduce_sum(count))
+                unknown += int(count.numpy().sum())
     if lists:
         items = tf.constant([item for row in lists for item in row], tf.string)
         lengths = np.array([len(row) for row in lists], np.int64)

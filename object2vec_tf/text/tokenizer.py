@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.text.vocabularies import (
     UNKNOWN_TOKENS,
@@ -50,6 +51,7 @@ class Tokenization:
         """Whether every text is one token, an id of any kind."""
         return self.tokenizer == "id"
 
+    @on_host()
     def normalized(self, texts: tf.Tensor) -> tf.Tensor:
         """Returns normalized strings of the same shape; ids stay as they are.
 
@@ -76,6 +78,7 @@ class Tokenization:
             texts = load_text_ops().normalize_utf8(texts, self.unicode_normalization)
         return tf.strings.lower(texts, "utf-8") if self.lowercase else texts
 
+    @on_host()
     def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the words of each text, before the vocabulary lookup.
 
@@ -101,7 +104,7 @@ class Tokenization:
 
 
 class Tokenizer(tf.Module):
-    """Converts text to token ids.
+    """Converts text to token ids, on the CPU.
 
     Args:
         tokenization: How text is split into tokens.
@@ -135,6 +138,7 @@ class Tokenizer(tf.Module):
         [0, 2]
     """
 
+    @on_host()
     def __init__(
         self, tokenization: Tokenization, data: bytes, file: str = "vocabulary"
     ) -> None:
@@ -172,6 +176,7 @@ class Tokenizer(tf.Module):
         """Digest of the vocabulary."""
         return hashlib.blake2b(self.data, digest_size=8).hexdigest()
 
+    @on_host()
     def vocabulary(self) -> dict[str, int]:
         """Returns the id of each word or piece."""
         if self.tokenization.tokenizer != "sentencepiece":
@@ -179,6 +184,7 @@ class Tokenizer(tf.Module):
         pieces = self._pieces.id_to_string(tf.range(self.vocab_size)).numpy()
         return {piece.decode("utf-8"): id_ for id_, piece in enumerate(pieces)}
 
+    @on_host()
     def of_texts(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Returns the token ids of texts, and the number of unknown tokens.
 
@@ -194,6 +200,7 @@ class Tokenizer(tf.Module):
             return self._with_unknown_count(self._pieces.tokenize(texts))
         return self._lookup(self.tokenization.words(texts))
 
+    @on_host()
     def of_lists(self, items: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.Tensor]:
         """Returns the token ids of lists of strings, such as tags or baskets.
 
@@ -221,6 +228,7 @@ class Tokenizer(tf.Module):
         """Whether unknown tokens have ids; otherwise they are dropped."""
         return self.unknown_id is not None or self.tokenization.num_oov_buckets > 0
 
+    @on_host()
     def is_unknown(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns which token ids are those of unknown tokens, bool of any shape."""
         if self.tokenization.num_oov_buckets:
@@ -229,6 +237,7 @@ class Tokenizer(tf.Module):
             return tf.zeros_like(ids, tf.bool)
         return tf.equal(ids, self.unknown_id)
 
+    @on_host()
     def buckets(self, words: tf.Tensor) -> tf.Tensor:
         """Returns the ids of the buckets of out-of-vocabulary words, int64.
 

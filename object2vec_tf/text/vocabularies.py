@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from object2vec_tf.devices import on_host
 from object2vec_tf.errors import DataError
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 
@@ -104,6 +105,7 @@ class IntegerVocabulary:
         self._data = data
         self._file = file
 
+    @on_host()
     def lookup(self, integers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Returns the ids of the decimal texts of integers, -1 for unknown ones."""
         return np.asarray(self._table.lookup(tf.constant(integers)).numpy())

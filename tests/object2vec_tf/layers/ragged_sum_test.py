@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from object2vec_tf.layers import ragged_sum as module
 from object2vec_tf.layers.ragged_sum import has_kernels, portable_sum, ragged_sum
+from tests.gpu_kernels import nodes_of
 
 GENERATOR = np.random.default_rng(2)
 
@@ -32,10 +33,11 @@ def with_gradient(vectors, indices, upstream, training):
     return sums, tf.convert_to_tensor(tape.gradient(loss, vectors))
 
 
-@pytest.mark.parametrize("kernel", ["training", "inference", "portable"])
+@pytest.mark.parametrize("kernel", ["training", "inference", "portable", "gpu"])
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize(
     ("lengths", "unique"),
+    # The last one has more entries than rows times vectors.
     [([3, 0, 5, 1], 4), ([1], 1), ([0, 0], 0), ([], 0), ([400], 9)],
 )
 def test_sums_and_gradients_are_products_with_counts(
@@ -43,10 +45,13 @@ def test_sums_and_gradients_are_products_with_counts(
 ):
     if kernel == "portable":
         monkeypatch.setattr(module, "has_kernels", lambda ops: False)
+    if kernel == "gpu":
+        monkeypatch.setattr(module, "gpu_is_visible", lambda: True)
     vectors, indices = draw(lengths, unique)
     upstream = GENERATOR.normal(size=(len(lengths), 5)).astype(np.float32)
     call = tf.function(with_gradient) if graph else with_gradient
-    sums, gradient = call(vectors, indices, upstream, kernel == "training")
+    training = kernel in ("training", "gpu")
+    sums, gradient = call(vectors, indices, upstream, training)
     expected_sums, expected_gradient = by_counts(vectors, indices, upstream)
     np.testing.assert_allclose(sums, expected_sums, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
@@ -76,6 +81,32 @@ def test_a_graph_without_static_shapes_has_a_gradient(training):
     np.testing.assert_allclose(
         graph(vectors, indices, upstream), expected, rtol=1e-5, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_where_a_gpu_is_visible_no_graph_has_sparse_matrices(training, monkeypatch):
+    monkeypatch.setattr(module, "gpu_is_visible", lambda: True)
+    specs = [tf.TensorSpec([None, 5]), tf.RaggedTensorSpec([None, None], tf.int32)]
+    graph = tf.function(
+        lambda *tensors: ragged_sum(*tensors, training), input_signature=specs
+    )
+    ops = {node.op for node in nodes_of(graph.get_concrete_function())}
+
+    assert not [op for op in ops if "CSR" in op or "SparseMatrix" in op]
+
+
+def test_the_kernel_of_a_graph_does_not_run_without_tokens():
+    """The one for GPUs would fail."""
+    specs = [tf.TensorSpec([None, 5]), tf.RaggedTensorSpec([None, None], tf.int32)]
+    graph = tf.function(ragged_sum, input_signature=specs).get_concrete_function()
+    branches = [
+        {node.op for node in function.node_def}
+        for function in graph.graph.as_graph_def().library.function
+    ]
+    main = {node.op for node in graph.graph.as_graph_def().node}
+
+    assert "SparseSegmentSumWithNumSegments" not in main
+    assert sum("SparseSegmentSumWithNumSegments" in ops for ops in branches) == 1
 
 
 def test_a_sum_does_not_depend_on_the_other_rows():

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from object2vec_tf.layers import token_embedding as module
 from object2vec_tf.layers.token_embedding import TokenEmbedding, concat_rows
 
 TABLE = np.arange(15, dtype=np.float32).reshape(5, 3) + 0.5
@@ -73,6 +74,25 @@ def test_rows_are_concatenated():
 def test_an_id_outside_the_table_raises_on_a_cpu(wrong):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not in"):
         layer()(tf.ragged.constant([[wrong]], dtype=tf.int64))
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("wrong", [-1, 5])
+def test_an_id_outside_the_table_raises_where_a_gpu_is_visible(
+    wrong, graph, monkeypatch
+):
+    monkeypatch.setattr(module, "gpu_is_visible", lambda: True)
+    # Like the gather of a GPU, which returns zeros.
+    monkeypatch.setattr(
+        module.tf, "gather", lambda table, ids: tf.zeros([tf.size(ids), 3])
+    )
+    tokens = layer()
+    call = tf.function(tokens) if graph else tokens
+
+    assert call(tf.ragged.constant([[4], [0]]))[0].shape == (2, 3)
+    message = rf"expected ids in \[0, 5\), got \[{wrong}\]"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        call(tf.ragged.constant([[3], [wrong, 2]]))
 
 
 def test_a_functional_model_looks_up_ragged_ids():

@@ -1,0 +1,29 @@
+"""The devices of this process: where host work runs, and whether there is a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+
+def gpu_is_visible() -> bool:
+    """Returns whether TensorFlow can place ops on a GPU.
+
+    The first call starts TensorFlow's devices: `select_device` must come before it.
+    """
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+@contextmanager
+def on_host() -> Iterator[None]:
+    """Places TensorFlow's ops on the CPU; a context, or a decorator of a function.
+
+    Token ids, row splits and strings come from the host, where ops on them take
+    microseconds. Many of these ops have no kernel for GPUs (``UniqueV2``, ``Pad`` of
+    int64, all ops on strings), so that a GPU would have to copy their inputs back and
+    wait. A saved graph keeps the placement.
+    """
+    with tf.device("CPU:0"):
+        yield
