@@ -63,7 +63,7 @@ class Training:
         with tf.GradientTape() as tape:
             vectors = tf.gather(self.table.value, ids)
             vectors = tf.where(ids[:, tf.newaxis] < ROWS, vectors, 0.0)
-            loss = tf.reduce_sum(tf.tanh(vectors @ self.weight.value) ** 2)
+            loss = tf.reduce_sum(tf.sin(vectors @ self.weight.value))
         gradients = tape.gradient(loss, [v.value for v in self.variables])
         self.optimizer.apply(
             [
