@@ -115,7 +115,7 @@ class HierarchicalCNN(RaggedEncoder):
             chunks = tf.reshape(steps, [*rows.cells.shape, kernel.shape[-1]])
             maxima.append(row_maxima(chunks, rows))
             if drop is not None:
-                steps = drop(steps, training=training)
+                steps = tf.cast(drop(steps, training=training), self.compute_dtype)
         return tf.concat(maxima, axis=1)
 
     def get_config(self) -> dict[str, Any]:

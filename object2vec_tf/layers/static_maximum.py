@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from object2vec_tf.layers.static_rows import StaticRows
 
@@ -29,6 +30,10 @@ def row_maxima(values: tf.Tensor, rows: StaticRows) -> tf.Tensor:
     def maxima(
         values: tf.Tensor,
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        if values.dtype != tf.float32:
+            # XLA may keep more bits than the type has while it computes a value. The
+            # barrier makes it round, so that a maximum equals the value of its cell.
+            (values,) = gen_xla_ops.xla_optimization_barrier([values])
         of_chunks = tf.reduce_max(values, axis=1)
         result = tf.reduce_max(tf.gather(of_chunks, chunks_of_rows), axis=1)
 

@@ -23,3 +23,22 @@ def test_every_filter_and_width_of_chunks_gives_the_same(layers, filter_width, w
     layer = built(12, layers, filter_width)
     results = both_forms(layer, VECTORS, ROWS, width, gap=filter_width // 2)
     assert_same(*results)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_products_of_less_precision_change_encodings_and_gradients_little(policy):
+    layer, mixed = (
+        built(8, 2, filter_width=3),
+        built(8, 2, filter_width=3, dtype=policy),
+    )
+    expected, _ = both_forms(layer, VECTORS, ROWS, width=4, gap=1)
+    _, received = both_forms(mixed, VECTORS, ROWS, width=4, gap=1)
+
+    epsilon = 2**-8 if policy == "mixed_bfloat16" else 2**-11
+    errors = [
+        np.abs(one - two).max() / np.abs(one).max()
+        for one, two in zip(expected, received, strict=True)
+    ]
+    assert 0 < max(errors) < 6 * epsilon
+    assert all(array.dtype == np.float32 for array in received)

@@ -77,14 +77,18 @@ def both_forms(layer, vectors, rows, width, gap=0, training=True):
     expected = results(
         lambda vectors: layer.encode(vectors, ragged, training), vectors, factors
     )
-    received = tf.function(
+    compiled = tf.function(
         lambda vectors: results(
             lambda vectors: layer.encode_static(vectors, static, training),
             vectors,
             padded_factors,
         ),
         jit_compile=True,
-    )(padded)
+    )
+    # The sum of the gradients of equal tokens.
+    hlo = compiled.experimental_get_compiler_ir(padded)(stage="hlo")
+    assert hlo.count(" scatter(") == 1
+    received = compiled(padded)
     expected, received = (
         [keras.ops.convert_to_numpy(array) for array in arrays]
         for arrays in (expected, received)

@@ -20,3 +20,19 @@ def test_bilstm_encodings_and_gradients_equal_the_ragged_form():
 )
 def test_every_depth_and_width_of_chunks_gives_the_same(layers, width, rows):
     assert_same(*both_forms(built(4, layers), VECTORS, rows, width))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_products_of_less_precision_change_encodings_and_gradients_little(policy):
+    layer, mixed = built(6, 2), built(6, 2, dtype=policy)
+    expected, _ = both_forms(layer, VECTORS, ROWS, width=4)
+    _, received = both_forms(mixed, VECTORS, ROWS, width=4)
+
+    epsilon = 2**-8 if policy == "mixed_bfloat16" else 2**-11
+    errors = [
+        np.abs(one - two).max() / np.abs(one).max()
+        for one, two in zip(expected, received, strict=True)
+    ]
+    assert 0 < max(errors) < 6 * epsilon
+    assert all(array.dtype == np.float32 for array in received)

@@ -4,7 +4,11 @@ import tensorflow as tf
 
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
 from object2vec_tf.layers.token_embedding import TokenEmbedding
-from tests.object2vec_tf.layers.static_layouts import assert_same, both_forms
+from tests.object2vec_tf.layers.static_layouts import (
+    assert_same,
+    both_forms,
+    static_rows,
+)
 
 # Repeated tokens, an empty row, rows of one token, of a whole chunk, and of several.
 ROWS = [[0, 1, 0], [], [2], [3, 3, 3, 3], [4, 0, 1, 2, 3, 4, 0, 1, 2], [1]]
@@ -45,3 +49,25 @@ def test_padding_of_unique_tokens_is_zero_and_changes_no_row():
     np.testing.assert_array_equal(values, np.outer([1, 2, 3, 0, 0], [1, 1]))
     table[[4, 0, 5]] -= [[1], [2], [3]]
     np.testing.assert_array_equal(layer.embeddings, table)
+
+
+def test_dropout_acts_on_pooled_encodings_and_only_in_training():
+    layer = PooledEmbedding(dropout=0.5, seed=1)
+    vectors = np.concatenate(
+        [np.full((1, 400), 3.0, np.float32), np.zeros((1, 400), np.float32)]
+    )
+    rows = static_rows([[0, 0], [0]], 2, width=2)
+
+    @tf.function(jit_compile=True)
+    def encodings():
+        return [
+            layer.encode_static(vectors, rows, training) for training in (True, False)
+        ]
+
+    (first, plain), (second, _) = encodings(), encodings()
+
+    np.testing.assert_array_equal(plain[:2], np.full((2, 400), 3.0))
+    for dropped in (first.numpy()[:2], second.numpy()[:2]):
+        assert {*dropped.flat} == {0.0, 6.0}
+        assert 300 < np.count_nonzero(dropped) < 500
+    assert np.any(first != second)

@@ -82,7 +82,9 @@ class Training:
 
 
 @each_optimizer
-@pytest.mark.parametrize("storage", ["row_sparse", "dense"])
+@pytest.mark.parametrize(
+    "storage", ["row_sparse", pytest.param("dense", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(
     "options",
     [{"decay": 0.1, "clipnorm": 0.5}, pytest.param({}, marks=pytest.mark.long)],
