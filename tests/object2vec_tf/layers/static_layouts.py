@@ -45,6 +45,14 @@ def static_rows(rows, unique, width, gap=0, padding=(2, 3), more_chunks=1):
     )
 
 
+def random_rows(seed, rows=40, longest=30, unique=25, dim=6):
+    """Returns random rows, and the vectors of their tokens."""
+    random = np.random.default_rng(seed)
+    lengths = np.append(random.integers(0, longest, rows - 1), longest)
+    ids = [random.integers(0, unique, length).tolist() for length in lengths]
+    return ids, random.normal(size=(unique, dim)).astype(np.float32)
+
+
 def both_forms(layer, vectors, rows, width, gap=0, training=True):
     """Encodes rows in the ragged and in the static form.
 

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from tests.object2vec_tf.layers.bilstm_test import built
-from tests.object2vec_tf.layers.static_layouts import assert_same, both_forms
+from tests.object2vec_tf.layers.static_layouts import (
+    assert_same,
+    both_forms,
+    random_rows,
+)
 
 # The steps of a row of one token repeated can be ties of the maximum.
 ROWS = [[0, 1, 0], [], [2], [3, 3, 3, 3], [4, 0, 1, 2, 3, 4, 0, 1], [1, 0]]
@@ -36,3 +40,9 @@ def test_products_of_less_precision_change_encodings_and_gradients_little(policy
     ]
     assert 0 < max(errors) < 6 * epsilon
     assert all(array.dtype == np.float32 for array in received)
+
+
+@pytest.mark.long
+def test_random_rows_give_the_same():
+    rows, vectors = random_rows(seed=3)
+    assert_same(*both_forms(built(8, 2, token_dim=6), vectors, rows, width=8))

@@ -7,6 +7,7 @@ from object2vec_tf.layers.token_embedding import TokenEmbedding
 from tests.object2vec_tf.layers.static_layouts import (
     assert_same,
     both_forms,
+    random_rows,
     static_rows,
 )
 
@@ -71,3 +72,9 @@ def test_dropout_acts_on_pooled_encodings_and_only_in_training():
         assert {*dropped.flat} == {0.0, 6.0}
         assert 300 < np.count_nonzero(dropped) < 500
     assert np.any(first != second)
+
+
+@pytest.mark.long
+def test_random_rows_give_the_same():
+    rows, vectors = random_rows(seed=3)
+    assert_same(*both_forms(PooledEmbedding(), vectors, rows, width=4))
