@@ -71,6 +71,12 @@ class NegativeTally:
         """
         self._batches[batch] = asked, made, weight
 
+    def update(self, other: NegativeTally, first: int) -> None:
+        """Records what another tally recorded about batches from a number on."""
+        for batch, values in other._batches.items():
+            if batch >= first:
+                self._batches[batch] = values
+
     def totals(self, batches: int | None = None) -> dict[str, Any]:
         """Returns the sums over the recorded batches, or those before a number."""
         counted = [
@@ -80,6 +86,11 @@ class NegativeTally:
         ]
         names = tuple(NO_NEGATIVES_YET)
         return sum_negatives(dict(zip(names, v, strict=True)) for v in counted)
+
+
+def batches_per_draw(batch_size: int) -> int:
+    """Returns the number of batches whose negatives are drawn together."""
+    return max(1, _PAIRS_PER_DRAW // batch_size)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -118,27 +129,56 @@ class BatchNegatives:
             first: The number of the first batch to yield.
             seeds: The seed and the number of the epoch.
         """
-        group = max(1, _PAIRS_PER_DRAW // batch_size)
+        group = batches_per_draw(batch_size)
         for start in range(first - first % group, len(plan), group):
-            rows = [plan[i] for i in range(start, min(start + group, len(plan)))]
-            negatives = self._draw(rows, (*seeds, _STREAM, start))
-            for i in range(len(rows)):
-                if start + i >= first:
-                    yield rows[i], self._inputs(start + i, rows[i], negatives[i])
+            negatives = self.draw(plan, batch_size, start, seeds)
+            for number, drawn in enumerate(negatives, start):
+                if number >= first:
+                    inputs = self.inputs(number, plan[number], drawn, self.tally)
+                    yield plan[number], inputs
 
-    def _draw(
-        self, batches: Sequence[Counts], entropy: Sequence[int]
+    def draw(
+        self,
+        plan: Sequence[Counts],
+        batch_size: int,
+        start: int,
+        seeds: tuple[int, int],
     ) -> Sequence[npt.NDArray[np.int32] | None]:
-        if self.known is None or not self.settings.draws:
-            return [None] * len(batches)
-        generator = np.random.default_rng(np.random.SeedSequence(entropy))
-        draws = NegativeDraws(self.known, self.settings.rate, self.draw_weights)
-        return draws.draw(batches, generator)
+        """Draws the negatives of `batches_per_draw` batches.
 
-    def _inputs(
-        self, number: int, rows: Counts, negatives: npt.NDArray[np.int32] | None
+        Args:
+            plan: The rows of each batch of the epoch.
+            batch_size: The largest number of rows of a batch.
+            start: The number of the first of these batches, a multiple of their number.
+            seeds: The seed and the number of the epoch.
+
+        Returns:
+            For each batch, int32 ``[batch, rate]``: see `NegativeDraws`; or None if the
+            pipeline draws no negatives.
+        """
+        numbers = range(start, min(start + batches_per_draw(batch_size), len(plan)))
+        if self.known is None or not self.settings.draws:
+            return [None] * len(numbers)
+        entropy = np.random.SeedSequence((*seeds, _STREAM, start))
+        draws = NegativeDraws(self.known, self.settings.rate, self.draw_weights)
+        batches = [plan[number] for number in numbers]
+        return draws.draw(batches, np.random.default_rng(entropy))
+
+    def inputs(
+        self,
+        number: int,
+        rows: Counts,
+        negatives: npt.NDArray[np.int32] | None,
+        tally: NegativeTally | None,
     ) -> Extra:
-        """Returns the inputs of a batch, and records its negatives."""
+        """Returns the inputs of a batch, and records its negatives.
+
+        Args:
+            number: The number of the batch.
+            rows: Its rows.
+            negatives: What `draw` returned for it.
+            tally: Counts the negatives; None does not count them.
+        """
         extra: Extra = {}
         counts = self._unrestricted_counts(len(rows))
         if self.known is not None and self.settings.lists_known:
@@ -146,12 +186,12 @@ class BatchNegatives:
         if negatives is not None:
             extra[NEGATIVES] = negatives
             counts = np.count_nonzero(negatives >= 0, axis=1)
-        if self.tally is not None and self.settings.rate:
+        if tally is not None and self.settings.rate:
             made = int(counts.sum())
             weight = float(made)
             if self.pair_weights is not None:
                 weight = float(counts @ self.pair_weights.take(rows).astype(float))
-            self.tally.record(number, len(rows) * self.settings.rate, made, weight)
+            tally.record(number, len(rows) * self.settings.rate, made, weight)
         return extra
 
     def _unrestricted_counts(self, pairs: int) -> npt.NDArray[np.integer[Any]]:

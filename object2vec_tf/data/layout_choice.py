@@ -6,9 +6,11 @@ from object2vec_tf.data.negative_settings import NegativeSettings
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.static_layout import Layout, SideLayout
 
-_POOLED_WIDTH = 4
-# hcnn and bilstm
-_NETWORK_WIDTH = 8
+# Cells per chunk. On average, half a chunk after each row is empty, which costs hcnn a
+# convolution of these cells. The loop of bilstm compiles once for each number of chunks
+# of the longest row, and wide chunks have fewer.
+_WIDTH = 4
+_BILSTM_WIDTH = 8
 
 
 def layout_of(hyperparameters: Hyperparameters, *, shuffle: bool) -> Layout:
@@ -27,7 +29,7 @@ def layout_of(hyperparameters: Hyperparameters, *, shuffle: bool) -> Layout:
         ... )
         >>> layout = layout_of(hyperparameters, shuffle=True)
         >>> layout.sides
-        (SideLayout(width=8, gap=1), SideLayout(width=1, gap=0))
+        (SideLayout(width=4, gap=1), SideLayout(width=1, gap=0))
     """
     negatives = NegativeSettings.of(hyperparameters)
     return Layout(
@@ -45,8 +47,8 @@ def _side(hyperparameters: Hyperparameters, encoder: int) -> SideLayout:
     network = hyperparameters.network(encoder)
     if network == "pooled_embedding":
         is_single = hyperparameters.of_encoder(encoder, "max_seq_len") == 1
-        return SideLayout(1 if is_single else _POOLED_WIDTH)
+        return SideLayout(1 if is_single else _WIDTH)
     if network == "bilstm":
-        return SideLayout(_NETWORK_WIDTH)
+        return SideLayout(_BILSTM_WIDTH)
     gap = hyperparameters.of_encoder(encoder, "cnn_filter_width") // 2
-    return SideLayout(max(_NETWORK_WIDTH, gap), gap)
+    return SideLayout(max(_WIDTH, gap), gap)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,10 @@ from object2vec_tf.data.dataset import PairBatches, Weights
 from object2vec_tf.data.json_lines import Labels
 from object2vec_tf.data.known_pairs import KnownPairs
 from object2vec_tf.data.pair_schema import PairSchema
-from object2vec_tf.data.static_batches import ObjectNumbers, StaticBatches
+from object2vec_tf.data.static_batches import StaticBatches
+from object2vec_tf.data.static_groups import BatchReader, FinderPool, ObjectNumbers
+from object2vec_tf.data.static_menu import plan_menu
+from object2vec_tf.data.static_shapes import ShapeMenu
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.ragged.column import Column
@@ -218,13 +222,30 @@ class Pairs:
         lists_own = layout.lists_known and not (
             shuffle and self.schema.negatives.lists_known
         )
-        return StaticBatches(
-            pairs=batches,
-            layout=layout,
-            steps=as_integer("steps", steps, low=1),
-            epoch=as_integer("epoch", epoch),
-            objects=self._object_numbers if lists_own else None,
+        reader = BatchReader(
+            batches, layout, self._object_numbers if lists_own else None
         )
+        steps = as_integer("steps", steps, low=1)
+        key = (layout, steps, batches.batch_size, batches.bucket_width, batches.seed)
+
+        def menu() -> ShapeMenu:
+            if key not in self._menus:
+                self._menus[key] = plan_menu(reader, steps)
+            return self._menus[key]
+
+        return StaticBatches(
+            reader, steps, as_integer("epoch", epoch), menu, self._finders, tally
+        )
+
+    @functools.cached_property
+    def _menus(self) -> dict[Any, ShapeMenu]:
+        """The shapes of batches, by the settings that they depend on."""
+        return {}
+
+    @functools.cached_property
+    def _finders(self) -> FinderPool:
+        """Token finders, with buffers that all epochs use."""
+        return FinderPool()
 
     def _batches(
         self,
@@ -267,8 +288,9 @@ class Pairs:
     @functools.cached_property
     def _object_numbers(self) -> ObjectNumbers:
         """The numbers of the objects of in0 and of in1, ``[rows]`` each."""
-        in0, in1 = self.object_keys
-        return object_numbers(in0), object_numbers(in1)
+        in0, in1 = (object_numbers(keys) for keys in self.object_keys)
+        counts = [int(numbers.max(initial=-1)) + 1 for numbers in (in0, in1)]
+        return ObjectNumbers((in0, in1), (counts[0], counts[1]))
 
     @functools.cached_property
     def _known_pairs(self) -> KnownPairs:

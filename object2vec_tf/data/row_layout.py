@@ -70,6 +70,13 @@ class Sizes:
         return (*self.unique, *self.chunks, *self.row_chunks, self.known)
 
     @classmethod
+    def largest(cls, sizes: Sequence[Sizes]) -> Sizes:
+        """Returns the largest of each."""
+        return cls.of_numbers(
+            [max(n) for n in zip(*(s.numbers for s in sizes), strict=True)]
+        )
+
+    @classmethod
     def of_numbers(cls, numbers: Sequence[int]) -> Sizes:
         """Returns the inverse of ``numbers``."""
         *unique, chunks0, chunks1, row0, row1, known = (int(n) for n in numbers)
@@ -144,17 +151,13 @@ class LaidOutRows:
     ) -> tuple[list[UniqueTokens], tuple[Ids, Ids]]:
         """Returns the unique tokens of each table, and the positions of each side."""
         sides, vocab_sizes = self._rows.sides, self._layout.vocab_sizes
+        tokens = [column.values for column in sides]
         splits = [column.row_splits[self._splits] for column in sides]
-        if not self._layout.tied:
-            tables = [
-                finder.find(column.values, splits[i], vocab_sizes[i])
-                for i, column in enumerate(sides)
-            ]
-            return tables, (tables[0].positions, tables[1].positions)
-        # The tokens of a batch: those of in0, then those of in1.
-        both, from_in0 = _interleave(sides[0].values, sides[1].values, *splits)
-        table = finder.find(both, splits[0] + splits[1], vocab_sizes[0])
-        return [table], (table.positions[from_in0], table.positions[~from_in0])
+        if self._layout.tied:
+            table = finder.find(tokens, splits, vocab_sizes[0])
+            return [table], (table.positions[0], table.positions[1])
+        tables = [finder.find([tokens[i]], [splits[i]], vocab_sizes[i]) for i in (0, 1)]
+        return tables, (tables[0].positions[0], tables[1].positions[0])
 
     @property
     def sizes(self) -> list[Sizes]:
@@ -163,7 +166,7 @@ class LaidOutRows:
         if self._rows.known is not None:
             known = [len(pairs) for pairs in self._rows.known]
         columns = [
-            *(np.diff(table.splits) for table in self._tables),
+            *(table.counts for table in self._tables),
             *(chunks.totals for chunks in self._chunks),
             *(self._most_row_chunks(chunks) for chunks in self._chunks),
             known,
@@ -185,7 +188,7 @@ class LaidOutRows:
         for number, table in enumerate(self._tables):
             padding = self._layout.vocab_sizes[number]
             view = views[f"unique{number}"]
-            _fill(view, table.ids, np.diff(table.splits), padding)
+            _fill(view, table.ids, table.counts, padding)
         for side in (0, 1):
             self._write_side(side, shape, vectors, fields, views)
         views["count"][:, 0] = rows.sizes
@@ -258,21 +261,6 @@ def _fill(
     for array, size, stop in zip(view, sizes, stops, strict=True):
         array[:size] = values[stop - size : stop]
         array[size:] = padding
-
-
-def _interleave(
-    values0: Ids, values1: Ids, splits0: Counts, splits1: Counts
-) -> tuple[Ids, npt.NDArray[np.bool_]]:
-    """Returns the tokens of both sides, batch by batch, and which are from in0."""
-    if len(splits0) == 2:
-        from_in0 = np.zeros(len(values0) + len(values1), bool)
-        from_in0[: len(values0)] = True
-        return np.concatenate([values0, values1]), from_in0
-    counts = np.stack([np.diff(splits0), np.diff(splits1)], axis=1)
-    from_in0 = np.repeat(np.tile([True, False], len(counts)), counts.reshape(-1))
-    both = np.empty(len(from_in0), np.int32)
-    both[from_in0], both[~from_in0] = values0, values1
-    return both, from_in0
 
 
 def _cumulative(counts: Counts) -> Counts:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.ragged.column import Counts, Ids, Splits
+from object2vec_tf.ragged.column import Counts, Ids
 
 # Arrays with one element per token id are used for up to this number of ids, and for
 # this number per token. Otherwise the tokens are sorted.
@@ -24,14 +25,14 @@ class UniqueTokens:
     Attributes:
         ids: The distinct token ids of each batch, ascending, batch after batch: int32
             ``[unique]``.
-        splits: Batch i has ``ids[splits[i]:splits[i + 1]]``. ``[batches + 1]``.
-        positions: The position of each token among the distinct ids of its batch, int32
-            ``[tokens]``.
+        counts: The number of distinct ids of each batch, ``[batches]``.
+        positions: For each array of tokens, the position of each token among the
+            distinct ids of its batch, int32 ``[tokens]``.
     """
 
     ids: Ids
-    splits: Splits
-    positions: Ids
+    counts: Counts
+    positions: Sequence[Ids]
 
 
 class TokenFinder:
@@ -41,58 +42,70 @@ class TokenFinder:
         >>> import numpy as np
         >>> finder = TokenFinder()
         >>> tokens = np.array([7, 3, 7, 5, 3], np.int32)
-        >>> found = finder.find(tokens, np.array([0, 3, 5]), vocab_size=10)
-        >>> found.ids.tolist(), found.splits.tolist(), found.positions.tolist()
-        ([3, 7, 3, 5], [0, 2, 4], [1, 0, 1, 1, 0])
+        >>> found = finder.find([tokens], [np.array([0, 3, 5])], vocab_size=10)
+        >>> found.ids.tolist(), found.counts.tolist(), found.positions[0].tolist()
+        ([3, 7, 3, 5], [2, 2], [1, 0, 1, 1, 0])
     """
 
     def __init__(self) -> None:
         self._marks = np.zeros(0, bool)
         self._numbers = np.zeros(0, np.int32)
 
-    def find(self, tokens: Ids, splits: Counts, vocab_size: int) -> UniqueTokens:
+    def find(
+        self, tokens: Sequence[Ids], splits: Sequence[Counts], vocab_size: int
+    ) -> UniqueTokens:
         """Returns the distinct tokens of each batch.
 
         Args:
-            tokens: Token ids of all batches, ``[tokens]``.
-            splits: The tokens of batch i are ``tokens[splits[i]:splits[i + 1]]``.
+            tokens: Arrays of token ids that share a vocabulary, ``[tokens]`` each. Each
+                one has tokens of all batches.
+            splits: For each array, the tokens of batch i are
+                ``tokens[splits[i]:splits[i + 1]]``.
             vocab_size: Token ids are below this.
 
         Raises:
             DataError: A token id is not.
         """
-        _check(tokens, vocab_size)
-        batches = len(splits) - 1
-        keys: npt.NDArray[Any] = tokens
-        if batches > 1:
-            # A token of another batch is another key.
-            shifts = np.arange(batches, dtype=np.int64) * vocab_size
-            keys = tokens + np.repeat(shifts, np.diff(splits))
-        distinct, numbers = self._find(keys, batches * vocab_size)
+        for ids in tokens:
+            _check(ids, vocab_size)
+        batches = len(splits[0]) - 1
         if batches == 1:
-            return UniqueTokens(
-                distinct.astype(np.int32), np.array([0, len(distinct)]), numbers
-            )
-        edges = np.arange(batches + 1) * vocab_size
+            distinct, positions = self._find(tokens, vocab_size)
+            ids = distinct.astype(np.int32)
+            return UniqueTokens(ids, np.array([len(ids)]), positions)
+        # A token of another batch is another key.
+        edges = np.arange(batches + 1, dtype=np.int64) * vocab_size
+        sizes = [np.diff(edges) for edges in splits]
+        keys = [
+            ids + np.repeat(edges[:-1], size)
+            for ids, size in zip(tokens, sizes, strict=True)
+        ]
+        distinct, positions = self._find(keys, batches * vocab_size)
         starts = np.searchsorted(distinct, edges)
         counts = np.diff(starts)
-        ids = distinct - np.repeat(edges[:-1], counts)
-        numbers -= np.repeat(starts[:-1], np.diff(splits)).astype(np.int32)
-        return UniqueTokens(ids.astype(np.int32), starts, numbers)
+        ids = (distinct - np.repeat(edges[:-1], counts)).astype(np.int32)
+        for position, size in zip(positions, sizes, strict=True):
+            position -= np.repeat(starts[:-1].astype(np.int32), size)
+        return UniqueTokens(ids, counts, positions)
 
-    def _find(self, keys: npt.NDArray[Any], limit: int) -> tuple[npt.NDArray[Any], Ids]:
+    def _find(
+        self, keys: Sequence[npt.NDArray[Any]], limit: int
+    ) -> tuple[npt.NDArray[Any], list[Ids]]:
         """Returns the distinct keys, ascending, and the position of each key."""
-        if limit > min(_MAX_MARKS, _MARKS_PER_TOKEN * len(keys)):
-            return _find_by_sorting(keys)
+        count = sum(map(len, keys))
+        if limit > min(_MAX_MARKS, _MARKS_PER_TOKEN * count):
+            distinct, positions = _find_by_sorting(np.concatenate(keys))
+            return distinct, np.split(positions, np.cumsum([len(k) for k in keys[:-1]]))
         if limit > len(self._marks):
             self._marks = np.zeros(limit, bool)
             self._numbers = np.empty(limit, np.int32)
         marks, numbers = self._marks[:limit], self._numbers[:limit]
-        marks[keys] = True
+        for array in keys:
+            marks[array] = True
         distinct = np.flatnonzero(marks)
         marks[distinct] = False
         numbers[distinct] = np.arange(len(distinct), dtype=np.int32)
-        return distinct, numbers[keys]
+        return distinct, [numbers[array] for array in keys]
 
 
 def _check(tokens: Ids, vocab_size: int) -> None:

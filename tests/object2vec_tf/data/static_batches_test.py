@@ -119,22 +119,27 @@ def check(pairs, batch_size=None, steps=3, **arguments):
     groups = pairs.static_groups(
         layout, steps=steps, batch_size=batch_size, **arguments
     )
+    first_batch = arguments.pop("first_batch", 0)
     dataset = list(pairs.dataset(batch_size, **arguments))
-    assert groups.batches == len(dataset)
-    first, made, number = arguments.get("first_batch", 0), [], 0
-    for number, group in enumerate(groups, 1):
+    assert groups.batches == len(dataset) - first_batch
+    # Groups begin at multiples of the number of steps.
+    first = first_batch - first_batch % steps
+    made, group_count = [], len(groups)
+    for group in groups:
         assert group.first == first + len(made)
         assert group.vectors.shape == (steps, group.shape.size)
-        assert (group.first + group.count) % steps == 0 or number == len(groups)
+        assert group.count == min(steps, len(dataset) - group.first)
         for vector in group.vectors[: group.count]:
             arrays = read_arrays(group.shape, vector)
-            for name, array in expected_arrays(group.shape, dataset[len(made)]).items():
+            batch = dataset[first + len(made)]
+            for name, array in expected_arrays(group.shape, batch).items():
                 np.testing.assert_array_equal(
                     arrays[name], np.reshape(array, arrays[name].shape), name
                 )
-            made.append((arrays, dataset[len(made)]))
-    assert number == len(groups)
-    assert len(made) == len(dataset)
+            made.append((arrays, batch))
+        group_count -= 1
+    assert group_count == 0
+    assert len(made) == len(dataset) - first
     return made
 
 

@@ -1,0 +1,209 @@
+"""Chooses the shapes of a run's batches from a sample of its batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from object2vec_tf.data.dataset import PairBatches
+from object2vec_tf.data.row_layout import LaidOutRows, Sizes, chunk_counts
+from object2vec_tf.data.shape_clusters import clusters
+from object2vec_tf.data.static_groups import BatchReader
+from object2vec_tf.data.static_shapes import ShapeMenu, rounded_up, shape_for
+from object2vec_tf.data.unique_tokens import TokenFinder
+from object2vec_tf.ragged.column import Counts
+from object2vec_tf.ragged.static_layout import Layout
+
+# The sample has about this number of rows.
+_SAMPLED_ROWS = 1 << 20
+_SAMPLED_GROUPS = 1 << 12
+# Epochs are sampled until there are as many groups as this, or epochs.
+_ENOUGH_GROUPS = 64
+_MAX_EPOCHS = 4
+# Rows are drawn rather than planned if there are more than this and no buckets.
+_MAX_PLANNED_ROWS = 1 << 22
+# Unique tokens and known pairs are found in this number of batches per shape.
+_COUNTED_BATCHES = 8
+# Room for batches this number of standard deviations above the mean.
+_DEVIATIONS = 6.0
+# The cost of reading a chunk that has been reduced to a vector, relative to a cell.
+_CHUNK_COST = 0.25
+# Sizes have this number of significant bits.
+_BITS = 6
+
+Numbers = npt.NDArray[np.int64]
+
+
+def plan_menu(reader: BatchReader, steps: int) -> ShapeMenu:
+    """Returns the shapes of the batches of all epochs.
+
+    They depend on the pairs and the settings only, so that a resumed run has the same.
+
+    Args:
+        reader: Reads batches.
+        steps: Number of batches per group; a group has a single shape.
+    """
+    pairs, layout = reader.pairs, reader.layout
+    sample = _Sample.of(pairs, layout, steps)
+    rows = min(pairs.batch_size, len(pairs.labels))
+    shapes = []
+    for members in clusters(sample.needs, _cost_factors(layout, rows)):
+        sizes = _sizes_of_cluster(reader, sample, members)
+        shapes.append(shape_for(layout, rows, sizes))
+    return ShapeMenu(tuple(sorted(shapes, key=lambda shape: shape.size)))
+
+
+def _cost_factors(layout: Layout, rows: int) -> npt.NDArray[np.float64]:
+    """Returns the costs of a chunk of in0 and of in1, and of a chunk per row."""
+    widths = np.array([side.width for side in layout.sides], float)
+    # The other encoders read one vector per chunk.
+    row_costs = rows * np.where(_pads(layout), widths, _CHUNK_COST)
+    return np.concatenate([widths, row_costs])
+
+
+def _pads(layout: Layout) -> list[bool]:
+    """Returns whether rows of in0 and of in1 are padded to the longest, as by bilstm.
+
+    Its chunks are wide and have no gaps.
+    """
+    return [side.width > 4 and not side.gap for side in layout.sides]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Sample:
+    """Some groups of batches.
+
+    Attributes:
+        groups: The rows of the batches of each group.
+        needs: Chunks of in0 and of in1, and most chunks of a row of in0 and of in1,
+            that the largest batch of each group needs: int64 ``[groups, 4]``.
+    """
+
+    groups: Sequence[Sequence[Counts]]
+    needs: Numbers
+
+    @classmethod
+    def of(cls, pairs: PairBatches, layout: Layout, steps: int) -> _Sample:
+        """Returns a sample of the batches of several epochs."""
+        groups = list(_sampled_groups(pairs, steps))
+        batches = [batch for group in groups for batch in group]
+        rows = np.concatenate(batches)
+        starts = _starts([len(batch) for batch in batches])
+        group_starts = _starts([len(group) for group in groups])
+        totals, largest = [], []
+        for column, side, pads in zip(
+            (pairs.in0, pairs.in1), layout.sides, _pads(layout), strict=True
+        ):
+            counts = chunk_counts(column.lengths, side)
+            sums = np.add.reduceat(counts[rows], starts).astype(np.int64)
+            most = np.maximum.reduceat(counts[rows], starts).astype(np.int64)
+            if pairs.seed is not None:
+                sums += _margin(counts, pairs, len(batches))
+                sizes = np.diff(np.append(starts, len(rows)))
+                sums = np.minimum(sums, sizes * most)
+            if not pairs.bucket_width and not pads:
+                most[:] = counts.max()
+            totals.append(np.maximum.reduceat(sums, group_starts))
+            largest.append(np.maximum.reduceat(most, group_starts))
+        return cls(groups, np.stack([*totals, *largest], axis=1))
+
+
+def _starts(lengths: Sequence[int]) -> Numbers:
+    return np.cumsum([0, *lengths[:-1]])
+
+
+def _margin(counts: Counts, pairs: PairBatches, batches: int) -> int:
+    """Returns how many chunks a batch may have above the largest of the sample."""
+    size, rows = min(pairs.batch_size, len(counts)), len(counts)
+    deviation = float(counts.std())
+    if pairs.bucket_width:
+        deviation = min(deviation, 0.5)
+    # The largest of n normal variables is about sqrt(2 log n) deviations above their
+    # mean.
+    left = _DEVIATIONS - math.sqrt(2 * math.log(max(batches, 1)))
+    return math.ceil(max(left, 1) * deviation * math.sqrt(size * (1 - size / rows)))
+
+
+def _sampled_groups(pairs: PairBatches, steps: int) -> Iterator[list[Counts]]:
+    """Yields the rows of the batches of some groups."""
+    count, size = len(pairs.labels), pairs.batch_size
+    most = max(min(_SAMPLED_ROWS // (size * steps), _SAMPLED_GROUPS), 1)
+    if count > _MAX_PLANNED_ROWS and pairs.seed is not None and not pairs.bucket_width:
+        generator = np.random.default_rng(pairs.seed)
+        for _ in range(most):
+            yield list(generator.integers(0, count, (steps, size)))
+        return
+    groups = 0
+    for epoch in range(1 if pairs.seed is None else _MAX_EPOCHS):
+        plan = pairs.plan(epoch)
+        firsts = range(0, len(plan), steps)
+        positions = np.linspace(0, len(firsts) - 1, min(most, len(firsts)))
+        for position in positions.astype(int):
+            numbers = range(firsts[position], min(firsts[position] + steps, len(plan)))
+            yield [plan[number] for number in numbers]
+        groups += len(positions)
+        if groups >= min(most, _ENOUGH_GROUPS):
+            return
+
+
+def _sizes_of_cluster(reader: BatchReader, sample: _Sample, members: Numbers) -> Sizes:
+    """Returns the sizes with room for the batches of some groups, and for similar ones.
+
+    Args:
+        reader: Reads batches.
+        sample: The sample.
+        members: The numbers of the groups.
+    """
+    layout, pairs = reader.layout, reader.pairs
+    needs = sample.needs[members].max(axis=0)
+    counted = [
+        size for batch in _largest(sample, members) for size in _counted(reader, batch)
+    ]
+    unique = []
+    for table, numbers in enumerate(zip(*(s.unique for s in counted), strict=True)):
+        most = max(numbers)
+        if pairs.seed is not None or len(members) > len(counted):
+            spread = max(float(np.std(numbers)), math.sqrt(most) / 2)
+            most += math.ceil(_DEVIATIONS * spread)
+        unique.append(min(_rounded(most), layout.vocab_sizes[table]))
+    known = max(size.known for size in counted)
+    rows = min(pairs.batch_size, len(pairs.labels))
+    if layout.lists_known:
+        lists_own = not (pairs.negatives and pairs.negatives.settings.lists_known)
+        known = rows if lists_own else rounded_up(known + known // 8, 3)
+    return Sizes(
+        tuple(unique),
+        (_rounded(int(needs[0])), _rounded(int(needs[1]))),
+        (int(needs[2]), int(needs[3])),
+        known,
+    )
+
+
+def _rounded(number: int) -> int:
+    """Rounds up, so that the size is round with one more for padding."""
+    return rounded_up(number + 1, _BITS) - 1
+
+
+def _largest(sample: _Sample, members: Numbers) -> list[Counts]:
+    """Returns the last batch of the largest groups, and of some others."""
+    order = members[np.argsort(-sample.needs[members, :2].sum(axis=1), kind="stable")]
+    half = _COUNTED_BATCHES // 2
+    others = order[half:]
+    spaced = np.linspace(0, len(others) - 1, min(half, len(others))).astype(int)
+    return [sample.groups[i][0] for i in (*order[:half], *others[spaced])]
+
+
+def _counted(reader: BatchReader, batch: Counts) -> list[Sizes]:
+    """Returns the sizes of a batch."""
+    extra: dict[str, Any] = {}
+    if reader.layout.lists_known and reader.pairs.negatives is not None:
+        extra = reader.pairs.negatives.inputs(0, batch, None, None)
+    layout = dataclasses.replace(reader.layout, negatives=0)
+    without_negatives = BatchReader(reader.pairs, layout, reader.objects)
+    rows = without_negatives.read([batch], [extra])
+    return LaidOutRows(layout, rows, TokenFinder()).sizes
