@@ -176,7 +176,8 @@ def _slopes(
     Returns:
         The derivatives of the hidden states by the cell states, those of the cell
         states by the previous ones, and those of the cell states (output gate: of the
-        hidden states) by the gates' inputs; zeros at steps without a token.
+        hidden states) by the gates' inputs. The first and the last are zero at steps
+        without a token, so that no gradient passes these.
     """
     entering, forget, candidate, output = _activated(gates)
     activated = tf.tanh(cells)
@@ -187,7 +188,7 @@ def _slopes(
         activated * output * (1 - output),
     ]
     of_cells = output * (1 - tf.square(activated))
-    return mask * of_cells, mask * forget, mask * tf.concat(of_gates, axis=-1)
+    return mask * of_cells, forget, mask * tf.concat(of_gates, axis=-1)
 
 
 def _backpropagate(

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from object2vec_tf.layers.static_lstm import bidirectional_lstm
 from tests.object2vec_tf.layers.bilstm_test import built
 from tests.object2vec_tf.layers.static_layouts import (
     assert_same,
@@ -46,3 +48,27 @@ def test_products_of_less_precision_change_encodings_and_gradients_little(policy
 def test_random_rows_give_the_same():
     rows, vectors = random_rows(seed=3)
     assert_same(*both_forms(built(8, 2, token_dim=6), vectors, rows, width=8))
+
+
+@pytest.mark.long
+def test_outputs_at_steps_without_a_token_are_constant_zeros():
+    layer = built(4, 1)
+    inputs = tf.constant(np.random.default_rng(2).normal(size=(5, 2, 3)), tf.float32)
+    is_token = tf.constant([[True, True]] * 2 + [[True, False]] * 2 + [[False] * 2])
+
+    @tf.function(jit_compile=True)
+    def outputs_and_gradients():
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = bidirectional_lstm(
+                layer.forward[0], layer.backward[0], inputs, is_token
+            )
+            empty = outputs * tf.cast(~is_token, tf.float32)[..., tf.newaxis]
+            loss = tf.reduce_sum(empty * 3.0)
+        return outputs, tape.gradient(loss, inputs)
+
+    outputs, gradient = outputs_and_gradients()
+
+    assert np.all(outputs.numpy()[is_token.numpy()] != 0)
+    np.testing.assert_array_equal(outputs.numpy()[~is_token.numpy()], 0)
+    np.testing.assert_array_equal(gradient, 0)
