@@ -44,7 +44,9 @@ WORK_NAMES = flags.DEFINE_string(
     "works", "", "only works whose name contains one of these words, separated by ;"
 )
 PARTS = flags.DEFINE_list(
-    "parts", ["card", "ours", "torch", "keras"], "what to measure, in this order"
+    "parts",
+    ["card", "ours", "torch", "keras"],
+    "what to measure, in this order; ragged is Object2Vec without XLA",
 )
 SECONDS = flags.DEFINE_float("seconds", 1.5, "seconds to train each variant", 0.01)
 MINUTES = flags.DEFINE_float("minutes", 5, "time for everything", 0.1)
@@ -61,8 +63,8 @@ TORCH_PYTHON = flags.DEFINE_string(
 
 _ROOT = Path(__file__).parents[2]
 _PEERS = Path(__file__).parent / "peer_programs"
-_SIDES = ("card", "ours", "torch", "keras")
-_MODULES = {"card": "card", "ours": "ours", "keras": "keras_fit"}
+_MODULES = {"card": "card", "ours": "ours", "ragged": "ours", "keras": "keras_fit"}
+_SIDES = (*_MODULES, "torch")
 
 
 class Files:
@@ -101,7 +103,10 @@ def _command(side: str, name: str, files: Files) -> Sequence[str]:
     if side != "card":
         work = task.sized_work()
         data, batches = files.write(name, work)
-        task = dataclasses.replace(task, data=str(data), batches=str(batches))
+        layout = "ragged" if side == "ragged" else "static"
+        task = dataclasses.replace(
+            task, data=str(data), batches=str(batches), layout=layout
+        )
     if side != "torch":
         module = f"tools.benchmarks.gpu_parts.{_MODULES[side]}"
         return [sys.executable, "-m", module, json.dumps(dataclasses.asdict(task))]

@@ -30,6 +30,7 @@ class Task:
         seconds: How long to train each variant.
         data: File of `works.make_data`.
         batches: File of `works.peer_batches`.
+        layout: How Object2Vec's batches are laid out: static or ragged.
     """
 
     work: str
@@ -38,6 +39,7 @@ class Task:
     seconds: float
     data: str = ""
     batches: str = ""
+    layout: str = "static"
 
     @classmethod
     def from_arguments(cls) -> Task:

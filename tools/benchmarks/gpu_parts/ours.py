@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.benchmarks.gpu_parts.child import Task, report, wait_for_go
+from tools.benchmarks.gpu_parts.child import Task, Variant, report, wait_for_go
 from tools.benchmarks.gpu_parts.works import Work, load, make_pairs
 
 # Groups of batches, or batches, that are trained on repeatedly to see what the input
@@ -100,7 +100,9 @@ def measure(
         "milliseconds": 1e3 * per_step,
         "first_pass_seconds": first,
         "waiting": max(0.0, 1 - cached / made / per_step),
-        "programs": len(getattr(execution, "programs", ())),
+        "programs": len(getattr(execution, "_programs", ())),
+        "epochs": epochs,
+        "steps": steps,
     }
 
 
@@ -112,18 +114,15 @@ def main() -> None:
     work = task.sized_work()
     data = load(Path(task.data))
     wait_for_go()
-    report(
-        {
-            name: lambda settings=settings: measure(  # type: ignore[misc]
-                work, data, task.seconds, *settings
-            )
-            for name, settings in {
-                "ours": ("static", "float32"),
-                "ours, bfloat16": ("static", "mixed_bfloat16"),
-                "ours, ragged": ("ragged", "float32"),
-            }.items()
-        }
-    )
+
+    def variant(policy: str) -> Variant:
+        return lambda: measure(work, data, task.seconds, task.layout, policy)
+
+    if task.layout == "ragged":
+        report({"ours, ragged": variant("float32")})
+    else:
+        variants = {"ours": "float32", "ours, bfloat16": "mixed_bfloat16"}
+        report({name: variant(policy) for name, policy in variants.items()})
 
 
 if __name__ == "__main__":

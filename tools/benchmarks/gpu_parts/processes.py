@@ -76,7 +76,8 @@ class _Process:
             finally:
                 self._process.kill()
         if reason:
-            results.append({"variant": self.part.side, "error": reason})
+            rest = f"{self.part.side}, the rest" if results else self.part.side
+            results.append({"variant": rest, "error": reason})
         return results
 
     def close(self) -> None:

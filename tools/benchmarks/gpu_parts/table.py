@@ -12,7 +12,7 @@ Result = dict[str, Any]
 
 HEADER = (
     "| work | side | pairs/s | ms a step | waits for data | relative to the best peer "
-    "| limit, ms |\n|---|---|---|---|---|---|---|"
+    "| limit, ms | first pass, s |\n|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -90,9 +90,10 @@ def row(work: str, result: Result) -> str:
     """Returns a row of the table."""
     if "pairs_per_second" not in result:
         reason = str(result.get("error", "no result")).replace("|", "/")
-        return f"| {work} | {result['variant']} | {reason} | | | | |"
+        return f"| {work} | {result['variant']} | {reason} | | | | | |"
     milliseconds, limit = result["milliseconds"], result.get("limit_milliseconds")
     waiting, ratio = result.get("waiting"), result.get("ratio")
+    first = result.get("first_pass_seconds")
     cells = [
         work,
         result["variant"],
@@ -101,5 +102,6 @@ def row(work: str, result: Result) -> str:
         "" if waiting is None else f"{waiting:.0%}",
         "" if ratio is None else f"{ratio:.2f}",
         "" if limit is None else f"{limit:.2g} ({limit / milliseconds:.0%})",
+        "" if first is None else f"{first:.1f}",
     ]
     return f"| {' | '.join(cells)} |"

@@ -45,6 +45,7 @@ def test_rows():
     rows = results()
     complete(rows, Cost(1e11, 2e8), CARD)
     rows[0]["waiting"] = 0.034
-    assert row("S", rows[0]) == "| S | ours | 300 | 2 | 3% | 1.50 | 1 (50%) |"
-    assert row("S", rows[-1]) == "| S | C | out / of memory | | | | |"
-    assert row("S", rows[2]) == "| S | A | 200 | 2 |  |  | 1 (50%) |"
+    rows[0]["first_pass_seconds"] = 4.04
+    assert row("S", rows[0]) == "| S | ours | 300 | 2 | 3% | 1.50 | 1 (50%) | 4.0 |"
+    assert row("S", rows[-1]) == "| S | C | out / of memory | | | | | |"
+    assert row("S", rows[2]) == "| S | A | 200 | 2 |  |  | 1 (50%) |  |"
