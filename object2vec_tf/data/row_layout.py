@@ -160,21 +160,17 @@ class LaidOutRows:
         return tables, (tables[0].positions[0], tables[1].positions[0])
 
     @property
-    def sizes(self) -> list[Sizes]:
-        """The sizes that each batch needs."""
-        known = [0] * len(self._rows.sizes)
-        if self._rows.known is not None:
-            known = [len(pairs) for pairs in self._rows.known]
-        columns = [
-            *(table.counts for table in self._tables),
-            *(chunks.totals for chunks in self._chunks),
-            *(self._most_row_chunks(chunks) for chunks in self._chunks),
-            known,
-        ]
-        return [Sizes.of_numbers(row) for row in zip(*columns, strict=True)]
-
-    def _most_row_chunks(self, chunks: _SideChunks) -> Counts:
-        return np.maximum.reduceat(chunks.counts, self._splits[:-1])
+    def needed(self) -> Sizes:
+        """The sizes that the batches need: the largest of each."""
+        known = (len(pairs) for pairs in self._rows.known or ())
+        return Sizes.of_numbers(
+            [
+                *(table.counts.max() for table in self._tables),
+                *(chunks.totals.max() for chunks in self._chunks),
+                *(chunks.counts.max() for chunks in self._chunks),
+                max(known, default=0),
+            ]
+        )
 
     def write(self, shape: BatchShape, vectors: Vectors) -> None:
         """Writes all arrays of the batches.
@@ -222,11 +218,7 @@ class LaidOutRows:
         sizes = self._rows.sizes
         row = np.arange(len(chunks.counts)) - np.repeat(self._splits[:-1], sizes)
         _fill(views[f"lengths{side}"], chunks.lengths, sizes, 0)
-        _fill(views[f"starts{side}"], chunks.starts, sizes, 0)
-        for view, size, total in zip(
-            views[f"starts{side}"], sizes, chunks.totals, strict=True
-        ):
-            view[size:] = total
+        _fill(views[f"starts{side}"], chunks.starts, sizes, chunks.totals)
         numbers = np.repeat(row, chunks.counts)
         _fill(views[f"chunk_rows{side}"], numbers, chunks.totals, shape.rows)
         views[f"cells{side}"][:] = shape.unique[shape.table(side)]
@@ -249,18 +241,31 @@ def _view(vectors: Vectors, field: Field) -> npt.NDArray[Any]:
 
 
 def _fill(
-    view: npt.NDArray[Any], values: npt.NDArray[Any], sizes: Counts, padding: float
+    view: npt.NDArray[Any],
+    values: npt.NDArray[Any],
+    sizes: Counts,
+    padding: float | Counts,
 ) -> None:
-    """Writes the rows of each batch, and padding after them."""
-    if len(sizes) and np.all(sizes == sizes[0]):
+    """Writes the rows of each batch, and padding after them.
+
+    Args:
+        view: ``[batches, rows, ...]``
+        values: The rows of all batches, end to end, ``[rows, ...]``.
+        sizes: The number of rows of each batch, ``[batches]``.
+        padding: One value, or one for each batch.
+    """
+    if np.all(sizes == sizes[0]):
         size = int(sizes[0])
         view[:, :size] = values.reshape(len(sizes), size, *values.shape[1:])
-        view[:, size:] = padding
+        if size < view.shape[1]:
+            is_single = np.ndim(padding) == 0
+            view[:, size:] = padding if is_single else np.expand_dims(padding, 1)
         return
     stops = np.cumsum(sizes)
-    for array, size, stop in zip(view, sizes, stops, strict=True):
+    fillers = np.broadcast_to(padding, len(sizes))
+    for array, size, stop, filler in zip(view, sizes, stops, fillers, strict=True):
         array[:size] = values[stop - size : stop]
-        array[size:] = padding
+        array[size:] = filler
 
 
 def _cumulative(counts: Counts) -> Counts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 
 from object2vec_tf.data.batch_negatives import NegativeTally
@@ -96,27 +95,15 @@ class StaticBatches:
         return self
 
     def _prepare(self) -> Prepared:
-        lock, makers = threading.Lock(), list[GroupMaker]()
-
-        def make(first: int) -> tuple[StaticGroup, NegativeTally]:
-            # The first thread plans the epoch, and the others wait for it.
-            with lock:
-                if not makers:
-                    makers.append(self._group_maker())
-            return makers[0].make(first)
-
+        maker = GroupMaker(
+            self._reader, self._epoch, self._steps, self._menu, self._finders
+        )
         size = self._reader.bytes_per_batch * self._steps
         return OrderedThreads(
-            make,
+            maker.make,
             self._first_batches(),
             threads=self._threads,
             ahead=min(max(int(_MAX_AHEAD_BYTES / size), 2), self._threads + 2),
-        )
-
-    def _group_maker(self) -> GroupMaker:
-        plan = self.pairs.plan(self._epoch)
-        return GroupMaker(
-            self._reader, plan, self._epoch, self._steps, self._menu(), self._finders
         )
 
     def __iter__(self) -> Iterator[StaticGroup]:

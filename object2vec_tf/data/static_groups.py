@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,6 +16,7 @@ from object2vec_tf.data.batch_negatives import (
     BATCH_OBJECTS,
     KNOWN_PAIRS,
     NEGATIVES,
+    BatchNegatives,
     Extra,
     NegativeTally,
     batches_per_draw,
@@ -139,7 +140,8 @@ class BatchReader:
 
         Args:
             batches: The numbers of the rows of each batch.
-            extras: What `BatchNegatives.inputs` returned for each batch.
+            extras: What `BatchNegatives.inputs` returned for each batch; empty if
+                there is nothing that concerns negatives.
         """
         pairs, layout = self.pairs, self.layout
         sizes = np.array([len(batch) for batch in batches])
@@ -192,32 +194,40 @@ class BatchReader:
 class GroupMaker:
     """Lays out groups of the batches of an epoch. Several threads may use it.
 
+    The first one that does plans the epoch, and the others wait for it.
+
     Args:
         reader: Reads the batches.
-        plan: The rows of each batch.
         epoch: The number of the epoch.
         steps: Number of batches per group.
-        menu: The shapes of batches.
+        menu: Returns the shapes of batches.
         finders: Token finders.
     """
 
     def __init__(
         self,
         reader: BatchReader,
-        plan: Batches,
         epoch: int,
         steps: int,
-        menu: ShapeMenu,
+        menu: Callable[[], ShapeMenu],
         finders: FinderPool,
     ) -> None:
         self._reader = reader
-        self._plan = plan
         self._epoch = epoch
         self._steps = steps
         self._menu = menu
         self._finders = finders
         self._draws: dict[int, Future[Draws]] = {}
         self._lock = threading.Lock()
+        self._planning = threading.Lock()
+        self._planned: tuple[Batches, ShapeMenu] | None = None
+
+    def _plan_once(self) -> tuple[Batches, ShapeMenu]:
+        with self._planning:
+            if self._planned is None:
+                plan = self._reader.pairs.plan(self._epoch)
+                self._planned = plan, self._menu()
+            return self._planned
 
     def make(self, first: int) -> tuple[StaticGroup, NegativeTally]:
         """Returns the group that begins with a batch, and the counts of its negatives.
@@ -225,18 +235,19 @@ class GroupMaker:
         Args:
             first: The number of the batch, a multiple of the batches per group.
         """
-        numbers = range(first, min(first + self._steps, len(self._plan)))
+        plan, menu = self._plan_once()
+        numbers = range(first, min(first + self._steps, len(plan)))
         tally, width = NegativeTally(), self._reader.batches_per_part
         with self._finders as finder:
             parts = [
                 LaidOutRows(
                     self._reader.layout,
-                    self._read(numbers[i : i + width], tally),
+                    self._read(plan, numbers[i : i + width], tally),
                     finder,
                 )
                 for i in range(0, len(numbers), width)
             ]
-        shape = self._menu.fit(Sizes.largest([s for part in parts for s in part.sizes]))
+        shape = menu.fit(Sizes.largest([part.needed for part in parts]))
         vectors = np.empty((self._steps, shape.size), np.int32)
         for i, part in enumerate(parts):
             stop = min((i + 1) * width, len(numbers))
@@ -244,30 +255,34 @@ class GroupMaker:
         vectors[len(numbers) :] = 0
         return StaticGroup(shape, vectors, first, len(numbers)), tally
 
-    def _read(self, numbers: range, tally: NegativeTally) -> BatchRows:
-        batches = [self._plan[number] for number in numbers]
-        extras = [
-            self._extra(number, rows, tally)
-            for number, rows in zip(numbers, batches, strict=True)
-        ]
+    def _read(self, plan: Batches, numbers: range, tally: NegativeTally) -> BatchRows:
+        batches = [plan[number] for number in numbers]
+        extras: list[Extra] = []
+        pairs = self._reader.pairs
+        if pairs.negatives is not None and pairs.seed is not None:
+            extras = [
+                self._extra(pairs.negatives, plan, number, tally) for number in numbers
+            ]
         return self._reader.read(batches, extras)
 
-    def _extra(self, number: int, rows: Counts, tally: NegativeTally) -> Extra:
+    def _extra(
+        self,
+        negatives: BatchNegatives,
+        plan: Batches,
+        number: int,
+        tally: NegativeTally,
+    ) -> Extra:
         """Returns the inputs of a batch that concern negatives, and counts these."""
-        pairs = self._reader.pairs
-        if pairs.negatives is None or pairs.seed is None:
-            return {}
-        start = number - number % batches_per_draw(pairs.batch_size)
-        drawn = self._drawn(start)[number - start]
-        return pairs.negatives.inputs(number, rows, drawn, tally)
+        start = number - number % batches_per_draw(self._reader.pairs.batch_size)
+        drawn = self._drawn(negatives, plan, start)[number - start]
+        return negatives.inputs(number, plan[number], drawn, tally)
 
-    def _drawn(self, start: int) -> Draws:
+    def _drawn(self, negatives: BatchNegatives, plan: Batches, start: int) -> Draws:
         """Returns the negatives of the batches that are drawn together with one.
 
         The first thread that needs them draws them, and others wait for it.
         """
         pairs = self._reader.pairs
-        assert pairs.negatives is not None
         assert pairs.seed is not None
         with self._lock:
             is_first = start not in self._draws
@@ -277,9 +292,7 @@ class GroupMaker:
         if is_first:
             try:
                 seeds = pairs.seed, self._epoch
-                future.set_result(
-                    pairs.negatives.draw(self._plan, pairs.batch_size, start, seeds)
-                )
+                future.set_result(negatives.draw(plan, pairs.batch_size, start, seeds))
             except BaseException as error:
                 future.set_exception(error)
                 raise

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from object2vec_tf.data.batch_negatives import Extra
 from object2vec_tf.data.dataset import PairBatches
 from object2vec_tf.data.row_layout import LaidOutRows, Sizes, chunk_counts
 from object2vec_tf.data.shape_clusters import clusters
@@ -30,9 +30,12 @@ _MAX_PLANNED_ROWS = 1 << 22
 # Unique tokens and known pairs are found in this number of batches per shape.
 _COUNTED_BATCHES = 8
 # Room for batches this number of standard deviations above the mean.
-_DEVIATIONS = 6.0
+_DEVIATIONS = 5.0
 # The cost of reading a chunk that has been reduced to a vector, relative to a cell.
 _CHUNK_COST = 0.25
+# How much more than necessary batches may cost in order to have fewer shapes.
+_TRAINING_GROWTH = 1.05
+_EVALUATION_GROWTH = 1.5
 # Sizes have this number of significant bits.
 _BITS = 6
 
@@ -52,7 +55,8 @@ def plan_menu(reader: BatchReader, steps: int) -> ShapeMenu:
     sample = _Sample.of(pairs, layout, steps)
     rows = min(pairs.batch_size, len(pairs.labels))
     shapes = []
-    for members in clusters(sample.needs, _cost_factors(layout, rows)):
+    growth = _TRAINING_GROWTH if pairs.seed is not None else _EVALUATION_GROWTH
+    for members in clusters(sample.needs, _cost_factors(layout, rows), growth):
         sizes = _sizes_of_cluster(reader, sample, members)
         shapes.append(shape_for(layout, rows, sizes))
     return ShapeMenu(tuple(sorted(shapes, key=lambda shape: shape.size)))
@@ -106,8 +110,11 @@ class _Sample:
                 sums += _margin(counts, pairs, len(batches))
                 sizes = np.diff(np.append(starts, len(rows)))
                 sums = np.minimum(sums, sizes * most)
-            if not pairs.bucket_width and not pads:
-                most[:] = counts.max()
+            if pairs.seed is not None and not pairs.bucket_width:
+                # Random batches are similar, except for the longest row.
+                sums[:] = sums.max()
+                if not pads:
+                    most[:] = counts.max()
             totals.append(np.maximum.reduceat(sums, group_starts))
             largest.append(np.maximum.reduceat(most, group_starts))
         return cls(groups, np.stack([*totals, *largest], axis=1))
@@ -161,9 +168,7 @@ def _sizes_of_cluster(reader: BatchReader, sample: _Sample, members: Numbers) ->
     """
     layout, pairs = reader.layout, reader.pairs
     needs = sample.needs[members].max(axis=0)
-    counted = [
-        size for batch in _largest(sample, members) for size in _counted(reader, batch)
-    ]
+    counted = [_counted(reader, batch) for batch in _largest(sample, members)]
     unique = []
     for table, numbers in enumerate(zip(*(s.unique for s in counted), strict=True)):
         most = max(numbers)
@@ -198,12 +203,11 @@ def _largest(sample: _Sample, members: Numbers) -> list[Counts]:
     return [sample.groups[i][0] for i in (*order[:half], *others[spaced])]
 
 
-def _counted(reader: BatchReader, batch: Counts) -> list[Sizes]:
+def _counted(reader: BatchReader, batch: Counts) -> Sizes:
     """Returns the sizes of a batch."""
-    extra: dict[str, Any] = {}
+    extras: list[Extra] = []
     if reader.layout.lists_known and reader.pairs.negatives is not None:
-        extra = reader.pairs.negatives.inputs(0, batch, None, None)
+        extras = [reader.pairs.negatives.inputs(0, batch, None, None)]
     layout = dataclasses.replace(reader.layout, negatives=0)
-    without_negatives = BatchReader(reader.pairs, layout, reader.objects)
-    rows = without_negatives.read([batch], [extra])
-    return LaidOutRows(layout, rows, TokenFinder()).sizes
+    rows = BatchReader(reader.pairs, layout, reader.objects).read([batch], extras)
+    return LaidOutRows(layout, rows, TokenFinder()).needed

@@ -14,6 +14,7 @@ first chunks [0, 2].
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -128,6 +129,10 @@ class BatchShape:
         ``log_frequencies``       float32 [R, 2]      of in0 and of in1; 0
         ========================= =================== ==================================
         """
+        return self._fields
+
+    @functools.cached_property
+    def _fields(self) -> Mapping[str, Field]:
         layout, rows = self.layout, self.rows
         shapes: dict[str, tuple[tuple[int, ...], bool]] = {}
         for table, size in enumerate(self.unique):
@@ -154,7 +159,7 @@ class BatchShape:
             start = fields[name].stop
         return fields
 
-    @property
+    @functools.cached_property
     def size(self) -> int:
         """The length of a batch's vector, in 4-byte elements."""
         return max(field.stop for field in self.fields().values())

@@ -1,11 +1,13 @@
 """Batches in the static layout, against loops in Python over the ragged batches."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
 
 import object2vec_tf as o2v
+from object2vec_tf.data import static_menu
 from object2vec_tf.data.batch_negatives import NegativeTally
 from object2vec_tf.data.layout_choice import layout_of
 from object2vec_tf.data.pairs import Pairs, Report
@@ -238,9 +240,56 @@ def check_objects(pairs, arrays, inputs, labels, settings):
     assert {n for n in listed if n >= rows * rows} <= {rows * rows}
 
 
+def test_batches_that_are_larger_than_the_sample_fit_too(monkeypatch):
+    # Only the first batch is in the sample, and it is the smallest.
+    monkeypatch.setattr(static_menu, "_SAMPLED_ROWS", 1)
+    pairs = make_pairs()
+    pairs.in0.row_splits[:9] = 0
+    pairs.in0.row_splits[9] = pairs.in0.row_splits[10] = 7
+    assert len(check(pairs, epoch=0)) == 6
+
+
 def test_a_token_outside_the_vocabulary_is_an_error():
     pairs = make_pairs()
     pairs.in1.values[7] = -1
     groups = pairs.static_groups(layout_of(pairs.settings, shuffle=False), steps=2)
     with pytest.raises(o2v.DataError, match="from 0 to 19, got -1"):
         list(groups)
+
+
+def test_started_batches_are_those_of_the_next_iteration():
+    pairs = make_pairs()
+    layout = layout_of(pairs.settings, shuffle=True)
+    groups = pairs.static_groups(layout, steps=2, shuffle=True)
+    assert groups.start() is groups
+    for _ in range(2):
+        assert [group.first for group in groups] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("is_iterated", [False, True])
+def test_threads_end_when_batches_are_abandoned(is_iterated):
+    pairs = make_pairs()
+    layout = layout_of(pairs.settings, shuffle=True)
+    before = set(threading.enumerate())
+    groups = pairs.static_groups(layout, steps=1, shuffle=True).start()
+    started = set(threading.enumerate()) - before
+    assert started
+    if is_iterated:
+        next(iter(groups))
+    del groups
+    for thread in started:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def test_counts_of_skipped_batches_are_not_recorded():
+    pairs = make_pairs(negative_sampling_rate=2, negative_exclude_known=True)
+    layout = layout_of(pairs.settings, shuffle=True)
+    tallies = NegativeTally(), NegativeTally()
+    for _ in pairs.dataset(shuffle=True, epoch=0, first_batch=4, tally=tallies[0]):
+        pass
+    groups = pairs.static_groups(
+        layout, steps=3, shuffle=True, first_batch=4, tally=tallies[1]
+    )
+    assert [group.first for group in groups] == [3]
+    assert tallies[0].totals() == tallies[1].totals()
