@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.losses.positive_mask import BatchObjects
+from object2vec_tf.losses.random_numbers import uniform
 
 # Hard negatives are drawn with the weights exp(HARDNESS * cosine).
 HARDNESS = 5.0
@@ -18,7 +19,10 @@ _POSITIVE_PENALTY = 1e3
 
 
 def uniform_negatives(
-    batch: tf.Tensor, rate: int, seeds: keras.random.SeedGenerator
+    batch: tf.Tensor,
+    rate: int,
+    seeds: keras.random.SeedGenerator,
+    pairs: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Draws negatives for every pair of a batch, all with the same probability.
 
@@ -29,15 +33,19 @@ def uniform_negatives(
     pair.
 
     Args:
-        batch: Number of pairs, an int32 scalar.
+        batch: Number of rows, an int32 scalar.
         rate: Negatives per pair.
         seeds: Source of randomness; its state is part of the model's state.
+        pairs: Number of pairs, int32 scalar, if rows after them are padding.
 
     Returns:
         int32 ``[rate * batch]``: element n is a negative of pair ``n % batch``. Empty
-        for a batch of one pair, which has no negatives.
+        for a batch of one pair, which has no negatives. With ``pairs``, -1 where there
+        is no negative.
     """
-    order = keras.random.uniform((batch - 1,), seed=seeds)
+    order = uniform([batch - 1], seeds)
+    if pairs is not None:
+        return _padded_uniform_negatives(order, rate, pairs)
     shifts = 1 + tf.argsort(order)
     # Keras's fit traces without autograph: no Python `if` on a tensor here.
     draws = tf.range(tf.where(batch > 1, rate, 0))
@@ -45,11 +53,32 @@ def uniform_negatives(
     return tf.reshape((chosen[:, tf.newaxis] + tf.range(batch)) % batch, [-1])
 
 
+def _padded_uniform_negatives(
+    order: tf.Tensor, rate: int, pairs: tf.Tensor
+) -> tf.Tensor:
+    """Returns the same as `uniform_negatives` for a batch with padding.
+
+    Args:
+        order: Random numbers, float ``[rows - 1]``. The first ``pairs - 1`` order the
+            shifts.
+        rate: Negatives per pair.
+        pairs: Number of pairs, int32 scalar.
+    """
+    rows = order.shape[0] + 1
+    order = tf.where(tf.range(rows - 1) < pairs - 1, order, order.dtype.max)
+    shifts = 1 + tf.argsort(order)
+    chosen = tf.gather(shifts, tf.range(rate) % tf.maximum(pairs - 1, 1))
+    own = tf.range(rows)
+    exists = (own < pairs) & (pairs > 1)
+    return tf.reshape(tf.where(exists, (chosen[:, tf.newaxis] + own) % pairs, -1), [-1])
+
+
 def frequency_negatives(
     log_frequencies: tf.Tensor,
     power: float,
     rate: int,
     seeds: keras.random.SeedGenerator,
+    pairs: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Draws negatives by their frequency in the whole channel, raised to a power.
 
@@ -69,13 +98,13 @@ def frequency_negatives(
         power: The power, from 0 to 1.
         rate: Negatives per pair.
         seeds: Source of randomness.
+        pairs: As for `uniform_negatives`.
 
     Returns:
         The same as `uniform_negatives`, with at most ``batch - 1`` negatives per pair.
     """
-    batch = tf.shape(log_frequencies)[0]
-    noise = _gumbel(tf.stack([batch, batch]), seeds)
-    return _highest(noise + (power - 1) * log_frequencies, rate)
+    noise = _gumbel(tf.size(log_frequencies), seeds, pairs)
+    return _highest(noise + (power - 1) * log_frequencies, rate, pairs)
 
 
 def hard_negatives(
@@ -84,6 +113,7 @@ def hard_negatives(
     positives: tf.Tensor,
     rate: int,
     seeds: keras.random.SeedGenerator,
+    pairs: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Draws negatives that are similar to their pair's in0, by the cosine.
 
@@ -101,13 +131,16 @@ def hard_negatives(
             pair, bool ``[batch, batch]``. Positive pairs are drawn last.
         rate: Negatives per pair.
         seeds: Source of randomness.
+        pairs: As for `uniform_negatives`.
 
     Returns:
         The same as `uniform_negatives`, with at most ``batch - 1`` negatives per pair.
     """
     similarities = cosines(first, second)
-    scores = HARDNESS * similarities + _gumbel(tf.shape(similarities), seeds)
-    return _highest(scores - _POSITIVE_PENALTY * tf.cast(positives, scores.dtype), rate)
+    noise = _gumbel(tf.shape(similarities)[0], seeds, pairs)
+    scores = HARDNESS * similarities + tf.cast(noise, similarities.dtype)
+    scores -= _POSITIVE_PENALTY * tf.cast(positives, scores.dtype)
+    return _highest(scores, rate, pairs)
 
 
 def cosines(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
@@ -143,37 +176,73 @@ def distinct_negatives(
         int32 ``[min(rate, batch - 1) * batch]``: element n is a negative of pair
         ``n % batch``, or -1 where the pair has too few candidates.
     """
-    batch = tf.size(objects.index1)
     counts = tf.cast(objects.counts1(), log_weights.dtype)
-    noise = _gumbel(tf.stack([batch, batch]), seeds)
+    noise = _gumbel(tf.size(objects.index1), seeds, objects.pairs)
     scores = log_weights + tf.math.log(counts) + tf.cast(noise, log_weights.dtype)
-    lowest = scores.dtype.min
-    scores = tf.where(objects.negative_mask(), scores, lowest)
-    best, columns = tf.math.top_k(scores, tf.minimum(rate, batch - 1))
-    chosen = tf.where(best > lowest, columns, -1)
-    return tf.reshape(tf.transpose(chosen), [-1])
+    scores = tf.where(objects.negative_mask(), scores, scores.dtype.min)
+    return _chosen(scores, rate)
 
 
-def _gumbel(shape: tf.Tensor, seeds: keras.random.SeedGenerator) -> tf.Tensor:
-    """Returns noise of the standard Gumbel distribution."""
-    uniform = keras.random.uniform(tuple(tf.unstack(shape)), minval=1e-7, seed=seeds)
-    return -tf.math.log(-tf.math.log(uniform))
+def _gumbel(
+    batch: tf.Tensor, seeds: keras.random.SeedGenerator, pairs: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Returns noise of the standard Gumbel distribution.
+
+    Args:
+        batch: Number of rows, int32 scalar.
+        seeds: Source of randomness.
+        pairs: Number of pairs, int32 scalar, if rows after them are padding. The noise
+            of pairs does not depend on the padding.
+
+    Returns:
+        float ``[batch, batch]``.
+    """
+    numbers = uniform([batch, batch], seeds, low=1e-7)
+    if pairs is not None:
+        rows = tf.range(batch)
+        positions = rows[:, tf.newaxis] * pairs + rows
+        # Positions of padding may be outside.
+        numbers = tf.gather(
+            tf.reshape(numbers, [-1]), tf.minimum(positions, batch * batch - 1)
+        )
+    return -tf.math.log(-tf.math.log(numbers))
 
 
-def _highest(scores: tf.Tensor, rate: int) -> tf.Tensor:
+def _highest(scores: tf.Tensor, rate: int, pairs: tf.Tensor | None = None) -> tf.Tensor:
     """Returns the columns of the highest scores of each row, without the diagonal.
 
     Args:
         scores: float ``[batch, batch]``.
         rate: Columns per row.
+        pairs: As for `uniform_negatives`.
 
     Returns:
         int32 ``[min(rate, batch - 1) * batch]``, in the order of `uniform_negatives`.
     """
     batch = tf.shape(scores)[0]
     others = tf.linalg.set_diag(scores, tf.fill([batch], scores.dtype.min))
+    if pairs is not None:
+        is_pair = tf.range(batch) < pairs
+        exists = is_pair & is_pair[:, tf.newaxis]
+        return _chosen(tf.where(exists, others, others.dtype.min), rate)
     _, columns = tf.math.top_k(others, tf.minimum(rate, batch - 1))
     return tf.reshape(tf.transpose(columns), [-1])
+
+
+def _chosen(scores: tf.Tensor, rate: int) -> tf.Tensor:
+    """Returns the columns of the highest scores of each row.
+
+    Args:
+        scores: float ``[batch, batch]``; the lowest number where a column is excluded.
+        rate: Columns per row.
+
+    Returns:
+        int32 ``[min(rate, batch - 1) * batch]``, in the order of `uniform_negatives`;
+        -1 where there is no other column.
+    """
+    best, columns = tf.math.top_k(scores, tf.minimum(rate, tf.shape(scores)[0] - 1))
+    chosen = tf.where(best > scores.dtype.min, columns, -1)
+    return tf.reshape(tf.transpose(chosen), [-1])
 
 
 def add_negatives(
@@ -205,6 +274,37 @@ def add_negatives(
         tf.tile(first, [1 + copies, 1]),
         tf.concat([second, tf.gather(pool, negatives)], axis=0),
         tf.concat([labels, tf.zeros_like(negatives, labels.dtype)], axis=0),
+    )
+
+
+def add_padded_negatives(
+    first: tf.Tensor,
+    second: tf.Tensor,
+    labels: tf.Tensor,
+    weights: tf.Tensor,
+    negatives: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Appends negatives with label 0, and with weight 0 where there is none.
+
+    Args:
+        first: Encodings of in0, float ``[rows, enc_dim]``.
+        second: Encodings of in1, float ``[rows, enc_dim]``.
+        labels: ``[rows]``.
+        weights: float ``[rows]``; 0 for padding.
+        negatives: Indices of negatives, int32 ``[rate * rows]``; element n is a
+            negative of pair ``n % rows``, or -1 for none.
+
+    Returns:
+        The same arrays with ``rows * (1 + rate)`` rows, the given ones first.
+    """
+    copies = negatives.shape[0] // labels.shape[0]
+    chosen = tf.gather(second, tf.maximum(negatives, 0))
+    own_weights = tf.tile(weights, [copies])
+    return (
+        tf.tile(first, [1 + copies, 1]),
+        tf.concat([second, chosen], axis=0),
+        tf.concat([labels, tf.zeros_like(negatives, labels.dtype)], axis=0),
+        tf.concat([weights, tf.where(negatives >= 0, own_weights, 0.0)], axis=0),
     )
 
 

@@ -21,11 +21,14 @@ class BatchObjects:
         index1: The same for in1, int32 ``[batch]``.
         positives: Whether an in0 (row) and an in1 (column) form a positive pair, bool
             ``[objects of in0, objects of in1]``.
+        pairs: The number of pairs, int32 scalar, if rows after them are padding; None
+            if every row is a pair.
     """
 
     index0: tf.Tensor
     index1: tf.Tensor
     positives: tf.Tensor
+    pairs: tf.Tensor | None = None
 
     @classmethod
     def of(cls, in0: Any, in1: Any, labels: tf.Tensor) -> BatchObjects:
@@ -61,13 +64,39 @@ class BatchObjects:
         )
         return cls(index0, index1, tf.reshape(counts > 0, [objects0, objects1]))
 
+    @classmethod
+    def padded(
+        cls, numbers: tf.Tensor, known: tf.Tensor, pairs: tf.Tensor
+    ) -> BatchObjects:
+        """Returns the objects of a batch whose last rows may be padding.
+
+        Args:
+            numbers: Numbers of in0 and of in1, all below the number of rows, int32
+                ``[rows, 2]``.
+            known: ``number of in0 * rows + number of in1`` for each known pair;
+                ``rows ** 2`` is padding. int32 ``[known]``.
+            pairs: The number of pairs, int32 scalar.
+        """
+        rows = numbers.shape[0]
+        index0, index1 = tf.unstack(numbers, axis=1)
+        counts = tf.scatter_nd(
+            known[:, tf.newaxis], tf.ones_like(known), [rows * rows + 1]
+        )
+        positives = tf.reshape(counts[:-1] > 0, [rows, rows])
+        return cls(index0, index1, positives, pairs)
+
     def positive_mask(self) -> tf.Tensor:
         """Returns whether rows of the batch form a positive pair.
 
         Returns:
-            bool ``[batch, batch]``, by row of in0 and row of in1.
+            bool ``[batch, batch]``, by row of in0 and row of in1. True for padding,
+            which is thus no candidate for anything.
         """
-        return tf.gather(tf.gather(self.positives, self.index0), self.index1, axis=1)
+        mask = tf.gather(tf.gather(self.positives, self.index0), self.index1, axis=1)
+        if self.pairs is None:
+            return mask
+        is_padding = tf.range(tf.size(self.index1)) >= self.pairs
+        return mask | is_padding | is_padding[:, tf.newaxis]
 
     def negative_mask(self) -> tf.Tensor:
         """Returns which rows of the batch can be the negatives of which.
@@ -84,7 +113,10 @@ class BatchObjects:
 
     def counts1(self) -> tf.Tensor:
         """Returns how many rows of the batch have each row's in1, int32 ``[batch]``."""
-        return tf.gather(tf.math.bincount(self.index1), self.index1)
+        ones = tf.ones_like(self.index1)
+        objects = tf.shape(self.positives)[1]
+        counts = tf.math.unsorted_segment_sum(ones, self.index1, objects)
+        return tf.gather(counts, self.index1)
 
     def _first_rows(self) -> tf.Tensor:
         """Returns the first row with each row's in1, int32 ``[batch]``."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import keras
 import tensorflow as tf
 
-from object2vec_tf.optimizers.compilation import under_xla
+from object2vec_tf.layers.compilation import under_xla
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.optimizers.compilation import under_xla
+from object2vec_tf.layers.compilation import under_xla
 from object2vec_tf.optimizers.fused import FusedAdam
 from object2vec_tf.optimizers.temporary_variables import gathered_rows, variable_of
 from object2vec_tf.registration import PACKAGE
