@@ -50,14 +50,24 @@ class PairCounts:
     Attributes:
         own: The number of this replica's pairs, int32 scalar.
         batch: The number of pairs of all replicas, int32 scalar.
+        rows: The number of rows that the pairs occupy, if some of them are padding.
     """
 
     own: tf.Tensor
     batch: tf.Tensor
+    rows: int | None = None
 
 
 class BatchShard(abc.ABC):
     """The rows of a batch that one replica trains on."""
+
+    @property
+    def real_pairs(self) -> tf.Tensor | None:
+        """The number of pairs, int32 scalar, if rows after them are padding.
+
+        None if every row is a pair.
+        """
+        return None
 
     @abc.abstractmethod
     def encode(
@@ -128,6 +138,17 @@ class BatchShard(abc.ABC):
     @abc.abstractmethod
     def metric_rows(self, rows: Any) -> Any:
         """Returns the rows that metrics count; None stays None."""
+
+    def metric_count(
+        self, rows: tf.Tensor, counts: PairCounts | None = None
+    ) -> tf.Tensor:
+        """Returns how many pairs the mean of the loss counts, int32 scalar.
+
+        Args:
+            rows: What `metric_rows` returned, ``[pairs, ...]``.
+            counts: As for `contribution`.
+        """
+        return tf.shape(rows)[0]
 
     @abc.abstractmethod
     def reduce_gradients(

@@ -14,6 +14,7 @@ from object2vec_tf.distributed.strategies import (
 from object2vec_tf.errors import UserError
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
+BATCH_LAYOUTS = ("auto", "ragged", "static")
 
 
 def choose_strategy(name: str = "auto", gpus: int | None = None) -> Strategy:
@@ -72,3 +73,43 @@ def _mirrored_devices() -> MirroredDevices:
             f"{kind}. Leave --strategy out."
         )
     return MirroredDevices(tf.distribute.MirroredStrategy(devices))
+
+
+def check_batch_layout(name: str) -> None:
+    """Checks the name of a layout of batches.
+
+    Raises:
+        UserError: It is unknown.
+    """
+    if name not in BATCH_LAYOUTS:
+        raise UserError(
+            f"batch_layout: expected one of {', '.join(BATCH_LAYOUTS)}, got {name!r}."
+        )
+
+
+def choose_batch_layout(name: str, strategy: Strategy) -> str:
+    """Returns how the batches of a run are laid out.
+
+    Args:
+        name: One of `BATCH_LAYOUTS`. auto is static if the strategy trains on a single
+            GPU, and ragged otherwise.
+        strategy: The execution strategy.
+
+    Returns:
+        ragged or static.
+
+    Raises:
+        UserError: static is asked for, and the strategy has several replicas.
+    """
+    check_batch_layout(name)
+    if name == "static" and not isinstance(strategy, SingleDevice):
+        raise UserError(
+            f"batch_layout=static: expected a single device, got {strategy.replicas} "
+            "replicas. Use --strategy=one, or leave --batch_layout out."
+        )
+    if name != "auto":
+        return name
+    gpus = tf.config.get_visible_devices("GPU")
+    # With strategy=one, TensorFlow places everything on the first of several GPUs.
+    is_gpu = isinstance(strategy, SingleDevice) and len(gpus) > 0
+    return "static" if is_gpu else "ragged"

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from object2vec_tf.data.batch_negatives import BATCH_OBJECTS, KNOWN_PAIRS
 from object2vec_tf.distributed.batch_shard import BatchShard
+from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.layers.token_embedding import as_ragged
 from object2vec_tf.losses.positive_mask import BatchObjects
 
@@ -53,6 +54,10 @@ def batch_objects(shard: BatchShard, batch: Batch) -> BatchObjects:
     These are the positive pairs of the whole channel if the dataset provides them, as
     `Pairs.dataset` does with ``negative_exclude_known``; otherwise those of the batch.
     """
+    if isinstance(batch.inputs, PaddedInputs):
+        return BatchObjects.padded(
+            batch.inputs["objects"], batch.inputs["known"], batch.inputs.count
+        )
     if BATCH_OBJECTS in batch.inputs:
         return BatchObjects.from_known(
             batch.inputs[BATCH_OBJECTS], batch.inputs[KNOWN_PAIRS]
@@ -69,7 +74,7 @@ def positive_pairs(shard: BatchShard, batch: Batch) -> tf.Tensor:
 
     Returns:
         bool ``[batch, batch]``: whether the in0 of a row and the in1 of a column form a
-        pair with a label above 0; see `batch_objects`.
+        pair with a label above 0, or are padding; see `batch_objects`.
     """
     return batch_objects(shard, batch).positive_mask()
 

@@ -15,6 +15,7 @@ from object2vec_tf.losses.negative_sampling import (
     HARDNESS,
     add_chosen_negatives,
     add_negatives,
+    add_padded_negatives,
     cosines,
     distinct_negatives,
     frequency_negatives,
@@ -105,6 +106,8 @@ class InBatchNegatives(NegativeSampler):
     def add(self, encodings: BatchEncodings, batch: Batch) -> TrainingPairs:
         """See `NegativeSampler`."""
         candidates = encodings.all_pairs(1)
+        if encodings.shard.real_pairs is not None:
+            return self._add_padded(encodings, encodings.shard.real_pairs, batch)
         if self._excludes_known:
             return self._add_unknown(encodings, candidates, batch)
         negatives = encodings.shard.own_negatives(
@@ -135,6 +138,19 @@ class InBatchNegatives(NegativeSampler):
         counts = PairCounts(tf.size(labels), tf.shape(candidates)[0] + made)
         return TrainingPairs(first, second, labels, weights, counts)
 
+    def _add_padded(
+        self, encodings: BatchEncodings, pairs: tf.Tensor, batch: Batch
+    ) -> TrainingPairs:
+        """Adds negatives to a batch whose last rows may be padding."""
+        draw = self._draw_unknown if self._excludes_known else self._draw
+        negatives = draw(encodings, encodings.own[1], batch)
+        first, second, labels, weights = add_padded_negatives(
+            *encodings.own, batch.labels, batch.weights, negatives
+        )
+        made = tf.math.count_nonzero(negatives >= 0, dtype=tf.int32)
+        counts = PairCounts(pairs + made, pairs + made, labels.shape[0])
+        return TrainingPairs(first, second, labels, weights, counts)
+
     def _draw_unknown(
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
@@ -152,7 +168,10 @@ class InBatchNegatives(NegativeSampler):
     def _draw(
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
-        """Returns indices into ``candidates``; item n belongs to pair ``n % batch``."""
+        """Returns indices into ``candidates``; item n belongs to pair ``n % batch``.
+
+        In a batch with padding, -1 where there is no negative.
+        """
 
     @abc.abstractmethod
     def _log_weights(
@@ -167,7 +186,9 @@ class UniformNegatives(InBatchNegatives):
     def _draw(
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
-        return uniform_negatives(tf.shape(candidates)[0], self._rate, self._seeds)
+        pairs = encodings.shard.real_pairs
+        batch = tf.shape(candidates)[0] if pairs is None else candidates.shape[0]
+        return uniform_negatives(batch, self._rate, self._seeds, pairs)
 
     def _log_weights(
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
@@ -200,7 +221,13 @@ class FrequencyNegatives(InBatchNegatives):
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> tf.Tensor:
         frequencies = log_frequencies(encodings.shard, batch)[1]
-        return frequency_negatives(frequencies, self._power, self._rate, self._seeds)
+        return frequency_negatives(
+            frequencies,
+            self._power,
+            self._rate,
+            self._seeds,
+            encodings.shard.real_pairs,
+        )
 
     def _log_weights(
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
@@ -218,7 +245,10 @@ class HardNegatives(InBatchNegatives):
     ) -> tf.Tensor:
         positives = positive_pairs(encodings.shard, batch)
         first = encodings.all_pairs(0)
-        return hard_negatives(first, candidates, positives, self._rate, self._seeds)
+        pairs = encodings.shard.real_pairs
+        return hard_negatives(
+            first, candidates, positives, self._rate, self._seeds, pairs
+        )
 
     def _log_weights(
         self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, concat_rows
@@ -26,6 +27,7 @@ from object2vec_tf.model.freezing import check_something_is_trained, parse_parts
 from object2vec_tf.model.negative_samplers import make_negative_sampler
 from object2vec_tf.model.objectives import make_objective
 from object2vec_tf.model.prediction import PythonPrediction
+from object2vec_tf.model.static_encoding import encode_padded
 from object2vec_tf.model.train_step import evaluation_step, train_step
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.registration import PACKAGE
@@ -160,12 +162,14 @@ class Object2Vec(PythonPrediction, keras.Model):
         """Encodes both objects of pairs.
 
         Args:
-            inputs: As for `call`.
+            inputs: As for `call`, or a batch in the static layout, `PaddedInputs`.
             training: Whether dropout applies.
 
         Returns:
             Encodings of in0 and of in1, float ``[batch, enc_dim]`` each.
         """
+        if isinstance(inputs, PaddedInputs):
+            return encode_padded((self.enc0, self.enc1), inputs, training)
         in0, in1 = inputs["in0"], inputs["in1"]
         if training and self.encoders_share_weights:
             # The tokens of both sides are looked up, and their rows updated, together.

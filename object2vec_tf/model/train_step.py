@@ -13,6 +13,7 @@ from object2vec_tf.distributed.batch_shard import (
     BatchShard,
     EncodingPlan,
     Inputs,
+    PairCounts,
     replicated_encoders,
 )
 from object2vec_tf.distributed.sharded_batch import batch_shard_of
@@ -101,7 +102,9 @@ def train_step(model: PairModel, data: Any) -> None:
         ]
     )
     mean = shard.own_mean(loss, pairs.counts)
-    _update_metrics(model, shard, mean, pairs.labels, scores, pairs.weights)
+    _update_metrics(
+        model, shard, mean, pairs.labels, scores, pairs.weights, pairs.counts
+    )
 
 
 def evaluation_step(model: PairModel, data: Any) -> None:
@@ -141,6 +144,7 @@ def _update_metrics(
     labels: Any,
     scores: Any,
     weights: Any,
+    counts: PairCounts | None = None,
 ) -> None:
     updated = {id(metric) for metric in model.objective.metrics}
     labels, scores, weights = (
@@ -148,7 +152,7 @@ def _update_metrics(
     )
     for metric in model.metrics:
         if metric.name == "loss":
-            pairs = tf.shape(scores)[0]
+            pairs = shard.metric_count(scores, counts)
             metric.update_state(loss, sample_weight=pairs)
         elif id(metric) not in updated:
             metric.update_state(labels, scores, sample_weight=weights)

@@ -1,0 +1,48 @@
+"""Encoding of batches in the static layout, under XLA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from object2vec_tf.distributed.padded_batch import PaddedInputs
+from object2vec_tf.layers.ragged_encoder import RaggedEncoder
+from object2vec_tf.layers.token_embedding import TokenEmbedding
+
+
+def encode_padded(
+    encoders: Sequence[keras.Model], inputs: PaddedInputs, training: bool | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Encodes both objects of the pairs of a batch in the static layout.
+
+    The unique tokens of each table are looked up once, those of tied sides together.
+
+    Args:
+        encoders: The functional models of in0 and of in1.
+        inputs: The batch.
+        training: Whether dropout applies.
+
+    Returns:
+        Encodings of in0 and of in1, float ``[rows, enc_dim]`` each.
+    """
+    shape = inputs.shape
+    sides = [_layers(encoder) for encoder in encoders]
+    vectors = {
+        shape.table(side): tokens.lookup_unique(inputs[f"unique{shape.table(side)}"])
+        for side, (tokens, _) in enumerate(sides[: len(shape.unique)])
+    }
+    first, second = (
+        encoder.encode_static(vectors[shape.table(side)], inputs.rows(side), training)
+        for side, (_, encoder) in enumerate(sides)
+    )
+    return first, second
+
+
+def _layers(encoder: keras.Model) -> tuple[TokenEmbedding, RaggedEncoder]:
+    """Returns the layers of the functional model of an encoder."""
+    found = {}
+    for kind in (TokenEmbedding, RaggedEncoder):
+        (found[kind],) = (layer for layer in encoder.layers if isinstance(layer, kind))
+    return found[TokenEmbedding], found[RaggedEncoder]
