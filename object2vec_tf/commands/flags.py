@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from object2vec_tf.commands.checks import required_value
-from object2vec_tf.distributed.selection import STRATEGIES
+from object2vec_tf.distributed.selection import BATCH_LAYOUTS, STRATEGIES
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     Specification,
@@ -127,6 +127,14 @@ RETRIEVAL_POOL = flags.DEFINE_string(
     "0 are ranked after every epoch (hits@1, hits@10, recall@10, mean_rank, mrr), the "
     "items of known train pairs left out (default: none)",
 )
+BATCH_LAYOUT = flags.DEFINE_enum(
+    "batch_layout",
+    "auto",
+    BATCH_LAYOUTS,
+    "layout of batches; ragged: rows of any length, fast on a CPU; static: arrays of a "
+    "few shapes, for which XLA compiles the training steps, fast on a GPU; auto: "
+    "static if a single GPU trains, otherwise ragged",
+)
 
 
 class _AsGiven(flags.ArgumentParser[str]):
@@ -174,7 +182,7 @@ def run_arguments() -> dict[str, Any]:
     shared = (
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),
-        *(INITIAL_MODEL, FREEZE, RETRIEVAL_POOL),
+        *(INITIAL_MODEL, FREEZE, RETRIEVAL_POOL, BATCH_LAYOUT),
     )
     return {flag.name: flag.value for flag in shared}
 

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.distributed.strategies import SingleDevice
+from object2vec_tf.training.execution import Execution, RaggedExecution
 
 # Target duration of one call of the training function, in seconds: long enough to make
 # the overhead of a call negligible, short enough for a smooth progress bar.
 CALL_SECONDS = 0.5
-MAX_STEPS_PER_CALL = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,39 +38,27 @@ class TrainingLoop:
     and fails with several steps per call under MirroredStrategy.
 
     Args:
-        model: A compiled model, or replicas of one.
+        model: How steps are executed; or a compiled model, or replicas of one, whose
+            steps are then executed on ragged batches.
         callbacks: Notified of epochs, and of batches once per call.
+
+    Attributes:
+        execution: How steps are executed.
+        replicas: The copies of the model.
     """
 
     def __init__(
         self,
-        model: keras.Model | Replicas,
+        model: Execution | keras.Model | Replicas,
         callbacks: keras.callbacks.CallbackList,
     ) -> None:
-        if isinstance(model, Replicas):
-            self.replicas = model
-        else:
-            self.replicas = Replicas(SingleDevice(), lambda: model)
+        self.execution = _execution_of(model)
+        self.replicas = self.execution.replicas
         self.callbacks = callbacks
-        self._train = self._repeat(self.replicas.distribute_step("train_batch"))
-        self._test = self._repeat(self.replicas.distribute_step("test_batch"))
-
-    def _repeat(self, step: Callable[[Any], Any]) -> Callable[..., None]:
-        # An explicit while_loop: under Python 3.13, AutoGraph sometimes does not
-        # convert a `for` over a tensor, which then fails.
-        @tf.function(reduce_retracing=True, autograph=False)
-        def run(iterator: Any, count: tf.Tensor) -> None:
-            def once(done: tf.Tensor) -> list[tf.Tensor]:
-                step(iterator.get_next())
-                return [done + 1]
-
-            tf.while_loop(lambda done: done < count, once, [tf.constant(0)])
-
-        return run
 
     def train(
         self,
-        dataset: tf.data.Dataset,
+        dataset: Any,
         *,
         done: int = 0,
         seconds: float = 0.0,
@@ -80,7 +67,7 @@ class TrainingLoop:
         """Trains on the batches of an epoch, or on the rest of them.
 
         Args:
-            dataset: The remaining batches.
+            dataset: The remaining batches, as `Execution.batches` returns them.
             done: Number of batches of the epoch that were trained on before; if there
                 are any, the metrics continue from their current state.
             seconds: Time that those took.
@@ -91,26 +78,34 @@ class TrainingLoop:
             self.replicas.reset_metrics()
         start = time.perf_counter() - seconds
         steps, count, calls = done + len(dataset), 1, 0
-        iterator = iter(dataset)
-        while done < steps:
-            count = min(count, steps - done)
-            self.callbacks.on_train_batch_begin(done)
-            called = time.perf_counter()
-            self._train(iterator, tf.constant(count))
-            spent = time.perf_counter() - called
-            done += count
-            calls += 1
-            self.callbacks.on_train_batch_end(done - 1, self.replicas.metrics())
-            after_call(done, time.perf_counter() - start)
-            if calls > 1:  # the first call includes tracing
-                count = int(count * CALL_SECONDS / max(spent, 1e-6))
-                count = min(max(count, 1), MAX_STEPS_PER_CALL)
-                # Workers measure different times but must make the same steps.
-                count = self.replicas.strategy.broadcast_from_chief(count)
+        with self.execution.training_steps(dataset) as run:
+            while done < steps:
+                self.callbacks.on_train_batch_begin(done)
+                called = time.perf_counter()
+                made = run(min(count, steps - done))
+                metrics = self.replicas.metrics()  # waits for the steps
+                spent = time.perf_counter() - called
+                done += made
+                calls += 1
+                self.callbacks.on_train_batch_end(done - 1, metrics)
+                after_call(done, time.perf_counter() - start)
+                if calls > 1:  # the first call includes tracing
+                    count = int(made * CALL_SECONDS / max(spent, 1e-6))
+                    count = min(max(count, 1), self.execution.max_steps)
+                    # Workers measure different times but must make the same steps.
+                    count = self.replicas.strategy.broadcast_from_chief(count)
         return EpochResult(self.replicas.metrics(), time.perf_counter() - start)
 
-    def evaluate(self, dataset: tf.data.Dataset) -> dict[str, float]:
-        """Returns the metrics over a dataset."""
+    def evaluate(self, dataset: Any) -> dict[str, float]:
+        """Returns the metrics over batches, as `Execution.batches` returns them."""
         self.replicas.reset_metrics()
-        self._test(iter(dataset), tf.constant(len(dataset)))
+        self.execution.evaluate(dataset)
         return self.replicas.metrics()
+
+
+def _execution_of(model: Execution | keras.Model | Replicas) -> Execution:
+    if isinstance(model, Execution):
+        return model
+    if isinstance(model, Replicas):
+        return RaggedExecution(model)
+    return RaggedExecution(Replicas(SingleDevice(), lambda: model))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Self, TypedDict
 
+from object2vec_tf.distributed.selection import check_batch_layout
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.model.freezing import parse_parts
@@ -47,9 +48,14 @@ class RunOptions:
             encoders share is frozen with either of them.
         retrieval_pool: JSON Lines of in1 objects. After every epoch, the true pairs of
             the validation channel are ranked among them. It needs a validation channel.
+        batch_layout: How batches are laid out: ragged, as a CPU needs it; static, in a
+            few shapes for which XLA compiles the steps, as a GPU needs it; auto,
+            static if a single GPU trains. The layout changes results by rounding, and
+            the random numbers of dropout.
 
     Raises:
-        UserError: A number, the name of a part or the type of a path is invalid.
+        UserError: A number, the name of a part or of a layout, or the type of a path is
+            invalid.
     """
 
     seed: int = 0
@@ -63,12 +69,14 @@ class RunOptions:
     initial_model: PathLike | Object2Vec | None = None
     freeze: str | Sequence[str] = ()
     retrieval_pool: PathLike | None = None
+    batch_layout: str = "auto"
 
     def __post_init__(self) -> None:
         """Checks the numbers, the names of parts, and the types of paths."""
         for name in ("seed", "max_bad_lines", "checkpoint_seconds"):
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
         object.__setattr__(self, "freeze", parse_parts(self.freeze))
+        check_batch_layout(self.batch_layout)
         if not isinstance(self.initial_model, str | os.PathLike | Object2Vec | None):
             raise UserError(
                 "initial_model: expected a run directory, a .keras file or an "
@@ -122,6 +130,7 @@ class RunKeywords(TypedDict, total=False):
     initial_model: PathLike | Object2Vec | None
     freeze: str | Sequence[str]
     retrieval_pool: PathLike | None
+    batch_layout: str
 
 
 class FitKeywords(RunKeywords, total=False):

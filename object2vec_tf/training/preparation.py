@@ -14,7 +14,7 @@ from typing import Any
 from object2vec_tf.commands.signals import StopRequest, catch_sigterm
 from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.distributed.selection import choose_strategy
+from object2vec_tf.distributed.selection import choose_batch_layout, choose_strategy
 from object2vec_tf.distributed.strategies import Strategy
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source, channel_files
@@ -69,6 +69,7 @@ class PreparedRun:
         object_names: Names of objects, for the report.
         directory: The run directory.
         strategy: The execution strategy.
+        batch_layout: How batches are laid out: ragged or static.
         console: Shows progress and results.
         export: Function that exports a model.
         start: ``time.perf_counter()`` when the run started.
@@ -84,6 +85,7 @@ class PreparedRun:
     object_names: ObjectNames
     directory: RunDirectory
     strategy: Strategy
+    batch_layout: str
     console: RunConsole
     export: Callable[..., Path]
     start: float
@@ -144,6 +146,7 @@ def prepare_run(
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
     strategy = choose_strategy(options.strategy, num_gpus)
+    batch_layout = choose_batch_layout(options.batch_layout, strategy)
     text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
     names = read_object_names(
         options.items, options.labels, hyperparameters, text_assets.tokenizers
@@ -183,6 +186,7 @@ def prepare_run(
         names,
         directory,
         strategy,
+        batch_layout,
         console,
         export,
         start,

@@ -23,6 +23,7 @@ from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import STOPPED, Record
+from object2vec_tf.training.batch_layout import make_execution
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.console import ProgressBar
 from object2vec_tf.training.early_stopping import EarlyStopping
@@ -66,6 +67,9 @@ class Trainer:
         if run.initial_model:
             run.initial_model.release()
         self._model = self._replicas.model
+        self._execution = make_execution(
+            run.batch_layout, self._replicas, run.console.say
+        )
         self._checkpoints = Checkpoints(run.directory.checkpoints, self._model)
         self._stopping = EarlyStopping(
             run.hyperparameters.early_stopping_patience,
@@ -121,7 +125,7 @@ class Trainer:
             steps=len(self._run.channels["train"].dataset(shuffle=True)),
             verbose=0,
         )
-        loop = TrainingLoop(self._replicas, callback_list)
+        loop = TrainingLoop(self._execution, callback_list)
         self._model.stop_training = False
         callback_list.on_train_begin()
         try:
@@ -160,7 +164,7 @@ class Trainer:
     def _train_epoch(self, epoch: int, loop: TrainingLoop) -> Record:
         pairs = self._run.channels["train"]
         self._tally = NegativeTally()
-        batches = self._strategy.dataset(
+        batches = loop.execution.batches(
             pairs,
             shuffle=True,
             seed=self._run.options.seed,
@@ -284,7 +288,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Returns the metrics of the loop's model over a channel."""
     size = max(EVALUATION_BATCH, hyperparameters.mini_batch_size)
-    return loop.evaluate(loop.replicas.strategy.dataset(pairs, size))
+    return loop.evaluate(loop.execution.batches(pairs, size))
 
 
 def _keras_logs(record: Record) -> dict[str, float]:

@@ -41,6 +41,7 @@ def test_defaults():
         "initial_model": None,
         "freeze": (),
         "retrieval_pool": None,
+        "batch_layout": "auto",
         "items": None,
         "labels": None,
         "strategy": "auto",
@@ -112,3 +113,9 @@ def test_wrong_types_are_user_errors(option, value, message):
     with pytest.raises(UserError) as error:
         RunOptions(**{option: value})
     assert str(error.value).startswith(f"{option}: {message}")
+
+
+@each_class
+def test_rejects_an_unknown_layout_of_batches(kind):
+    with pytest.raises(UserError, match="batch_layout: expected one of auto, ragged"):
+        kind(batch_layout="dense")

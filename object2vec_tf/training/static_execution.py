@@ -1,0 +1,254 @@
+"""Execution of steps as programs of XLA, on batches in the static layout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from object2vec_tf.data.layout_choice import layout_of
+from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.data.static_batches import StaticBatches
+from object2vec_tf.distributed.padded_batch import padded_data
+from object2vec_tf.distributed.replicas import Replicas, build_metrics
+from object2vec_tf.ragged.static_layout import BatchShape
+from object2vec_tf.training.execution import Execution, RunSteps
+from object2vec_tf.training.prefetch import Prefetched
+from object2vec_tf.training.step_work import step_work
+
+# A group of batches is at most this number of batches, and this number of bytes.
+_MAX_GROUP = 32
+_MAX_GROUP_BYTES = 1 << 23
+# Batches of steps that take longer than this on a GPU are not worth grouping: a group
+# has a single shape, which is the largest that one of its batches needs.
+_GROUPED_SECONDS = 4e-3
+# Groups that are on the device before they are needed.
+_GROUPS_AHEAD = 2
+# Full groups of a shape after which a program for exactly this number of steps pays
+# for its compilation.
+_GROUPS_BEFORE_FIXED = 16
+# Compilations that take longer than this are reported, in seconds.
+_REPORTED_SECONDS = 5.0
+
+
+class _Group(NamedTuple):
+    """Some consecutive batches, on the device.
+
+    Attributes:
+        shape: The shape of the batches.
+        vectors: uint32 ``[group, shape.size]``.
+        start: The position of the first batch among the vectors.
+        stop: The position after the last batch.
+    """
+
+    shape: BatchShape
+    vectors: tf.Tensor
+    start: int
+    stop: int
+
+    def split(self, count: int) -> tuple[_Group, _Group]:
+        """Returns the first batches, and the others."""
+        middle = self.start + count
+        return self._replace(stop=middle), self._replace(start=middle)
+
+
+class ProgramKey(NamedTuple):
+    """What a program is compiled for.
+
+    Attributes:
+        shape: The shape of the batches.
+        training: Whether it trains, rather than evaluates.
+        steps: The number of steps, if it always makes the same.
+    """
+
+    shape: BatchShape
+    training: bool
+    steps: int | None = None
+
+
+class StaticExecution(Execution):
+    """Runs several steps per call of a program that XLA compiled, on a single device.
+
+    There is a program for each shape of batches. Nothing is read back within a call.
+
+    Args:
+        replicas: The model, as a single copy.
+        report: Shows a line about a compilation that takes long.
+    """
+
+    max_steps = 1 << 14
+
+    def __init__(
+        self, replicas: Replicas, report: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.replicas = replicas
+        self._report = report
+        # Variables cannot be created within a program.
+        build_metrics(replicas.model)
+        self._device = _device_of(replicas.model)
+        self._programs: dict[ProgramKey, Callable[..., None]] = {}
+        self._full_groups: dict[BatchShape, int] = {}
+
+    def batches(self, pairs: Pairs, *args: Any, **kwargs: Any) -> _Epoch:
+        """See `Execution`."""
+        batch_size, shuffle = (*args, None)[0], bool(kwargs.get("shuffle"))
+        layout = layout_of(self.replicas.model.hyperparameters, shuffle=shuffle)
+        size = kwargs.pop("batch_size", batch_size)
+        steps = group_size(pairs, size)
+        return _Epoch(
+            pairs.static_groups(layout, steps=steps, batch_size=size, **kwargs)
+        )
+
+    @contextmanager
+    def training_steps(self, batches: _Epoch) -> Iterator[RunSteps]:
+        """See `Execution`."""
+        with closing(self._prefetched(batches)) as groups:
+            current: list[_Group] = []
+
+            def run(steps: int) -> int:
+                done = 0
+                while done < steps:
+                    group = current.pop() if current else next(groups)
+                    left = group.stop - group.start
+                    # A group is split if fewer steps are asked for than it has.
+                    count = left if steps >= left else min(left, steps - done)
+                    now, later = group.split(count)
+                    self._run(ProgramKey(group.shape, True), now)
+                    if count < left:
+                        current.append(later)
+                    done += count
+                return done
+
+            yield run
+
+    def evaluate(self, batches: _Epoch) -> None:
+        """See `Execution`."""
+        with closing(self._prefetched(batches)) as groups:
+            for group in groups:
+                self._run(ProgramKey(group.shape, False), group)
+
+    def _prefetched(self, batches: _Epoch) -> Prefetched[_Group]:
+        return Prefetched(self._on_device(batches.groups), _GROUPS_AHEAD)
+
+    def _on_device(self, groups: StaticBatches) -> Iterator[_Group]:
+        """Yields groups whose vectors were copied to the device."""
+        first = groups.pairs.first_batch
+        for group in groups:
+            with tf.device(self._device):
+                # TensorFlow keeps int32 values of eager execution in host memory.
+                vectors = tf.constant(group.vectors.view(np.uint32))
+            start = max(first - group.first, 0)
+            yield _Group(group.shape, vectors, start, group.count)
+
+    def _run(self, key: ProgramKey, group: _Group) -> None:
+        """Runs the steps of a group."""
+        size = group.vectors.shape[0]
+        is_full = group.stop - group.start == size
+        if key.training and is_full and self._is_frequent(key.shape):
+            self.program(key._replace(steps=size))(group.vectors)
+            return
+        limits = tf.constant(group.start), tf.constant(group.stop)
+        self.program(key)(group.vectors, *limits)
+
+    def _is_frequent(self, shape: BatchShape) -> bool:
+        """Counts a full group; returns whether its shape has a program of its own.
+
+        A GPU waits for the host before each step of a loop whose length is not known
+        to the compiler.
+        """
+        if "GPU" not in self._device:
+            return False
+        count = self._full_groups[shape] = self._full_groups.get(shape, 0) + 1
+        return count > _GROUPS_BEFORE_FIXED
+
+    def program(self, key: ProgramKey) -> Callable[..., None]:
+        """Returns the compiled function for a shape of batches.
+
+        Args:
+            key: What it is compiled for.
+
+        Returns:
+            A function of vectors, uint32 ``[group, shape.size]``, and unless ``steps``
+            is given of the first batch and of the batch after the last one.
+        """
+        if key not in self._programs:
+            self._programs[key] = self._compiled(key)
+        return self._programs[key]
+
+    def _compiled(self, key: ProgramKey) -> Callable[..., None]:
+        model = self.replicas.model
+        step = model.train_batch if key.training else model.test_batch
+
+        def run(vectors: tf.Tensor, start: Any = 0, stop: Any = key.steps) -> None:
+            def once(done: tf.Tensor) -> list[tf.Tensor]:
+                vector = tf.bitcast(vectors[done], tf.int32)
+                step(padded_data(vector, key.shape))
+                return [done + 1]
+
+            tf.while_loop(lambda done: done < stop, once, [tf.convert_to_tensor(start)])
+
+        compiled = tf.function(run, jit_compile=True, autograph=False)
+        return compiled if key.steps else self._first_call_reported(compiled, key)
+
+    def _first_call_reported(
+        self, compiled: Callable[..., None], key: ProgramKey
+    ) -> Callable[..., None]:
+        """Returns a function that reports its compilation, if that takes long."""
+        is_compiled = False
+
+        def run(vectors: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> None:
+            nonlocal is_compiled
+            if not is_compiled:
+                is_compiled = True
+                began = time.perf_counter()
+                compiled(vectors, tf.constant(0), tf.constant(0))  # makes no step
+                seconds = time.perf_counter() - began
+                if seconds > _REPORTED_SECONDS:
+                    self._report(f"{_described(key)}: compiled in {seconds:.0f} s")
+            compiled(vectors, start, stop)
+
+        return run
+
+
+class _Epoch:
+    """The batches of an epoch, in groups."""
+
+    def __init__(self, groups: StaticBatches) -> None:
+        self.groups = groups
+
+    def __len__(self) -> int:
+        """Returns the number of batches."""
+        return self.groups.batches
+
+
+def group_size(pairs: Pairs, batch_size: int | None) -> int:
+    """Returns the number of batches that a program gets at once.
+
+    Args:
+        pairs: The pairs.
+        batch_size: Pairs per batch; None for ``mini_batch_size``.
+    """
+    batch_size = batch_size or pairs.schema.batch_size
+    in0, in1 = (c.tokens / max(len(pairs), 1) for c in (pairs.in0, pairs.in1))
+    # A token has a cell and perhaps a unique id; a row has some further numbers.
+    size = 4 * batch_size * (2 * (in0 + in1) + 12)
+    work = step_work(pairs.hyperparameters, (in0, in1), batch_size)
+    by_time = _GROUPED_SECONDS / work.gpu_seconds
+    return int(min(max(min(_MAX_GROUP_BYTES / size, by_time), 1), _MAX_GROUP))
+
+
+def _described(key: ProgramKey) -> str:
+    shape = key.shape
+    kind = "training" if key.training else "evaluation"
+    tokens = " + ".join(f"{count:,}" for count in shape.unique)
+    return f"{kind} step for {shape.rows:,} rows, {tokens} unique tokens"
+
+
+def _device_of(model: keras.Model) -> str:
+    """Returns the name of the device of a model's weights."""
+    return str(model.variables[0].value.device)
