@@ -179,6 +179,7 @@ class Pairs:
         bucket_width: int | None = None,
         first_batch: int = 0,
         tally: NegativeTally | None = None,
+        threads: int | None = None,
     ) -> StaticBatches:
         r"""Returns the batches of an epoch in groups, in the static layout.
 
@@ -196,6 +197,8 @@ class Pairs:
             bucket_width: As for `dataset`.
             first_batch: As for `dataset`.
             tally: As for `dataset`.
+            threads: Number of threads that lay out groups in advance; None for the
+                number of processors, at most 16.
 
         Raises:
             UserError: An argument is not an integer or out of range.
@@ -233,9 +236,10 @@ class Pairs:
                 self._menus[key] = plan_menu(reader, steps)
             return self._menus[key]
 
-        return StaticBatches(
-            reader, steps, as_integer("epoch", epoch), menu, self._finders, tally
-        )
+        if threads is not None:
+            threads = as_integer("threads", threads, low=1)
+        epoch = as_integer("epoch", epoch)
+        return StaticBatches(reader, steps, epoch, menu, self._finders, tally, threads)
 
     @functools.cached_property
     def _menus(self) -> dict[Any, ShapeMenu]:

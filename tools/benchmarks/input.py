@@ -2,11 +2,12 @@
 
     python -m tools.benchmarks.input
 
-Measures three things: reading text into ragged columns, in comparison to json.loads and
+Measures four things: reading text into ragged columns, in comparison to json.loads and
 orjson line by line and to TensorFlow's string ops in tf.data (all three read only the
-first lines of the file); batches in shuffled order, from memory and from the cache; and
-the share of a training step that is spent waiting for its batch. Every round runs all
-variants in turn.
+first lines of the file); batches in shuffled order, from memory and from the cache;
+ragged batches and batches in the static layout, which steps on a GPU use, and the time
+until an epoch's first batch; and the share of a training step that is spent waiting for
+its batch. Every round runs all variants in turn. `--tables=static` measures only some.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.layout_choice import layout_of
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.data.static_batches import StaticBatches, processors
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
 from tools.benchmarks import row_sparse
@@ -35,10 +38,20 @@ from tools.benchmarks.row_sparse import ROUNDS
 from tools.benchmarks.training import compiled_model
 
 LINES = flags.DEFINE_integer("lines", 1_000_000, "lines per file", 1)
+TABLES = flags.DEFINE_multi_enum(
+    "tables",
+    ["readers", "batches", "static", "waiting"],
+    ["readers", "batches", "static", "waiting"],
+    "what to measure",
+)
 
 _VOCABULARY = 50_000
 _KINDS = {"20+50 ids": (20, 50), "one id per side": (1, 1)}
 _BATCH_SIZES = (64, 512, 2048)
+_STATIC_BATCH_SIZES = {"20+50 ids": (512, 4096), "one id per side": (64, 2048)}
+# Batches in a group of the static layout: up to this number, and to these bytes.
+_GROUP = 32
+_GROUP_BYTES = 1 << 23
 
 
 def make_hyperparameters(tokens: tuple[int, int]) -> Hyperparameters:
@@ -174,6 +187,62 @@ def print_batch_rates(in_memory: Pairs, cached: Pairs) -> None:
         print(f"| {size} | {medians[0]} | {medians[1]} |", flush=True)
 
 
+def _static_groups(
+    pairs: Pairs, size: int, epoch: int, threads: int | None
+) -> StaticBatches:
+    tokens = (pairs.in0.tokens + pairs.in1.tokens) / len(pairs)
+    steps = int(_GROUP_BYTES / (4 * size * (2 * tokens + 12)))
+    return pairs.static_groups(
+        layout_of(pairs.hyperparameters, shuffle=True),
+        steps=min(max(steps, 1), _GROUP),
+        batch_size=size,
+        shuffle=True,
+        seed=1,
+        epoch=epoch,
+        threads=threads,
+    )
+
+
+def _rate(pairs: Pairs, start: Callable[[], Iterator[object]]) -> tuple[float, float]:
+    """Returns rows per second of an epoch, and milliseconds until its first batch."""
+    began = time.perf_counter()
+    batches = start()
+    next(batches)
+    first = time.perf_counter() - began
+    collections.deque(batches, 0)
+    return len(pairs) / (time.perf_counter() - began), 1e3 * first
+
+
+def print_static_rates(kind: str, pairs: Pairs) -> None:
+    """Measures the static layout of cached pairs, and prints rows of the table.
+
+    Args:
+        kind: The kind of pairs, a key of the batch sizes.
+        pairs: The pairs.
+    """
+    counts = sorted({1, min(2, processors()), processors()})
+    for size in _STATIC_BATCH_SIZES[kind]:
+        rates: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+        for epoch in range(ROUNDS.value):
+            rates["Pairs.dataset"].append(
+                _rate(pairs, lambda size=size: _shuffled_batches(pairs, size))  # type: ignore[misc]
+            )
+            for threads in counts:
+                groups = _static_groups(pairs, size, epoch, threads)
+                rates[f"static layout, threads: {threads}"].append(
+                    _rate(pairs, lambda groups=groups: iter(groups))  # type: ignore[misc]
+                )
+            groups = _static_groups(pairs, size, epoch + 1, None).start()
+            time.sleep(0.5)
+            rates["static layout, started before"].append(
+                _rate(pairs, lambda groups=groups: iter(groups))  # type: ignore[misc]
+            )
+        for name, measured in rates.items():
+            rate, first = (statistics.median(m) for m in zip(*measured, strict=True))
+            shown = "" if "before" in name else f"{rate / 1e3:,.0f}"
+            print(f"| {kind} | {size} | {name} | {shown} | {first:.1f} |", flush=True)
+
+
 def print_waiting_share(pairs: Pairs) -> None:
     """Measures and prints the share of a training step spent waiting for its batch."""
     size, steps = 512, 100
@@ -202,14 +271,35 @@ def print_waiting_share(pairs: Pairs) -> None:
 
 def main() -> None:
     """Runs the command."""
-    with tempfile.TemporaryDirectory() as directory:
-        print_readers(Path(directory))
-        path, settings = Path(directory) / "pairs.jsonl", make_hyperparameters((20, 50))
-        write_pairs(path, LINES.value, (20, 50))
-        in_memory = read_pairs(path, settings)
-        cached = read_pairs(path, settings, cache_dir=Path(directory) / "cache")
-        print_batch_rates(in_memory, cached)
-        print_waiting_share(cached)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        if "readers" in TABLES.value:
+            print_readers(directory)
+        if "static" in TABLES.value:
+            print(
+                "\nThousand rows per second from the cache, by the layout of batches:\n"
+            )
+            print(
+                "| lines with | batch | layout | thousand rows/s | ms to first batch |"
+            )
+            print("|---|---|---|---|---|")
+            for kind, tokens in _KINDS.items():
+                print_static_rates(kind, _cached(directory / kind, tokens))
+        if "batches" in TABLES.value or "waiting" in TABLES.value:
+            cached = _cached(directory / "waiting", (20, 50))
+            if "batches" in TABLES.value:
+                path = directory / "waiting" / "pairs.jsonl"
+                print_batch_rates(read_pairs(path, cached.hyperparameters), cached)
+            if "waiting" in TABLES.value:
+                print_waiting_share(cached)
+
+
+def _cached(directory: Path, tokens: tuple[int, int]) -> Pairs:
+    """Returns pairs from a cache in a new directory."""
+    directory.mkdir()
+    path = directory / "pairs.jsonl"
+    write_pairs(path, LINES.value, tokens)
+    return read_pairs(path, make_hyperparameters(tokens), cache_dir=directory / "cache")
 
 
 if __name__ == "__main__":
