@@ -10,7 +10,7 @@ import tensorflow as tf
 from object2vec_tf.layers.packed_rows import pack_rows
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.static_convolution import same_convolution
-from object2vec_tf.layers.static_maximum import row_maxima
+from object2vec_tf.layers.static_maximum import materialized, row_maxima
 from object2vec_tf.layers.static_rows import StaticRows
 from object2vec_tf.layers.static_sum import cell_vectors
 from object2vec_tf.registration import PACKAGE
@@ -112,6 +112,8 @@ class HierarchicalCNN(RaggedEncoder):
             )
             steps = tf.nn.relu(same_convolution(steps, kernel) + bias)
             steps = tf.where(is_token, steps, tf.zeros_like(steps))
+            if steps.dtype != tf.float32:
+                steps = materialized(steps)  # so that a maximum equals its cell
             chunks = tf.reshape(steps, [*rows.cells.shape, kernel.shape[-1]])
             maxima.append(row_maxima(chunks, rows))
             if drop is not None:

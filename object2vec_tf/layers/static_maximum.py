@@ -10,6 +10,23 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from object2vec_tf.layers.static_rows import StaticRows
 
 
+def materialized(values: tf.Tensor) -> tf.Tensor:
+    """Returns values that XLA computes once and writes to memory.
+
+    Otherwise each of several uses may compute them again, and, in a small type, with
+    more bits than the type has: no value then equals the maximum of all of them.
+    """
+
+    @tf.custom_gradient
+    def identity(
+        values: tf.Tensor,
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        (result,) = gen_xla_ops.xla_optimization_barrier([values])
+        return result, lambda upstream: upstream
+
+    return identity(values)
+
+
 def row_maxima(values: tf.Tensor, rows: StaticRows) -> tf.Tensor:
     """Returns each row's maximum over its cells, and at least zero.
 
@@ -30,10 +47,6 @@ def row_maxima(values: tf.Tensor, rows: StaticRows) -> tf.Tensor:
     def maxima(
         values: tf.Tensor,
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        if values.dtype != tf.float32:
-            # XLA may keep more bits than the type has while it computes a value. The
-            # barrier makes it round, so that a maximum equals the value of its cell.
-            (values,) = gen_xla_ops.xla_optimization_barrier([values])
         of_chunks = tf.reduce_max(values, axis=1)
         result = tf.reduce_max(tf.gather(of_chunks, chunks_of_rows), axis=1)
 
