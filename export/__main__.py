@@ -16,6 +16,7 @@ from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.device_flag import select_device_of_flag
 from object2vec_tf.errors import UserError
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
@@ -53,6 +54,8 @@ SIMILARITY = flags.DEFINE_enum(
     "if the model was trained with it, else cosine)",
 )
 
+flags.declare_key_flag("device")
+
 
 def main() -> None:
     """Exports with the values of the flags."""
@@ -64,6 +67,7 @@ def main() -> None:
         "k": K.value,
         "similarity": SIMILARITY.value,
     }
+    select_device_of_flag()
     item_files(**settings)  # reports invalid settings before the model is loaded
     if FORMAT.value == "onnx":
         if ITEMS.value is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from object2vec_tf.commands import flags as fit_flags
 from object2vec_tf.commands import runner
+from object2vec_tf.commands.device_flag import select_device_of_flag
 from object2vec_tf.commands.flags import hyperparameters_from_flags, num_gpus_from_flags
 from object2vec_tf.training.run import fit
 
@@ -16,6 +17,7 @@ __all__ = ["cli", "fit", "main"]
 def main() -> None:
     """Trains with the values of the flags."""
     arguments = fit_flags.run_arguments()
+    select_device_of_flag()
     fit(
         hyperparameters_from_flags(),
         items=fit_flags.ITEMS.value,

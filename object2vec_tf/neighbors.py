@@ -18,6 +18,7 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import reject_unused_flags, required_value
+from object2vec_tf.commands.device_flag import select_device_of_flag
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.metrics.ranking import METRICS
@@ -86,6 +87,7 @@ _HITS = flags.DEFINE_list(
     ["1", "10", "20"],
     "evaluate: values of k for hits@k, ndcg@k, recall@k and precision@k",
 )
+flags.declare_key_flag("device")
 _VERBS_OF_FLAGS = {
     "index": ("build", "add", "query"),
     "labels": ("build", "add"),
@@ -109,6 +111,7 @@ def main(verb: str) -> None:
         verb: build, add, query or evaluate.
     """
     reject_unused_flags(verb, _VERBS_OF_FLAGS)
+    select_device_of_flag()
     _FUNCTIONS[verb]()
 
 

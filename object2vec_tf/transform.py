@@ -20,6 +20,7 @@ from object2vec_tf.bulk.job import predict_file, record_model, split_done
 from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
@@ -67,6 +68,7 @@ _WORKERS = flags.DEFINE_integer(
     "number of Ray workers, each of which loads the model (default: one per two cores)",
     lower_bound=1,
 )
+flags.declare_key_flag("device")
 
 
 def transform(
@@ -144,9 +146,22 @@ def _run_jobs(
     warn_of_unknown_tokens(model.token_counts, model.hyperparameters)
 
 
+def _select_device() -> None:
+    """Selects the device of the model, which only TensorFlow in this process uses."""
+    for flag, needed in ((_RUNTIME, "tensorflow"), (_RUNNER, "local")):
+        if DEVICE.value == "gpu" and flag.value != needed:
+            raise UserError(
+                f"--device=gpu: expected --{flag.name}={needed}, got {flag.value}. "
+                "Remove --device."
+            )
+    if (_RUNTIME.value, _RUNNER.value) == ("tensorflow", "local"):
+        select_device_of_flag()
+
+
 def main() -> None:
     """Processes the files with the values of the flags."""
     model = required_value(_MODEL)
+    _select_device()
     jobs, directory = _file_jobs()
     exported = find_exported(model, ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL)
     done: list[FileJob] = []

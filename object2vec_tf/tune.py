@@ -16,6 +16,7 @@ from absl import flags
 
 from object2vec_tf.commands import flags as fit_flags
 from object2vec_tf.commands import runner
+from object2vec_tf.commands.device_flag import select_device_of_flag
 from object2vec_tf.commands.flags import given_by_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
@@ -107,6 +108,7 @@ def main() -> None:
                 "it to fit together with best/hyperparameters.json of the study."
             )
     import_extra("optuna", "tune", "object2vec_tf.tune")
+    select_device_of_flag()
     from object2vec_tf.tuning.study import tune
 
     study_objective: Any = flags.FLAGS["objective"]

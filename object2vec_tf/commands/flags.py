@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.device_flag import DEVICE
 from object2vec_tf.distributed.selection import BATCH_LAYOUTS, STRATEGIES
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
@@ -102,8 +103,13 @@ STRATEGY = flags.DEFINE_enum(
     "mirrored if there are several GPUs (at most _num_gpus of --hyperparameters), "
     "otherwise one",
 )
-
-
+flags.declare_key_flag("device")
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic",
+    False,
+    "train with deterministic ops, which are slower: the same seed then gives the same "
+    "weights on a GPU too; on a CPU it does so without this flag",
+)
 INITIAL_MODEL = flags.DEFINE_string(
     "initial_model",
     None,
@@ -183,6 +189,7 @@ def run_arguments() -> dict[str, Any]:
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),
         *(INITIAL_MODEL, FREEZE, RETRIEVAL_POOL, BATCH_LAYOUT),
+        *(DEVICE, DETERMINISTIC),
     )
     return {flag.name: flag.value for flag in shared}
 

@@ -21,6 +21,8 @@ INTERRUPTED = 130
 # TensorFlow's message about a full disk has the file's name and then this text.
 _DISK_FULL = "No space left on device"
 _FREE_SPACE = "Free disk space and start again."
+# TensorFlow's message where another process uses all memory of a GPU, for instance.
+_GPU_DOES_NOT_START = "initialization on GPU"
 
 
 def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
@@ -110,6 +112,14 @@ def _user_message(error: Exception) -> str | None:
     ):
         file = error.message.partition(_DISK_FULL)[0]
         return f"{file}{_DISK_FULL}. {_FREE_SPACE}"
+    if (
+        isinstance(error, tf.errors.InternalError)
+        and _GPU_DOES_NOT_START in error.message
+    ):
+        return (
+            f"device: TensorFlow cannot start the GPU: {error.message.strip(' .')}. "
+            "See nvidia-smi for other processes that use it, or give --device=cpu."
+        )
     return None
 
 

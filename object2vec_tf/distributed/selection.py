@@ -17,7 +17,9 @@ STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 BATCH_LAYOUTS = ("auto", "ragged", "static")
 
 
-def choose_strategy(name: str = "auto", gpus: int | None = None) -> Strategy:
+def choose_strategy(
+    name: str = "auto", gpus: int | None = None, device: str = "auto"
+) -> Strategy:
     """Returns the execution strategy of a run.
 
     For several workers, call this before TensorFlow executes anything in the process.
@@ -27,13 +29,19 @@ def choose_strategy(name: str = "auto", gpus: int | None = None) -> Strategy:
             worker, mirrored if there is more than one GPU, and one otherwise.
             multi_worker with a single worker is also resolved like auto.
         gpus: Maximum number of GPUs to use, 0 for none; None uses all of them.
+        device: What `object2vec_tf.devices.select_device` has selected.
 
     Raises:
-        UserError: The name is unknown, or the strategy needs something that is missing.
+        UserError: The name is unknown, the strategy needs something that is missing, or
+            ``device`` requires a GPU that ``gpus`` forbids.
     """
     if name not in STRATEGIES:
         raise UserError(
             f"strategy: expected one of {', '.join(STRATEGIES)}, got {name!r}."
+        )
+    if device == "gpu" and gpus == 0:
+        raise UserError(
+            "device=gpu: expected _num_gpus of 1 or more, got 0. Remove one of them."
         )
     cluster = read_cluster() if name in ("auto", "multi_worker") else None
     if name == "multi_worker" and cluster is None:
@@ -45,9 +53,7 @@ def choose_strategy(name: str = "auto", gpus: int | None = None) -> Strategy:
         _limit_gpus(gpus)
     if cluster is not None and len(cluster.addresses) > 1:
         return start_workers(cluster)
-    available = len(tf.config.list_physical_devices("GPU"))
-    if gpus is not None:
-        available = min(available, gpus)
+    available = len(tf.config.get_visible_devices("GPU"))
     if name == "mirrored" or (name != "one" and available > 1):
         return _mirrored_devices()
     return SingleDevice()

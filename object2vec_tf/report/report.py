@@ -97,8 +97,9 @@ class Report:
             f"This Object2Vec model was trained on {pairs:,} pair{'s' * (pairs != 1)} "
             f"for {epochs} epoch{'s' * (epochs != 1)} ({metrics['stopped']}) with "
             f"random seed {metrics['seed']}. "
-            f"The run took {metrics['seconds']:.0f} seconds. The model has the weights "
-            f"of the best epoch, number {metrics['best_epoch'] + 1}. "
+            f"The run took {metrics['seconds']:.0f} seconds{_place(metrics)}. The "
+            f"model has the weights of the best epoch, number "
+            f"{metrics['best_epoch'] + 1}. "
             + loss_sentence(metrics, self._hyperparameters.loss_name)
         )
 
@@ -218,3 +219,8 @@ class Report:
             )
             for sample in self._samples
         ]
+
+
+def _place(metrics: Mapping[str, Any]) -> str:
+    """Returns where a run took place; runs of version 0.1 did not record it."""
+    return f" on this device: {metrics['device']}" if "device" in metrics else ""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Self, TypedDict
 
+from object2vec_tf.devices import DEVICES
 from object2vec_tf.distributed.selection import check_batch_layout
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters.arguments import as_integer
@@ -52,6 +53,11 @@ class RunOptions:
             few shapes for which XLA compiles the steps, as a GPU needs it; auto,
             static if a single GPU trains. The layout changes results by rounding, and
             the random numbers of dropout.
+        device: auto uses a GPU if TensorFlow sees one; cpu hides all GPUs from this
+            process, and gpu requires one.
+        deterministic: Whether TensorFlow's ops are made deterministic, for the rest of
+            this process. On a GPU too, the same seed then gives the same weights. On a
+            CPU the weights repeat anyway; the other kernels change their last bits.
 
     Raises:
         UserError: A number, the name of a part or of a layout, or the type of a path is
@@ -70,6 +76,8 @@ class RunOptions:
     freeze: str | Sequence[str] = ()
     retrieval_pool: PathLike | None = None
     batch_layout: str = "auto"
+    device: str = "auto"
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         """Checks the numbers, the names of parts, and the types of paths."""
@@ -77,6 +85,10 @@ class RunOptions:
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
         object.__setattr__(self, "freeze", parse_parts(self.freeze))
         check_batch_layout(self.batch_layout)
+        if self.device not in DEVICES:
+            raise UserError(
+                f"device: expected one of {', '.join(DEVICES)}, got {self.device!r}."
+            )
         if not isinstance(self.initial_model, str | os.PathLike | Object2Vec | None):
             raise UserError(
                 "initial_model: expected a run directory, a .keras file or an "
@@ -131,6 +143,8 @@ class RunKeywords(TypedDict, total=False):
     freeze: str | Sequence[str]
     retrieval_pool: PathLike | None
     batch_layout: str
+    device: str
+    deterministic: bool
 
 
 class FitKeywords(RunKeywords, total=False):

@@ -14,6 +14,11 @@ from typing import Any
 from object2vec_tf.commands.signals import StopRequest, catch_sigterm
 from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.devices import (
+    describe_devices,
+    make_deterministic,
+    select_device,
+)
 from object2vec_tf.distributed.selection import choose_batch_layout, choose_strategy
 from object2vec_tf.distributed.strategies import Strategy
 from object2vec_tf.errors import Interrupted, UserError
@@ -135,6 +140,9 @@ def prepare_run(
         Interrupted: The process received SIGTERM while channels were read.
     """
     start = time.perf_counter()
+    select_device(options.device)
+    if options.deterministic:
+        make_deterministic(options.seed)
     auxiliary = sources.get("auxiliary")
     num_gpus = options.num_gpus
     if isinstance(hyperparameters, Mapping):
@@ -145,13 +153,14 @@ def prepare_run(
     check_something_is_trained(hyperparameters, options.freeze)
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
-    strategy = choose_strategy(options.strategy, num_gpus)
+    strategy = choose_strategy(options.strategy, num_gpus, options.device)
     batch_layout = choose_batch_layout(options.batch_layout, strategy)
     text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
     names = read_object_names(
         options.items, options.labels, hyperparameters, text_assets.tokenizers
     )
     console = RunConsole(quiet=not (options.verbose and strategy.is_chief))
+    console.say(f"device: {describe_devices(len(strategy.local_replicas))}")
     console.words(text_assets)
     directory = RunDirectory(Path(model_dir))
     initial_model = _initial_model(

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from object2vec_tf.data.batch_negatives import sum_negatives
+from object2vec_tf.devices import describe_devices
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.files.atomic import write_atomic
@@ -58,6 +59,7 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
         **_text_metrics(run),
         **({"initial_model": run.initial_model.summary} if run.initial_model else {}),
         "seed": run.options.seed,
+        "device": describe_devices(len(run.strategy.local_replicas)),
         "seconds": time.perf_counter() - trainer.start,
         "records_per_second": trained_pairs / trainer.seconds,
     }

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from optuna.trial import TrialState
 
 from object2vec_tf.commands.signals import catch_sigterm
+from object2vec_tf.devices import select_device
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -130,6 +131,7 @@ def tune(
         pruner,
         RunOptions(**options),
     )
+    select_device(task.options.device)
     console = RunConsole(quiet=not task.options.verbose)
     with task.directory.claimed() as lock:
         _prepare(task, console)

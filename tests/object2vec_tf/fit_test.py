@@ -118,7 +118,7 @@ def test_closing_stdout_does_not_stop_the_run(settings, ratings, tmp_path):
     err = process.stderr.read()
     process.stderr.close()
     assert (process.wait(), err) == (0, "")
-    assert first.startswith("train: 300 pairs")
+    assert first.startswith("device: CPU (")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["epochs_run"] == 3
     assert (tmp_path / "run/export/1/saved_model.pb").is_file()

@@ -1,4 +1,4 @@
-"""The devices of this process: where host work runs, and whether there is a GPU."""
+"""Where ops run: on the host, or on a GPU if one is visible."""
 
 from __future__ import annotations
 

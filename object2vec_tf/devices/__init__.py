@@ -1,0 +1,18 @@
+"""The devices of this process: choosing, describing and placing ops on them."""
+
+from object2vec_tf.devices.placement import gpu_is_visible, on_host
+from object2vec_tf.devices.selection import (
+    DEVICES,
+    describe_devices,
+    make_deterministic,
+    select_device,
+)
+
+__all__ = [
+    "DEVICES",
+    "describe_devices",
+    "gpu_is_visible",
+    "make_deterministic",
+    "on_host",
+    "select_device",
+]

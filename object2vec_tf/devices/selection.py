@@ -1,0 +1,97 @@
+"""The choice between CPU and GPU, and the devices' names."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from typing import Final
+
+import tensorflow as tf
+
+from object2vec_tf.devices.unusable_gpu import why_gpus_are_unusable
+from object2vec_tf.errors import UserError
+
+DEVICES: Final = ("auto", "cpu", "gpu")
+
+
+def select_device(device: str = "auto") -> None:
+    """Selects the devices that TensorFlow uses in this process.
+
+    Call it before TensorFlow runs anything. Warns if this machine has a GPU that
+    TensorFlow cannot use, unless the CPU is selected or CUDA_VISIBLE_DEVICES hides the
+    GPU.
+
+    Args:
+        device: cpu hides all GPUs; gpu requires one; auto uses what there is.
+
+    Raises:
+        UserError: The name is unknown, there is no GPU for ``gpu``, or TensorFlow
+            already uses a GPU that ``cpu`` would hide.
+
+    Example:
+        >>> from object2vec_tf.devices import describe_devices, select_device
+        >>> select_device("cpu")
+        >>> describe_devices().startswith("CPU (")
+        True
+    """
+    if device not in DEVICES:
+        raise UserError(
+            f"device: expected one of {', '.join(DEVICES)}, got {device!r}."
+        )
+    if device == "cpu":
+        _hide_gpus()
+    elif not tf.config.get_visible_devices("GPU"):
+        problem = why_gpus_are_unusable()
+        if device == "gpu":
+            raise UserError(f"device=gpu: {problem or _NO_GPU}")
+        if problem:
+            _warn_once(problem)
+
+
+_NO_GPU = (
+    "expected a GPU that TensorFlow can use, and it sees none. Leave device out, or "
+    "check nvidia-smi and the environment variable CUDA_VISIBLE_DEVICES."
+)
+
+
+@functools.cache
+def _warn_once(problem: str) -> None:
+    warnings.warn(
+        f"{problem} The CPU is used; device=cpu hides this warning.", stacklevel=3
+    )
+
+
+def _hide_gpus() -> None:
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError as error:
+        raise UserError(
+            "device=cpu: TensorFlow already uses a GPU in this process. Start a new "
+            "process, or call object2vec_tf.devices.select_device('cpu') first."
+        ) from error
+
+
+def describe_devices(gpus: int | None = None) -> str:
+    """Returns the name of the device on which models run, and its kind.
+
+    Args:
+        gpus: Maximum number of GPUs that are used; None for all.
+    """
+    visible = tf.config.get_visible_devices("GPU")[:gpus]
+    if not visible:
+        cores = len(os.sched_getaffinity(0))
+        return f"CPU ({cores} core{'s' * (cores != 1)})"
+    details = tf.config.experimental.get_device_details(visible[0])
+    name = details.get("device_name", "GPU")
+    return f"{f'{len(visible)} x ' * (len(visible) > 1)}{name} (GPU)"
+
+
+def make_deterministic(seed: int) -> None:
+    """Makes TensorFlow's ops deterministic for the rest of this process.
+
+    Args:
+        seed: Seed of random ops that have none of their own; without one they fail.
+    """
+    tf.random.set_seed(seed)
+    tf.config.experimental.enable_op_determinism()

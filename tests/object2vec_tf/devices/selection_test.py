@@ -1,0 +1,81 @@
+import re
+import warnings
+
+import pytest
+import tensorflow as tf
+
+from object2vec_tf.devices import describe_devices, select_device, selection
+from object2vec_tf.errors import UserError
+
+GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+PROBLEM = "this machine has 1 GPU, but TensorFlow cannot use any: no driver. See there."
+
+
+@pytest.fixture
+def visible(monkeypatch):
+    """The GPUs that TensorFlow sees; the test changes the list."""
+    gpus = []
+    names = {"device_name": "NVIDIA H100 80GB HBM3"}
+    config = tf.config
+    monkeypatch.setattr(config, "get_visible_devices", lambda kind: list(gpus))
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: names)
+    selection._warn_once.cache_clear()
+    return gpus
+
+
+@pytest.fixture
+def unusable(monkeypatch):
+    monkeypatch.setattr(selection, "why_gpus_are_unusable", lambda: PROBLEM)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_without_a_gpu_the_cpu_is_used(device, visible):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        select_device(device)
+
+
+def test_a_gpu_that_is_required_must_be_visible(visible):
+    with pytest.raises(UserError, match=r"device=gpu: expected a GPU .* Leave device"):
+        select_device("gpu")
+    visible.append(GPU)
+    select_device("gpu")
+
+
+def test_an_unusable_gpu_is_reported_once(visible, unusable):
+    with pytest.warns(UserWarning, match=r"no driver\. See there\. The CPU is used"):
+        select_device()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        select_device()
+        select_device("cpu")
+    with pytest.raises(UserError, match="device=gpu: this machine has 1 GPU"):
+        select_device("gpu")
+
+
+def test_a_gpu_that_is_in_use_cannot_be_hidden(monkeypatch):
+    def set_visible_devices(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "set_visible_devices", set_visible_devices)
+    with pytest.raises(UserError, match="device=cpu: TensorFlow already uses a GPU"):
+        select_device("cpu")
+
+
+def test_an_unknown_device_is_rejected():
+    with pytest.raises(UserError, match="expected one of auto, cpu, gpu, got 'tpu'"):
+        select_device("tpu")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "used", "description"),
+    [
+        (0, None, r"CPU \(\d+ cores?\)"),
+        (1, None, r"NVIDIA H100 80GB HBM3 \(GPU\)"),
+        (2, 1, r"NVIDIA H100 80GB HBM3 \(GPU\)"),
+        (2, 2, r"2 x NVIDIA H100 80GB HBM3 \(GPU\)"),
+    ],
+)
+def test_devices_are_named(gpus, used, description, visible):
+    visible.extend([GPU] * gpus)
+    assert re.fullmatch(description, describe_devices(used))
