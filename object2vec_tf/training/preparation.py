@@ -53,6 +53,7 @@ from object2vec_tf.training.retrieval_pool import (
     pool_identity,
     read_retrieval_pool,
 )
+from object2vec_tf.training.step_work import small_step_message
 
 # A training step with more pairs than this, negatives included, is taken for a typo.
 MAX_PAIRS_PER_STEP = 1_000_000
@@ -200,6 +201,8 @@ def prepare_run(
         export,
         start,
     )
+    if hint := small_step_message(channels["train"]):
+        console.say(hint)
     if strategy.is_chief and (options.export_dir or run.export_dir.exists()):
         check_writable(run.export_dir, "export_dir")
     return run

@@ -19,7 +19,7 @@ from object2vec_tf.distributed.replicas import Replicas, build_metrics
 from object2vec_tf.ragged.static_layout import BatchShape
 from object2vec_tf.training.execution import Execution, RunSteps
 from object2vec_tf.training.prefetch import Prefetched
-from object2vec_tf.training.step_work import step_work
+from object2vec_tf.training.step_work import mean_lengths, step_work
 
 # A group of batches is at most this number of batches, and this number of bytes.
 _MAX_GROUP = 32
@@ -92,6 +92,7 @@ class StaticExecution(Execution):
         build_metrics(replicas.model)
         self._device = _device_of(replicas.model)
         self._programs: dict[ProgramKey, Callable[..., None]] = {}
+        self._compiled: set[ProgramKey] = set()
         self._full_groups: dict[BatchShape, int] = {}
 
     def batches(self, pairs: Pairs, *args: Any, **kwargs: Any) -> _Epoch:
@@ -152,8 +153,10 @@ class StaticExecution(Execution):
         if key.training and is_full and self._is_frequent(key.shape):
             self.program(key._replace(steps=size))(group.vectors)
             return
-        limits = tf.constant(group.start), tf.constant(group.stop)
-        self.program(key)(group.vectors, *limits)
+        program = self.program(key)
+        if key not in self._compiled:
+            self._compile(key, program, group.vectors)
+        program(group.vectors, tf.constant(group.start), tf.constant(group.stop))
 
     def _is_frequent(self, shape: BatchShape) -> bool:
         """Counts a full group; returns whether its shape has a program of its own.
@@ -167,52 +170,50 @@ class StaticExecution(Execution):
         return count > _GROUPS_BEFORE_FIXED
 
     def program(self, key: ProgramKey) -> Callable[..., None]:
-        """Returns the compiled function for a shape of batches.
+        """Returns the function for a shape of batches, which its first call compiles.
 
         Args:
             key: What it is compiled for.
 
         Returns:
-            A function of vectors, uint32 ``[group, shape.size]``, and unless ``steps``
-            is given of the first batch and of the batch after the last one.
+            A tf.function of vectors, uint32 ``[group, shape.size]``, and unless
+            ``steps`` is given of the first batch and of the batch after the last one,
+            int32 scalars.
         """
         if key not in self._programs:
-            self._programs[key] = self._compiled(key)
+            self._programs[key] = self._new_program(key)
         return self._programs[key]
 
-    def _compiled(self, key: ProgramKey) -> Callable[..., None]:
+    def _new_program(self, key: ProgramKey) -> Callable[..., None]:
         model = self.replicas.model
         step = model.train_batch if key.training else model.test_batch
 
-        def run(vectors: tf.Tensor, start: Any = 0, stop: Any = key.steps) -> None:
+        def repeat(vectors: tf.Tensor, start: tf.Tensor, stop: tf.Tensor | int) -> None:
             def once(done: tf.Tensor) -> list[tf.Tensor]:
                 vector = tf.bitcast(vectors[done], tf.int32)
                 step(padded_data(vector, key.shape))
                 return [done + 1]
 
-            tf.while_loop(lambda done: done < stop, once, [tf.convert_to_tensor(start)])
+            tf.while_loop(lambda done: done < stop, once, [start])
 
-        compiled = tf.function(run, jit_compile=True, autograph=False)
-        return compiled if key.steps else self._first_call_reported(compiled, key)
+        def repeat_all(vectors: tf.Tensor) -> None:
+            repeat(vectors, tf.constant(0), vectors.shape[0])
 
-    def _first_call_reported(
-        self, compiled: Callable[..., None], key: ProgramKey
-    ) -> Callable[..., None]:
-        """Returns a function that reports its compilation, if that takes long."""
-        is_compiled = False
+        function: Callable[..., None] = tf.function(
+            repeat_all if key.steps else repeat, jit_compile=True, autograph=False
+        )
+        return function
 
-        def run(vectors: tf.Tensor, start: tf.Tensor, stop: tf.Tensor) -> None:
-            nonlocal is_compiled
-            if not is_compiled:
-                is_compiled = True
-                began = time.perf_counter()
-                compiled(vectors, tf.constant(0), tf.constant(0))  # makes no step
-                seconds = time.perf_counter() - began
-                if seconds > _REPORTED_SECONDS:
-                    self._report(f"{_described(key)}: compiled in {seconds:.0f} s")
-            compiled(vectors, start, stop)
-
-        return run
+    def _compile(
+        self, key: ProgramKey, program: Callable[..., None], vectors: tf.Tensor
+    ) -> None:
+        """Compiles a program, and reports that if it takes long."""
+        self._compiled.add(key)
+        start = time.perf_counter()
+        program(vectors, tf.constant(0), tf.constant(0))  # makes no step
+        seconds = time.perf_counter() - start
+        if seconds > _REPORTED_SECONDS:
+            self._report(f"{_described(key)}: compiled in {seconds:.0f} s")
 
 
 class _Epoch:
@@ -234,10 +235,10 @@ def group_size(pairs: Pairs, batch_size: int | None) -> int:
         batch_size: Pairs per batch; None for ``mini_batch_size``.
     """
     batch_size = batch_size or pairs.schema.batch_size
-    in0, in1 = (c.tokens / max(len(pairs), 1) for c in (pairs.in0, pairs.in1))
+    lengths = mean_lengths(pairs)
     # A token has a cell and perhaps a unique id; a row has some further numbers.
-    size = 4 * batch_size * (2 * (in0 + in1) + 12)
-    work = step_work(pairs.hyperparameters, (in0, in1), batch_size)
+    size = 4 * batch_size * (2 * sum(lengths) + 12)
+    work = step_work(pairs.hyperparameters, lengths, batch_size)
     by_time = _GROUPED_SECONDS / work.gpu_seconds
     return int(min(max(min(_MAX_GROUP_BYTES / size, by_time), 1), _MAX_GROUP))
 
@@ -251,4 +252,5 @@ def _described(key: ProgramKey) -> str:
 
 def _device_of(model: keras.Model) -> str:
     """Returns the name of the device of a model's weights."""
-    return str(model.variables[0].value.device)
+    weights = [variable.value for variable in model.variables]
+    return next(str(weight.device) for weight in weights if weight.dtype.is_floating)

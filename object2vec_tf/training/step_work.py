@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+import tensorflow as tf
+
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 
 # What a GPU of 2022 reaches in such steps, below its peaks: products in float32 or
@@ -14,7 +17,7 @@ _BYTES_PER_SECOND = 2e12
 # A GPU launches the kernels of a step in several times this time.
 _SMALL_SECONDS = 2e-5
 
-SMALL_STEP = "a step of this model is small: a CPU may be as fast (--device=cpu)"
+_SMALL_STEP = "a step of this model is small: a CPU may be as fast (--device=cpu)"
 
 _FLOAT_BYTES = 4
 # Values that an optimizer keeps for each weight.
@@ -82,6 +85,27 @@ def step_work(
     traffic = 2 * (2 + _SLOTS[hp.optimizer])
     size = traffic * sum(dense) + _table_values(hp, lengths, batch, traffic)
     return StepWork(_PASSES * flops, float(_FLOAT_BYTES * size))
+
+
+def mean_lengths(pairs: Pairs) -> tuple[float, float]:
+    """Returns the mean number of tokens of in0 and of in1."""
+    count = max(len(pairs), 1)
+    return pairs.in0.tokens / count, pairs.in1.tokens / count
+
+
+def small_step_message(pairs: Pairs) -> str | None:
+    """Returns a hint for users of a GPU that is faster than the model needs.
+
+    Args:
+        pairs: The pairs to train on.
+
+    Returns:
+        None if no GPU is used, or if it has enough to do.
+    """
+    if not tf.config.get_visible_devices("GPU"):
+        return None
+    work = step_work(pairs.hyperparameters, mean_lengths(pairs))
+    return _SMALL_STEP if work.is_small else None
 
 
 def _layer_weights(hp: Hyperparameters, encoder: int) -> Iterator[int]:

@@ -40,9 +40,11 @@ def test_the_package_attribute_fit_stays_the_function():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize(
+    ("is_warm", "layout"), [(False, "ragged"), (True, "ragged"), (False, "static")]
+)
 def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
-    is_warm, settings, ratings, tmp_path
+    is_warm, layout, settings, ratings, tmp_path
 ):
     settings |= {"epochs": 60, "dropout": 0.2, "early_stopping_patience": 5}
     settings |= {"early_stopping_tolerance": 1e-6, "learning_rate": 0.001}
@@ -55,7 +57,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
         settings |= options
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     killed = subprocess.Popen(
-        command(settings, ratings, tmp_path / "killed"),
+        command(settings, ratings, tmp_path / "killed", f"--batch_layout={layout}"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=environment,
@@ -75,7 +77,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
     outputs = {}
     for name in ("killed", "uninterrupted"):
         done = subprocess.run(
-            command(settings, ratings, tmp_path / name),
+            command(settings, ratings, tmp_path / name, f"--batch_layout={layout}"),
             capture_output=True,
             text=True,
             check=False,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from object2vec_tf.distributed.selection import choose_strategy
-from object2vec_tf.distributed.strategies import SingleDevice
+from object2vec_tf.distributed.selection import choose_batch_layout, choose_strategy
+from object2vec_tf.distributed.strategies import MirroredDevices, SingleDevice
 from object2vec_tf.errors import UserError
 from object2vec_tf.model.loading import load
 from object2vec_tf.model.object2vec import Object2Vec
@@ -232,3 +233,27 @@ def test_one_device_or_one_worker_is_single_device(monkeypatch):
     with pytest.raises(UserError, match="TF_CONFIG"):
         choose_strategy("auto")
     assert type(choose_strategy("one")) is SingleDevice
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "expected"),
+    [
+        ("auto", [], "ragged"),
+        ("auto", ["GPU:0"], "static"),
+        ("auto", ["GPU:0", "GPU:1"], "static"),  # one of them trains
+        ("ragged", ["GPU:0"], "ragged"),
+        ("static", [], "static"),
+    ],
+)
+def test_layout_of_batches_on_a_single_device(name, gpus, expected, monkeypatch):
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
+
+    assert choose_batch_layout(name, SingleDevice()) == expected
+
+
+def test_several_replicas_have_ragged_batches():
+    several = MirroredDevices(tf.distribute.MirroredStrategy(["CPU:0"]))
+
+    assert choose_batch_layout("auto", several) == "ragged"
+    with pytest.raises(UserError, match="batch_layout=static: expected a single dev"):
+        choose_batch_layout("static", several)

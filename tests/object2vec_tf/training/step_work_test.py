@@ -1,7 +1,13 @@
 import pytest
+import tensorflow as tf
 
+from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.training.step_work import step_work
+from object2vec_tf.training.step_work import (
+    mean_lengths,
+    small_step_message,
+    step_work,
+)
 
 SMALL = {
     "enc0_vocab_size": 1000,
@@ -82,3 +88,16 @@ def test_default_hcnn_is_not_small_and_the_example_of_movielens_is():
     assert work.flops == pytest.approx(6 * 256 * 30 * filters, rel=0.05)
     assert not work.is_small
     assert step_work(small, (1, 1)).is_small
+
+
+def test_a_hint_where_a_gpu_trains_a_small_model(tmp_path, monkeypatch):
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"in0": [1], "in1": [2, 3], "label": 1}\n' * 2)
+    pairs = read_pairs(path, Hyperparameters(**POOLED))
+
+    assert mean_lengths(pairs) == (1, 2)
+    assert small_step_message(pairs) is None
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["GPU:0"])
+    assert "--device=cpu" in small_step_message(pairs)
+    large = Hyperparameters(**POOLED | {"enc0_vocab_size": 1000000})
+    assert small_step_message(read_pairs(path, large)) is None
