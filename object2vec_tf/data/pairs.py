@@ -17,7 +17,7 @@ from object2vec_tf.data.dataset import PairBatches, Weights
 from object2vec_tf.data.json_lines import Labels
 from object2vec_tf.data.known_pairs import KnownPairs
 from object2vec_tf.data.pair_schema import PairSchema
-from object2vec_tf.data.static_batches import StaticBatches
+from object2vec_tf.data.static_batches import StaticBatches, UpcomingEpoch
 from object2vec_tf.data.static_groups import BatchReader, FinderPool, ObjectNumbers
 from object2vec_tf.data.static_menu import plan_menu
 from object2vec_tf.data.static_shapes import ShapeMenu
@@ -180,6 +180,7 @@ class Pairs:
         first_batch: int = 0,
         tally: NegativeTally | None = None,
         threads: int | None = None,
+        prepare_next: bool = False,
     ) -> StaticBatches:
         r"""Returns the batches of an epoch in groups, in the static layout.
 
@@ -199,6 +200,8 @@ class Pairs:
             tally: As for `dataset`.
             threads: Number of threads that lay out groups in advance; None for the
                 number of processors, at most 16.
+            prepare_next: Whether to begin the next epoch when the last groups of this
+                one are laid out. The next call with these settings continues it.
 
         Raises:
             UserError: An argument is not an integer or out of range.
@@ -229,17 +232,31 @@ class Pairs:
             batches, layout, self._object_numbers if lists_own else None
         )
         steps = as_integer("steps", steps, low=1)
-        key = (layout, steps, batches.batch_size, batches.bucket_width, batches.seed)
-
-        def menu() -> ShapeMenu:
-            if key not in self._menus:
-                self._menus[key] = plan_menu(reader, steps)
-            return self._menus[key]
-
         if threads is not None:
             threads = as_integer("threads", threads, low=1)
-        epoch = as_integer("epoch", epoch)
-        return StaticBatches(reader, steps, epoch, menu, self._finders, tally, threads)
+        key = (layout, steps, batches.batch_size, batches.bucket_width, batches.seed)
+        menus = self._menus
+
+        def menu() -> ShapeMenu:
+            if key not in menus:
+                menus[key] = plan_menu(reader, steps)
+            return menus[key]
+
+        return StaticBatches(
+            reader,
+            steps,
+            as_integer("epoch", epoch),
+            menu,
+            self._finders,
+            tally,
+            threads,
+            self._upcoming if prepare_next else None,
+        )
+
+    @functools.cached_property
+    def _upcoming(self) -> UpcomingEpoch:
+        """The next epoch of static batches, if it has begun."""
+        return UpcomingEpoch()
 
     @functools.cached_property
     def _menus(self) -> dict[Any, ShapeMenu]:

@@ -23,6 +23,27 @@ _MAX_AHEAD_BYTES = 1 << 28
 Prepared = OrderedThreads[int, tuple[StaticGroup, NegativeTally]]
 
 
+class UpcomingEpoch:
+    """Groups of the next epoch that threads lay out before the epoch begins."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._prepared: Prepared | None = None
+
+    def begin(self, key: object, prepared: Prepared) -> None:
+        """Keeps what has begun, in place of what was kept before."""
+        self.take(None)
+        self._key, self._prepared = key, prepared
+
+    def take(self, key: object) -> Prepared | None:
+        """Returns what has begun with this key, and ends anything else."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and key != self._key:
+            prepared.close()
+            return None
+        return prepared
+
+
 class StaticBatches:
     """The batches of an epoch, in groups that threads lay out in advance.
 
@@ -39,6 +60,8 @@ class StaticBatches:
         tally: Counts the negatives of the batches, without the skipped ones; None if
             nobody needs them.
         threads: Number of threads; None for the number of processors, at most 16.
+        upcoming: Where to begin the next epoch when the last groups of this one are
+            laid out, and where this epoch may have begun; None to begin when asked.
 
     Attributes:
         pairs: The batches.
@@ -53,6 +76,7 @@ class StaticBatches:
         finders: FinderPool,
         tally: NegativeTally | None,
         threads: int | None = None,
+        upcoming: UpcomingEpoch | None = None,
     ) -> None:
         self._reader = reader
         self._steps = steps
@@ -61,6 +85,7 @@ class StaticBatches:
         self._finders = finders
         self._tally = tally
         self._threads = threads or min(processors(), _MAX_THREADS)
+        self._upcoming = upcoming
         self._prepared: Prepared | None = None
 
     @property
@@ -90,21 +115,37 @@ class StaticBatches:
         The next iteration gets them. An epoch thus starts without a delay if the one
         before it, or an evaluation, takes longer.
         """
+        firsts = self._first_batches()
+        if self._prepared is None and self._upcoming is not None:
+            self._prepared = self._upcoming.take(self._key(self._epoch, firsts))
         if self._prepared is None:
-            self._prepared = self._prepare()
+            self._prepared = self._prepare(self._epoch, firsts)
         return self
 
-    def _prepare(self) -> Prepared:
-        maker = GroupMaker(
-            self._reader, self._epoch, self._steps, self._menu, self._finders
-        )
-        size = self._reader.bytes_per_batch * self._steps
+    def _key(self, epoch: int, firsts: range) -> object:
+        """Returns what the groups of an epoch depend on."""
+        pairs = self.pairs
+        settings = pairs.batch_size, pairs.bucket_width, pairs.seed
+        return self._reader.layout, self._steps, epoch, firsts, *settings
+
+    def _prepare(self, epoch: int, firsts: range) -> Prepared:
+        """Lays out the groups that begin with these batches."""
+        maker = GroupMaker(self._reader, epoch, self._steps, self._menu, self._finders)
         return OrderedThreads(
-            maker.make,
-            self._first_batches(),
-            threads=self._threads,
-            ahead=min(max(int(_MAX_AHEAD_BYTES / size), 2), self._threads + 2),
+            maker.make, firsts, threads=self._threads, ahead=self._ahead
         )
+
+    @property
+    def _ahead(self) -> int:
+        """The number of groups to lay out in advance."""
+        size = self._reader.bytes_per_batch * self._steps
+        return min(max(int(_MAX_AHEAD_BYTES / size), 2), self._threads + 2)
+
+    def _begin_next(self, upcoming: UpcomingEpoch) -> None:
+        """Begins to lay out the groups of the next epoch."""
+        epoch = self._epoch + 1
+        firsts = range(0, self.pairs.total_batches, self._steps)
+        upcoming.begin(self._key(epoch, firsts), self._prepare(epoch, firsts))
 
     def __iter__(self) -> Iterator[StaticGroup]:
         """Yields the groups in order.
@@ -114,10 +155,17 @@ class StaticBatches:
         """
         prepared, self._prepared = self.start()._prepared, None
         assert prepared is not None
+        left, begins_next = len(self), self._upcoming is not None
         try:
             for group, tally in prepared:
                 if self._tally is not None:
                     self._tally.update(tally, self.pairs.first_batch)
+                left -= 1
+                # No group is left that threads have not been asked for.
+                if begins_next and left <= self._ahead:
+                    begins_next = False
+                    assert self._upcoming is not None
+                    self._begin_next(self._upcoming)
                 yield group
         finally:
             prepared.close()

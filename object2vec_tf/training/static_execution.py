@@ -102,7 +102,9 @@ class StaticExecution(Execution):
         size = kwargs.pop("batch_size", batch_size)
         steps = group_size(pairs, size)
         return _Epoch(
-            pairs.static_groups(layout, steps=steps, batch_size=size, **kwargs)
+            pairs.static_groups(
+                layout, steps=steps, batch_size=size, prepare_next=shuffle, **kwargs
+            )
         )
 
     @contextmanager

@@ -11,6 +11,7 @@ from object2vec_tf.data import static_menu
 from object2vec_tf.data.batch_negatives import NegativeTally
 from object2vec_tf.data.layout_choice import layout_of
 from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.data.static_groups import GroupMaker
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.ragged.static_layout import BatchShape
 
@@ -264,6 +265,35 @@ def test_started_batches_are_those_of_the_next_iteration():
     assert groups.start() is groups
     for _ in range(2):
         assert [group.first for group in groups] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("steps", [1, 50])
+def test_the_next_epoch_begins_in_advance(steps, monkeypatch):
+    made = []
+    original = GroupMaker.__init__
+
+    def make(self, reader, epoch, *arguments):
+        made.append(epoch)
+        original(self, reader, epoch, *arguments)
+
+    monkeypatch.setattr(GroupMaker, "__init__", make)
+    pairs = make_pairs(negative_sampling_rate=2, negative_exclude_known=True)
+    layout = layout_of(pairs.settings, shuffle=True)
+
+    def groups(epoch, **more):
+        tally = NegativeTally()
+        batches = pairs.static_groups(
+            layout, steps=steps, shuffle=True, epoch=epoch, tally=tally, **more
+        )
+        return [group.vectors.tolist() for group in batches], tally.totals()
+
+    expected = [groups(epoch) for epoch in range(4)]
+    made.clear()
+    assert [groups(epoch, prepare_next=True) for epoch in range(2)] == expected[:2]
+    # Another epoch than the next one does not get its groups.
+    assert groups(3, prepare_next=True) == expected[3]
+    assert groups(2) == expected[2]
+    assert made == [0, 1, 2, 3, 4, 2]
 
 
 @pytest.mark.parametrize("is_iterated", [False, True])
