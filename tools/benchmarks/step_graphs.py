@@ -13,17 +13,21 @@ from __future__ import annotations
 import os
 from typing import Any
 
-# Replaces ops by ones that run on a CPU only.
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+if __name__ == "__main__":  # before TensorFlow is imported
+    # oneDNN replaces ops by ones that run on a CPU only.
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 import numpy as np
 from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.distributed.replicas import Replicas
+from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
-from tools.benchmarks import gpu_placement
+from object2vec_tf.training.static_execution import ProgramKey, StaticExecution
+from tools.benchmarks import gpu_placement, hlo_counts
 from tools.benchmarks.training import compiled_model
 
 ONLY = flags.DEFINE_string("only", "", "only configurations whose name contains this")
@@ -104,22 +108,50 @@ def ragged_placement(pairs: Pairs) -> gpu_placement.Placement:
     return gpu_placement.place(max(graphs, key=lambda graph: len(graph.node)).node)
 
 
-def print_ragged() -> None:
-    """Prints the table of the ragged layout."""
-    columns = ["nodes", "kernels", "to host", "to GPU", "ops without a GPU kernel"]
-    print(f"\n| ragged step | {' | '.join(columns)} |\n|---|---|---|---|---|---|")
+def static_counts(pairs: Pairs) -> hlo_counts.HloCounts:
+    """Returns what a step of the program does that XLA compiles for static batches."""
+    import tensorflow as tf
+
+    model = compiled_model(pairs.hyperparameters)
+    execution = StaticExecution(Replicas(SingleDevice(), lambda: model))
+    epoch = execution.batches(pairs, shuffle=True, seed=0, epoch=0)
+    group = next(iter(epoch.groups))
+    steps, size = group.vectors.shape
+    program = execution.program(ProgramKey(group.shape, True, steps))
+    compiled: Any = tf.function(lambda v: program(v), jit_compile=True, autograph=False)
+    vectors = tf.zeros([steps, size], tf.uint32)
+    hlo = compiled.experimental_get_compiler_ir(vectors)(stage="optimized_hlo")
+    return hlo_counts.count(hlo)
+
+
+def _ragged_cells(found: gpu_placement.Placement) -> list[str]:
+    without = [
+        op if number == 1 else f"{number} {op}"
+        for op, number in found.without_kernel.items()
+    ]
+    numbers = [found.nodes, found.launches, found.to_host, found.to_device]
+    return [*(f"{number:,}" for number in numbers), ", ".join(without) or "none"]
+
+
+def _static_cells(found: hlo_counts.HloCounts) -> list[str]:
+    numbers = [found.instructions, found.fusions, found.library_calls, found.loops]
+    unknown = found.unknown_loops
+    cells = [f"{number:,}" for number in numbers]
+    return [*cells[:3], f"{cells[3]}, {unknown} unknown" if unknown else cells[3]]
+
+
+def print_table() -> None:
+    """Prints the table."""
+    ragged = ["nodes", "kernels", "to host", "to GPU", "ops on the CPU"]
+    static = ["instructions", "fusions", "products", "loops"]
+    columns = [f"ragged: {c}" for c in ragged] + [f"static: {c}" for c in static]
+    print(f"\n| step | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}")
     for name, hyperparameters in configurations().items():
         if ONLY.value in name:
-            found = ragged_placement(make_pairs(hyperparameters))
-            without = ", ".join(
-                op if number == 1 else f"{number} {op}"
-                for op, number in found.without_kernel.items()
-            )
-            print(
-                f"| {name} | {found.nodes:,} | {found.launches} | {found.to_host} "
-                f"| {found.to_device} | {without or 'none'} |",
-                flush=True,
-            )
+            pairs = make_pairs(hyperparameters)
+            cells = _ragged_cells(ragged_placement(pairs))
+            cells += _static_cells(static_counts(pairs))
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -131,7 +163,7 @@ def main() -> None:
     tf.config.optimizer.set_experimental_options(
         {"remapping": False, "layout_optimizer": False}
     )
-    print_ragged()
+    print_table()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,17 +65,16 @@ def measure(
 
     from object2vec_tf.distributed.replicas import Replicas
     from object2vec_tf.distributed.strategies import SingleDevice
-    from object2vec_tf.training.loop import TrainingLoop
-    from tools.benchmarks.training import compiled_model
+    from object2vec_tf.training.batch_layout import make_execution
+    from tools.benchmarks.training import compiled_model, training_loop
 
-    layouts = importlib.import_module("object2vec_tf.training.batch_layout")
     pairs = make_pairs(work, data)
     keras.config.set_dtype_policy(policy)
     model = compiled_model(pairs.hyperparameters)
     replicas = Replicas(SingleDevice(), lambda: model)
     compilations: list[str] = []
-    execution = layouts.make_execution(layout, replicas, compilations.append)
-    loop = TrainingLoop(execution, keras.callbacks.CallbackList([], model=model))
+    execution = make_execution(layout, replicas, compilations.append)
+    loop = training_loop(execution)
 
     def epoch(number: int) -> Any:
         return execution.batches(pairs, shuffle=True, seed=0, epoch=number)
@@ -108,7 +106,7 @@ def measure(
 
 def main() -> None:
     """Runs the part."""
-    import object2vec_tf.training.loop  # noqa: F401  before the wait
+    import object2vec_tf.training.batch_layout  # noqa: F401  before the wait
 
     task = Task.from_arguments()
     work = task.sized_work()
