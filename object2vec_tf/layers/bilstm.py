@@ -54,7 +54,9 @@ class StackedBiLSTM(RaggedEncoder):
         self.forward = [self._lstm(i, "forward") for i in range(layers)]
         self.backward = [self._lstm(i, "backward") for i in range(layers)]
         self.drops = [
-            keras.layers.Dropout(dropout, seed=self._seed(5 * layers + i))
+            keras.layers.Dropout(
+                dropout, seed=self._seed(5 * layers + i), dtype=self.variable_dtype
+            )
             for i in range(layers - 1)
         ]
 
@@ -72,6 +74,7 @@ class StackedBiLSTM(RaggedEncoder):
             ),
             # A graph traced with cuDNN's kernel would not load on a CPU.
             use_cudnn=False,
+            dtype=self.dtype_policy,
             name=f"{direction}_{layer}",
         )
 

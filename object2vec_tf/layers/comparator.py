@@ -16,13 +16,16 @@ from object2vec_tf.registration import PACKAGE
 class Comparator(keras.layers.Layer):
     """Concatenates ``e0 * e1``, ``[e0, e1]`` and ``|e0 - e1|`` in the given order.
 
+    They are computed in the type of the weights under any policy: the difference of two
+    encodings that are similar has few correct bits if they are rounded to 16 bits.
+
     Args:
         operators: One or more of hadamard (``e0 * e1``), concat (``[e0, e1]``) and
             abs_diff (``|e0 - e1|``).
     """
 
     def __init__(self, operators: Sequence[str] = OPERATORS, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         unknown = [name for name in operators if name not in OPERATORS]
         if unknown or not operators:
             raise ValueError(

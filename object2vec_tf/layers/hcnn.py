@@ -64,12 +64,15 @@ class HierarchicalCNN(RaggedEncoder):
                 padding="same",
                 activation="relu",
                 kernel_initializer=keras.initializers.GlorotUniform(seed=seeds[2 * i]),
+                dtype=self.dtype_policy,
                 name=f"convolution_{i}",
             )
             for i in range(layers)
         ]
         self.drops = [
-            keras.layers.Dropout(dropout, seed=seeds[2 * i + 1])
+            keras.layers.Dropout(
+                dropout, seed=seeds[2 * i + 1], dtype=self.dtype_policy
+            )
             for i in range(layers - 1)
         ]
 
@@ -85,14 +88,16 @@ class HierarchicalCNN(RaggedEncoder):
     ) -> tf.Tensor:
         """Returns encodings; see `RaggedEncoder.encode`."""
         packed = pack_rows(vectors, indices, self.filter_width // 2, training)
-        steps, maxima = packed.values, []
+        steps, maxima = tf.cast(packed.values, self.compute_dtype), []
+        mask = tf.cast(packed.mask, self.compute_dtype)
         for convolution, drop in zip(
             self.convolutions, [*self.drops, None], strict=True
         ):
             # The output of ReLU is never negative, so the zeros of the gaps do not
             # change a row's maximum.
-            steps = convolution(steps[tf.newaxis])[0] * packed.mask
-            maxima.append(packed.row_maxima(steps))
+            steps = convolution(steps[tf.newaxis])[0] * mask
+            # In float32 the gradient also counts ties of more than 256 steps.
+            maxima.append(packed.row_maxima(tf.cast(steps, vectors.dtype)))
             if drop is not None:
                 steps = drop(steps, training=training)
         return tf.concat(maxima, axis=1)

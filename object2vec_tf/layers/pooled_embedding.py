@@ -39,7 +39,7 @@ class PooledEmbedding(RaggedEncoder):
         self.pooling = pooling
         self.dropout = dropout
         self.seed = seed
-        self.drop = keras.layers.Dropout(dropout, seed=seed)
+        self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.variable_dtype)
 
     def encode(
         self, vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None

@@ -14,10 +14,14 @@ class RaggedEncoder(keras.layers.Layer):
     """Encodes objects whose tokens `TokenEmbedding` has looked up.
 
     A subclass implements `encode` and `encode_static`, and sets ``dim`` or overrides
-    `output_dim`.
+    `output_dim`. Token vectors and encodings are float32 under any policy; a mixed one
+    (`precision`) only applies to products inside an encoder.
     """
 
     dim: int
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
 
     def call(
         self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None
@@ -80,4 +84,4 @@ class RaggedEncoder(keras.layers.Layer):
         """Returns the symbolic output ``[batch, dim]``."""
         vectors, indices = tokens
         shape = (indices.shape[0], self.output_dim(vectors.shape[-1]))
-        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+        return keras.KerasTensor(shape, dtype=self.variable_dtype)

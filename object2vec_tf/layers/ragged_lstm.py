@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.devices import on_host
+from object2vec_tf.layers.precision import product
 from object2vec_tf.layers.ragged_sum import ragged_sum
 
 
@@ -88,7 +89,8 @@ def bidirectional_lstm(
 
     Both directions run in one loop over time. Each iteration computes only the rows
     that have a step at that time. The products of inputs and kernels are computed for
-    all steps before the loop.
+    all steps before the loop. Products are computed in the layers' compute type, all
+    else in the type of the inputs.
 
     Args:
         forward: The layer with the weights of the forward direction.
@@ -106,14 +108,15 @@ def bidirectional_lstm(
         for layer in (forward, backward)
     ]
     inputs = [batch.values, tf.gather(batch.values, batch.mirrored)]
+    dtype = forward.compute_dtype
     projected = tf.stack(
         [
-            x @ kernel + bias
+            product(x, tf.cast(kernel, dtype)) + tf.cast(bias, x.dtype)
             for x, (kernel, _, bias) in zip(inputs, directions, strict=True)
         ],
         axis=1,
     )
-    recurrent = tf.stack([weights[1] for weights in directions])
+    recurrent = tf.cast(tf.stack([weights[1] for weights in directions]), dtype)
     if training:
         outputs = _lstm_with_fast_gradient(projected, recurrent, batch.batch_sizes)
     else:
@@ -131,7 +134,8 @@ def _lstm(
     Args:
         projected: The inputs times the kernels plus the biases, float
             ``[steps, 2, 4 * units]``.
-        recurrent: The recurrent kernels, float ``[2, units, 4 * units]``.
+        recurrent: The recurrent kernels, float ``[2, units, 4 * units]``, in the type
+            of the products.
         batch_sizes: How many rows have a step at each time, int32 ``[time]``.
 
     Returns:
@@ -149,7 +153,7 @@ def _lstm(
     ) -> tuple[tf.Tensor, ...]:
         rows = batch_sizes[t]
         hidden, cell = hidden[:rows], cell[:rows]
-        products = [hidden[:, i] @ kernel for i, kernel in enumerate(kernels)]
+        products = [product(hidden[:, i], kernel) for i, kernel in enumerate(kernels)]
         gates = inputs.read(t) + tf.stack(products, axis=1)
         gates = tf.reshape(gates, [-1, 2, 4, units])
         opened, candidate = tf.sigmoid(gates), tf.tanh(gates[:, :, 2])
@@ -225,8 +229,9 @@ def _lstm_with_fast_gradient(
             upstream, cell_slopes, forget, gate_slopes, recurrent, batch_sizes
         )
         previous_hidden = tf.transpose(tf.gather(hidden_states, previous), [1, 2, 0])
-        recurrent_gradients = previous_hidden @ tf.transpose(
-            gate_gradients[batch_sizes[0] :], [1, 0, 2]
+        later_gates = tf.transpose(gate_gradients[batch_sizes[0] :], [1, 0, 2])
+        recurrent_gradients = tf.cast(previous_hidden, recurrent.dtype) @ tf.cast(
+            later_gates, recurrent.dtype
         )
         return gate_gradients, recurrent_gradients, None
 
@@ -271,7 +276,7 @@ def _backpropagate(
         cell = tf.pad(cell, padding) + hidden * cell_slopes[steps]
         gates = gate_slopes[steps] * tf.stack([cell, cell, cell, hidden], axis=2)
         gates = tf.reshape(gates, [-1, 2, 4 * units])
-        products = [gates[:, i] @ kernel for i, kernel in enumerate(transposed)]
+        products = [product(gates[:, i], kernel) for i, kernel in enumerate(transposed)]
         return (
             t - 1,
             tf.stack(products, axis=1),

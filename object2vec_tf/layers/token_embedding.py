@@ -49,6 +49,8 @@ class TokenEmbedding(keras.layers.Layer):
             name="embeddings",
             shape=(self.vocab_size, self.dim),
             initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
+            # Casting the table to 16 bits would read and copy all of it in each step.
+            autocast=False,
         )
 
     def call(self, ids: Any) -> tuple[tf.Tensor, tf.RaggedTensor]:
@@ -62,8 +64,9 @@ class TokenEmbedding(keras.layers.Layer):
                 ``[batch, time]`` is read as rows of equal length.
 
         Returns:
-            The vectors of the unique tokens, float ``[unique, dim]``, and each token's
-            index into them, RaggedTensor int32 ``[batch, (time)]``.
+            The vectors of the unique tokens, float32 ``[unique, dim]`` under any
+            policy, and each token's index into them, RaggedTensor int32
+            ``[batch, (time)]``.
         """
         with on_host():
             ids = as_ragged(ids)
@@ -103,7 +106,7 @@ class TokenEmbedding(keras.layers.Layer):
     def compute_output_spec(self, ids: Any) -> tuple[keras.KerasTensor, ...]:
         """Returns the symbolic outputs ``[unique, dim]`` and ``[batch, (time)]``."""
         return (
-            keras.KerasTensor((None, self.dim), dtype=self.compute_dtype),
+            keras.KerasTensor((None, self.dim), dtype=self.variable_dtype),
             keras.KerasTensor((ids.shape[0], None), dtype="int32", ragged=True),
         )
 

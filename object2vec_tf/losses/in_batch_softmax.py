@@ -25,7 +25,7 @@ class InBatchSoftmax(keras.layers.Layer):
     in1 of the batch for each in0, over all in0 for each in1, or over both; the loss is
     then the mean of the two. Objects that another pair of the batch makes partners are
     excluded from the candidates. Pairs with label 0 add candidates, but have no loss of
-    their own.
+    their own. All is computed in the type of the weights under any policy.
 
     Args:
         similarity: cosine or inner_product.
@@ -42,7 +42,7 @@ class InBatchSoftmax(keras.layers.Layer):
         learn_temperature: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.similarity = similarity
         self.direction = direction
         self.temperature = temperature
@@ -53,6 +53,7 @@ class InBatchSoftmax(keras.layers.Layer):
             shape=(),
             initializer=keras.initializers.Constant(math.log(temperature)),
             trainable=learn_temperature,
+            autocast=False,
         )
         self.built = True
 
@@ -126,8 +127,15 @@ def _losses_and_hits(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return losses, hits
 
 
-def in_batch_softmax(hyperparameters: Hyperparameters) -> InBatchSoftmax | None:
-    """Returns the in-batch softmax if the hyperparameters select it, else None."""
+def in_batch_softmax(
+    hyperparameters: Hyperparameters, policy: keras.DTypePolicy | None = None
+) -> InBatchSoftmax | None:
+    """Returns the in-batch softmax if the hyperparameters select it, else None.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        policy: The model's policy of types; by default Keras's global one.
+    """
     if hyperparameters.objective != "in_batch_softmax":
         return None
     return InBatchSoftmax(
@@ -135,6 +143,7 @@ def in_batch_softmax(hyperparameters: Hyperparameters) -> InBatchSoftmax | None:
         hyperparameters.in_batch_direction,
         hyperparameters.temperature,
         hyperparameters.learn_temperature,
+        dtype=policy,
         name="in_batch_softmax",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -12,12 +13,16 @@ from object2vec_tf.layers.bilstm import StackedBiLSTM
 from object2vec_tf.layers.comparator import Comparator
 from object2vec_tf.layers.hcnn import HierarchicalCNN
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
+from object2vec_tf.layers.precision import full_policy
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 
 # Scale of the initial token vectors of a pooled encoder, relative to other encoders.
 # With the settings of AWS's MovieLens notebook, the loss on unseen pairs is 0.850 to
 # 0.874 at a scale of 0.3, and 0.866 to 0.881 at 1.
 _POOLED_SCALE = 0.3
+
+Layer: TypeAlias = keras.layers.Layer
+Policy: TypeAlias = keras.DTypePolicy | None
 
 # Distance between the seeds of two layers: a layer uses several seeds from its own on.
 _SEED_STRIDE = 1000
@@ -33,9 +38,19 @@ def layer_seeds(seed: int) -> Iterator[int]:
 
 
 def token_embedding(
-    hyperparameters: Hyperparameters, encoder: int, seed: int
+    hyperparameters: Hyperparameters,
+    encoder: int,
+    seed: int,
+    policy: Policy = None,
 ) -> TokenEmbedding:
-    """Returns the token embedding of encoder 0 or 1."""
+    """Returns the token embedding of encoder 0 or 1.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        encoder: 0 or 1.
+        seed: Seed of the initial vectors.
+        policy: The model's policy of types; by default Keras's global one.
+    """
     tied = hyperparameters.tied_token_embedding_weight
     pooled = hyperparameters.network(encoder) == "pooled_embedding"
     scale = _POOLED_SCALE if pooled else 1.0
@@ -45,12 +60,17 @@ def token_embedding(
         scale=scale * hyperparameters.token_embedding_init_scale,
         seed=seed,
         trainable=not hyperparameters.freezes(encoder),
+        dtype=policy,
         name="token_embedding" if tied else f"token_embedding{encoder}",
     )
 
 
 def encoder_network(
-    hyperparameters: Hyperparameters, encoder: int, tokens: TokenEmbedding, seed: int
+    hyperparameters: Hyperparameters,
+    encoder: int,
+    tokens: TokenEmbedding,
+    seed: int,
+    policy: Policy = None,
 ) -> keras.Model:
     """Returns encoder 0 or 1.
 
@@ -59,46 +79,69 @@ def encoder_network(
         encoder: 0 or 1.
         tokens: The token embedding; tied encoders share one object.
         seed: Seed of initial weights and dropout.
+        policy: The model's policy of types; by default Keras's global one.
 
     Returns:
         A functional model from ids, RaggedTensor ``[batch, (time)]``, to embeddings
-        float ``[batch, enc_dim]``.
+        float32 ``[batch, enc_dim]``.
     """
     ids = keras.Input((None,), dtype="int64", ragged=True, name=f"in{encoder}")
     network = hyperparameters.network(encoder)
-    layer = _ENCODERS[network](hyperparameters, encoder, seed)
-    return keras.Model(ids, layer(tokens(ids)), name=f"enc{encoder}")
+    layer = _ENCODERS[network](hyperparameters, encoder, seed, policy)
+    model = keras.Model(ids, layer(tokens(ids)), name=f"enc{encoder}")
+    return _with_policy(model, policy)
 
 
-def _pooled(hp: Hyperparameters, encoder: int, seed: int) -> keras.layers.Layer:
-    return PooledEmbedding(hp.dropout, seed, hp.pooling, name="pooled_embedding")
+def _with_policy(model: keras.Model, policy: Policy) -> keras.Model:
+    """Sets the policy of a functional model, which Keras's constructor cannot do."""
+    if policy is not None:
+        model.dtype_policy = policy
+    return model
 
 
-def _hcnn(hp: Hyperparameters, encoder: int, seed: int) -> keras.layers.Layer:
+def _pooled(hp: Hyperparameters, encoder: int, seed: int, policy: Policy) -> Layer:
+    return PooledEmbedding(
+        hp.dropout, seed, hp.pooling, dtype=policy, name="pooled_embedding"
+    )
+
+
+def _hcnn(hp: Hyperparameters, encoder: int, seed: int, policy: Policy) -> Layer:
     return HierarchicalCNN(
         hp.enc_dim,
         int(hp.of_encoder(encoder, "layers")),
         hp.of_encoder(encoder, "cnn_filter_width"),
         hp.dropout,
         seed,
+        dtype=policy,
         name="hcnn",
     )
 
 
-def _bilstm(hp: Hyperparameters, encoder: int, seed: int) -> keras.layers.Layer:
+def _bilstm(hp: Hyperparameters, encoder: int, seed: int, policy: Policy) -> Layer:
     layers = int(hp.of_encoder(encoder, "layers"))
-    return StackedBiLSTM(hp.enc_dim, layers, hp.dropout, seed, name="bilstm")
+    return StackedBiLSTM(
+        hp.enc_dim, layers, hp.dropout, seed, dtype=policy, name="bilstm"
+    )
 
 
-_ENCODERS: Mapping[str, Callable[[Hyperparameters, int, int], keras.layers.Layer]] = {
+_ENCODERS: Mapping[str, Callable[[Hyperparameters, int, int, Policy], Layer]] = {
     "pooled_embedding": _pooled,
     "hcnn": _hcnn,
     "bilstm": _bilstm,
 }
 
 
-def comparator_network(hyperparameters: Hyperparameters, seed: int) -> keras.Model:
+def comparator_network(
+    hyperparameters: Hyperparameters, seed: int, policy: Policy = None
+) -> keras.Model:
     """Returns the comparator, followed by the MLP and the output layer.
+
+    Under a mixed policy, only the MLP has 16 bits.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        seed: Seed of initial weights and dropout.
+        policy: The model's policy of types; by default Keras's global one.
 
     Returns:
         A functional model from two encodings, float ``[batch, enc_dim]`` each, to
@@ -107,23 +150,31 @@ def comparator_network(hyperparameters: Hyperparameters, seed: int) -> keras.Mod
     encodings = [
         keras.Input((hyperparameters.enc_dim,), name=f"encoding{i}") for i in (0, 1)
     ]
-    hidden = Comparator(hyperparameters.operators, name="compare")(encodings)
+    policy = policy or keras.config.dtype_policy()
+    hidden = Comparator(hyperparameters.operators, dtype=policy, name="compare")(
+        encodings
+    )
     for layer in range(hyperparameters.mlp_layers):
         hidden = keras.layers.Dense(
             hyperparameters.mlp_dim,
             hyperparameters.mlp_activation,
             kernel_initializer=keras.initializers.GlorotUniform(seed + 2 * layer),
+            dtype=policy,
             name=f"mlp_{layer}",
         )(hidden)
         if hyperparameters.dropout:
             hidden = keras.layers.Dropout(
-                hyperparameters.dropout, seed=seed + 2 * layer + 1, name=f"drop_{layer}"
+                hyperparameters.dropout,
+                seed=seed + 2 * layer + 1,
+                dtype=policy,
+                name=f"drop_{layer}",
             )(hidden)
     scores = keras.layers.Dense(
         hyperparameters.output_dim,
         kernel_initializer=keras.initializers.GlorotUniform(seed + _SEED_STRIDE - 1),
+        dtype=full_policy(policy),
         name="output",
     )(hidden)
     if hyperparameters.output_layer == "softmax":
-        scores = keras.layers.Softmax(name="softmax")(scores)
-    return keras.Model(encodings, scores, name="comparator")
+        scores = keras.layers.Softmax(dtype=full_policy(policy), name="softmax")(scores)
+    return _with_policy(keras.Model(encodings, scores, name="comparator"), policy)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
+from object2vec_tf.layers.precision import check_policy
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import in_batch_metrics, in_batch_softmax
@@ -30,6 +31,7 @@ from object2vec_tf.model.prediction import PythonPrediction
 from object2vec_tf.model.static_encoding import encode_padded
 from object2vec_tf.model.train_step import evaluation_step, train_step
 from object2vec_tf.optimizers import optimizer_for
+from object2vec_tf.optimizers.loss_scaling import with_loss_scaling
 from object2vec_tf.registration import PACKAGE
 from object2vec_tf.text.text_assets import IdWords
 from object2vec_tf.text.tokenizer import Tokenizer
@@ -64,6 +66,9 @@ class Object2Vec(PythonPrediction, keras.Model):
         id_words: Contents of the vocabulary files of in0 and of in1, for sides of token
             ids. They are saved with the model. A model that starts with its weights
             matches token vectors by them.
+        **kwargs: ``name`` and ``dtype`` of a Keras layer. With ``mixed_bfloat16`` or
+            ``mixed_float16``, convolutions, the products of LSTMs and the MLP have 16
+            bits; weights, embeddings, scores and losses remain float32.
 
     Attributes:
         enc0: Functional model from token ids ``[batch, (time)]`` of in0 to embeddings
@@ -106,6 +111,8 @@ class Object2Vec(PythonPrediction, keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        policy = self.dtype_policy
+        check_policy(policy)
         hyperparameters = as_hyperparameters(hyperparameters)
         self.hyperparameters = hyperparameters
         self.seed = seed
@@ -115,19 +122,22 @@ class Object2Vec(PythonPrediction, keras.Model):
         check_something_is_trained(hyperparameters, self.frozen)
         seeds = layer_seeds(seed)
         tokens = [
-            token_embedding(hyperparameters, encoder, next(seeds)) for encoder in (0, 1)
+            token_embedding(hyperparameters, encoder, next(seeds), policy)
+            for encoder in (0, 1)
         ]
         if hyperparameters.tied_token_embedding_weight:
             tokens[1] = tokens[0]
         self.enc0, self.enc1 = (
-            encoder_network(hyperparameters, encoder, tokens[encoder], next(seeds))
+            encoder_network(
+                hyperparameters, encoder, tokens[encoder], next(seeds), policy
+            )
             for encoder in (0, 1)
         )
-        self.comparator = comparator_network(hyperparameters, next(seeds))
+        self.comparator = comparator_network(hyperparameters, next(seeds), policy)
         for part in self.frozen:
             getattr(self, part).trainable = False
         self.negative_seeds = keras.random.SeedGenerator(next(seeds))
-        self.in_batch_softmax = in_batch_softmax(hyperparameters)
+        self.in_batch_softmax = in_batch_softmax(hyperparameters, policy)
         self.in_batch_metrics = in_batch_metrics() if self.in_batch_softmax else ()
         self.objective = make_objective(
             self.in_batch_softmax,
@@ -264,6 +274,7 @@ class Object2Vec(PythonPrediction, keras.Model):
         metrics: Any = None,
         steps_per_epoch: int | None = None,
         jit_compile: bool = False,
+        auto_scale_loss: bool = True,
         **kwargs: Any,
     ) -> None:
         """Configures training, by default as the hyperparameters say.
@@ -278,6 +289,8 @@ class Object2Vec(PythonPrediction, keras.Model):
             steps_per_epoch: Number of steps per epoch, which warm-up and decay of the
                 learning rate need.
             jit_compile: False, since XLA cannot compile ragged inputs.
+            auto_scale_loss: Whether to scale losses under the policy ``mixed_float16``;
+                see `object2vec_tf.optimizers.LossScaling`.
             **kwargs: As for ``keras.Model.compile``.
         """
         softmax = self.hyperparameters.output_layer == "softmax"
@@ -289,11 +302,15 @@ class Object2Vec(PythonPrediction, keras.Model):
             )
         if metrics is None and "weighted_metrics" not in kwargs:
             kwargs["weighted_metrics"] = _pair_metrics(self.hyperparameters)
+        optimizer = optimizer or optimizer_for(self.hyperparameters, steps_per_epoch)
+        if auto_scale_loss and self.compute_dtype == "float16":
+            optimizer = with_loss_scaling(optimizer)
         super().compile(
-            optimizer=optimizer or optimizer_for(self.hyperparameters, steps_per_epoch),
+            optimizer=optimizer,
             loss=loss,
             metrics=metrics,
             jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
             **kwargs,
         )
 

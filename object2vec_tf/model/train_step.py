@@ -188,5 +188,6 @@ def _with_weight_decay(
 ) -> Gradient:
     decay = model.hyperparameters.weight_decay
     if decay and not variable.path.endswith(_NOT_DECAYED):
-        return add_weight_decay(gradient, variable, decay)
+        # The optimizer divides by the scale of the loss, if there is one.
+        return add_weight_decay(gradient, variable, model.optimizer.scale_loss(decay))
     return gradient

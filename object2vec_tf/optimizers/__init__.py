@@ -2,6 +2,7 @@
 
 from object2vec_tf.optimizers.factory import optimizer_for
 from object2vec_tf.optimizers.fused import FusedAdam
+from object2vec_tf.optimizers.loss_scaling import LossScaling
 from object2vec_tf.optimizers.row_sparse import (
     RowSparseAdadelta,
     RowSparseAdagrad,
@@ -12,6 +13,7 @@ from object2vec_tf.optimizers.row_sparse import (
 
 __all__ = [
     "FusedAdam",
+    "LossScaling",
     "RowSparseAdadelta",
     "RowSparseAdagrad",
     "RowSparseAdam",

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from object2vec_tf.optimizers.loss_scaling import unwrapped
+
 
 def update_locally(optimizer: keras.optimizers.Optimizer) -> None:
     """Makes an optimizer update exactly the variables that it is given.
@@ -18,6 +20,7 @@ def update_locally(optimizer: keras.optimizers.Optimizer) -> None:
     Args:
         optimizer: The optimizer of one replica.
     """
+    updates = unwrapped(optimizer)
 
     def update(
         gradients: Sequence[Any], variables: Sequence[Any], learning_rate: Any
@@ -25,6 +28,6 @@ def update_locally(optimizer: keras.optimizers.Optimizer) -> None:
         for gradient, variable in zip(gradients, variables, strict=True):
             if isinstance(variable, keras.Variable):
                 variable = variable.value
-            optimizer.update_step(gradient, variable, learning_rate)
+            updates.update_step(gradient, variable, learning_rate)
 
-    optimizer._backend_update_step = update
+    updates._backend_update_step = update
