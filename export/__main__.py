@@ -18,6 +18,7 @@ from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import select_device_of_flag
 from object2vec_tf.errors import UserError
+from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
 
@@ -53,6 +54,13 @@ SIMILARITY = flags.DEFINE_enum(
     "similarity by which recommend ranks items (default: that of the in-batch softmax "
     "if the model was trained with it, else cosine)",
 )
+PRECISION = flags.DEFINE_enum(
+    "precision",
+    "float32",
+    PRECISIONS,
+    "type in which the SavedModel computes convolutions, the products of LSTMs and the "
+    "MLP; weights, embeddings and scores are float32",
+)
 
 flags.declare_key_flag("device")
 
@@ -66,14 +74,22 @@ def main() -> None:
         "labels": LABELS.value,
         "k": K.value,
         "similarity": SIMILARITY.value,
+        "precision": PRECISION.value,
     }
     select_device_of_flag()
-    item_files(**settings)  # reports invalid settings before the model is loaded
+    # Reports invalid settings before the model is loaded.
+    item_files(ITEMS.value, LABELS.value, K.value, SIMILARITY.value)
     if FORMAT.value == "onnx":
         if ITEMS.value is not None:
             raise UserError(
                 "--items: expected --format=saved_model, got onnx. ONNX graphs do not "
                 "recommend items: remove --items or --format."
+            )
+        if PRECISION.value != PRECISION.default:
+            raise UserError(
+                f"--precision: expected float32 for --format=onnx, got "
+                f"{PRECISION.value}. ONNX graphs compute in float32: remove "
+                "--precision or --format."
             )
         print(
             export_onnx(load_object2vec(path), EXPORT_DIR.value or path.parent / "onnx")

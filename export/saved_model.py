@@ -24,12 +24,22 @@ from object2vec_tf.inference.warmup_requests import (
     SIGNATURE_INPUTS,
     read_warm_up,
 )
+from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.metrics.ranking import scorer
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.model.precision import computing_in
 
 ASSETS = "assets.extra"
 METRICS = f"{ASSETS}/metrics.json"
 GOLDEN = f"{ASSETS}/golden.jsonl"
+
+# Largest relative and absolute differences of predictions to those of the Keras model.
+# A graph rounds to 16 bits at other places than its ops do one by one.
+_TOLERANCES = {
+    "float32": (1e-5, 1e-6),
+    "bfloat16": (2**-5, 2**-5),
+    "float16": (2**-8, 2**-8),
+}
 
 
 def export_saved_model(
@@ -41,6 +51,7 @@ def export_saved_model(
     labels: str | os.PathLike[str] | None = None,
     k: int | None = None,
     similarity: str | None = None,
+    precision: str = "float32",
 ) -> Path:
     """Writes a SavedModel for TF Serving.
 
@@ -86,6 +97,9 @@ def export_saved_model(
         k: The number of items that ``recommend`` returns; default 100.
         similarity: cosine or inner_product. The default is that of the in-batch softmax
             if the model was trained with it, else cosine.
+        precision: The type in which the SavedModel computes convolutions, the products
+            of LSTMs and the MLP: float32, bfloat16 or float16, whatever the model was
+            trained in. Weights, embeddings and scores are float32 in all.
 
     Returns:
         The path of the version.
@@ -112,9 +126,11 @@ def export_saved_model(
         TensorShape([1, 4])
     """
     files = item_files(items, labels, k, similarity)
+    check_precision("precision", precision)
     with next_version(Path(directory)) as (temporary, path):
-        _write(model, temporary, metrics, files)
-        _replay(temporary)
+        with computing_in(model, precision):
+            _write(model, temporary, metrics, files)
+        _replay(temporary, *_TOLERANCES[precision])
     return path
 
 
@@ -217,8 +233,13 @@ def _golden_recommendation(model: Object2Vec, items: Items) -> dict[str, Any]:
     }
 
 
-def _replay(directory: Path) -> None:
+def _replay(directory: Path, relative: float, absolute: float) -> None:
     """Loads the SavedModel and runs its warm-up and golden requests.
+
+    Args:
+        directory: The SavedModel.
+        relative: Largest relative difference of a prediction.
+        absolute: Absolute difference that is added to it.
 
     Raises:
         RuntimeError: A prediction differs from the model's.
@@ -232,7 +253,7 @@ def _replay(directory: Path) -> None:
         tensors = {name: tf.constant(values) for name, values in inputs.items()}
         outputs = signatures[golden["signature"]](**tensors)
         for name, expected in golden["outputs"].items():
-            if not np.allclose(outputs[name], expected, rtol=1e-5, atol=1e-6):
+            if not np.allclose(outputs[name], expected, relative, absolute):
                 difference = np.abs(outputs[name] - np.array(expected)).max()
                 raise RuntimeError(
                     f"{directory}: {golden['signature']}: expected the {name} of the "

@@ -18,6 +18,7 @@ from object2vec_tf.hyperparameters import (
     specifications,
 )
 from object2vec_tf.hyperparameters.kinds import Boolean
+from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 
 TRAIN = flags.DEFINE_string(
@@ -126,6 +127,15 @@ FREEZE = flags.DEFINE_string(
     "with either of them; enc1_network=enc0 shares settings, not weights (default: "
     "none)",
 )
+PRECISION = flags.DEFINE_enum(
+    "precision",
+    "float32",
+    PRECISIONS,
+    "type in which convolutions, the products of LSTMs and the MLP are computed; "
+    "weights, sums, scores, losses and the exported model are float32; bfloat16 and "
+    "float16 are for GPUs, and slower than float32 on a CPU; float16 scales the loss "
+    "and skips steps whose gradients overflow",
+)
 RETRIEVAL_POOL = flags.DEFINE_string(
     "retrieval_pool",
     None,
@@ -189,7 +199,7 @@ def run_arguments() -> dict[str, Any]:
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),
         *(INITIAL_MODEL, FREEZE, RETRIEVAL_POOL, BATCH_LAYOUT),
-        *(DEVICE, DETERMINISTIC),
+        *(DEVICE, DETERMINISTIC, PRECISION),
     )
     return {flag.name: flag.value for flag in shared}
 

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from object2vec_tf.errors import UserError
+
 # The precisions, each with the name of Keras's policy.
 _POLICIES = {
     "float32": "float32",
@@ -32,6 +34,22 @@ def policy_of(precision: str) -> keras.DTypePolicy:
         <DTypePolicy "mixed_bfloat16">
     """
     return keras.DTypePolicy(_POLICIES[precision])
+
+
+def check_precision(name: str, value: object) -> None:
+    """Checks that a value is a precision.
+
+    Args:
+        name: Name of the option, for the message.
+        value: The value.
+
+    Raises:
+        UserError: It is not one of `PRECISIONS`.
+    """
+    if value not in PRECISIONS:
+        raise UserError(
+            f"{name}: expected one of {', '.join(PRECISIONS)}, got {value!r:.60}."
+        )
 
 
 def full_policy(policy: keras.DTypePolicy) -> keras.DTypePolicy:

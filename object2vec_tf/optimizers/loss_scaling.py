@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.optimizers.compilation import under_xla
+from object2vec_tf.layers.compilation import under_xla
 from object2vec_tf.optimizers.gradients import Gradient
 from object2vec_tf.registration import PACKAGE
 

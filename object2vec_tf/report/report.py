@@ -58,6 +58,12 @@ class _Section:
     card_only: bool = False
 
 
+def _precision_text(metrics: Mapping[str, Any]) -> str:
+    """Returns the precision of a run; earlier versions had float32 only."""
+    precision = metrics.get("precision", "float32")
+    return "" if precision == "float32" else f" in mixed precision ({precision})"
+
+
 class Report:
     """The report of a finished run.
 
@@ -96,7 +102,7 @@ class Report:
         return (
             f"This Object2Vec model was trained on {pairs:,} pair{'s' * (pairs != 1)} "
             f"for {epochs} epoch{'s' * (epochs != 1)} ({metrics['stopped']}) with "
-            f"random seed {metrics['seed']}. "
+            f"random seed {metrics['seed']}{_precision_text(metrics)}. "
             f"The run took {metrics['seconds']:.0f} seconds{_place(metrics)}. The "
             f"model has the weights of the best epoch, number "
             f"{metrics['best_epoch'] + 1}. "

@@ -117,19 +117,24 @@ def check_other_directory(
 
 
 def start_identity(
-    initial_model: InitialModel | None, frozen: Sequence[str]
+    initial_model: InitialModel | None,
+    frozen: Sequence[str],
+    precision: str = "float32",
 ) -> dict[str, str]:
     """Returns the values by which a run's start is recognized, by name.
 
     Args:
         initial_model: The initial model, if there is one.
         frozen: Parts of the model that are not trained.
+        precision: The precision. Runs of versions that had only float32 lack it.
     """
     identity = {}
     if initial_model:
         identity["initial model"] = initial_model.digest
     if frozen:
         identity["freeze"] = ",".join(frozen)
+    if precision != "float32":
+        identity["precision"] = precision
     return identity
 
 

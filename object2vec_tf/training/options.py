@@ -11,6 +11,7 @@ from object2vec_tf.devices import DEVICES
 from object2vec_tf.distributed.selection import check_batch_layout
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters.arguments import as_integer
+from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.model.freezing import parse_parts
 from object2vec_tf.model.object2vec import Object2Vec
 
@@ -21,8 +22,8 @@ PathLike = str | os.PathLike[str]
 class RunOptions:
     """Options of a run that are not hyperparameters.
 
-    All but the seed, the initial model and the frozen parts leave the weights as they
-    are.
+    All but the seed, the initial model, the frozen parts and the precision leave the
+    weights as they are.
 
     Attributes:
         seed: Seed of initial weights, shuffles and negatives. On a CPU the same seed
@@ -58,10 +59,13 @@ class RunOptions:
         deterministic: Whether TensorFlow's ops are made deterministic, for the rest of
             this process. On a GPU too, the same seed then gives the same weights. On a
             CPU the weights repeat anyway; the other kernels change their last bits.
+        precision: float32; or bfloat16 or float16, in which convolutions, the products
+            of LSTMs and the MLP are then computed. Weights, sums, scores and losses are
+            float32, as is the exported model.
 
     Raises:
-        UserError: A number, the name of a part or of a layout, or the type of a path is
-            invalid.
+        UserError: A number, the name of a part, of a layout or of a precision, or the
+            type of a path is invalid.
     """
 
     seed: int = 0
@@ -78,6 +82,7 @@ class RunOptions:
     batch_layout: str = "auto"
     device: str = "auto"
     deterministic: bool = False
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         """Checks the numbers, the names of parts, and the types of paths."""
@@ -89,6 +94,7 @@ class RunOptions:
             raise UserError(
                 f"device: expected one of {', '.join(DEVICES)}, got {self.device!r}."
             )
+        check_precision("precision", self.precision)
         if not isinstance(self.initial_model, str | os.PathLike | Object2Vec | None):
             raise UserError(
                 "initial_model: expected a run directory, a .keras file or an "
@@ -145,6 +151,7 @@ class RunKeywords(TypedDict, total=False):
     batch_layout: str
     device: str
     deterministic: bool
+    precision: str
 
 
 class FitKeywords(RunKeywords, total=False):

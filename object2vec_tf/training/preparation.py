@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.devices import (
     describe_devices,
+    gpu_is_visible,
     make_deterministic,
     select_device,
 )
@@ -113,7 +115,9 @@ class PreparedRun:
             self.options.seed,
             fingerprints,
             self.text_assets.fingerprints,
-            start_identity(self.initial_model, self.options.freeze),
+            start_identity(
+                self.initial_model, self.options.freeze, self.options.precision
+            ),
         ) | pool_identity(self.retrieval_pool)
 
     @functools.cached_property
@@ -156,6 +160,7 @@ def prepare_run(
     export = _load_exporter()
     strategy = choose_strategy(options.strategy, num_gpus, options.device)
     batch_layout = choose_batch_layout(options.batch_layout, strategy)
+    _check_speed(options.precision)
     text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
     names = read_object_names(
         options.items, options.labels, hyperparameters, text_assets.tokenizers
@@ -352,6 +357,16 @@ def _check_arguments(
     auxiliary = sources.get("auxiliary")
     if auxiliary:
         channel_files(auxiliary, "auxiliary")
+
+
+def _check_speed(precision: str) -> None:
+    """Warns of a precision that makes training slower on this machine."""
+    if precision != "float32" and not gpu_is_visible():
+        warnings.warn(
+            f"precision: {precision} is slower than float32 on a CPU, and needs more "
+            "memory. Use it on a GPU.",
+            stacklevel=4,
+        )
 
 
 def _check_pairs_per_step(hyperparameters: Hyperparameters) -> None:

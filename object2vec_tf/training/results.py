@@ -60,6 +60,7 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
         **({"initial_model": run.initial_model.summary} if run.initial_model else {}),
         "seed": run.options.seed,
         "device": describe_devices(len(run.strategy.local_replicas)),
+        "precision": run.options.precision,
         "seconds": time.perf_counter() - trainer.start,
         "records_per_second": trained_pairs / trainer.seconds,
     }

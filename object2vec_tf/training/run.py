@@ -15,6 +15,7 @@ from object2vec_tf.distributed.replicas import copy_weights_from_chief
 from object2vec_tf.errors import Interrupted
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import Record
@@ -239,6 +240,7 @@ def _run_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
             tokenizers=run.text_assets.tokenizers,
             frozen=run.options.freeze,
             id_words=run.text_assets.id_words,
+            dtype=policy_of(run.options.precision),
         )
         copy_weights_from_chief(strategy, model)
         strategy.barrier()

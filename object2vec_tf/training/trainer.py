@@ -21,6 +21,7 @@ from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.errors import DivergedError, Interrupted
 from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import STOPPED, Record
 from object2vec_tf.training.batch_layout import make_execution
@@ -92,6 +93,7 @@ class Trainer:
             tokenizers=text_assets.tokenizers,
             frozen=self._run.options.freeze,
             id_words=text_assets.id_words,
+            dtype=policy_of(self._run.options.precision),
         )
         for encoder, vectors in text_assets.vectors.items():
             model.set_token_vectors(encoder, vectors.rows)

@@ -241,7 +241,11 @@ def _identity(task: Task, console: RunConsole) -> dict[str, Any]:
     """
     base, seed = task.space.base, task.options.seed
     text_assets = read_text_assets(base, task.channels.get("auxiliary"), seed)
-    start = start_identity(_initial_model(task, text_assets), task.options.freeze)
+    start = start_identity(
+        _initial_model(task, text_assets),
+        task.options.freeze,
+        task.options.precision,
+    )
     pool = read_retrieval_pool(
         task.options.retrieval_pool, base, text_assets.tokenizers
     )

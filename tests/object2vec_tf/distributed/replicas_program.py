@@ -62,6 +62,8 @@ CASES = {
     "frozen_part": ROW_SPARSE | {"negative_sampling_rate": 2, "weight_decay": 0.01},
     "pooled_dropout": ROW_SPARSE | {"dropout": 0.3, "mlp_layers": 0},
     "dropout": ROW_SPARSE | {"dropout": 0.3},
+    # Without an MLP all layers are float32, so that only the scale of the loss differs.
+    "loss_scaling": ROW_SPARSE | {"mlp_layers": 0, "weight_decay": 0.01},
     "weighted": ROW_SPARSE | IN_BATCH | {"negative_sampling_rate": 2},
 }
 
@@ -113,7 +115,8 @@ def train_case(case, strategy):
 
     def build():
         frozen = ["enc0"] if case == "frozen_part" else []
-        model = o2v.Object2Vec(settings, seed=5, frozen=frozen)
+        dtype = "mixed_float16" if case == "loss_scaling" else "float32"
+        model = o2v.Object2Vec(settings, seed=5, frozen=frozen, dtype=dtype)
         model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))
         model.optimizer.build(model.trainable_variables)
         return model

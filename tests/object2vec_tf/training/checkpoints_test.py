@@ -49,6 +49,25 @@ def test_restores_weights_slots_and_random_state_in_another_model(
     )
 
 
+def test_restores_the_scale_of_the_loss(hyperparameters, tmp_path):
+    scaled, other = (
+        o2v.Object2Vec(hyperparameters, seed=seed, dtype="mixed_float16")
+        for seed in (1, 2)
+    )
+    for model in (scaled, other):
+        model.compile()
+        model.optimizer.build(model.trainable_variables)
+    scaled.optimizer.dynamic_scale.assign(64.0)
+    scaled.optimizer.step_counter.assign(5)
+    Checkpoints(tmp_path, scaled).save(1, {})
+
+    Checkpoints(tmp_path, other).restore()
+
+    assert float(other.optimizer.dynamic_scale) == 64
+    assert int(other.optimizer.step_counter) == 5
+    assert same(state_of(scaled), state_of(other))
+
+
 def test_restores_nothing_without_a_checkpoint(model, tmp_path):
     before = state_of(model)
     assert Checkpoints(tmp_path, model).restore() is None

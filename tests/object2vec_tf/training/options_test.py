@@ -42,6 +42,9 @@ def test_defaults():
         "freeze": (),
         "retrieval_pool": None,
         "batch_layout": "auto",
+        "device": "auto",
+        "deterministic": False,
+        "precision": "float32",
         "items": None,
         "labels": None,
         "strategy": "auto",
@@ -107,6 +110,7 @@ def test_options_do_not_change_and_are_given_by_name(kind):
         ),
         ("retrieval_pool", ["a"], "expected the path of a single file, got ['a']"),
         ("freeze", None, "expected names among enc0, enc1, comparator, got None"),
+        ("precision", "half", "expected one of float32, bfloat16, float16, got 'half'"),
     ],
 )
 def test_wrong_types_are_user_errors(option, value, message):
