@@ -6,20 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from object2vec_tf.data.batch_negatives import sum_negatives
 from object2vec_tf.devices import describe_devices
-from object2vec_tf.distributed.replicas import Replicas
-from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.report.baselines import POPULARITY, baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.report import Report
 from object2vec_tf.runs.run_directory import ALL_EPOCHS, Record
-from object2vec_tf.training.batch_layout import make_execution
-from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.retrieval import RetrievalTask, retrieval_task
 from object2vec_tf.training.sagemaker_metrics import quality_lines
@@ -40,9 +34,7 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
         **{name: best[name] for name in ("train", "validation") if name in best},
     }
     if "test" in channels:
-        replicas = Replicas(SingleDevice(), lambda: model)
-        execution = make_execution(run.batch_layout, replicas, run.console.say)
-        loop = TrainingLoop(execution, keras.callbacks.CallbackList([], model=model))
+        loop = trainer.loop_of_best(model)
         metrics["test"] = evaluate(loop, channels["test"], run.hyperparameters)
     metrics["baselines"] = baselines(
         run.hyperparameters, channels, best.get("negatives")

@@ -29,9 +29,9 @@ _MAX_GROUP_BYTES = 1 << 23
 _GROUPED_SECONDS = 4e-3
 # Groups that are on the device before they are needed.
 _GROUPS_AHEAD = 2
-# Full groups of a shape after which a program for exactly this number of steps pays
-# for its compilation.
-_GROUPS_BEFORE_FIXED = 16
+# For how long a GPU waits for the host before each step of a loop whose length is not
+# known to the compiler; an estimate.
+_HOST_WAIT_SECONDS = 2e-5
 # Compilations that take longer than this are reported, in seconds.
 _REPORTED_SECONDS = 5.0
 
@@ -92,8 +92,8 @@ class StaticExecution(Execution):
         build_metrics(replicas.model)
         self._device = _device_of(replicas.model)
         self._programs: dict[ProgramKey, Callable[..., None]] = {}
-        self._compiled: set[ProgramKey] = set()
-        self._full_groups: dict[BatchShape, int] = {}
+        self._compile_seconds: dict[ProgramKey, float] = {}
+        self._waits: dict[ProgramKey, float] = {}
 
     def batches(self, pairs: Pairs, *args: Any, **kwargs: Any) -> _Epoch:
         """See `Execution`."""
@@ -151,25 +151,23 @@ class StaticExecution(Execution):
     def _run(self, key: ProgramKey, group: _Group) -> None:
         """Runs the steps of a group."""
         size = group.vectors.shape[0]
-        is_full = group.stop - group.start == size
-        if key.training and is_full and self._is_frequent(key.shape):
+        if group.stop - group.start == size and self._waits_for_long(key, size):
             self.program(key._replace(steps=size))(group.vectors)
             return
         program = self.program(key)
-        if key not in self._compiled:
-            self._compile(key, program, group.vectors)
+        if key not in self._compile_seconds:
+            self._compile_seconds[key] = self._compile(key, group.vectors)
         program(group.vectors, tf.constant(group.start), tf.constant(group.stop))
 
-    def _is_frequent(self, shape: BatchShape) -> bool:
-        """Counts a full group; returns whether its shape has a program of its own.
+    def _waits_for_long(self, key: ProgramKey, steps: int) -> bool:
+        """Returns whether a program with a constant number of steps pays off.
 
-        A GPU waits for the host before each step of a loop whose length is not known
-        to the compiler.
+        It is compiled when a GPU has waited for the host as long as that takes.
         """
-        if "GPU" not in self._device:
+        if "GPU" not in self._device or key not in self._compile_seconds:
             return False
-        count = self._full_groups[shape] = self._full_groups.get(shape, 0) + 1
-        return count > _GROUPS_BEFORE_FIXED
+        self._waits[key] = self._waits.get(key, 0.0) + steps * _HOST_WAIT_SECONDS
+        return self._waits[key] > self._compile_seconds[key]
 
     def program(self, key: ProgramKey) -> Callable[..., None]:
         """Returns the function for a shape of batches, which its first call compiles.
@@ -206,16 +204,14 @@ class StaticExecution(Execution):
         )
         return function
 
-    def _compile(
-        self, key: ProgramKey, program: Callable[..., None], vectors: tf.Tensor
-    ) -> None:
-        """Compiles a program, and reports that if it takes long."""
-        self._compiled.add(key)
+    def _compile(self, key: ProgramKey, vectors: tf.Tensor) -> float:
+        """Compiles a program; returns and perhaps reports how long it took."""
         start = time.perf_counter()
-        program(vectors, tf.constant(0), tf.constant(0))  # makes no step
+        self.program(key)(vectors, tf.constant(0), tf.constant(0))  # makes no step
         seconds = time.perf_counter() - start
         if seconds > _REPORTED_SECONDS:
             self._report(f"{_described(key)}: compiled in {seconds:.0f} s")
+        return seconds
 
 
 class _Epoch:

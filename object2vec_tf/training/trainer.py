@@ -273,6 +273,22 @@ class Trainer:
         if must_stop and remaining and not self._stopped:
             raise Interrupted(f"stopped after epoch {len(self.history)}")
 
+    def loop_of_best(self, model: Object2Vec) -> TrainingLoop:
+        """Returns a loop that evaluates a model, after training.
+
+        In the static layout it is evaluated by the programs that are compiled already,
+        with its weights in the model that was trained.
+
+        Args:
+            model: The model of the best epoch.
+        """
+        if self._run.batch_layout != "static":
+            return TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
+        for variable, best in zip(self._model.weights, model.weights, strict=True):
+            variable.assign(best.value)
+        callbacks = keras.callbacks.CallbackList([], model=self._model)
+        return TrainingLoop(self._execution, callbacks)
+
     def unfinished_metrics(self) -> dict[str, Any]:
         """Returns the content of metrics.json of an interrupted run."""
         channels = self._run.channels

@@ -1,0 +1,56 @@
+import numpy as np
+import tensorflow as tf
+
+from object2vec_tf.distributed.batch_shard import PairCounts
+from object2vec_tf.distributed.padded_batch import PaddedBatch, padded_data
+from object2vec_tf.distributed.sharded_batch import batch_shard_of
+from object2vec_tf.ragged.static_layout import BatchShape, Layout, SideLayout
+
+
+def test_a_loss_is_divided_by_the_pairs_without_padding():
+    shard = PaddedBatch(tf.constant(3), rows=8)
+    losses, weights = np.arange(8.0), np.array([1, 2, 0.5, 0, 0, 0, 0, 0])
+
+    mean = tf.constant((losses * weights).sum() / 8, tf.float32)
+    # Three pairs and 4 negatives, in rows for 2 negatives per pair.
+    counts = PairCounts(tf.constant(7), tf.constant(7), rows=24)
+
+    np.testing.assert_allclose(shard.contribution(mean), 3.0 / 3)
+    np.testing.assert_allclose(shard.contribution(mean, counts), 3.0 / 8 * 24 / 7)
+    assert shard.metric_count(tf.zeros([8])).numpy() == 3
+    assert shard.metric_count(tf.zeros([24]), counts).numpy() == 7
+
+
+def test_a_gradient_of_rows_stays_rows_and_a_dense_one_is_a_table():
+    rows = tf.IndexedSlices(
+        tf.constant([[1.0], [2.0]]), tf.constant([2, 0]), tf.constant([3, 1])
+    )
+    shard = PaddedBatch(tf.constant(1), rows=2)
+
+    as_rows, none = shard.reduce_gradients([rows, None], True, False, [False] * 2)
+    (dense,) = shard.reduce_gradients([rows], False, False, [False])
+
+    assert as_rows is rows
+    assert none is None
+    np.testing.assert_array_equal(dense, [[2.0], [0.0], [1.0]])
+
+
+def test_the_arrays_of_a_vector_are_the_inputs_of_a_step():
+    sides = SideLayout(width=1), SideLayout(width=1)
+    layout = Layout(sides, False, (9, 9), real_labels=False)
+    shape = BatchShape(layout, 2, (2, 2), (3, 3), (1, 1))
+    vector = np.arange(shape.size, dtype=np.int32)
+    fields = shape.fields()
+    vector[fields["count"].start] = 1
+    start = fields["weights"].start
+    vector[start : start + 2] = np.array([0.5, 0], np.float32).view(np.int32)
+
+    inputs, labels, weights = padded_data(tf.constant(vector), shape)
+
+    assert set(inputs) == set(fields)
+    np.testing.assert_array_equal(inputs.rows(1).cells, inputs["cells1"])
+    np.testing.assert_array_equal(labels, vector[fields["labels"].start :][:2])
+    np.testing.assert_array_equal(weights, [0.5, 0])
+    shard = batch_shard_of(inputs)
+    assert isinstance(shard, PaddedBatch)
+    assert (shard.real_pairs.numpy(), shard.rows) == (1, 2)
