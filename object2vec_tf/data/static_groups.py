@@ -26,6 +26,7 @@ from object2vec_tf.data.dataset import PairBatches
 from object2vec_tf.data.row_layout import BatchRows, LaidOutRows, Sizes
 from object2vec_tf.data.static_shapes import ShapeMenu
 from object2vec_tf.data.unique_tokens import TokenFinder
+from object2vec_tf.errors import UserError
 from object2vec_tf.ragged.column import Counts
 from object2vec_tf.ragged.static_layout import BatchShape, Layout
 
@@ -35,6 +36,8 @@ KnownNumbers = list[npt.NDArray[np.int32]]
 # Batches are laid out together up to this number of tokens.
 _PART_TOKENS = 1 << 14
 _MAX_KEPT_DRAWS = 64
+# The square fits 32 bits with a sign.
+_MAX_COMPARED_ROWS = 46_340
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,11 +109,20 @@ class BatchReader:
         layout: The static layout.
         objects: The objects of the channel, if the layout lists the positive pairs of
             each batch; None if it lists known pairs of the channel or none.
+
+    Raises:
+        UserError: The number of a pair of objects would not fit 32 bits.
     """
 
     def __init__(
         self, pairs: PairBatches, layout: Layout, objects: ObjectNumbers | None
     ) -> None:
+        rows = min(pairs.batch_size, len(pairs.labels))
+        if layout.lists_known and rows > _MAX_COMPARED_ROWS:
+            raise UserError(
+                f"mini_batch_size: expected at most {_MAX_COMPARED_ROWS} where the "
+                f"objects of a batch are compared, got {rows}. Lower it."
+            )
         self.pairs = pairs
         self.layout = layout
         self.objects = objects

@@ -15,7 +15,7 @@ from object2vec_tf.ragged.column import Counts, Ids
 # Arrays with one element per token id are used for up to this number of ids, and for
 # this number per token. Otherwise the tokens are sorted.
 _MAX_MARKS = 1 << 26
-_MARKS_PER_TOKEN = 64
+_MARKS_PER_TOKEN = 100
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

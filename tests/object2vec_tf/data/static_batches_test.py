@@ -1,5 +1,6 @@
 """Batches in the static layout, against loops in Python over the ragged batches."""
 
+import dataclasses
 import itertools
 import threading
 
@@ -256,6 +257,18 @@ def test_a_token_outside_the_vocabulary_is_an_error():
     groups = pairs.static_groups(layout_of(pairs.settings, shuffle=False), steps=2)
     with pytest.raises(o2v.DataError, match="from 0 to 19, got -1"):
         list(groups)
+
+
+def test_batches_whose_objects_cannot_be_numbered_are_an_error():
+    rows = 46_341
+    column = RaggedColumn.from_rows([[1]] * rows)
+    pairs = make_pairs(objective="in_batch_softmax")
+    pairs = dataclasses.replace(
+        pairs, in0=column, in1=column, labels=np.ones(rows, int)
+    )
+    layout = layout_of(pairs.settings, shuffle=True)
+    with pytest.raises(o2v.UserError, match="at most 46340 .* got 46341"):
+        pairs.static_groups(layout, steps=1, batch_size=rows)
 
 
 def test_started_batches_are_those_of_the_next_iteration():
