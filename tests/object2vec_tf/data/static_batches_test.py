@@ -267,7 +267,7 @@ def test_batches_whose_objects_cannot_be_numbered_are_an_error():
         pairs, in0=column, in1=column, labels=np.ones(rows, int)
     )
     layout = layout_of(pairs.settings, shuffle=True)
-    with pytest.raises(o2v.UserError, match="at most 46340 .* got 46341"):
+    with pytest.raises(o2v.UserError, match="at most 46340 where"):
         pairs.static_groups(layout, steps=1, batch_size=rows)
 
 
