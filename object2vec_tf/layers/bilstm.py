@@ -108,12 +108,12 @@ class StackedBiLSTM(RaggedEncoder):
 
     def encode_static(
         self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns encodings; see `RaggedEncoder.encode_static`."""
         unique = vectors.shape[0]
         positions = static_lstm.step_positions(rows, padding=unique)
         is_token = positions < unique
-        steps = cell_vectors(vectors, positions, self.compute_dtype)
+        steps, vectors = cell_vectors(vectors, positions, self.compute_dtype)
         for layer, drop in enumerate([None, *self.drops]):
             if drop is not None:
                 steps = tf.cast(drop(steps, training=training), self.compute_dtype)
@@ -122,7 +122,7 @@ class StackedBiLSTM(RaggedEncoder):
             )
         masked = tf.where(is_token[..., tf.newaxis], steps, steps.dtype.min)
         maxima = tf.reduce_max(masked, axis=0)
-        return tf.where(rows.lengths[:, tf.newaxis] > 0, maxima, 0.0)
+        return tf.where(rows.lengths[:, tf.newaxis] > 0, maxima, 0.0), vectors
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

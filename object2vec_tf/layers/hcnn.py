@@ -104,10 +104,10 @@ class HierarchicalCNN(RaggedEncoder):
 
     def encode_static(
         self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns encodings; see `RaggedEncoder.encode_static`."""
         cells = tf.reshape(rows.cells, [-1])
-        steps = cell_vectors(vectors, cells, self.compute_dtype)
+        steps, vectors = cell_vectors(vectors, cells, self.compute_dtype)
         is_token = cells[:, tf.newaxis] < vectors.shape[0]
         maxima = []
         for layer, drop in zip(self.convolutions, [*self.drops, None], strict=True):
@@ -123,7 +123,7 @@ class HierarchicalCNN(RaggedEncoder):
             maxima.append(row_maxima(chunks, rows))
             if drop is not None:
                 steps = tf.cast(drop(steps, training=training), self.compute_dtype)
-        return tf.concat(maxima, axis=1)
+        return tf.concat(maxima, axis=1), vectors
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -52,10 +52,11 @@ class PooledEmbedding(RaggedEncoder):
 
     def encode_static(
         self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns encodings; see `RaggedEncoder.encode_static`."""
-        pooled = self._pooled(row_sums(vectors, rows), rows.lengths)
-        return self.drop(pooled, training=training)
+        sums, vectors = row_sums(vectors, rows)
+        pooled = self._pooled(sums, rows.lengths)
+        return self.drop(pooled, training=training), vectors
 
     def _pooled(self, total: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         count = tf.cast(lengths, total.dtype)[:, tf.newaxis]

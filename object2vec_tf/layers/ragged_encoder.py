@@ -54,7 +54,7 @@ class RaggedEncoder(keras.layers.Layer):
 
     def encode_static(
         self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns encodings of a batch in the static layout, under XLA.
 
         Values and gradients equal those of `encode`.
@@ -66,7 +66,9 @@ class RaggedEncoder(keras.layers.Layer):
             training: Whether dropout applies.
 
         Returns:
-            float32 ``[rows, dim]``; zeros for a row without tokens, and for padding.
+            float32 ``[rows, dim]``, zeros for a row without tokens and for padding; and
+            ``vectors``. If another side of the batch uses these vectors too, it should
+            use the returned ones, so that their gradient is summed in place.
         """
         raise NotImplementedError
 

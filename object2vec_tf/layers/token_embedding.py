@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -79,8 +80,8 @@ class TokenEmbedding(keras.layers.Layer):
     def lookup_unique(self, unique: tf.Tensor) -> tf.Tensor:
         """Looks up unique tokens of a batch in the static layout, under XLA.
 
-        The gradient of the table is IndexedSlices with these ids as indices. XLA drops
-        the rows of padding when they are scattered.
+        The gradient of the table is IndexedSlices with these ids as indices, whose rows
+        of padding XLA drops when they are scattered.
 
         Args:
             unique: Distinct ids, int32 ``[unique]``; ``vocab_size`` for padding.
@@ -88,9 +89,15 @@ class TokenEmbedding(keras.layers.Layer):
         Returns:
             float32 ``[unique, dim]``; zeros for padding.
         """
-        vectors = tf.gather(self.embeddings.value, unique)
         is_token = unique[:, tf.newaxis] < self.vocab_size
-        return tf.where(is_token, vectors, tf.zeros_like(vectors))
+
+        @tf.custom_gradient
+        def masked(vectors: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+            # No cell refers to padding, so its gradient is zero without a mask too.
+            zeros = tf.zeros_like(vectors)
+            return tf.where(is_token, vectors, zeros), lambda upstream: upstream
+
+        return masked(tf.gather(self.embeddings.value, unique))
 
     def _checked(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns ids, or fails if one is not in the table, as a CPU's gather does."""

@@ -33,11 +33,14 @@ def encode_padded(
         shape.table(side): tokens.lookup_unique(inputs[f"unique{shape.table(side)}"])
         for side, (tokens, _) in enumerate(sides[: len(shape.unique)])
     }
-    first, second = (
-        encoder.encode_static(vectors[shape.table(side)], inputs.rows(side), training)
-        for side, (_, encoder) in enumerate(sides)
-    )
-    return first, second
+    encodings = []
+    for side, (_, encoder) in enumerate(sides):
+        table = shape.table(side)
+        encoding, vectors[table] = encoder.encode_static(
+            vectors[table], inputs.rows(side), training
+        )
+        encodings.append(encoding)
+    return encodings[0], encodings[1]
 
 
 def _layers(encoder: keras.Model) -> tuple[TokenEmbedding, RaggedEncoder]:

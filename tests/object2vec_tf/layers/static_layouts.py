@@ -87,7 +87,7 @@ def both_forms(layer, vectors, rows, width, gap=0, training=True):
     )
     compiled = tf.function(
         lambda vectors: results(
-            lambda vectors: layer.encode_static(vectors, static, training),
+            lambda vectors: layer.encode_static(vectors, static, training)[0],
             vectors,
             padded_factors,
         ),

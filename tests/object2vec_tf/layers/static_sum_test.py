@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
+from object2vec_tf.layers.static_sum import row_sums
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from tests.object2vec_tf.layers.static_layouts import (
     assert_same,
@@ -37,7 +40,7 @@ def test_padding_of_unique_tokens_is_zero_and_changes_no_row():
     def step(unique):
         with tf.GradientTape() as tape:
             vectors = layer.lookup_unique(unique)
-            loss = tf.reduce_sum(vectors * [[1.0], [2], [3], [40], [50]])
+            loss = tf.reduce_sum(vectors * [[1.0], [2], [3], [0], [0]])
         gradient = tape.gradient(loss, layer.embeddings.value)
         layer.embeddings.value.scatter_sub(gradient)
         return vectors, gradient.indices, gradient.values
@@ -52,6 +55,27 @@ def test_padding_of_unique_tokens_is_zero_and_changes_no_row():
     np.testing.assert_array_equal(layer.embeddings, table)
 
 
+def test_gradients_of_two_sides_are_summed_in_one_array():
+    sides = [static_rows(rows, 4, width=2) for rows in ([[0, 1, 0], []], [[1, 2]])]
+
+    @tf.function(jit_compile=True)
+    def gradient(vectors):
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            first, returned = row_sums(vectors, sides[0])
+            second, _ = row_sums(returned, sides[1])
+            loss = tf.reduce_sum(first) + 10 * tf.reduce_sum(second)
+        return tape.gradient(loss, vectors)
+
+    vectors = tf.constant([[1.0], [2], [3], [0]])
+
+    np.testing.assert_array_equal(gradient(vectors), [[2], [11], [10], [0]])
+    # No zeros are copied for a second array, nor two arrays added.
+    hlo = gradient.experimental_get_compiler_ir(vectors)(stage="hlo")
+    assert hlo.count(" scatter(") == 2
+    assert not re.search(r"= f32\[4,1\]\S* add\(", hlo)
+
+
 def test_dropout_acts_on_pooled_encodings_and_only_in_training():
     layer = PooledEmbedding(dropout=0.5, seed=1)
     vectors = np.concatenate(
@@ -62,7 +86,8 @@ def test_dropout_acts_on_pooled_encodings_and_only_in_training():
     @tf.function(jit_compile=True)
     def encodings():
         return [
-            layer.encode_static(vectors, rows, training) for training in (True, False)
+            layer.encode_static(vectors, rows, training)[0]
+            for training in (True, False)
         ]
 
     (first, plain), (second, _) = encodings(), encodings()
