@@ -12,7 +12,7 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents test test-all doctest lint types results results-texts results-documents bench bench-peers format clean
+.PHONY: help demo data texts documents test test-all test-gpu doctest lint types results results-texts results-documents bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,11 @@ types: $(VENV)/test ## Check types
 
 test: lint types doctest ## Lint, types, examples and tests: under 10 minutes on 2 cores
 	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
+
+test-gpu: $(VENV)/test ## Tests on a GPU: those that need one, and those of models
+	$(BIN)/python -m pytest -p no:benchmark -m 'gpu'
+	$(BIN)/python -m pytest -p no:benchmark -m 'not long and not network and not gpu' \
+		tests/object2vec_tf/model tests/object2vec_tf/layers tests/object2vec_tf/optimizers
 
 doctest: $(VENV)/test ## Run the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules object2vec_tf export

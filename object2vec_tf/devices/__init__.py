@@ -1,6 +1,10 @@
 """The devices of this process: choosing, describing and placing ops on them."""
 
-from object2vec_tf.devices.placement import gpu_is_visible, on_host
+from object2vec_tf.devices.placement import (
+    gpu_is_visible,
+    in_full_precision,
+    on_host,
+)
 from object2vec_tf.devices.selection import (
     DEVICES,
     describe_devices,
@@ -12,6 +16,7 @@ __all__ = [
     "DEVICES",
     "describe_devices",
     "gpu_is_visible",
+    "in_full_precision",
     "make_deterministic",
     "on_host",
     "select_device",

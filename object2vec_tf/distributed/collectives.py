@@ -35,11 +35,15 @@ class Collectives:
         replica: Index of this replica.
         replicas: Number of replicas.
         device: Device of this replica.
+        hint: How the replicas communicate; see `communication_hint`.
     """
 
-    def __init__(self, replica: int, replicas: int, device: str) -> None:
+    def __init__(
+        self, replica: int, replicas: int, device: str, hint: str = "auto"
+    ) -> None:
         self.replica = replica
         self.replicas = replicas
+        self._hint = hint
         self._device = device
         self._calls = itertools.count()
         with tf.device(device):
@@ -177,7 +181,24 @@ class Collectives:
             "group_key": _GROUP,
             "instance_key": key,
             "ordering_token": [self._order.handle],
+            "communication_hint": self._hint,
         }
+
+
+def communication_hint(devices: Sequence[str], replicas: int) -> str:
+    """Returns the hint for collective ops: NCCL between the GPUs of one process.
+
+    TensorFlow 2.21 uses NCCL only if the hint asks for it
+    (collective_param_resolver_local.cc, AssignCollectiveType). With "auto", GPUs
+    exchange tensors through a ring of copies, one operation after another.
+
+    Args:
+        devices: The devices of this process's replicas.
+        replicas: The number of replicas of all processes.
+    """
+    kinds = {tf.DeviceSpec.from_string(device).device_type for device in devices}
+    is_local = len(devices) == replicas
+    return "nccl" if kinds == {"GPU"} and is_local and replicas > 1 else "auto"
 
 
 def padded_size(rows: int) -> int:

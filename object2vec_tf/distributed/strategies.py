@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.distributed.collectives import Collectives
+from object2vec_tf.distributed.collectives import Collectives, communication_hint
 
 Step = Callable[[Any], object]
 
@@ -151,8 +151,9 @@ class MirroredDevices(_SingleProcess):
         self.replicas = strategy.num_replicas_in_sync
         first = self.worker * len(self.devices)
         self.local_replicas = range(first, first + len(self.devices))
+        hint = communication_hint(self.devices, self.replicas)
         self._collectives = [
-            Collectives(replica, self.replicas, device)
+            Collectives(replica, self.replicas, device, hint)
             for replica, device in zip(self.local_replicas, self.devices, strict=True)
         ]
 
