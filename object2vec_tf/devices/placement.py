@@ -34,7 +34,7 @@ def in_full_precision() -> Iterator[None]:
     """Lets products and convolutions keep all bits of float32; a context or decorator.
 
     By default, TensorFlow rounds their inputs to 10 bits (TF32) on recent GPUs, which
-    changes results by about 3e-4 relative. On a CPU this changes nothing.
+    changes each by at most 2^-11 of its value. On a CPU this changes nothing.
     """
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
