@@ -41,6 +41,10 @@ def configurations() -> dict[str, Hyperparameters]:
             name = f"pooled_embedding, softmax, {optimizer}, {storage}"
             settings = {"optimizer": optimizer, "token_embedding_storage_type": storage}
             found[name] = Hyperparameters(**{**base.to_dict(), **settings})
+    for network in ("hcnn", "bilstm"):
+        name = f"{network}, in_batch_softmax"
+        settings = found[name].to_dict() | {"optimizer": "sgd"}
+        found[f"{name}, sgd"] = Hyperparameters(**settings)
     return found
 
 
