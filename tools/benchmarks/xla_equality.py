@@ -39,8 +39,11 @@ def configurations() -> dict[str, Hyperparameters]:
     for storage in _STORAGE:
         for optimizer in _OPTIMIZERS:
             name = f"pooled_embedding, softmax, {optimizer}, {storage}"
-            settings = {"optimizer": optimizer, "token_embedding_storage_type": storage}
-            found[name] = Hyperparameters(**{**base.to_dict(), **settings})
+            settings = base.to_dict() | {
+                "optimizer": optimizer,
+                "token_embedding_storage_type": storage,
+            }
+            found[name] = Hyperparameters(**settings)
     for network in ("hcnn", "bilstm"):
         name = f"{network}, in_batch_softmax"
         settings = found[name].to_dict() | {"optimizer": "sgd"}
