@@ -13,12 +13,14 @@ import tensorflow as tf
 from tensorflow.core.framework import kernel_def_pb2, node_def_pb2
 from tensorflow.python.framework import kernels
 
-_OF_GPUS = {"GPU", "DEFAULT"}
+OF_GPUS = frozenset({"GPU", "DEFAULT"})
+# Ops that XLA compiles for GPUs; TensorFlow registers them when it first uses XLA.
+OF_XLA = frozenset({"XLA_GPU_JIT"})
 
 
 def has_gpu_kernels() -> bool:
     """Returns whether this TensorFlow has kernels for GPUs at all."""
-    return bool(_gpu_kernels("MatMul"))
+    return bool(_kernels("MatMul", OF_GPUS))
 
 
 def nodes_of(function: Any) -> Iterator[node_def_pb2.NodeDef]:
@@ -30,13 +32,16 @@ def nodes_of(function: Any) -> Iterator[node_def_pb2.NodeDef]:
 
 
 def without_gpu_kernel(
-    functions: Iterable[Any], host_ops: Iterable[str] = ()
+    functions: Iterable[Any],
+    host_ops: Iterable[str] = (),
+    devices: frozenset[str] = OF_GPUS,
 ) -> dict[str, set[str]]:
     """Returns the ops that have to run on the host though nothing places them there.
 
     Args:
         functions: Concrete functions.
         host_ops: Ops that may run on the host.
+        devices: The types of devices whose kernels count.
 
     Returns:
         The values of each op's attributes that no kernel for GPUs has.
@@ -47,15 +52,15 @@ def without_gpu_kernel(
         for node in nodes_of(function):
             if node.op in allowed or "CPU" in node.device:
                 continue
-            if not any(_fits(node, kernel) for kernel in _gpu_kernels(node.op)):
+            if not any(_fits(node, kernel) for kernel in _kernels(node.op, devices)):
                 missing.setdefault(node.op, set()).add(_types(node))
     return missing
 
 
 @functools.cache
-def _gpu_kernels(op: str) -> list[kernel_def_pb2.KernelDef]:
+def _kernels(op: str, devices: frozenset[str]) -> list[kernel_def_pb2.KernelDef]:
     registered = kernels.get_registered_kernels_for_op(op).kernel
-    return [kernel for kernel in registered if kernel.device_type in _OF_GPUS]
+    return [kernel for kernel in registered if kernel.device_type in devices]
 
 
 def _fits(node: node_def_pb2.NodeDef, kernel: kernel_def_pb2.KernelDef) -> bool:

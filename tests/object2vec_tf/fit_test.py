@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
+from object2vec_tf.devices import gpu_is_visible
 from tests.command_server import python_m
 
 
@@ -262,3 +263,49 @@ def test_a_model_dir_that_cannot_be_created_is_reported(settings, ratings, tmp_p
         o2v.fit(
             o2v.Hyperparameters(**settings), **ratings, model_dir=tmp_path / "file/run"
         )
+
+
+@pytest.mark.skipif(gpu_is_visible(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_missing_is_reported_before_data_is_read(settings, tmp_path):
+    missing = dict.fromkeys(("train", "validation", "test"), tmp_path / "missing")
+    result = subprocess.run(
+        command(settings, missing, tmp_path / "run", "--device=gpu"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: device=gpu: expected a GPU ")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
+def test_deterministic_runs_work_and_have_equal_weights(
+    network, settings, ratings, tmp_path
+):
+    """Deterministic mode rejects random ops without a seed, and some kernels."""
+    more = ("--deterministic", "--negative_sampling_rate=2", "--negative_mining=hard")
+    values = settings | {
+        "enc0_network": network,
+        "dropout": 0.1,
+        "output_layer": "softmax",
+        "num_classes": 6,
+    }
+    classes = {}
+    for name, path in ratings.items():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        classes[name] = tmp_path / f"classes_{name}"
+        lines = [json.dumps(r | {"label": int(r["label"]) % 6}) for r in rows]
+        classes[name].write_text("\n".join(lines))
+    models = []
+    for layout in ("ragged", "ragged", "static", "static"):
+        run = tmp_path / f"run{len(models)}"
+        line = command(values, classes, run, *more, f"--batch_layout={layout}")
+        subprocess.run(line, check=True, capture_output=True)
+        models.append(o2v.load(run).get_weights())
+
+    for first, second in ((0, 1), (2, 3)):
+        for one, two in zip(models[first], models[second], strict=True):
+            np.testing.assert_array_equal(one, two)

@@ -8,9 +8,24 @@ import tensorflow as tf
 import object2vec_tf as o2v
 from export.item_catalog import item_files
 from export.signatures import Signatures
+from object2vec_tf.distributed.replicas import Replicas
+from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.layers import ragged_sum, token_embedding
 from object2vec_tf.text.tokenizer_loading import make_tokenizer
-from tests.gpu_kernels import has_gpu_kernels, without_gpu_kernel
+from object2vec_tf.training.batch_layout import make_execution
+from object2vec_tf.training.static_execution import ProgramKey
+from tests.gpu_kernels import OF_XLA, has_gpu_kernels, without_gpu_kernel
+from tests.object2vec_tf.training.layout_cases import (
+    BILSTM,
+    HCNN,
+    IN_BATCH,
+    POOLED,
+    ROW_SPARSE,
+    TIED,
+    built,
+    hyperparameters,
+    pairs_of,
+)
 
 pytestmark = pytest.mark.skipif(
     not has_gpu_kernels(),
@@ -27,6 +42,7 @@ SETTINGS = {
     "mlp_dim": 8,
     "mini_batch_size": 8,
 }
+HARD = {"negative_sampling_rate": 3, "negative_mining": "hard"}
 VARIED = {"negative_sampling_rate": 3, "negative_exclude_known": False}
 
 
@@ -129,6 +145,38 @@ def test_every_op_of_other_steps_has_a_kernel(settings, files):
     functions = step_functions(o2v.Hyperparameters(**settings), files[0])
 
     assert not without_gpu_kernel(functions, STEP_HOST_OPS)
+
+
+def static_programs(settings):
+    """The graphs of training and evaluation that XLA compiles, untouched by it."""
+    pairs = pairs_of(settings)
+    replicas = Replicas(SingleDevice(), lambda: built(settings, pairs))
+    execution = make_execution("static", replicas, print)
+    group = next(iter(execution.batches(pairs, shuffle=True, seed=2, epoch=0).groups))
+    vectors = tf.TensorSpec(group.vectors.shape, tf.uint32)
+    number = tf.TensorSpec([], tf.int32)
+    return [
+        execution.program(ProgramKey(group.shape, training)).get_concrete_function(
+            vectors, number, number
+        )
+        for training in (False, True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        pytest.param([POOLED, ROW_SPARSE, HARD], id="hard negatives"),
+        pytest.param([POOLED, IN_BATCH], id="in batch", marks=pytest.mark.long),
+        pytest.param([HCNN], id="hcnn", marks=pytest.mark.long),
+        pytest.param([BILSTM, TIED], id="bilstm", marks=pytest.mark.long),
+    ],
+)
+def test_xla_compiles_every_op_of_a_static_step_for_gpus(groups):
+    tf.function(tf.identity, jit_compile=True)(1.0)  # XLA then registers its kernels
+
+    for function in static_programs(hyperparameters(*groups)):
+        assert not without_gpu_kernel([function], ["Placeholder"], OF_XLA)
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from absl import flags, logging
 from absl.testing import flagsaver
 
@@ -198,3 +199,15 @@ def test_an_internal_error_exits_with_1_and_a_traceback(ended):
     assert status == 1
     assert "Traceback (most recent call last):" in err
     assert err.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+def test_a_gpu_that_does_not_start_is_a_problem_of_the_user() -> None:
+    message = (
+        "CUDA runtime implicit initialization on GPU:0 failed. Status: out of memory"
+    )
+
+    assert runner._user_message(tf.errors.InternalError(None, None, message)) == (
+        f"device: TensorFlow cannot start the GPU: {message}. See nvidia-smi for other "
+        "processes that use it, or give --device=cpu."
+    )
+    assert runner._user_message(tf.errors.InternalError(None, None, "other")) is None

@@ -257,3 +257,8 @@ def test_several_replicas_have_ragged_batches():
     assert choose_batch_layout("auto", several) == "ragged"
     with pytest.raises(UserError, match="batch_layout=static: expected a single dev"):
         choose_batch_layout("static", several)
+
+
+def test_a_gpu_that_is_required_must_be_allowed():
+    with pytest.raises(UserError, match="device=gpu: expected _num_gpus of 1 or more"):
+        choose_strategy("one", gpus=0, device="gpu")
