@@ -62,7 +62,12 @@ SCHEDULE = {"learning_rate_warmup_epochs": 1, "learning_rate_decay": "cosine"}
 
 def test_layouts_agree_and_a_resumed_epoch_has_the_same_bits():
     settings = hyperparameters(
-        POOLED, ROW_SPARSE, num_classes=2, negative_sampling_rate=2, optimizer="adagrad"
+        POOLED,
+        ROW_SPARSE,
+        num_classes=2,
+        negative_sampling_rate=2,
+        optimizer="adagrad",
+        mlp_layers=0,
     )
     pairs = pairs_of(settings, weighted=True)
     loop = training_loop("static", built(settings, pairs))

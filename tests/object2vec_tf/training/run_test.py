@@ -412,3 +412,37 @@ def test_model_of_an_unknown_run_is_not_overwritten(settings, ratings, tmp_path)
     shutil.rmtree(tmp_path / "run/checkpoints")
     with pytest.raises(o2v.RunDirectoryError, match=r"model\.keras"):
         fit(settings, ratings, tmp_path / "run")
+
+
+@pytest.mark.long
+def test_a_run_in_the_static_layout_has_the_same_results(settings, ratings, tmp_path):
+    settings |= {
+        "token_embedding_storage_type": "row_sparse",
+        "early_stopping_patience": 1,
+    }
+    settings |= {"epochs": 20, "early_stopping_tolerance": 0.1}
+    runs = {}
+    for layout in ("ragged", "static"):
+        seen = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs, seen=(steps := []): seen.append(epoch)
+        )
+        runs[layout] = fit(
+            settings, ratings, tmp_path / layout, batch_layout=layout, callbacks=[seen]
+        )
+        assert steps == list(range(runs[layout].metrics["epochs_run"]))
+    ragged, static = runs["ragged"], runs["static"]
+
+    assert static.metrics["stopped"] == ragged.metrics["stopped"] == "early stopping"
+    assert len(static.history) == len(ragged.history)
+    # In a hundred steps and more, Adam amplifies rounding.
+    for one, other in zip(static.history, ragged.history, strict=True):
+        for channel in ("train", "validation"):
+            assert one[channel] == pytest.approx(other[channel], rel=1e-4)
+    for channel in ("train", "validation", "test"):
+        expected = pytest.approx(ragged.metrics[channel], rel=1e-4)
+        assert static.metrics[channel] == expected
+    for one, other in zip(static.model.weights, ragged.model.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    # The layout does not identify a run.
+    again = fit(settings, ratings, tmp_path / "static", batch_layout="ragged")
+    assert again.history == static.history
