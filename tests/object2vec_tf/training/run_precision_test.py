@@ -67,18 +67,61 @@ def test_runs_start_with_a_model_of_another_precision(settings, ratings, tmp_pat
 def test_an_interrupted_run_resumes_with_the_same_weights(
     precision, settings, ratings, tmp_path
 ):
-    settings = settings | {"token_embedding_storage_type": "row_sparse"}
+    settings = settings | {
+        "token_embedding_storage_type": "row_sparse",
+        "optimizer": "sgd",
+    }
     whole = fit(settings, ratings, tmp_path / "whole", precision=precision)
     fit(settings | {"epochs": 1}, ratings, tmp_path / "run", precision=precision)
     run = fit(settings, ratings, tmp_path / "run", precision=precision)
 
     for first, second in zip(run.model.weights, whole.model.weights, strict=True):
-        np.testing.assert_array_equal(first, second)
+        # The kernels for 16 bits may add in another order on a busy machine.
+        np.testing.assert_allclose(first, second, atol=2**-10)
     received, expected = (
         [v.numpy() for v in r.model.optimizer.variables] for r in (run, whole)
     )
     for first, second in zip(received, expected, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:precision")
+@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
+@pytest.mark.parametrize(
+    ("precision", "roundoff"), [("bfloat16", 2**-8), ("float16", 2**-11)]
+)
+def test_both_layouts_of_batches_give_the_same_weights(
+    precision, roundoff, network, settings, ratings, tmp_path
+):
+    settings = settings | {
+        "enc0_network": network,
+        "enc1_network": "enc0",
+        "enc0_token_embedding_dim": 8,
+        "enc0_vocab_size": 30,
+        "token_embedding_storage_type": "row_sparse",
+        # Adam would amplify rounding in gradients near 0.
+        "optimizer": "sgd",
+        "weight_decay": 0.01,
+    }
+    del settings["enc1_max_seq_len"], settings["enc1_vocab_size"]
+    ragged, static = (
+        fit(
+            settings,
+            ratings,
+            tmp_path / layout,
+            precision=precision,
+            batch_layout=layout,
+        ).model
+        for layout in ("ragged", "static")
+    )
+
+    assert int(static.optimizer.iterations) == int(ragged.optimizer.iterations)
+    for first, second in zip(
+        static.trainable_variables, ragged.trainable_variables, strict=True
+    ):
+        # Both round products of the same numbers, in another order of sums.
+        np.testing.assert_allclose(first, second, atol=2 * roundoff)
 
 
 def test_unknown_precisions_are_rejected(settings, ratings, tmp_path):
