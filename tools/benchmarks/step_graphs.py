@@ -5,7 +5,7 @@
 Needs no GPU. For the ragged layout, the graph is the one that TensorFlow runs after its
 own optimizations, and `tools.benchmarks.gpu_placement` places its ops on a machine with
 a GPU. For the static layout, the program is the one that XLA compiles for this CPU. On
-a GPU, XLA makes other fusions, but about as many.
+a GPU, XLA makes other fusions, mostly fewer.
 """
 
 from __future__ import annotations
