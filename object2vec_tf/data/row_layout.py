@@ -15,7 +15,13 @@ import numpy.typing as npt
 
 from object2vec_tf.data.unique_tokens import TokenFinder, UniqueTokens
 from object2vec_tf.ragged.column import Counts, Ids, RaggedColumn
-from object2vec_tf.ragged.static_layout import BatchShape, Field, Layout, SideLayout
+from object2vec_tf.ragged.static_layout import (
+    OWN_FIELDS,
+    BatchShape,
+    Field,
+    Layout,
+    SideLayout,
+)
 
 Vectors = npt.NDArray[np.int32]
 
@@ -36,6 +42,8 @@ class BatchRows:
             the layout has none.
         known: The number of in0 and of in1 of each known pair, int32 ``[known, 2]`` for
             each batch; None if the layout has none.
+        shards: The number of rows of each replica, batch by batch,
+            ``[batches * replicas]``; None if a single replica has them all.
     """
 
     sizes: Counts
@@ -46,6 +54,7 @@ class BatchRows:
     negatives: npt.NDArray[np.int32] | None = None
     objects: npt.NDArray[np.int32] | None = None
     known: Sequence[npt.NDArray[np.int32]] | None = None
+    shards: Counts | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Sizes:
 
     Attributes:
         unique: Number of distinct tokens of each table.
-        chunks: Number of chunks of in0 and of in1.
+        chunks: Number of chunks of a replica of in0 and of in1.
         row_chunks: Largest number of chunks of a row of in0 and of in1.
         known: Number of known pairs.
     """
@@ -90,8 +99,8 @@ class _SideChunks:
     Attributes:
         lengths: Tokens of each row, ``[rows]``.
         counts: Chunks of each row, ``[rows]``.
-        starts: The first chunk of each row in its batch, ``[rows]``.
-        totals: Chunks of each batch, ``[batches]``.
+        starts: The first chunk of each row in its shard, ``[rows]``.
+        totals: Chunks of each shard, ``[shards]``.
     """
 
     lengths: Counts
@@ -117,6 +126,26 @@ def chunk_counts(lengths: Counts, side: SideLayout) -> Counts:
     return np.where(lengths, (lengths + (side.gap + side.width - 1)) // side.width, 0)
 
 
+def shard_sizes(sizes: Counts, rows: int, replicas: int) -> Counts:
+    """Returns how many rows of each batch each replica has.
+
+    Args:
+        sizes: The number of rows of each batch, ``[batches]``.
+        rows: The rows of a replica. The last replicas of a batch may have fewer.
+        replicas: The number of replicas.
+
+    Returns:
+        ``[batches * replicas]``, batch by batch.
+
+    Example:
+        >>> import numpy as np
+        >>> shard_sizes(np.array([7, 3]), rows=3, replicas=3)
+        array([3, 3, 1, 3, 0, 0])
+    """
+    left = sizes[:, np.newaxis] - rows * np.arange(replicas)
+    return left.clip(0, rows).reshape(-1)
+
+
 class LaidOutRows:
     """Batches whose sizes are known, to be written into vectors.
 
@@ -132,7 +161,8 @@ class LaidOutRows:
     def __init__(self, layout: Layout, rows: BatchRows, finder: TokenFinder) -> None:
         self._layout = layout
         self._rows = rows
-        self._splits = _cumulative(rows.sizes)
+        self._shards = rows.sizes if rows.shards is None else rows.shards
+        self._splits = _cumulative(self._shards)
         self._chunks = [
             self._side_chunks(column, side)
             for column, side in zip(rows.sides, layout.sides, strict=True)
@@ -143,7 +173,7 @@ class LaidOutRows:
         lengths = column.lengths
         counts = chunk_counts(lengths, side)
         ends = _cumulative(counts)
-        starts = ends[:-1] - np.repeat(ends[self._splits[:-1]], self._rows.sizes)
+        starts = ends[:-1] - np.repeat(ends[self._splits[:-1]], self._shards)
         return _SideChunks(lengths, counts, starts, np.diff(ends[self._splits]))
 
     def _find_unique(
@@ -152,7 +182,8 @@ class LaidOutRows:
         """Returns the unique tokens of each table, and the positions of each side."""
         sides, vocab_sizes = self._rows.sides, self._layout.vocab_sizes
         tokens = [column.values for column in sides]
-        splits = [column.row_splits[self._splits] for column in sides]
+        batches = self._splits[:: self._layout.replicas]
+        splits = [column.row_splits[batches] for column in sides]
         if self._layout.tied:
             table = finder.find(tokens, splits, vocab_sizes[0])
             return [table], (table.positions[0], table.positions[1])
@@ -177,23 +208,38 @@ class LaidOutRows:
 
         Args:
             shape: The shape of the batches.
-            vectors: int32 ``[batches, shape.size]``.
+            vectors: int32 ``[batches * replicas, shape.size]``; the vectors of the
+                replicas for a batch are adjacent.
         """
-        fields, rows = shape.fields(), self._rows
+        fields, replicas = shape.fields(), self._layout.replicas
         views = {name: _view(vectors, field) for name, field in fields.items()}
-        for number, table in enumerate(self._tables):
-            padding = self._layout.vocab_sizes[number]
-            view = views[f"unique{number}"]
-            _fill(view, table.ids, table.counts, padding)
         for side in (0, 1):
             self._write_side(side, shape, vectors, fields, views)
+        shared = {
+            name: view[::replicas]
+            for name, view in views.items()
+            if name not in OWN_FIELDS
+        }
+        self._write_shared(shape, shared)
+        for replica in range(1, replicas):
+            for name, view in shared.items():
+                views[name][replica::replicas] = view
+
+    def _write_shared(
+        self, shape: BatchShape, views: dict[str, npt.NDArray[Any]]
+    ) -> None:
+        """Writes the arrays that are the same for all replicas."""
+        rows, batch_rows = self._rows, shape.batch_rows
+        for number, table in enumerate(self._tables):
+            padding = self._layout.vocab_sizes[number]
+            _fill(views[f"unique{number}"], table.ids, table.counts, padding)
         views["count"][:, 0] = rows.sizes
         ones = np.ones(len(rows.labels), np.float32)
         by_row: dict[str, tuple[npt.NDArray[Any] | None, float]] = {
             "labels": (rows.labels, 0),
             "weights": (ones if rows.weights is None else rows.weights, 0),
             "negatives": (rows.negatives, -1),
-            "objects": (rows.objects, shape.rows - 1),
+            "objects": (rows.objects, batch_rows - 1),
             "log_frequencies": (rows.log_frequencies, 0),
         }
         for name, (values, filler) in by_row.items():
@@ -203,8 +249,8 @@ class LaidOutRows:
         if "known" in views:
             assert rows.known is not None
             for view, pairs in zip(views["known"], rows.known, strict=True):
-                view[: len(pairs)] = pairs[:, 0] * shape.rows + pairs[:, 1]
-                view[len(pairs) :] = shape.rows**2
+                view[: len(pairs)] = pairs[:, 0] * batch_rows + pairs[:, 1]
+                view[len(pairs) :] = batch_rows**2
 
     def _write_side(
         self,
@@ -215,7 +261,7 @@ class LaidOutRows:
         views: dict[str, npt.NDArray[Any]],
     ) -> None:
         chunks, width = self._chunks[side], self._layout.sides[side].width
-        sizes = self._rows.sizes
+        sizes = self._shards
         row = np.arange(len(chunks.counts)) - np.repeat(self._splits[:-1], sizes)
         _fill(views[f"lengths{side}"], chunks.lengths, sizes, 0)
         _fill(views[f"starts{side}"], chunks.starts, sizes, chunks.totals)
@@ -223,8 +269,8 @@ class LaidOutRows:
         _fill(views[f"chunk_rows{side}"], numbers, chunks.totals, shape.rows)
         views[f"cells{side}"][:] = shape.unique[shape.table(side)]
         # The index of each row's first cell among the elements of all vectors.
-        batch_starts = np.arange(len(sizes)) * shape.size + fields[f"cells{side}"].start
-        first_cells = np.repeat(batch_starts, sizes) + chunks.starts * width
+        shard_starts = np.arange(len(sizes)) * shape.size + fields[f"cells{side}"].start
+        first_cells = np.repeat(shard_starts, sizes) + chunks.starts * width
         splits = self._rows.sides[side].row_splits
         cells = np.arange(splits[-1])
         cells += np.repeat(first_cells - splits[:-1], chunks.lengths)

@@ -23,7 +23,12 @@ from object2vec_tf.data.batch_negatives import (
 )
 from object2vec_tf.data.batch_plan import Batches
 from object2vec_tf.data.dataset import PairBatches
-from object2vec_tf.data.row_layout import BatchRows, LaidOutRows, Sizes
+from object2vec_tf.data.row_layout import (
+    BatchRows,
+    LaidOutRows,
+    Sizes,
+    shard_sizes,
+)
 from object2vec_tf.data.static_shapes import ShapeMenu
 from object2vec_tf.data.unique_tokens import TokenFinder
 from object2vec_tf.errors import UserError
@@ -46,8 +51,9 @@ class StaticGroup:
 
     Attributes:
         shape: The shape of each batch.
-        vectors: int32 ``[steps, shape.size]``; see `BatchShape.fields`. Vectors from
-            ``count`` on are zeros.
+        vectors: int32 ``[steps * replicas, shape.size]``; see `BatchShape.fields`. The
+            vectors of the replicas for a batch are adjacent. Vectors after those of
+            the last batch are zeros.
         first: The number of the first batch in its epoch.
         count: The number of batches.
     """
@@ -134,6 +140,16 @@ class BatchReader:
         return self.pairs.batch_size * tokens / max(len(self.pairs.labels), 1)
 
     @property
+    def batch_rows(self) -> int:
+        """The number of rows of the largest batch."""
+        return min(self.pairs.batch_size, len(self.pairs.labels))
+
+    @property
+    def rows(self) -> int:
+        """The number of these rows that a replica has."""
+        return -(-self.batch_rows // self.layout.replicas)
+
+    @property
     def batches_per_part(self) -> int:
         """The number of batches that are best read together."""
         return max(1, int(_PART_TOKENS / max(self.tokens_per_batch, 1)))
@@ -170,7 +186,15 @@ class BatchReader:
             frequencies = pairs.log_frequencies[rows]
         sides = pairs.in0.take(rows), pairs.in1.take(rows)
         return BatchRows(
-            sizes, sides, labels, weights, frequencies, negatives, objects, known
+            sizes,
+            sides,
+            labels,
+            weights,
+            frequencies,
+            negatives,
+            objects,
+            known,
+            shard_sizes(sizes, self.rows, layout.replicas),
         )
 
     def _known(
@@ -260,11 +284,12 @@ class GroupMaker:
                 for i in range(0, len(numbers), width)
             ]
         shape = menu.fit(Sizes.largest([part.needed for part in parts]))
-        vectors = np.empty((self._steps, shape.size), np.int32)
+        replicas = shape.layout.replicas
+        vectors = np.empty((self._steps * replicas, shape.size), np.int32)
         for i, part in enumerate(parts):
             stop = min((i + 1) * width, len(numbers))
-            part.write(shape, vectors[i * width : stop])
-        vectors[len(numbers) :] = 0
+            part.write(shape, vectors[i * width * replicas : stop * replicas])
+        vectors[len(numbers) * replicas :] = 0
         return StaticGroup(shape, vectors, first, len(numbers)), tally
 
     def _read(self, plan: Batches, numbers: range, tally: NegativeTally) -> BatchRows:

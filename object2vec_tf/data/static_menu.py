@@ -11,7 +11,12 @@ import numpy.typing as npt
 
 from object2vec_tf.data.batch_negatives import Extra
 from object2vec_tf.data.dataset import PairBatches
-from object2vec_tf.data.row_layout import LaidOutRows, Sizes, chunk_counts
+from object2vec_tf.data.row_layout import (
+    LaidOutRows,
+    Sizes,
+    chunk_counts,
+    shard_sizes,
+)
 from object2vec_tf.data.shape_clusters import clusters
 from object2vec_tf.data.static_groups import BatchReader
 from object2vec_tf.data.static_shapes import ShapeMenu, rounded_up, shape_for
@@ -52,8 +57,8 @@ def plan_menu(reader: BatchReader, steps: int) -> ShapeMenu:
         steps: Number of batches per group; a group has a single shape.
     """
     pairs, layout = reader.pairs, reader.layout
-    sample = _Sample.of(pairs, layout, steps)
-    rows = min(pairs.batch_size, len(pairs.labels))
+    sample = _Sample.of(reader, steps)
+    rows = reader.rows
     shapes = []
     growth = _TRAINING_GROWTH if pairs.seed is not None else _EVALUATION_GROWTH
     for members in clusters(sample.needs, _cost_factors(layout, rows), growth):
@@ -92,24 +97,25 @@ class _Sample:
     needs: Numbers
 
     @classmethod
-    def of(cls, pairs: PairBatches, layout: Layout, steps: int) -> _Sample:
+    def of(cls, reader: BatchReader, steps: int) -> _Sample:
         """Returns a sample of the batches of several epochs."""
+        pairs, layout = reader.pairs, reader.layout
         groups = list(_sampled_groups(pairs, steps))
         batches = [batch for group in groups for batch in group]
         rows = np.concatenate(batches)
-        starts = _starts([len(batch) for batch in batches])
-        group_starts = _starts([len(group) for group in groups])
+        sizes = np.array([len(batch) for batch in batches])
+        shards = shard_sizes(sizes, reader.rows, layout.replicas)
+        group_starts = _starts([len(group) * layout.replicas for group in groups])
         totals, largest = [], []
         for column, side, pads in zip(
             (pairs.in0, pairs.in1), layout.sides, _pads(layout), strict=True
         ):
             counts = chunk_counts(column.lengths, side)
-            sums = np.add.reduceat(counts[rows], starts).astype(np.int64)
-            most = np.maximum.reduceat(counts[rows], starts).astype(np.int64)
+            sums = _by_shard(np.add, counts[rows], shards)
+            most = _by_shard(np.maximum, counts[rows], shards)
             if pairs.seed is not None:
-                sums += _margin(counts, pairs, len(batches))
-                sizes = np.diff(np.append(starts, len(rows)))
-                sums = np.minimum(sums, sizes * most)
+                sums += _margin(counts, reader, len(shards))
+                sums = np.minimum(sums, shards * most)
             if pairs.seed is not None and not pairs.bucket_width:
                 # Random batches are similar, except for the longest row.
                 sums[:] = sums.max()
@@ -120,19 +126,27 @@ class _Sample:
         return cls(groups, np.stack([*totals, *largest], axis=1))
 
 
-def _starts(lengths: Sequence[int]) -> Numbers:
+def _by_shard(function: np.ufunc, values: Counts, shards: Counts) -> Numbers:
+    """Reduces the values of the rows of each shard; 0 for shards without rows."""
+    has_rows = shards > 0
+    results = np.zeros(len(shards), np.int64)
+    results[has_rows] = function.reduceat(values, _starts(shards[has_rows]))
+    return results
+
+
+def _starts(lengths: Sequence[int] | Counts) -> Numbers:
     return np.cumsum([0, *lengths[:-1]])
 
 
-def _margin(counts: Counts, pairs: PairBatches, batches: int) -> int:
-    """Returns how many chunks a batch may have above the largest of the sample."""
-    size, rows = min(pairs.batch_size, len(counts)), len(counts)
+def _margin(counts: Counts, reader: BatchReader, shards: int) -> int:
+    """Returns how many chunks a shard may have above the largest of the sample."""
+    size, rows = reader.rows, len(counts)
     deviation = float(counts.std())
-    if pairs.bucket_width:
+    if reader.pairs.bucket_width:
         deviation = min(deviation, 0.5)
     # The largest of n normal variables is about sqrt(2 log n) deviations above their
     # mean.
-    left = _DEVIATIONS - math.sqrt(2 * math.log(max(batches, 1)))
+    left = _DEVIATIONS - math.sqrt(2 * math.log(max(shards, 1)))
     return math.ceil(max(left, 1) * deviation * math.sqrt(size * (1 - size / rows)))
 
 
@@ -177,10 +191,10 @@ def _sizes_of_cluster(reader: BatchReader, sample: _Sample, members: Numbers) ->
             most += math.ceil(_DEVIATIONS * spread)
         unique.append(min(_rounded(most), layout.vocab_sizes[table]))
     known = max(size.known for size in counted)
-    rows = min(pairs.batch_size, len(pairs.labels))
     if layout.lists_known:
         lists_own = not (pairs.negatives and pairs.negatives.settings.lists_known)
-        known = rows if lists_own else rounded_up(known + known // 8, 3)
+        room = rounded_up(known + known // 8, 3)
+        known = reader.batch_rows if lists_own else room
     return Sizes(
         tuple(unique),
         (_rounded(int(needs[0])), _rounded(int(needs[1]))),

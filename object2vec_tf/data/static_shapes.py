@@ -56,7 +56,7 @@ def shape_for(layout: Layout, rows: int, sizes: Sizes) -> BatchShape:
 
     Args:
         layout: What the batches of the run have in common.
-        rows: The number of rows, padding included.
+        rows: The number of rows of a replica, padding included.
         sizes: The sizes of a batch.
     """
     return BatchShape(

@@ -9,6 +9,10 @@ A row of tokens occupies whole chunks of ``width`` cells; an empty row has none.
 has the position of its token among the unique tokens. The rows [5, 7, 5] and [7] have,
 at a width of 2, the unique tokens [5, 7], the chunks [[0, 1], [0, -], [1, -]] and the
 first chunks [0, 2].
+
+Several replicas have a vector each. It has the tokens of the replica's own rows, and
+everything else of the whole batch, the unique tokens too: so the gradients of the
+replicas have the same rows.
 """
 
 from __future__ import annotations
@@ -18,6 +22,13 @@ import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
+
+# Arrays that concern only the rows of a replica.
+OWN_FIELDS = frozenset(
+    f"{name}{side}"
+    for name in ("cells", "chunk_rows", "starts", "lengths")
+    for side in (0, 1)
+)
 
 
 class Field(NamedTuple):
@@ -66,6 +77,7 @@ class Layout:
         negatives: Number of negatives per pair that the pipeline draws.
         lists_known: Whether batches contain their objects and known pairs.
         has_frequencies: Whether batches contain the log frequencies of their objects.
+        replicas: Number of replicas that share a batch.
     """
 
     sides: tuple[SideLayout, SideLayout]
@@ -75,6 +87,7 @@ class Layout:
     negatives: int = 0
     lists_known: bool = False
     has_frequencies: bool = False
+    replicas: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +96,8 @@ class BatchShape:
 
     Attributes:
         layout: What all batches of the run have in common.
-        rows: Number of rows R. Rows after the batch's pairs are padding.
+        rows: Number of rows R of a replica. Replica i has the rows from i * R on. Rows
+            after the batch's pairs are padding.
         unique: Number of unique tokens U of each table: one number for tied sides,
             otherwise two. At least the last one is padding.
         chunks: Number of chunks C of in0 and of in1. At least the last one is padding.
@@ -97,6 +111,11 @@ class BatchShape:
     chunks: tuple[int, int]
     row_chunks: tuple[int, int]
     known: int = 0
+
+    @property
+    def batch_rows(self) -> int:
+        """The number of rows B of all replicas."""
+        return self.rows * self.layout.replicas
 
     def table(self, side: int) -> int:
         """Returns which of the ``unique`` arrays a side's cells refer to."""
@@ -117,23 +136,23 @@ class BatchShape:
         ``starts0``, ``starts1``  int32 [R + 1]       first chunk of each row, ascending
         ``lengths0``, ``1``       int32 [R]           tokens of each row; 0
         ``labels``                int32 or float32    labels; 0
-                                  [R]
-        ``weights``               float32 [R]         how many times a pair counts; 0
+                                  [B]
+        ``weights``               float32 [B]         how many times a pair counts; 0
         ``count``                 int32 [1]           number of pairs
-        ``negatives``             int32 [R, rate]     rows whose in1 are negatives; -1
-        ``objects``               int32 [R, 2]        numbers of in0 and in1, equal for
-                                                      equal objects; R - 1
-        ``known``                 int32 [known]       number of in0 * R + number of in1
+        ``negatives``             int32 [B, rate]     rows whose in1 are negatives; -1
+        ``objects``               int32 [B, 2]        numbers of in0 and in1, equal for
+                                                      equal objects; B - 1
+        ``known``                 int32 [known]       number of in0 * B + number of in1
                                                       of each known pair, at least once;
-                                                      R * R
-        ``log_frequencies``       float32 [R, 2]      of in0 and of in1; 0
+                                                      B * B
+        ``log_frequencies``       float32 [B, 2]      of in0 and of in1; 0
         ========================= =================== ==================================
         """
         return self._fields
 
     @functools.cached_property
     def _fields(self) -> Mapping[str, Field]:
-        layout, rows = self.layout, self.rows
+        layout, rows, batch = self.layout, self.rows, self.batch_rows
         shapes: dict[str, tuple[tuple[int, ...], bool]] = {}
         for table, size in enumerate(self.unique):
             shapes[f"unique{table}"] = (size,), False
@@ -143,16 +162,16 @@ class BatchShape:
             shapes[f"chunk_rows{side}"] = (chunks,), False
             shapes[f"starts{side}"] = (rows + 1,), False
             shapes[f"lengths{side}"] = (rows,), False
-        shapes["labels"] = (rows,), layout.real_labels
-        shapes["weights"] = (rows,), True
+        shapes["labels"] = (batch,), layout.real_labels
+        shapes["weights"] = (batch,), True
         shapes["count"] = (1,), False
         if layout.negatives:
-            shapes["negatives"] = (rows, layout.negatives), False
+            shapes["negatives"] = (batch, layout.negatives), False
         if layout.lists_known:
-            shapes["objects"] = (rows, 2), False
+            shapes["objects"] = (batch, 2), False
             shapes["known"] = (self.known,), False
         if layout.has_frequencies:
-            shapes["log_frequencies"] = (rows, 2), True
+            shapes["log_frequencies"] = (batch, 2), True
         fields, start = {}, 0
         for name, (shape, is_float) in shapes.items():
             fields[name] = Field(start, shape, is_float)

@@ -28,6 +28,7 @@ SETTINGS = {
     "mini_batch_size": 8,
 }
 TIED = {"tied_token_embedding_weight": True, "enc1_vocab_size": 30}
+FREQUENT = {"negative_sampling_rate": 3, "negative_frequency_power": 0.5}
 TIED |= {"enc0_max_seq_len": 1, "enc0_network": "pooled_embedding"}
 
 
@@ -59,11 +60,12 @@ def make_pairs(rows=45, weights=False, **settings):
     )
 
 
-def expected_arrays(shape: BatchShape, batch) -> dict[str, list]:
+def expected_arrays(shape: BatchShape, batch, replica=0) -> dict[str, list]:
     """Returns the arrays of a batch that `Pairs.dataset` made, row by row."""
     inputs, labels, *weights = batch
     rows = [inputs[name].to_list() for name in ("in0", "in1")]
-    count, padding = len(labels), shape.rows - len(labels)
+    batch_rows = shape.rows * shape.layout.replicas
+    count, padding = len(labels), batch_rows - len(labels)
     arrays = {
         "labels": [*labels.numpy(), *[0] * padding],
         "weights": [*(weights[0].numpy() if weights else [1] * count), *[0] * padding],
@@ -78,7 +80,8 @@ def expected_arrays(shape: BatchShape, batch) -> dict[str, list]:
         table, width = shape.table(side), shape.layout.sides[side].width
         position = arrays[f"unique{table}"].index
         cells, chunk_rows, starts = [], [], []
-        for i, tokens in enumerate(rows[side]):
+        own = rows[side][replica * shape.rows : (replica + 1) * shape.rows]
+        for i, tokens in enumerate(own):
             starts.append(len(cells))
             gap = shape.layout.sides[side].gap
             used = [position(t) for t in tokens] + [shape.unique[table]] * gap
@@ -86,12 +89,12 @@ def expected_arrays(shape: BatchShape, batch) -> dict[str, list]:
                 cells.append(padded(used[j : j + width], width, shape.unique[table]))
                 chunk_rows.append(i)
             assert len(cells) - starts[-1] <= shape.row_chunks[side]
-        starts += [len(cells)] * (padding + 1)
+        starts += [len(cells)] * (shape.rows - len(own) + 1)
         empty = [shape.unique[table]] * width
         arrays[f"cells{side}"] = padded(cells, shape.chunks[side], empty)
         arrays[f"chunk_rows{side}"] = padded(chunk_rows, shape.chunks[side], shape.rows)
         arrays[f"starts{side}"] = starts
-        arrays[f"lengths{side}"] = padded(map(len, rows[side]), shape.rows, 0)
+        arrays[f"lengths{side}"] = padded(map(len, own), shape.rows, 0)
         # At least one padding element each.
         assert len(cells) < shape.chunks[side]
         assert arrays[f"unique{table}"][-1] == shape.layout.vocab_sizes[table]
@@ -99,7 +102,7 @@ def expected_arrays(shape: BatchShape, batch) -> dict[str, list]:
         if name in inputs:
             values = inputs[name].numpy()
             filler = [-1 if name == "negatives" else 0] * values.shape[1]
-            arrays[name] = padded(values.tolist(), shape.rows, filler)
+            arrays[name] = padded(values.tolist(), batch_rows, filler)
     return arrays
 
 
@@ -117,9 +120,10 @@ def read_arrays(shape: BatchShape, vector) -> dict[str, np.ndarray]:
     }
 
 
-def check(pairs, batch_size=None, steps=3, **arguments):
+def check(pairs, batch_size=None, steps=3, replicas=1, **arguments):
     """Compares all batches, and returns their arrays."""
     layout = layout_of(pairs.settings, shuffle=arguments.get("shuffle", False))
+    layout = dataclasses.replace(layout, replicas=replicas)
     groups = pairs.static_groups(
         layout, steps=steps, batch_size=batch_size, **arguments
     )
@@ -131,16 +135,18 @@ def check(pairs, batch_size=None, steps=3, **arguments):
     made, group_count = [], len(groups)
     for group in groups:
         assert group.first == first + len(made)
-        assert group.vectors.shape == (steps, group.shape.size)
+        assert group.vectors.shape == (steps * replicas, group.shape.size)
         assert group.count == min(steps, len(dataset) - group.first)
-        for vector in group.vectors[: group.count]:
+        for i, vector in enumerate(group.vectors[: group.count * replicas]):
             arrays = read_arrays(group.shape, vector)
             batch = dataset[first + len(made)]
-            for name, array in expected_arrays(group.shape, batch).items():
+            expected = expected_arrays(group.shape, batch, i % replicas)
+            for name, array in expected.items():
                 np.testing.assert_array_equal(
                     arrays[name], np.reshape(array, arrays[name].shape), name
                 )
-            made.append((arrays, batch))
+            if i % replicas == replicas - 1:
+                made.append((arrays, batch))
         group_count -= 1
     assert group_count == 0
     assert len(made) == len(dataset) - first
@@ -157,6 +163,10 @@ def check(pairs, batch_size=None, steps=3, **arguments):
         ({"enc1_network": "bilstm"}, {"shuffle": True, "first_batch": 4}),
         ({}, {"batch_size": 1, "steps": 50}),
         ({}, {"batch_size": 100, "steps": 1}),
+        ({}, {"shuffle": True, "replicas": 3}),
+        (TIED, {"batch_size": 7, "replicas": 2, "steps": 50}),
+        ({}, {"shuffle": True, "bucket_width": 4, "replicas": 4}),
+        ({}, {"batch_size": 1, "replicas": 2}),
     ],
     ids=str,
 )
@@ -171,12 +181,8 @@ def test_pairs_have_their_weights():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"negative_sampling_rate": 3, "negative_frequency_power": 0.5},
-        {
-            "negative_sampling_rate": 3,
-            "negative_frequency_power": 0.5,
-            "negative_exclude_known": False,
-        },
+        FREQUENT,
+        FREQUENT | {"negative_exclude_known": False},
         {"negative_sampling_rate": 2, "negative_mining": "hard"},
         {
             "negative_sampling_rate": 2,
@@ -188,12 +194,22 @@ def test_pairs_have_their_weights():
     ids=str,
 )
 def test_batches_have_the_negatives_and_tallies_of_ragged_batches(settings):
+    check_negatives(settings)
+
+
+def test_replicas_have_the_negatives_of_the_batch():
+    check_negatives(FREQUENT, replicas=3)
+    check_negatives({"objective": "in_batch_softmax"}, replicas=2)
+
+
+def check_negatives(settings, replicas=1):
     pairs = make_pairs(**{"negative_exclude_known": True, **settings}, **TIED)
     tallies = NegativeTally(), NegativeTally()
     arguments = {"shuffle": True, "seed": 3, "epoch": 1}
     for _ in pairs.dataset(**arguments, tally=tallies[0]):
         pass
-    for arrays, (inputs, labels, *_) in check(pairs, **arguments, tally=tallies[1]):
+    arguments |= {"tally": tallies[1], "replicas": replicas}
+    for arrays, (inputs, labels, *_) in check(pairs, **arguments):
         assert ("objects" in arrays) == ("negative_frequency_power" not in settings)
         if "objects" not in arrays:
             continue
