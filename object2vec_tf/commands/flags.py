@@ -149,7 +149,7 @@ BATCH_LAYOUT = flags.DEFINE_enum(
     BATCH_LAYOUTS,
     "layout of batches; ragged: rows of any length, fast on a CPU; static: arrays of a "
     "few shapes, for which XLA compiles the training steps, fast on a GPU; auto: "
-    "static if a single GPU trains, otherwise ragged",
+    "static if GPUs of a single worker train, otherwise ragged",
 )
 
 

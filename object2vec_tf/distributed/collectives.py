@@ -102,6 +102,18 @@ class Collectives:
         size, index = _message_size(count)
         return self._reduce(_pad_rows(rows, before, size), index)[:count]
 
+    def all_gather(self, rows: tf.Tensor) -> tf.Tensor:
+        """Concatenates the rows of all replicas; the shape must never change.
+
+        Args:
+            rows: ``[rows, ...]``.
+
+        Returns:
+            ``[replicas * rows, ...]``, without a gradient.
+        """
+        count, *width = rows.shape
+        return tf.ensure_shape(self._gather(rows, 0), [self.replicas * count, *width])
+
     def all_gather_batch(self, rows: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         """Concatenates the rows of a batch that is split over the replicas.
 

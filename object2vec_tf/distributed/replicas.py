@@ -34,10 +34,17 @@ class Replicas:
     Args:
         strategy: The execution strategy.
         build: Returns a compiled model whose optimizer is built.
+        batch_layout: The layout of batches, ragged or static.
     """
 
-    def __init__(self, strategy: Strategy, build: Callable[[], keras.Model]) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        build: Callable[[], keras.Model],
+        batch_layout: str = "ragged",
+    ) -> None:
         self.strategy = strategy
+        self._replicates = batch_layout == "ragged"
         self.models: list[keras.Model] = strategy.build_replicas(
             build if strategy.replicas == 1 else lambda: _as_replica(build())
         )
@@ -68,7 +75,10 @@ class Replicas:
         for model, replica in zip(
             self.models, self.strategy.local_replicas, strict=True
         ):
-            _separate_dropout(model, replica)
+            encoders: tuple[int, ...] = ()
+            if self._replicates:
+                encoders = replicated_encoders(model.hyperparameters)
+            _separate_dropout(model, replica, encoders)
 
     def reset_metrics(self) -> None:
         """Resets the metrics of all local replicas."""
@@ -186,13 +196,20 @@ def _broadcast(
         yield value
 
 
-def _separate_dropout(model: keras.Model, replica: int) -> None:
+def _separate_dropout(
+    model: keras.Model, replica: int, replicated: Sequence[int]
+) -> None:
     """Gives a replica's dropout random numbers of its own.
 
     Work that every replica does for the whole batch keeps the same random numbers.
+
+    Args:
+        model: The replica.
+        replica: Its number.
+        replicated: The encoders (0, 1) that every replica applies to the whole batch.
     """
     same = {id(model.negative_seeds.state)}
-    for encoder in replicated_encoders(model.hyperparameters):
+    for encoder in replicated:
         network = (model.enc0, model.enc1)[encoder]
         same |= {id(variable) for variable in network.variables}
     for variable in model.non_trainable_variables:

@@ -97,25 +97,29 @@ def choose_batch_layout(name: str, strategy: Strategy) -> str:
     """Returns how the batches of a run are laid out.
 
     Args:
-        name: One of `BATCH_LAYOUTS`. auto is static if the strategy trains on a single
-            GPU, and ragged otherwise.
+        name: One of `BATCH_LAYOUTS`. auto is static if the strategy trains on GPUs of
+            this process alone, and ragged otherwise.
         strategy: The execution strategy.
 
     Returns:
         ragged or static.
 
     Raises:
-        UserError: static is asked for, and the strategy has several replicas.
+        UserError: static is asked for, and the strategy has several workers.
     """
     check_batch_layout(name)
-    if name == "static" and not isinstance(strategy, SingleDevice):
+    if name == "static" and strategy.workers > 1:
         raise UserError(
-            f"batch_layout=static: expected a single device, got {strategy.replicas} "
-            "replicas. Use --strategy=one, or leave --batch_layout out."
+            f"batch_layout=static: expected a single worker, got {strategy.workers}. "
+            "Leave --batch_layout out."
         )
     if name != "auto":
         return name
-    gpus = tf.config.get_visible_devices("GPU")
+    return "static" if strategy.workers == 1 and _uses_gpus(strategy) else "ragged"
+
+
+def _uses_gpus(strategy: Strategy) -> bool:
+    if isinstance(strategy, MirroredDevices):
+        return all("GPU" in device for device in strategy.devices)
     # With strategy=one, TensorFlow places everything on the first of several GPUs.
-    is_gpu = isinstance(strategy, SingleDevice) and len(gpus) > 0
-    return "static" if is_gpu else "ragged"
+    return len(tf.config.get_visible_devices("GPU")) > 0

@@ -19,7 +19,7 @@ from object2vec_tf.distributed.batch_shard import (
     PairCounts,
 )
 from object2vec_tf.distributed.collectives import current_collectives
-from object2vec_tf.distributed.padded_batch import PaddedBatch, PaddedInputs
+from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.layers.token_embedding import as_ragged
 from object2vec_tf.optimizers.gradients import (
     Gradient,
@@ -194,7 +194,7 @@ class ShardedBatch(BatchShard):
 def batch_shard_of(inputs: Inputs) -> BatchShard:
     """Returns the part of its batch that a dataset's inputs are."""
     if isinstance(inputs, PaddedInputs):
-        return PaddedBatch(inputs.count, inputs.shape.rows)
+        return inputs.shard
     if SHARD not in inputs:
         return FullBatch()
     start, count, batch = tf.unstack(tf.ensure_shape(inputs[SHARD], [3]))

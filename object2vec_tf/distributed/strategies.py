@@ -183,6 +183,21 @@ class MirroredDevices(_SingleProcess):
 
         return lambda shards: self._strategy.run(run_replica, args=(shards,))
 
+    def run_on_devices(self, steps: Sequence[Callable[[], object]]) -> None:
+        """Calls a function for each local replica, to create ops on its device.
+
+        Nothing of TensorFlow's strategy is in effect there. It is called inside a
+        tf.function.
+
+        Args:
+            steps: The functions. They make the same collective calls.
+        """
+        for device, collectives, step in zip(
+            self.devices, self._collectives, steps, strict=True
+        ):
+            with tf.device(device), collectives.activated():
+                step()
+
     def _local_index(self) -> int:
         """Returns which local replica is being traced."""
         context = tf.distribute.get_replica_context()

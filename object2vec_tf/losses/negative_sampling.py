@@ -283,6 +283,7 @@ def add_padded_negatives(
     labels: tf.Tensor,
     weights: tf.Tensor,
     negatives: tf.Tensor,
+    pool: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Appends negatives with label 0, and with weight 0 where there is none.
 
@@ -293,12 +294,15 @@ def add_padded_negatives(
         weights: float ``[rows]``; 0 for padding.
         negatives: Indices of negatives, int32 ``[rate * rows]``; element n is a
             negative of pair ``n % rows``, or -1 for none.
+        pool: The encodings that ``negatives`` are indices into, float
+            ``[pool, enc_dim]``; by default ``second``.
 
     Returns:
         The same arrays with ``rows * (1 + rate)`` rows, the given ones first.
     """
     copies = negatives.shape[0] // labels.shape[0]
-    chosen = tf.gather(second, tf.maximum(negatives, 0))
+    pool = second if pool is None else pool
+    chosen = tf.gather(pool, tf.maximum(negatives, 0))
     own_weights = tf.tile(weights, [copies])
     return (
         tf.tile(first, [1 + copies, 1]),

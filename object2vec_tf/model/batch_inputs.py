@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from object2vec_tf.data.batch_negatives import BATCH_OBJECTS, KNOWN_PAIRS
 from object2vec_tf.distributed.batch_shard import BatchShard
-from object2vec_tf.distributed.padded_batch import PaddedInputs
+from object2vec_tf.distributed.padded_batch import LABELS, WEIGHTS, PaddedInputs
 from object2vec_tf.layers.token_embedding import as_ragged
 from object2vec_tf.losses.positive_mask import BatchObjects
 
@@ -79,6 +79,34 @@ def positive_pairs(shard: BatchShard, batch: Batch) -> tf.Tensor:
     return batch_objects(shard, batch).positive_mask()
 
 
+def positive_weights(
+    labels: tf.Tensor, weights: tf.Tensor | None, dtype: tf.DType
+) -> tf.Tensor:
+    """Returns the weight of each pair with a label above 0, and 0 for the others.
+
+    Args:
+        labels: ``[pairs]``.
+        weights: float ``[pairs]``; None if all pairs count once.
+        dtype: The type of the result.
+    """
+    positive = tf.cast(labels > 0, dtype)
+    return positive if weights is None else positive * tf.cast(weights, dtype)
+
+
+def total_positive_weight(shard: BatchShard, batch: Batch, own: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of the weights of the positive pairs of the batch.
+
+    Args:
+        shard: The rows of this replica.
+        batch: The batch.
+        own: The `positive_weights` of these rows.
+    """
+    if isinstance(batch.inputs, PaddedInputs):
+        labels, weights = batch.inputs[LABELS], batch.inputs[WEIGHTS]
+        return tf.reduce_sum(positive_weights(labels, weights, own.dtype))
+    return shard.total(tf.reduce_sum(own))
+
+
 def log_frequencies(shard: BatchShard, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the log frequencies of in0 and of in1, float ``[batch]`` each.
 
@@ -91,5 +119,7 @@ def log_frequencies(shard: BatchShard, batch: Batch) -> tuple[tf.Tensor, tf.Tens
             "popularity_correction and negative_frequency_power need. Use "
             "Pairs.dataset(shuffle=True), which provides it."
         )
-    frequencies = shard.all_pairs(batch.inputs[LOG_FREQUENCIES])
+    frequencies = batch.inputs[LOG_FREQUENCIES]
+    if not isinstance(batch.inputs, PaddedInputs):  # which has those of all pairs
+        frequencies = shard.all_pairs(frequencies)
     return tuple(tf.unstack(frequencies, axis=1))

@@ -107,7 +107,7 @@ class InBatchNegatives(NegativeSampler):
         """See `NegativeSampler`."""
         candidates = encodings.all_pairs(1)
         if encodings.shard.real_pairs is not None:
-            return self._add_padded(encodings, encodings.shard.real_pairs, batch)
+            return self._add_padded(encodings, candidates, batch)
         if self._excludes_known:
             return self._add_unknown(encodings, candidates, batch)
         negatives = encodings.shard.own_negatives(
@@ -139,16 +139,23 @@ class InBatchNegatives(NegativeSampler):
         return TrainingPairs(first, second, labels, weights, counts)
 
     def _add_padded(
-        self, encodings: BatchEncodings, pairs: tf.Tensor, batch: Batch
+        self, encodings: BatchEncodings, candidates: tf.Tensor, batch: Batch
     ) -> TrainingPairs:
         """Adds negatives to a batch whose last rows may be padding."""
         draw = self._draw_unknown if self._excludes_known else self._draw
-        negatives = draw(encodings, encodings.own[1], batch)
+        shard = encodings.shard
+        negatives = draw(encodings, candidates, batch)
+        own_negatives = shard.own_negatives(negatives)
         first, second, labels, weights = add_padded_negatives(
-            *encodings.own, batch.labels, batch.weights, negatives
+            *encodings.own, batch.labels, batch.weights, own_negatives, candidates
         )
-        made = tf.math.count_nonzero(negatives >= 0, dtype=tf.int32)
-        counts = PairCounts(pairs + made, pairs + made, labels.shape[0])
+        own, made = (
+            tf.math.count_nonzero(indices >= 0, dtype=tf.int32)
+            for indices in (own_negatives, negatives)
+        )
+        counts = PairCounts(
+            shard.metric_count(labels) + own, shard.real_pairs + made, labels.shape[0]
+        )
         return TrainingPairs(first, second, labels, weights, counts)
 
     def _draw_unknown(

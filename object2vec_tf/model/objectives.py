@@ -13,7 +13,13 @@ import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import BatchEncodings
 from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax
-from object2vec_tf.model.batch_inputs import Batch, log_frequencies, positive_pairs
+from object2vec_tf.model.batch_inputs import (
+    Batch,
+    log_frequencies,
+    positive_pairs,
+    positive_weights,
+    total_positive_weight,
+)
 
 
 class Objective(abc.ABC):
@@ -104,13 +110,11 @@ class InBatchSoftmaxObjective(Objective):
                 batch.weights,
             )
         )
-        counts = tf.cast(labels > 0, losses.dtype)
-        if weights is not None:
-            counts *= tf.cast(weights, losses.dtype)
+        counts = positive_weights(labels, weights, losses.dtype)
         for metric, values in zip(self.metrics, (losses, hits), strict=True):
             metric.update_state(values, sample_weight=counts)
-        total, pairs = tf.reduce_sum(counts * losses), tf.reduce_sum(counts)
-        return tf.math.divide_no_nan(total, shard.total(pairs))
+        total = tf.reduce_sum(counts * losses)
+        return tf.math.divide_no_nan(total, total_positive_weight(shard, batch, counts))
 
     def comparator_encodings(self, encodings: BatchEncodings) -> BatchEncodings:
         """See `Objective`."""

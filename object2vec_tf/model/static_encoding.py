@@ -43,6 +43,20 @@ def encode_padded(
     return encodings[0], encodings[1]
 
 
+def table_numbers(encoders: Sequence[keras.Model], tied: bool) -> dict[int, int]:
+    """Returns which of the ``unique`` arrays of a batch a table's rows belong to.
+
+    Args:
+        encoders: The functional models of in0 and of in1.
+        tied: Whether they share a table.
+
+    Returns:
+        The number of the array, by the `id` of the variable.
+    """
+    tables = [_layers(encoder)[0].embeddings for encoder in encoders]
+    return {id(table): number for number, table in enumerate(tables[: 2 - tied])}
+
+
 def _layers(encoder: keras.Model) -> tuple[TokenEmbedding, RaggedEncoder]:
     """Returns the layers of the functional model of an encoder."""
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
@@ -19,7 +19,7 @@ from object2vec_tf.distributed.batch_shard import (
 from object2vec_tf.distributed.sharded_batch import batch_shard_of
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.batch_inputs import Batch
-from object2vec_tf.model.negative_samplers import NegativeSampler
+from object2vec_tf.model.negative_samplers import NegativeSampler, TrainingPairs
 from object2vec_tf.model.objectives import Objective
 from object2vec_tf.optimizers.gradients import Gradient, add_weight_decay
 
@@ -80,30 +80,85 @@ def train_step(model: PairModel, data: Any) -> None:
     batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
     with tf.GradientTape() as tape:
-        encodings = shard.encode(model.encode_for_training, batch.inputs, _plan(model))
-        loss = model.objective.encoder_loss(encodings, batch, training=True)
-        pairs = model.negative_sampler.add(
-            model.objective.comparator_encodings(encodings), batch
+        encodings = shard.encode(
+            model.encode_for_training, batch.inputs, encoding_plan(model)
         )
-        scores = model.comparator([pairs.first, pairs.second], training=True)
-        mean = model.compute_loss(
-            batch.inputs, pairs.labels, scores, pairs.weights, training=True
-        )
-        loss += shard.contribution(mean, pairs.counts)
-        scaled = model.optimizer.scale_loss(loss)
-    variables = model.trainable_variables
-    gradients = tape.gradient(scaled, [variable.value for variable in variables])
-    gradients = _reduced(model, shard, variables, gradients)
+        loss = training_loss(model, encodings, batch)
+        scaled = model.optimizer.scale_loss(loss.value)
+    variables = [variable.value for variable in model.trainable_variables]
+    gradients = tape.gradient(scaled, variables)
+    apply_gradients(model, reduce_gradients(model, shard, gradients))
+    update_training_metrics(model, shard, loss)
+
+
+class TrainingLoss(NamedTuple):
+    """The loss of a replica's pairs, and what it was computed from.
+
+    Attributes:
+        value: This replica's part of the batch's loss, a float scalar.
+        pairs: The pairs of the comparator.
+        scores: Their scores, float ``[pairs, outputs]``.
+    """
+
+    value: tf.Tensor
+    pairs: TrainingPairs
+    scores: tf.Tensor
+
+
+def training_loss(
+    model: PairModel, encodings: BatchEncodings, batch: Batch
+) -> TrainingLoss:
+    """Returns the loss that a step minimizes.
+
+    Args:
+        model: The compiled model.
+        encodings: Encodings of the batch.
+        batch: The batch.
+    """
+    loss = model.objective.encoder_loss(encodings, batch, training=True)
+    pairs = model.negative_sampler.add(
+        model.objective.comparator_encodings(encodings), batch
+    )
+    scores = model.comparator([pairs.first, pairs.second], training=True)
+    mean = model.compute_loss(
+        batch.inputs, pairs.labels, scores, pairs.weights, training=True
+    )
+    loss += encodings.shard.contribution(mean, pairs.counts)
+    return TrainingLoss(loss, pairs, scores)
+
+
+def apply_gradients(model: PairModel, gradients: Sequence[Gradient | None]) -> None:
+    """Updates the weights.
+
+    Args:
+        model: The compiled model.
+        gradients: The batch's gradients of the trainable variables.
+    """
     model.optimizer.apply_gradients(
         [
             (_with_weight_decay(model, gradient, variable), variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
+            for gradient, variable in zip(
+                gradients, model.trainable_variables, strict=True
+            )
             if gradient is not None  # with dropout=1, which `fit` warns about
         ]
     )
-    mean = shard.own_mean(loss, pairs.counts)
+
+
+def update_training_metrics(
+    model: PairModel, shard: BatchShard, loss: TrainingLoss
+) -> None:
+    """Updates the metrics by the pairs of a replica.
+
+    Args:
+        model: The compiled model.
+        shard: The rows of the replica.
+        loss: Their loss.
+    """
+    pairs = loss.pairs
+    mean = shard.own_mean(loss.value, pairs.counts)
     _update_metrics(
-        model, shard, mean, pairs.labels, scores, pairs.weights, pairs.counts
+        model, shard, mean, pairs.labels, loss.scores, pairs.weights, pairs.counts
     )
 
 
@@ -117,6 +172,18 @@ def evaluation_step(model: PairModel, data: Any) -> None:
     batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
     encodings = BatchEncodings(shard, model.encode(batch.inputs, training=False))
+    measure(model, encodings, batch)
+
+
+def measure(model: PairModel, encodings: BatchEncodings, batch: Batch) -> None:
+    """Updates the metrics by encodings that are not trained.
+
+    Args:
+        model: The compiled model.
+        encodings: Encodings of the batch.
+        batch: The batch.
+    """
+    shard = encodings.shard
     scores = model.comparator(list(encodings.own), training=False)
     loss = model.objective.encoder_loss(encodings, batch, training=False)
     mean = model.compute_loss(
@@ -127,7 +194,8 @@ def evaluation_step(model: PairModel, data: Any) -> None:
     _update_metrics(model, shard, mean, batch.labels, scores, batch.weights)
 
 
-def _plan(model: PairModel) -> EncodingPlan:
+def encoding_plan(model: PairModel) -> EncodingPlan:
+    """Returns how several replicas encode a training batch."""
     sides = zip(
         model.objective.needs_all_pairs,
         model.negative_sampler.needs_all_pairs,
@@ -158,13 +226,16 @@ def _update_metrics(
             metric.update_state(labels, scores, sample_weight=weights)
 
 
-def _reduced(
-    model: PairModel,
-    shard: BatchShard,
-    variables: Sequence[Any],
-    gradients: Sequence[Gradient | None],
+def reduce_gradients(
+    model: PairModel, shard: BatchShard, gradients: Sequence[Gradient | None]
 ) -> list[Gradient | None]:
-    """Returns the gradients of the whole batch, with repeated tokens summed."""
+    """Returns the gradients of the whole batch, with repeated tokens summed.
+
+    Args:
+        model: The compiled model.
+        shard: The rows of a replica.
+        gradients: Their gradients of the trainable variables.
+    """
     as_rows = getattr(model.optimizer, "takes_rows", False)
     # A lookup returns each row once; two lookups of one table may share rows.
     distinct = model.encoders_share_weights or (
@@ -179,7 +250,7 @@ def _reduced(
         gradients,
         as_rows,
         distinct,
-        [id(variable) in replicated for variable in variables],
+        [id(variable) in replicated for variable in model.trainable_variables],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -9,11 +10,13 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.data.layout_choice import layout_of
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.data.static_batches import StaticBatches
+from object2vec_tf.data.static_groups import StaticGroup
 from object2vec_tf.distributed.padded_batch import padded_data
 from object2vec_tf.distributed.replicas import Replicas, build_metrics
 from object2vec_tf.ragged.static_layout import BatchShape
@@ -36,22 +39,22 @@ _HOST_WAIT_SECONDS = 2e-5
 _REPORTED_SECONDS = 5.0
 
 
-class _Group(NamedTuple):
+class Group(NamedTuple):
     """Some consecutive batches, on the device.
 
     Attributes:
         shape: The shape of the batches.
-        vectors: uint32 ``[group, shape.size]``.
+        vectors: uint32 ``[group, shape.size]``; several replicas have a list of them.
         start: The position of the first batch among the vectors.
         stop: The position after the last batch.
     """
 
     shape: BatchShape
-    vectors: tf.Tensor
+    vectors: Any
     start: int
     stop: int
 
-    def split(self, count: int) -> tuple[_Group, _Group]:
+    def split(self, count: int) -> tuple[Group, Group]:
         """Returns the first batches, and the others."""
         middle = self.start + count
         return self._replace(stop=middle), self._replace(start=middle)
@@ -98,7 +101,10 @@ class StaticExecution(Execution):
     def batches(self, pairs: Pairs, *args: Any, **kwargs: Any) -> _Epoch:
         """See `Execution`."""
         batch_size, shuffle = (*args, None)[0], bool(kwargs.get("shuffle"))
-        layout = layout_of(self.replicas.model.hyperparameters, shuffle=shuffle)
+        layout = dataclasses.replace(
+            layout_of(self.replicas.model.hyperparameters, shuffle=shuffle),
+            replicas=self.replicas.strategy.replicas,
+        )
         size = kwargs.pop("batch_size", batch_size)
         steps = group_size(pairs, size)
         return _Epoch(
@@ -111,7 +117,7 @@ class StaticExecution(Execution):
     def training_steps(self, batches: _Epoch) -> Iterator[RunSteps]:
         """See `Execution`."""
         with closing(self._prefetched(batches)) as groups:
-            current: list[_Group] = []
+            current: list[Group] = []
 
             def run(steps: int) -> int:
                 done = 0
@@ -135,20 +141,21 @@ class StaticExecution(Execution):
             for group in groups:
                 self._run(ProgramKey(group.shape, False), group)
 
-    def _prefetched(self, batches: _Epoch) -> Prefetched[_Group]:
+    def _prefetched(self, batches: _Epoch) -> Prefetched[Group]:
         return Prefetched(self._on_device(batches.groups), _GROUPS_AHEAD)
 
-    def _on_device(self, groups: StaticBatches) -> Iterator[_Group]:
+    def _on_device(self, groups: StaticBatches) -> Iterator[Group]:
         """Yields groups whose vectors were copied to the device."""
         first = groups.pairs.first_batch
         for group in groups:
-            with tf.device(self._device):
-                # TensorFlow keeps int32 values of eager execution in host memory.
-                vectors = tf.constant(group.vectors.view(np.uint32))
             start = max(first - group.first, 0)
-            yield _Group(group.shape, vectors, start, group.count)
+            yield Group(group.shape, self._copied(group), start, group.count)
 
-    def _run(self, key: ProgramKey, group: _Group) -> None:
+    def _copied(self, group: StaticGroup) -> Any:
+        """Returns the vectors of a group on the device."""
+        return on_device(group.vectors, self._device)
+
+    def _run(self, key: ProgramKey, group: Group) -> None:
         """Runs the steps of a group."""
         size = group.vectors.shape[0]
         if group.stop - group.start == size and self._waits_for_long(key, size):
@@ -208,7 +215,10 @@ class StaticExecution(Execution):
         """Compiles a program; returns and perhaps reports how long it took."""
         start = time.perf_counter()
         self.program(key)(vectors, tf.constant(0), tf.constant(0))  # makes no step
-        seconds = time.perf_counter() - start
+        return self._report_compilation(key, time.perf_counter() - start)
+
+    def _report_compilation(self, key: ProgramKey, seconds: float) -> float:
+        """Reports a compilation if it took long; returns how long."""
         if seconds > _REPORTED_SECONDS:
             self._report(f"{_described(key)}: compiled in {seconds:.0f} s")
         return seconds
@@ -246,6 +256,22 @@ def _described(key: ProgramKey) -> str:
     kind = "training" if key.training else "evaluation"
     tokens = " + ".join(f"{count:,}" for count in shape.unique)
     return f"{kind} step for {shape.rows:,} rows, {tokens} unique tokens"
+
+
+def on_device(vectors: npt.NDArray[np.int32], device: str) -> tf.Tensor:
+    """Copies vectors to a device.
+
+    TensorFlow keeps int32 values of eager execution in host memory.
+
+    Args:
+        vectors: int32, of any shape.
+        device: The name of the device.
+
+    Returns:
+        uint32, of the same shape.
+    """
+    with tf.device(device):
+        return tf.constant(vectors.view(np.uint32))
 
 
 def _device_of(model: keras.Model) -> str:

@@ -64,7 +64,7 @@ class Trainer:
         self._batches, self._epoch_seconds = 0, 0.0
         # The negatives of the epoch, and of its batches before a checkpoint.
         self._tally, self._earlier_negatives = NegativeTally(), NO_NEGATIVES_YET
-        self._replicas = Replicas(run.strategy, self._build)
+        self._replicas = Replicas(run.strategy, self._build, run.batch_layout)
         if run.initial_model:
             run.initial_model.release()
         self._model = self._replicas.model
@@ -277,15 +277,16 @@ class Trainer:
         """Returns a loop that evaluates a model, after training.
 
         In the static layout it is evaluated by the programs that are compiled already,
-        with its weights in the model that was trained.
+        with its weights in the model that was trained, and in all its copies.
 
         Args:
             model: The model of the best epoch.
         """
         if self._run.batch_layout != "static":
             return TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
-        for variable, best in zip(self._model.weights, model.weights, strict=True):
-            variable.assign(best.value)
+        for replica in self._replicas.models:
+            for variable, best in zip(replica.weights, model.weights, strict=True):
+                variable.assign(best.value)
         callbacks = keras.callbacks.CallbackList([], model=self._model)
         return TrainingLoop(self._execution, callbacks)
 

@@ -2,8 +2,9 @@
 
     python -m tests.object2vec_tf.distributed.replicas_program STRATEGY OUT [CASE ...]
 
-STRATEGY is one, mirrored:N for N logical CPUs, or multi_worker with TF_CONFIG. OUT is
-the .npz file of each case's metrics and weights after two epochs.
+STRATEGY is one, mirrored:N for N logical CPUs, mirrored:N:static for batches in the
+static layout, or multi_worker with TF_CONFIG. OUT is the .npz file of each case's
+metrics and weights after two epochs.
 """
 
 import sys
@@ -17,6 +18,7 @@ from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.distributed.selection import choose_strategy
 from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.training.batch_layout import make_execution
 from object2vec_tf.training.loop import TrainingLoop
 
 VOCABULARY = 40
@@ -40,6 +42,11 @@ CASES = {
     | IN_BATCH
     | {"popularity_correction": True, "negative_sampling_rate": 1},
     "values": {"output_layer": "mean_squared_error", "optimizer": "rmsprop"},
+    "small": {
+        "output_layer": "mean_squared_error",
+        "mlp_layers": 0,
+        "negative_sampling_rate": 1,
+    },
     "hcnn": {"enc0_network": "hcnn", "bucket_width": 2},
     "bilstm": ROW_SPARSE | {"enc0_network": "bilstm", "bucket_width": 3},
     "hcnn_tied": ROW_SPARSE
@@ -108,7 +115,7 @@ def pairs_of(settings, weighted):
     return Pairs(*columns, labels, settings, report, weights)
 
 
-def train_case(case, strategy):
+def train_case(case, strategy, layout="ragged"):
     """Trains a case; returns its metrics and weights by name."""
     settings = hyperparameters(case)
     pairs = pairs_of(settings, case in ("weighted", "few_hard"))
@@ -121,15 +128,16 @@ def train_case(case, strategy):
         model.optimizer.build(model.trainable_variables)
         return model
 
-    replicas = Replicas(strategy, build)
-    loop = TrainingLoop(replicas, keras.callbacks.CallbackList([], model=None))
+    replicas = Replicas(strategy, build, layout)
+    execution = make_execution(layout, replicas, print)
+    loop = TrainingLoop(execution, keras.callbacks.CallbackList([], model=None))
     results = {}
     for epoch in range(EPOCHS):
-        shuffled = strategy.dataset(pairs, shuffle=True, seed=2, epoch=epoch)
+        shuffled = execution.batches(pairs, shuffle=True, seed=2, epoch=epoch)
         result = loop.train(shuffled)
         for name, value in result.metrics.items():
             results[f"train {epoch} {name}"] = value
-    for name, value in loop.evaluate(strategy.dataset(pairs, 10)).items():
+    for name, value in loop.evaluate(execution.batches(pairs, 10)).items():
         results[f"validation {name}"] = value
     for replica, model in enumerate(replicas.models):
         for variable in model.trainable_variables:
@@ -138,8 +146,10 @@ def train_case(case, strategy):
 
 
 def main(name, output, *cases):
+    layout = "ragged"
     if name.startswith("mirrored:"):
-        name, count = name.split(":")
+        name, count, *layouts = name.split(":")
+        layout = layouts[0] if layouts else layout
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
             [tf.config.LogicalDeviceConfiguration()] * int(count),
@@ -147,7 +157,7 @@ def main(name, output, *cases):
     strategy = choose_strategy(name)
     results = {}
     for case in cases or CASES:
-        for key, value in train_case(case, strategy).items():
+        for key, value in train_case(case, strategy, layout).items():
             results[f"{case}: {key}"] = value
     if strategy.is_chief:
         np.savez(output, **results)

@@ -17,14 +17,17 @@ from object2vec_tf.distributed.strategies import MirroredDevices, SingleDevice
 from object2vec_tf.errors import UserError
 from object2vec_tf.model.loading import load
 from object2vec_tf.model.object2vec import Object2Vec
+from tests.command_server import python_m
 from tests.object2vec_tf.commands.signals_test import assert_same_result
 from tests.object2vec_tf.distributed.cluster_test import free_ports
 from tests.object2vec_tf.distributed.replicas_program import CASES, train_case
 
 ROOT = Path(__file__).resolve().parents[3]
-PROGRAM = [sys.executable, "-m", "tests.object2vec_tf.distributed.replicas_program"]
+PROGRAM = "tests.object2vec_tf.distributed.replicas_program"
 # Each replica has random numbers of its own for dropout.
 EQUAL_CASES = [case for case in CASES if case != "dropout"]
+# In the static layout, also for pooled encoders.
+STATIC_CASES = [case for case in EQUAL_CASES if case != "pooled_dropout"]
 
 
 def start_workers(lines):
@@ -61,15 +64,14 @@ def wait_for(processes):
 
 
 def train_by_workers(count, output, *cases):
-    for status, _, err in wait_for(
-        start_workers([[*PROGRAM, "multi_worker", str(output), *cases]] * count)
-    ):
+    line = [sys.executable, "-m", PROGRAM, "multi_worker", str(output), *cases]
+    for status, _, err in wait_for(start_workers([line] * count)):
         assert status == 0, err
     return np.load(output)
 
 
-def train_by_devices(count, output, *cases):
-    line = [*PROGRAM, f"mirrored:{count}", str(output), *cases]
+def train_by_devices(strategy, output, *cases):
+    line = [*python_m(PROGRAM), strategy, str(output), *cases]
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
     return np.load(output)
 
@@ -97,7 +99,13 @@ def test_two_workers_equal_one_device(tmp_path):
 
 def test_mirrored_devices_equal_one_device(tmp_path):
     assert_equals_one_device(
-        train_by_devices(2, tmp_path / "two.npz", "tied"), ["tied"]
+        train_by_devices("mirrored:2", tmp_path / "two.npz", "tied"), ["tied"]
+    )
+
+
+def test_mirrored_devices_with_compiled_steps_equal_one_device(tmp_path):
+    assert_equals_one_device(
+        train_by_devices("mirrored:2:static", tmp_path / "two.npz", "small"), ["small"]
     )
 
 
@@ -108,7 +116,18 @@ def test_workers_and_devices_equal_one_device(count, tmp_path):
         train_by_workers(count, tmp_path / "workers.npz", *EQUAL_CASES), EQUAL_CASES
     )
     assert_equals_one_device(
-        train_by_devices(count, tmp_path / "devices.npz", *EQUAL_CASES), EQUAL_CASES
+        train_by_devices(f"mirrored:{count}", tmp_path / "devices.npz", *EQUAL_CASES),
+        EQUAL_CASES,
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("case", STATIC_CASES)
+def test_devices_with_compiled_steps_equal_one_device(case, count, tmp_path):
+    assert_equals_one_device(
+        train_by_devices(f"mirrored:{count}:static", tmp_path / "devices.npz", case),
+        [case],
     )
 
 
@@ -251,11 +270,29 @@ def test_layout_of_batches_on_a_single_device(name, gpus, expected, monkeypatch)
     assert choose_batch_layout(name, SingleDevice()) == expected
 
 
-def test_several_replicas_have_ragged_batches():
+@pytest.mark.parametrize(
+    ("name", "device", "workers", "expected"),
+    [
+        ("auto", "CPU", 1, "ragged"),
+        ("auto", "GPU", 1, "static"),
+        ("auto", "GPU", 2, "ragged"),
+        ("ragged", "GPU", 1, "ragged"),
+        ("static", "CPU", 1, "static"),
+    ],
+)
+def test_layout_of_batches_of_several_replicas(name, device, workers, expected):
     several = MirroredDevices(tf.distribute.MirroredStrategy(["CPU:0"]))
+    several.devices = [f"/device:{device}:{i}" for i in range(2)]
+    several.workers = workers
 
-    assert choose_batch_layout("auto", several) == "ragged"
-    with pytest.raises(UserError, match="batch_layout=static: expected a single dev"):
+    assert choose_batch_layout(name, several) == expected
+
+
+def test_several_workers_have_ragged_batches():
+    several = MirroredDevices(tf.distribute.MirroredStrategy(["CPU:0"]))
+    several.workers = 2
+
+    with pytest.raises(UserError, match="=static: expected a single worker, got 2"):
         choose_batch_layout("static", several)
 
 
