@@ -74,6 +74,8 @@ class StackedBiLSTM(RaggedEncoder):
             ),
             # A graph traced with cuDNN's kernel would not load on a CPU.
             use_cudnn=False,
+            # Of a dropout that is not used; without it, saved states would differ.
+            seed=self._seed(offset),
             dtype=self.dtype_policy,
             name=f"{direction}_{layer}",
         )
