@@ -158,6 +158,9 @@ class StaticExecution(Execution):
     def _run(self, key: ProgramKey, group: Group) -> None:
         """Runs the steps of a group."""
         size = group.vectors.shape[0]
+        if size == 1:
+            self._run_single(key._replace(steps=1), group.vectors)
+            return
         if group.stop - group.start == size and self._waits_for_long(key, size):
             self.program(key._replace(steps=size))(group.vectors)
             return
@@ -165,6 +168,14 @@ class StaticExecution(Execution):
         if key not in self._compile_seconds:
             self._compile_seconds[key] = self._compile(key, group.vectors)
         program(group.vectors, tf.constant(group.start), tf.constant(group.stop))
+
+    def _run_single(self, key: ProgramKey, vectors: tf.Tensor) -> None:
+        """Runs a group of a single batch, for which there is no loop to wait for."""
+        start = time.perf_counter()
+        self.program(key)(vectors)
+        if key not in self._compile_seconds:
+            seconds = time.perf_counter() - start  # with one step
+            self._compile_seconds[key] = self._report_compilation(key, seconds)
 
     def _waits_for_long(self, key: ProgramKey, steps: int) -> bool:
         """Returns whether a program with a constant number of steps pays off.

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from object2vec_tf.training import static_execution
 from tests.object2vec_tf.training.layout_cases import (
     BILSTM,
     HCNN,
@@ -77,6 +78,13 @@ def test_layouts_agree_and_a_resumed_epoch_has_the_same_bits():
     assert_same(train("ragged", settings, weighted=True), trained)
     # The programs are compiled now.
     assert_resumes(loop, pairs)
+
+
+def test_a_batch_that_is_a_group_of_its_own_trains_the_same(monkeypatch):
+    monkeypatch.setattr(static_execution, "_MAX_GROUP", 1)
+    settings = hyperparameters(ONE_ID)
+
+    assert_layouts_agree(settings, epochs=1)
 
 
 def assert_resumes(loop, pairs):

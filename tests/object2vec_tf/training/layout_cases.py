@@ -104,7 +104,6 @@ def train_model(loop, pairs, epochs=EPOCHS):
     """Trains the model of a loop; returns the same as `train`."""
     model = loop.replicas.model
     variables = [*model.variables, *model.optimizer.variables]
-    start = [variable.numpy() for variable in variables]
     metrics = {}
     for epoch in range(epochs):
         batches = loop.execution.batches(pairs, shuffle=True, seed=2, epoch=epoch)
@@ -115,11 +114,7 @@ def train_model(loop, pairs, epochs=EPOCHS):
         metrics[f"validation {name}"] = value
     weights = {}
     for number, variable in enumerate(variables):
-        value = variable.numpy()
-        if "seed_generator" in variable.path:
-            # The LSTMs of Keras have a seed that differs from model to model.
-            value = value - start[number]
-        weights[f"{number} {_stable_path(variable)}"] = value
+        weights[f"{number} {_stable_path(variable)}"] = variable.numpy()
     return metrics, weights
 
 
