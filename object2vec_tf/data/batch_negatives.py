@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,8 @@ def sum_negatives(tallies: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 class NegativeTally:
     """Counts the negatives of the batches of one epoch.
 
+    The input pipeline records batches in its own threads.
+
     Example:
         >>> tally = NegativeTally()
         >>> tally.record(0, asked=6, made=5, weight=5.0)
@@ -59,6 +62,7 @@ class NegativeTally:
 
     def __init__(self) -> None:
         self._batches: dict[int, tuple[int, int, float]] = {}
+        self._lock = threading.Lock()
 
     def record(self, batch: int, asked: int, made: int, weight: float) -> None:
         """Records a batch; several replicas may record the same one.
@@ -69,23 +73,29 @@ class NegativeTally:
             made: The number of negatives.
             weight: The sum of the negatives' weights.
         """
-        self._batches[batch] = asked, made, weight
+        with self._lock:
+            self._batches[batch] = asked, made, weight
 
     def update(self, other: NegativeTally, first: int) -> None:
         """Records what another tally recorded about batches from a number on."""
-        for batch, values in other._batches.items():
+        for batch, values in other._recorded():
             if batch >= first:
-                self._batches[batch] = values
+                self.record(batch, *values)
 
     def totals(self, batches: int | None = None) -> dict[str, Any]:
         """Returns the sums over the recorded batches, or those before a number."""
         counted = [
             values
-            for batch, values in self._batches.items()
+            for batch, values in self._recorded()
             if batches is None or batch < batches
         ]
         names = tuple(NO_NEGATIVES_YET)
         return sum_negatives(dict(zip(names, v, strict=True)) for v in counted)
+
+    def _recorded(self) -> list[tuple[int, tuple[int, int, float]]]:
+        """Returns the batches that were recorded so far, with their values."""
+        with self._lock:
+            return list(self._batches.items())
 
 
 def batches_per_draw(batch_size: int) -> int:

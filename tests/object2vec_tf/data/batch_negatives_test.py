@@ -1,6 +1,8 @@
 """Inputs of batches that concern negatives, by hand and by sets."""
 
 import dataclasses
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -55,6 +57,27 @@ def test_batches_have_negatives_that_are_not_known(power):
             made += len(objects)
     assert tally.totals() == {"asked": 180, "made": made, "weight": made}
     assert 90 < made < 180
+
+
+def test_a_tally_is_read_while_another_thread_records():
+    tally, batches = NegativeTally(), 20_000
+
+    def record(first=0):
+        for batch in range(first, first + batches):
+            tally.record(batch, asked=2, made=1, weight=1.0)
+
+    record()
+    recording = threading.Thread(target=record, args=(batches,))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        recording.start()
+        while recording.is_alive():
+            tally.totals(batches=1)
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert tally.totals()["made"] == 2 * batches
 
 
 def test_negatives_depend_on_seed_epoch_and_batch_only():
