@@ -23,6 +23,8 @@ _DISK_FULL = "No space left on device"
 _FREE_SPACE = "Free disk space and start again."
 # TensorFlow's message where another process uses all memory of a GPU, for instance.
 _GPU_DOES_NOT_START = "initialization on GPU"
+# absl's message for --flag=value, where the flag is a boolean.
+_NOT_BOOLEAN = "('Non-boolean argument to boolean flag'"
 
 
 def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
@@ -139,7 +141,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except UnicodeDecodeError:
         _fail("--flagfile: expected text, got other bytes. Give a file of flags.")
     except flags.Error as error:
-        _fail(str(error))
+        message, is_boolean, _ = str(error).partition(_NOT_BOOLEAN)
+        _fail(f"{message}expected true or false." if is_boolean else message)
     except SystemExit:  # absl ends --help with status 1
         sys.exit(0)
 

@@ -31,6 +31,8 @@ STOPPED = {"stopped": "resumable", "resumable": True}
 # The value of "stopped" in metrics.json of a run that trained all of its epochs.
 ALL_EPOCHS = "all epochs done"
 # The keys of metrics.json that every finished run has.
+# What an identity without the entry has.
+_WITHOUT_ENTRY = {"precision": "float32"}
 _RESULTS = (
     "epochs_run",
     "best_epoch",
@@ -356,8 +358,7 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[st
         current: The identity of the run that is about to start.
     """
     return [
-        f"{name}: {_shown(saved.get(name))} in the directory, "
-        f"{_shown(current.get(name))} now"
+        f"{name}: {_shown(name, saved)} in the directory, {_shown(name, current)} now"
         for name in sorted({*saved, *current})
         if saved.get(name) != current.get(name)
     ]
@@ -386,5 +387,6 @@ def _read_record(path: Path, required: Collection[str] = ()) -> Record:
         return record
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, identity: Mapping[str, Any]) -> str:
+    value = identity.get(name, _WITHOUT_ENTRY.get(name))
     return "not set" if value is None else repr(value)

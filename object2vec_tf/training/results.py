@@ -53,6 +53,7 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
         "seed": run.options.seed,
         "device": describe_devices(len(run.strategy.local_replicas)),
         "precision": run.options.precision,
+        "batch_layout": run.batch_layout,
         "seconds": time.perf_counter() - trainer.start,
         "records_per_second": trained_pairs / trainer.seconds,
     }

@@ -30,6 +30,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from absl import flags
 
 from object2vec_tf.commands import runner
@@ -171,6 +172,11 @@ def describe_machine() -> str:
 
 def main() -> None:
     """Runs the command."""
+    if DEVICE.value == "gpu" and not tf.config.get_visible_devices("GPU"):
+        raise UserError(
+            "--device=gpu: expected a GPU that TensorFlow can use, got none. Give "
+            "--device=cpu --small to try the program on a CPU."
+        )
     deadline = time.monotonic() + 60 * MINUTES.value
     results: dict[str, list[table.Result]] = {}
     machine, card = describe_machine(), table.Card(0.0, {})

@@ -123,6 +123,12 @@ def test_a_flag_of_the_wrong_type_is_rejected(status, capsys):
     assert "Traceback" not in err
 
 
+def test_a_word_for_a_boolean_flag_is_rejected(status, capsys):
+    assert status(unreachable, "--alsologtostderr=maybe") == 2
+    expected = "error: flag --alsologtostderr=maybe: expected true or false.\n"
+    assert capsys.readouterr().err == expected
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [

@@ -30,6 +30,12 @@ def test_differences_name_both_values():
     ]
 
 
+def test_an_identity_without_a_precision_has_float32():
+    assert differences({}, {"precision": "bfloat16"}) == [
+        "precision: 'float32' in the directory, 'bfloat16' now"
+    ]
+
+
 def test_a_directory_belongs_to_one_run(directory):
     for _ in range(2):
         with directory.claimed(IDENTITY, overwrite=False):

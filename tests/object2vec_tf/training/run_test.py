@@ -430,6 +430,7 @@ def test_a_run_in_the_static_layout_has_the_same_results(settings, ratings, tmp_
             settings, ratings, tmp_path / layout, batch_layout=layout, callbacks=[seen]
         )
         assert steps == list(range(runs[layout].metrics["epochs_run"]))
+        assert runs[layout].metrics["batch_layout"] == layout
     ragged, static = runs["ragged"], runs["static"]
 
     assert static.metrics["stopped"] == ragged.metrics["stopped"] == "early stopping"
