@@ -282,6 +282,7 @@ class Pairs:
             batch_size = self.schema.batch_size
         if bucket_width is None:
             bucket_width = self.schema.bucket_width if shuffle else 0
+        seed = as_integer("seed", seed)
         has_frequencies = self.schema.needs_frequencies and shuffle
         return PairBatches(
             in0=self.in0,
@@ -292,7 +293,7 @@ class Pairs:
             negatives=self._negatives(tally) if shuffle else None,
             batch_size=as_integer("batch_size", batch_size, low=1),
             bucket_width=as_integer("bucket_width", bucket_width),
-            seed=as_integer("seed", seed) if shuffle else None,
+            seed=seed if shuffle else None,
             first_batch=as_integer("first_batch", first_batch),
         )
 
