@@ -259,7 +259,9 @@ def _describe(model: Object2Vec) -> Any:
     """
     text = json.dumps(model.hyperparameters.to_dict())
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="rows")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.int64, name="rows")], autograph=False
+    )
     def describe(rows: tf.Tensor) -> dict[str, tf.Tensor]:
         with on_host():
             return {"hyperparameters": tf.fill(tf.shape(rows), text)}

@@ -196,7 +196,7 @@ class PairScorer:
             logits = network.get_layer("output").output
             network = keras.Model(network.inputs, logits)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def score(queries: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
             count = tf.shape(items)[0]
             first = tf.repeat(queries, count, axis=0)
