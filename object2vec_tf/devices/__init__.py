@@ -7,6 +7,7 @@ from object2vec_tf.devices.placement import (
 )
 from object2vec_tf.devices.selection import (
     DEVICES,
+    check_device,
     describe_devices,
     make_deterministic,
     select_device,
@@ -14,6 +15,7 @@ from object2vec_tf.devices.selection import (
 
 __all__ = [
     "DEVICES",
+    "check_device",
     "describe_devices",
     "gpu_is_visible",
     "in_full_precision",

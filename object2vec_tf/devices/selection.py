@@ -35,10 +35,7 @@ def select_device(device: str = "auto") -> None:
         >>> describe_devices().startswith("CPU (")
         True
     """
-    if device not in DEVICES:
-        raise UserError(
-            f"device: expected one of {', '.join(DEVICES)}, got {device!r}."
-        )
+    check_device(device)
     if device == "cpu":
         _hide_gpus()
     elif not tf.config.get_visible_devices("GPU"):
@@ -47,6 +44,18 @@ def select_device(device: str = "auto") -> None:
             raise UserError(f"device=gpu: {problem or _NO_GPU}")
         if problem:
             _warn_once(problem)
+
+
+def check_device(device: str) -> None:
+    """Checks the name of a device.
+
+    Raises:
+        UserError: It is unknown.
+    """
+    if device not in DEVICES:
+        raise UserError(
+            f"device: expected one of {', '.join(DEVICES)}, got {device!r}."
+        )
 
 
 _NO_GPU = (

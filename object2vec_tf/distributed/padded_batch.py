@@ -9,15 +9,11 @@ from typing import Any
 import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import (
-    BatchEncodings,
-    Encode,
-    EncodingPlan,
     FullBatch,
-    Inputs,
     PairCounts,
 )
 from object2vec_tf.layers.static_rows import StaticRows, unpack
-from object2vec_tf.optimizers.gradients import Gradient, sum_repeated_rows
+from object2vec_tf.optimizers.gradients import Gradient
 from object2vec_tf.ragged.static_layout import BatchShape
 
 # Names of arrays of a batch that are not inputs of the model.
@@ -117,12 +113,6 @@ class PaddedBatch(FullBatch):
         """The number of pairs among the rows, int32 scalar."""
         return self.count
 
-    def encode(
-        self, encode: Encode, inputs: Inputs, plan: EncodingPlan
-    ) -> BatchEncodings:
-        """See `BatchShard`."""
-        return BatchEncodings(self, encode(inputs))
-
     def contribution(
         self, mean: tf.Tensor, counts: PairCounts | None = None
     ) -> tf.Tensor:
@@ -149,10 +139,7 @@ class PaddedBatch(FullBatch):
 
         The index of padding is the number of rows of the table.
         """
-        return [
-            sum_repeated_rows(gradient, as_rows, distinct=True)
-            for gradient in gradients
-        ]
+        return super().reduce_gradients(gradients, as_rows, True, replicated)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Self, TypedDict
 
-from object2vec_tf.devices import DEVICES
+from object2vec_tf.devices import check_device
 from object2vec_tf.distributed.selection import check_batch_layout
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters.arguments import as_integer
@@ -58,7 +58,7 @@ class RunOptions:
             process, and gpu requires one.
         deterministic: Whether TensorFlow's ops are made deterministic, for the rest of
             this process. On a GPU too, the same seed then gives the same weights. On a
-            CPU the weights repeat anyway; the other kernels change their last bits.
+            CPU the weights repeat anyway; other kernels may change their last bits.
         precision: float32; or bfloat16 or float16, in which convolutions, the products
             of LSTMs and the MLP are then computed. Weights, sums, scores and losses are
             float32, as is the exported model.
@@ -90,10 +90,7 @@ class RunOptions:
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
         object.__setattr__(self, "freeze", parse_parts(self.freeze))
         check_batch_layout(self.batch_layout)
-        if self.device not in DEVICES:
-            raise UserError(
-                f"device: expected one of {', '.join(DEVICES)}, got {self.device!r}."
-            )
+        check_device(self.device)
         check_precision("precision", self.precision)
         if not isinstance(self.initial_model, str | os.PathLike | Object2Vec | None):
             raise UserError(
