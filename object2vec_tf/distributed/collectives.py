@@ -200,9 +200,8 @@ class Collectives:
 def communication_hint(devices: Sequence[str], replicas: int) -> str:
     """Returns the hint for collective ops: NCCL between the GPUs of one process.
 
-    TensorFlow 2.21 uses NCCL only if the hint asks for it
-    (collective_param_resolver_local.cc, AssignCollectiveType). With "auto", GPUs
-    exchange tensors through a ring of copies, one operation after another.
+    Where the hint is "auto", TensorFlow chooses, perhaps a ring of copies. The choice
+    was not observed on GPUs.
 
     Args:
         devices: The devices of this process's replicas.

@@ -3,6 +3,7 @@ import pytest
 
 from tests.object2vec_tf.layers.hcnn_test import built
 from tests.object2vec_tf.layers.static_layouts import (
+    assert_close_in_16_bits,
     assert_same,
     both_forms,
     random_rows,
@@ -39,13 +40,7 @@ def test_products_of_less_precision_change_encodings_and_gradients_little(policy
     expected, _ = both_forms(layer, VECTORS, ROWS, width=4, gap=1)
     _, received = both_forms(mixed, VECTORS, ROWS, width=4, gap=1)
 
-    epsilon = 2**-8 if policy == "mixed_bfloat16" else 2**-11
-    errors = [
-        np.abs(one - two).max() / np.abs(one).max()
-        for one, two in zip(expected, received, strict=True)
-    ]
-    assert 0 < max(errors) < 6 * epsilon
-    assert all(array.dtype == np.float32 for array in received)
+    assert_close_in_16_bits(expected, received, policy)
 
 
 @pytest.mark.long

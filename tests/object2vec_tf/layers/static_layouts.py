@@ -112,3 +112,14 @@ def assert_same(expected, received):
         assert one.shape == two.shape
         scale = max(np.abs(one).max(), 1e-3)
         np.testing.assert_allclose(two, one, rtol=1e-6, atol=1e-6 * scale)
+
+
+def assert_close_in_16_bits(expected, received, policy):
+    """Checks that results differ by a few roundings of a policy, and are float32."""
+    epsilon = 2**-8 if policy == "mixed_bfloat16" else 2**-11
+    errors = [
+        np.abs(one - two).max() / np.abs(one).max()
+        for one, two in zip(expected, received, strict=True)
+    ]
+    assert 0 < max(errors) < 6 * epsilon
+    assert all(array.dtype == np.float32 for array in received)

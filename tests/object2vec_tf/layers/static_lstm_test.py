@@ -5,6 +5,7 @@ import tensorflow as tf
 from object2vec_tf.layers.static_lstm import bidirectional_lstm
 from tests.object2vec_tf.layers.bilstm_test import built
 from tests.object2vec_tf.layers.static_layouts import (
+    assert_close_in_16_bits,
     assert_same,
     both_forms,
     random_rows,
@@ -35,13 +36,7 @@ def test_products_of_less_precision_change_encodings_and_gradients_little(policy
     expected, _ = both_forms(layer, VECTORS, ROWS, width=4)
     _, received = both_forms(mixed, VECTORS, ROWS, width=4)
 
-    epsilon = 2**-8 if policy == "mixed_bfloat16" else 2**-11
-    errors = [
-        np.abs(one - two).max() / np.abs(one).max()
-        for one, two in zip(expected, received, strict=True)
-    ]
-    assert 0 < max(errors) < 6 * epsilon
-    assert all(array.dtype == np.float32 for array in received)
+    assert_close_in_16_bits(expected, received, policy)
 
 
 @pytest.mark.long
