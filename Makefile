@@ -129,7 +129,7 @@ doctest: $(VENV)/test ## Run the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules object2vec_tf export
 
 test-all: lint types doctest ## All tests, with the long ones and those of a Ray cluster
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[distributed]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[test-all]'
 	$(BIN)/python -m pytest
 
 format: $(VENV)/test ## Format the code
