@@ -16,7 +16,8 @@ from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
-from object2vec_tf.commands.device_flag import select_device_of_flag
+from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
+from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
@@ -63,10 +64,16 @@ PRECISION = flags.DEFINE_enum(
 )
 
 flags.declare_key_flag("device")
+_COMMON = (MODEL_DIR, EXPORT_DIR, FORMAT, PRECISION, DEVICE)
+_FLAG_USES: FlagUses = {
+    "--format=saved_model": (*_COMMON, ITEMS, LABELS, K, SIMILARITY),
+    "--format=onnx": _COMMON,
+}
 
 
 def main() -> None:
     """Exports with the values of the flags."""
+    reject_unused_flags(f"--format={FORMAT.value}", _FLAG_USES)
     run = Path(required_value(MODEL_DIR))
     path = run if run.suffix == ".keras" else run / "model.keras"
     settings: dict[str, Any] = {
@@ -80,11 +87,6 @@ def main() -> None:
     # Reports invalid settings before the model is loaded.
     item_files(ITEMS.value, LABELS.value, K.value, SIMILARITY.value)
     if FORMAT.value == "onnx":
-        if ITEMS.value is not None:
-            raise UserError(
-                "--items: expected --format=saved_model, got onnx. ONNX graphs do not "
-                "recommend items: remove --items or --format."
-            )
         if PRECISION.value != PRECISION.default:
             raise UserError(
                 f"--precision: expected float32 for --format=onnx, got "
@@ -103,7 +105,7 @@ def main() -> None:
 
 def cli() -> None:
     """Runs the command with the flags of the command line, and exits."""
-    runner.run_cli(main)
+    runner.run_cli(main, modes=_FLAG_USES)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from export.serving.reload import Reloader
 from export.serving.server import local_backend, serve
 from export.serving.tf_serving_backend import TFServingBackend
 from object2vec_tf.commands import runner
+from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL
 
@@ -66,12 +67,19 @@ _RELOAD = flags.DEFINE_bool(
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 1.0, "seconds between two looks for a new version", 0.05
 )
+_COMMON = (_HOST, _PORT, _MAX_REQUEST_BYTES, _MAX_CONCURRENCY)
+_FLAG_USES: FlagUses = {
+    "--model": (*_COMMON, _MODEL, _RUNTIME, _RELOAD, _RELOAD_SECONDS),
+    "--tf_serving": (*_COMMON, _TF_SERVING, _MODEL_NAME, _TIMEOUT),
+}
 
 
 def main() -> None:
     """Serves with the values of the flags."""
     if bool(_MODEL.value) == bool(_TF_SERVING.value):
         raise UserError("expected exactly one of --model and --tf_serving. See --help.")
+    mode = "--tf_serving" if _TF_SERVING.value else "--model"
+    reject_unused_flags(mode, _FLAG_USES)
     reloader = None if _TF_SERVING.value else _reloader()
     # No variable here refers to the backend, which would keep it in memory after a new
     # version has replaced it.
@@ -102,7 +110,7 @@ def _reloader() -> Reloader:
 
 def cli() -> None:
     """Runs the command with the flags of the command line, and exits."""
-    runner.run_cli(main)
+    runner.run_cli(main, modes=_FLAG_USES)
 
 
 if __name__ == "__main__":

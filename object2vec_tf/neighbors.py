@@ -17,8 +17,9 @@ from pathlib import Path
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.commands.checks import reject_unused_flags, required_value
-from object2vec_tf.commands.device_flag import select_device_of_flag
+from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
+from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.metrics.ranking import METRICS
@@ -26,8 +27,6 @@ from object2vec_tf.search.evaluation import SCORES, evaluate
 from object2vec_tf.search.faiss_index import SEARCHES
 from object2vec_tf.search.index import NeighborIndex, build_index
 from object2vec_tf.search.index_addition import add_items
-
-_VERBS = ("build", "add", "query", "evaluate")
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -42,65 +41,63 @@ _INPUT = flags.DEFINE_string(
     '{"embeddings": [...]}; evaluate: pairs, in comma-separated files, directories or '
     "globs; those with a label above 0, or without a label, are true",
 )
-_INDEX = flags.DEFINE_string("index", None, "build, add, query: directory of the index")
+_INDEX = flags.DEFINE_string("index", None, "directory of the index")
 _LABELS = flags.DEFINE_string(
-    "labels", None, "build, add: text file with the label of each item, one per line"
+    "labels", None, "text file with the label of each item, one per line"
 )
-_METRIC = flags.DEFINE_enum("metric", "cosine", METRICS, "build: similarity metric")
+_METRIC = flags.DEFINE_enum("metric", "cosine", METRICS, "similarity metric")
 _SEARCH = flags.DEFINE_enum(
     "search",
     "exact",
     SEARCHES,
-    "build: search method; approximate is faster for millions of items",
+    "search method; approximate is faster for millions of items",
 )
-_K = flags.DEFINE_integer("k", 10, "query: number of neighbors", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", None, "query: output file (default: stdout)")
+_K = flags.DEFINE_integer("k", 10, "number of neighbors", lower_bound=1)
+_OUTPUT = flags.DEFINE_string("output", None, "output file (default: stdout)")
 _EXCLUDE = flags.DEFINE_string(
     "exclude",
     None,
-    "query, evaluate: JSON Lines of known pairs (files, directories or globs), such as "
-    "those of training; an item is not found for the objects that it is paired with, "
-    "whatever the label; evaluate: their counts define the popularity baseline",
+    "JSON Lines of known pairs (files, directories or globs), such as those of "
+    "training; an item is not found for the objects that it is paired with, whatever "
+    "the label; in evaluate, their counts define the popularity baseline",
 )
 _EXCLUDE_SELF = flags.DEFINE_bool(
-    "exclude_self", False, "query: do not return the query object itself"
+    "exclude_self",
+    False,
+    "do not return the query object itself; for an index of the queries' side, in0 or "
+    "in1",
 )
 _RESCORE = flags.DEFINE_bool(
     "rescore",
     False,
-    "query: order the k neighbors by the comparator's score of the pair",
+    "order the k neighbors by the comparator's score of the pair",
 )
 _POOL = flags.DEFINE_string(
     "pool",
     None,
-    "evaluate: JSON Lines of candidate items, in1 (files, directories or globs); the "
+    "JSON Lines of candidate items, in1 (files, directories or globs); the "
     "items of the pairs are added (default: the items of the pairs)",
 )
 _SCORE = flags.DEFINE_enum(
     "score",
     "cosine",
     SCORES,
-    "evaluate: score that ranks the candidates; model: the score of predict_pair",
+    "score that ranks the candidates; model: the score of predict_pair",
 )
 _HITS = flags.DEFINE_list(
     "hits",
     ["1", "10", "20"],
-    "evaluate: values of k for hits@k, ndcg@k, recall@k and precision@k",
+    "values of k for hits@k, ndcg@k, recall@k and precision@k",
 )
 flags.declare_key_flag("device")
-_VERBS_OF_FLAGS = {
-    "index": ("build", "add", "query"),
-    "labels": ("build", "add"),
-    "metric": ("build",),
-    "search": ("build",),
-    "k": ("query",),
-    "output": ("query",),
-    "exclude": ("query", "evaluate"),
-    "exclude_self": ("query",),
-    "rescore": ("query",),
-    "pool": ("evaluate",),
-    "score": ("evaluate",),
-    "hits": ("evaluate",),
+_FLAG_USES: FlagUses = {
+    "build": (_MODEL, _INPUT, _INDEX, _LABELS, _METRIC, _SEARCH, DEVICE),
+    "add": (_MODEL, _INPUT, _INDEX, _LABELS, DEVICE),
+    "query": (
+        *(_MODEL, _INPUT, _INDEX, _K, _OUTPUT),
+        *(_EXCLUDE, _EXCLUDE_SELF, _RESCORE, DEVICE),
+    ),
+    "evaluate": (_MODEL, _INPUT, _POOL, _EXCLUDE, _SCORE, _HITS, DEVICE),
 }
 
 
@@ -110,7 +107,6 @@ def main(verb: str) -> None:
     Args:
         verb: build, add, query or evaluate.
     """
-    reject_unused_flags(verb, _VERBS_OF_FLAGS)
     select_device_of_flag()
     _FUNCTIONS[verb]()
 
@@ -190,7 +186,7 @@ _FUNCTIONS = {"build": _build, "add": _add, "query": _query, "evaluate": _evalua
 
 def cli() -> None:
     """Runs the command with the flags of the command line, and exits."""
-    runner.run_cli(main, _VERBS)
+    runner.run_cli(main, _FLAG_USES)
 
 
 if __name__ == "__main__":

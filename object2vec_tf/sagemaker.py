@@ -19,13 +19,15 @@ from absl import flags
 
 from export.serving.server import local_backend, serve
 from object2vec_tf.commands import runner
+from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.distributed.cluster import TF_CONFIG, tf_config_of_hosts
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.hyperparameters import read_json
 from object2vec_tf.training.run import fit
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "root directory of the container")
-_HOST = flags.DEFINE_string("host", "0.0.0.0", "serve: address to listen on")
+_HOST = flags.DEFINE_string("host", "0.0.0.0", "address to listen on")
+_FLAG_USES: FlagUses = {"train": (_PREFIX,), "serve": (_PREFIX, _HOST)}
 
 _JSON_LINES = "application/jsonlines"
 _CHANNELS = ("train", "validation", "test", "auxiliary")
@@ -152,7 +154,7 @@ def main(verb: str) -> None:
 
 def cli() -> None:
     """Runs the command with the flags of the command line, and exits."""
-    runner.run_cli(main, verbs=("train", "serve"))
+    runner.run_cli(main, _FLAG_USES)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
+from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
@@ -69,6 +70,11 @@ _WORKERS = flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.declare_key_flag("device")
+_COMMON = (_MODEL, _INPUT, _OUTPUT, _FORMAT, _RUNTIME, _RUNNER, DEVICE)
+_FLAG_USES: FlagUses = {
+    "--runner=local": _COMMON,
+    "--runner=ray": (*_COMMON, _RAY_ADDRESS, _WORKERS),
+}
 
 
 def transform(
@@ -160,6 +166,7 @@ def _select_device() -> None:
 
 def main() -> None:
     """Processes the files with the values of the flags."""
+    reject_unused_flags(f"--runner={_RUNNER.value}", _FLAG_USES)
     model = required_value(_MODEL)
     _select_device()
     jobs, directory = _file_jobs()
@@ -182,7 +189,7 @@ def main() -> None:
 
 def cli() -> None:
     """Runs the command with the flags of the command line, and exits."""
-    runner.run_cli(main)
+    runner.run_cli(main, modes=_FLAG_USES)
 
 
 if __name__ == "__main__":

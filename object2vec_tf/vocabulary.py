@@ -18,6 +18,7 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import reject_input_paths, write_atomic
 from object2vec_tf.files.channels import channel_files, open_file
@@ -32,7 +33,6 @@ from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 from object2vec_tf.text.vocabularies import parse_vocabulary, vocabulary_json
 from object2vec_tf.text.vocabulary_builder import MAX_WORDS, build_vocabulary
 
-_VERBS = ("build", "encode", "decode", "shuffle")
 _BUILD_TOKENIZERS = ("whitespace", "unicode_script", "wordpiece", "id")
 
 _INPUT = flags.DEFINE_string(
@@ -41,51 +41,56 @@ _INPUT = flags.DEFINE_string(
     "comma-separated files, directories or globs of JSON Lines, also .gz and .zst",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "output file, written atomically")
-_FIELDS = flags.DEFINE_list(
-    "fields", ["in0", "in1"], "build: fields whose tokens are counted"
-)
+_FIELDS = flags.DEFINE_list("fields", ["in0", "in1"], "fields whose tokens are counted")
 _TOKENIZER = flags.DEFINE_enum(
     "tokenizer",
     "whitespace",
     _BUILD_TOKENIZERS,
-    "build: tokenizer of text; id: integers and strings, each of which is one token",
+    "tokenizer of text; id: integers and strings, each of which is one token",
 )
-_LOWERCASE = flags.DEFINE_bool("lowercase", False, "build: lowercase text")
+_LOWERCASE = flags.DEFINE_bool("lowercase", False, "lowercase text")
 _NORMALIZATION = flags.DEFINE_enum(
     "unicode_normalization",
     "none",
     UNICODE_NORMALIZATIONS,
-    "build: Unicode normalization form of text",
+    "Unicode normalization form of text",
 )
 _MAX_SIZE = flags.DEFINE_integer(
     "max_size",
     None,
-    f"build: maximum size of the vocabulary (default: {MAX_WORDS:,}; for id: no limit)",
+    f"maximum size of the vocabulary (default: {MAX_WORDS:,}; for id: no limit)",
     2,
     MAX_VOCAB_SIZE,
 )
 _MIN_COUNT = flags.DEFINE_integer(
-    "min_count", 1, "build: minimum count of tokens in the vocabulary", 1
+    "min_count", 1, "minimum count of tokens in the vocabulary", 1
 )
 _RESERVED = flags.DEFINE_list(
-    "reserved_tokens", ["[UNK]"], "build: tokens that get the first ids"
+    "reserved_tokens", ["[UNK]"], "tokens that get the first ids"
 )
-_SEED = flags.DEFINE_integer("seed", 0, "shuffle: seed of the order", 0)
+_SEED = flags.DEFINE_integer("seed", 0, "seed of the order", 0)
 _ENCODER_FLAGS = {
     f"enc{side}_{name}": flags.DEFINE_string(f"enc{side}_{name}", None, help)
     for side in (0, 1)
     for name, help in {
-        "tokenizer": f"encode: one of {', '.join(TOKENIZERS)}",
-        "vocab_file": "encode, decode: vocabulary file",
-        "unicode_normalization": (
-            f"encode: one of {', '.join(UNICODE_NORMALIZATIONS)}"
-        ),
+        "tokenizer": f"one of {', '.join(TOKENIZERS)}",
+        "vocab_file": "vocabulary file",
+        "unicode_normalization": f"one of {', '.join(UNICODE_NORMALIZATIONS)}",
     }.items()
 }
 _ENCODER_LOWERCASE = [
-    flags.DEFINE_bool(f"enc{side}_lowercase", None, "encode: lowercase text")
-    for side in (0, 1)
+    flags.DEFINE_bool(f"enc{side}_lowercase", None, "lowercase text") for side in (0, 1)
 ]
+_VOCAB_FILES = [_ENCODER_FLAGS[f"enc{side}_vocab_file"] for side in (0, 1)]
+_FLAG_USES: FlagUses = {
+    "build": (
+        *(_INPUT, _OUTPUT, _FIELDS, _TOKENIZER, _LOWERCASE, _NORMALIZATION),
+        *(_MAX_SIZE, _MIN_COUNT, _RESERVED),
+    ),
+    "encode": (_INPUT, _OUTPUT, *_ENCODER_FLAGS.values(), *_ENCODER_LOWERCASE),
+    "decode": (_INPUT, _OUTPUT, *_VOCAB_FILES),
+    "shuffle": (_INPUT, _OUTPUT, _SEED),
+}
 
 
 def main(verb: str) -> None:
@@ -206,7 +211,7 @@ def _read_vocabulary(side: int) -> tuple[bytes, str]:
 
 def cli() -> None:
     """Runs the command with the flags of the command line, and exits."""
-    runner.run_cli(main, _VERBS)
+    runner.run_cli(main, _FLAG_USES)
 
 
 if __name__ == "__main__":

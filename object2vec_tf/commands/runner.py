@@ -8,12 +8,19 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import NoReturn, TextIO
 
 import tensorflow as tf
 from absl import app, flags, logging
 
+from object2vec_tf.commands.flag_uses import (
+    FlagUses,
+    check_complete,
+    describe_uses,
+    hide_unused_flags,
+    reject_unused_flags,
+)
 from object2vec_tf.errors import Interrupted, UserError
 
 USER_ERROR = 2
@@ -25,9 +32,10 @@ _FREE_SPACE = "Free disk space and start again."
 _GPU_DOES_NOT_START = "initialization on GPU"
 # absl's message for --flag=value, where the flag is a boolean.
 _NOT_BOOLEAN = "('Non-boolean argument to boolean flag'"
+_NONE: FlagUses = MappingProxyType({})
 
 
-def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
+def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
     """Parses the flags, runs a command's ``main`` and exits.
 
     Exit status: 0: success, or stopped by SIGTERM and resumable. 1: internal error,
@@ -36,7 +44,8 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
 
     Args:
         main: Function of the command. It takes the verb if there are verbs.
-        verbs: Words of which the command line must have exactly one.
+        verbs: Words of which the command line must have exactly one, with the flags
+            that each of them uses.
     """
     warnings.showwarning = _show_warning
     tf.get_logger().setLevel("WARNING")
@@ -46,6 +55,8 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
+            if verbs:
+                reject_unused_flags(arguments[0], verbs)
             main(*arguments)
         except Interrupted as error:
             print(error, flush=True)
@@ -67,30 +78,41 @@ def run(main: Callable[..., None], verbs: Sequence[str] = ()) -> None:
 
 def run_cli(
     main: Callable[..., None],
-    verbs: Sequence[str] = (),
+    verbs: FlagUses = _NONE,
     *,
+    modes: FlagUses = _NONE,
     flag_modules: Sequence[ModuleType] = (),
 ) -> None:
     """Runs a command module's ``main`` as a program, and exits.
 
-    ``--help`` shows the docstring of ``__main__`` and the flags that it defines. Under
-    a console script ``__main__`` is the script, not the command's module, so that both
-    are copied from the module that defines ``main``.
+    ``--help`` shows the docstring of ``__main__`` and the flags that it defines; after
+    a verb, only those that the verb uses. Under a console script ``__main__`` is the
+    script, not the command's module, so that both are copied from the module that
+    defines ``main``.
 
     Args:
         main: Function of the command's module.
         verbs: See `run`.
+        modes: The flags that each mode uses, for ``--help``. ``main`` has to call
+            `reject_unused_flags` itself.
         flag_modules: Other modules whose flags the command's ``--help`` shows.
+
+    Raises:
+        ValueError: A flag of the command is not among those of ``verbs`` or ``modes``.
     """
     module = sys.modules[main.__module__]
     for name in (module.__name__, *(other.__name__ for other in flag_modules)):
         for flag in flags.FLAGS.get_key_flags_for_module(name):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = module.__doc__
+    if uses := verbs or modes:
+        check_complete(uses, flags.FLAGS.get_key_flags_for_module(sys.argv[0]))
+        describe_uses(uses)
+        hide_unused_flags(sys.argv[1:], verbs)
     run(main, verbs)
 
 
-def _check_arguments(arguments: Sequence[str], verbs: Sequence[str]) -> Sequence[str]:
+def _check_arguments(arguments: Sequence[str], verbs: FlagUses) -> Sequence[str]:
     """Returns the arguments that are not flags: the verb, if the command has verbs."""
     if verbs and (not arguments or arguments[0] not in verbs):
         got = " ".join(arguments) or "nothing"

@@ -244,8 +244,8 @@ class NeighborIndex:
             k: The number of items per query.
             exclude: JSON Lines of known pairs. An item is not returned for an object
                 that it is paired with, whatever the label.
-            exclude_self: Does not return items of the query's side, in0 or in1, with
-                the query's token ids.
+            exclude_self: Does not return items with the query's token ids. Queries
+                must have the side of the items, in0 or in1.
             rescore: Orders the k items by the comparator's score of the pair: the
                 prediction of a regression, or the probability of class 1. The score of
                 the search becomes ``similarity``.

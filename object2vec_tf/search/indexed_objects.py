@@ -102,7 +102,8 @@ class Exclusions:
 
         Raises:
             UserError: There are known pairs, and the queries have the side of the
-                items, so that pairs do not connect them.
+                items, so that pairs do not connect them; or the queries themselves are
+                excluded, and have the other side, so that no item is a query.
         """
         ((side, column),) = queries.columns.items()
         if self._has_pairs and side == self._items.side:
@@ -112,10 +113,16 @@ class Exclusions:
                 f"the index are {side} too, so that no pair of --exclude connects "
                 f"them. Remove --exclude, or give queries with {other}."
             )
+        if self._exclude_self and side != self._items.side:
+            raise UserError(
+                f"{source}: expected queries with {self._items.side}, as the items of "
+                f"the index, got {side}. No item is the query itself: remove "
+                "--exclude_self."
+            )
         hashes = object_hashes(column, self._model)
         rows, pairs = self._find_partner(hashes)
         numbers: Positions = self._known[pairs]
-        if self._exclude_self and side == self._items.side:
+        if self._exclude_self:
             own_rows, own = self._find_item(hashes)
             rows, numbers = np.append(rows, own_rows), np.append(numbers, own)
         return ItemLists.from_pairs(rows, numbers, len(queries))

@@ -93,9 +93,8 @@ def test_the_query_itself_is_not_returned(small_run, files, tmp_path):
         assert found_items(answer) == [ITEMS[i] for i in best]
     # An in0 with the same ids is another object.
     users = write(tmp_path / "u.jsonl", [{"in0": [7]}])
-    assert list(index.query(users, 22, exclude_self=True)) == list(
-        index.query(users, 22)
-    )
+    with pytest.raises(UserError, match=r"u\.jsonl: expected queries with in1, .* in0"):
+        next(index.query(users, 22, exclude_self=True))
 
 
 def test_the_comparator_orders_the_nearest(small_run, files):
