@@ -13,6 +13,7 @@ import zstandard
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.fingerprints import Digest, verify_unchanged
+from object2vec_tf.files.wrong_formats import reject_wrong_format
 
 BLOCK_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -54,9 +55,10 @@ def line_blocks(
         size: Bytes to read at a time. A block is longer where a line is.
 
     Raises:
-        DataError: The stream cannot be read to its end.
+        DataError: The stream cannot be read to its end, or it is in a binary format.
     """
     rest: list[bytes] = []
+    is_start = True
     while True:
         try:
             data = stream.read(size)
@@ -66,6 +68,9 @@ def line_blocks(
                 f"{path}: cannot be read to its end: {reason}. The file is damaged or "
                 "incomplete. Download or compress it again."
             ) from error
+        if is_start:
+            reject_wrong_format(path, data)
+            is_start = False
         end = data.rfind(b"\n") + 1
         if data and not end:
             rest.append(data)
