@@ -8,8 +8,8 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,9 +19,11 @@ from starlette.routing import Route
 
 from export.serving.active_backend import ActiveBackend
 from export.serving.backends import Backend, Rejected, Unavailable
+from export.serving.http_errors import error_response, http_error, internal_error
 from export.serving.prometheus import ServingMetrics
 from export.serving.recommender import recommend
 from export.serving.reload import Reloader
+from export.serving.request_body import read_body
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import RECOMMEND, Catalog
 from object2vec_tf.inference.ragged_inputs import (
@@ -48,7 +50,6 @@ from object2vec_tf.inference.text_inputs import has_text
 # SageMaker's own limit for the requests of an endpoint.
 MAX_REQUEST_BYTES = 6 * 1024 * 1024
 MAX_CONCURRENCY = 1024
-_RETRY_SECONDS = 1
 
 
 _Decoder = TypeVar("_Decoder", RequestDecoder, RecommendDecoder)
@@ -92,7 +93,7 @@ class Gateway:
                 Route("/execution-parameters", self._execution_parameters),
                 Route("/metrics", self._metrics_page),
             ],
-            exception_handlers={HTTPException: _http_error, 500: _internal_error},
+            exception_handlers={HTTPException: http_error, 500: internal_error},
             lifespan=lambda _: self.lifespan(),
         )
 
@@ -119,17 +120,17 @@ class Gateway:
                     f"expected fewer than {self._max_concurrency} requests in "
                     f"progress, got {self._in_progress}. Send this one again."
                 )
-                return _error(request, message, 503)
+                return error_response(request, message, 503)
             start = time.perf_counter()
             self._in_progress += 1
             try:
                 response = await handler(request)
             except BadRequest as error:
-                response = _error(request, str(error), error.status, error.path)
+                response = error_response(request, str(error), error.status, error.path)
             except Rejected as error:
-                response = _error(request, str(error), 400)
+                response = error_response(request, str(error), 400)
             except Unavailable as error:
-                response = _error(request, str(error), error.status)
+                response = error_response(request, str(error), error.status)
             except ClientDisconnect:
                 response = Response(status_code=499)  # for the metrics only
             except Exception:
@@ -187,14 +188,8 @@ class Gateway:
         media_type, max_lens = parse_content_type(headers.get("content-type", ""))
         accept = ", ".join(headers.getlist("accept"))
         response_type = response_media_type(accept, media_type)
-        encoding = headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            raise BadRequest(
-                f"Content-Encoding: expected identity, got {encoding}. Send the body "
-                "uncompressed.",
-                status=415,
-            )
-        return await self._body(request), media_type, max_lens, response_type
+        body = await read_body(request, self._max_request_bytes)
+        return body, media_type, max_lens, response_type
 
     async def _decoded(
         self,
@@ -238,29 +233,11 @@ class Gateway:
         decoder = await _request_decoder(backend)
         return decoder.truncate(rows, max_lens)
 
-    async def _body(self, request: Request) -> bytes:
-        parts, size = [], int(request.headers.get("content-length") or 0)
-        if size <= self._max_request_bytes:
-            size = 0
-            async for part in request.stream():
-                parts.append(part)
-                size += len(part)
-                if size > self._max_request_bytes:
-                    break
-        if size > self._max_request_bytes:
-            raise BadRequest(
-                f"expected at most {self._max_request_bytes} bytes, got a larger "
-                "request. Send fewer objects per request, or start the gateway with a "
-                "larger --max_request_bytes.",
-                status=413,
-            )
-        return b"".join(parts)
-
     async def _ping(self, request: Request) -> Response:
         try:
             await self._active.backend.check()
         except Unavailable as error:
-            return _error(request, str(error), error.status)
+            return error_response(request, str(error), error.status)
         return Response(b"{}", media_type=JSON)
 
     async def _execution_parameters(self, request: Request) -> Response:
@@ -326,41 +303,3 @@ def _make_recommend_decoder(
 
 def _json(value: object) -> Response:
     return Response(json.dumps(value), media_type=JSON)
-
-
-def _error(
-    request: Request,
-    message: str,
-    status: int,
-    path: str = "",
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    body: dict[str, Any] = {"error": {"message": message}}
-    if path:
-        body["error"]["path"] = path
-    if request.url.path.startswith("/endpoints/"):
-        # AWS's clients read the message here.
-        body["message"] = message
-        headers = {"x-amzn-ErrorType": "ModelError", **(headers or {})}
-    if status == 413:  # the rest of the body is not read
-        headers = {"Connection": "close", **(headers or {})}
-    if status in (429, 503):
-        headers = {"Retry-After": str(_RETRY_SECONDS), **(headers or {})}
-    return Response(json.dumps(body), status, headers, media_type=JSON)
-
-
-async def _internal_error(request: Request, error: Exception) -> Response:
-    return _error(request, "internal error of the gateway. See its log.", 500)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    target = f"{request.method} {request.url.path}"
-    allowed = " or ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-    messages = {
-        404: f"{target}: no such path. POST to /invocations or /recommend, GET "
-        "/ping or /metrics.",
-        405: f"{target}: the path does not support {request.method}. Use {allowed}.",
-    }
-    message = messages.get(error.status_code, error.detail)
-    return _error(request, message, error.status_code, headers=error.headers)

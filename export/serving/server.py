@@ -11,6 +11,7 @@ import uvicorn
 
 from export.serving.backends import Backend
 from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
+from export.serving.http_protocol import DrainingProtocol
 from export.serving.local_backend import LocalBackend
 from export.serving.reload import Reloader
 from object2vec_tf.errors import UserError
@@ -47,7 +48,11 @@ def serve(
     gateway = Gateway(backend, max_request_bytes, max_concurrency, reloader)
     del backend  # so that it can be freed when a new version replaces it
     config = uvicorn.Config(
-        gateway.application(), log_level="warning", access_log=False, lifespan="on"
+        gateway.application(),
+        http=DrainingProtocol,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
     )
     with _listening(host, port) as listener:
         address, actual_port = listener.getsockname()[:2]

@@ -1,0 +1,69 @@
+"""The gateway's error responses, in the format of each protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from object2vec_tf.inference.request_codec import JSON
+
+# TF Serving's REST interface, whose errors are strings.
+TF_SERVING_PATH: Final = "/v1/models"
+_RETRY_SECONDS: Final = 1
+
+
+def error_response(
+    request: Request,
+    message: str,
+    status: int,
+    path: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Returns the response for an error.
+
+    Args:
+        request: The request.
+        message: What is wrong and how to fix it.
+        status: The HTTP status.
+        path: The location in the body, as a JSONPath.
+        headers: Additional headers.
+    """
+    target = request.url.path
+    body: dict[str, Any] = {"error": {"message": message}}
+    if path:
+        body["error"]["path"] = path
+    if target == TF_SERVING_PATH or target.startswith(f"{TF_SERVING_PATH}/"):
+        body["error"] = message
+    if target.startswith("/endpoints/"):
+        # AWS's clients read the message here.
+        body["message"] = message
+        headers = {"x-amzn-ErrorType": "ModelError", **(headers or {})}
+    if status == 413:  # the rest of the body is not read
+        headers = {"Connection": "close", **(headers or {})}
+    if status in (429, 503):
+        headers = {"Retry-After": str(_RETRY_SECONDS), **(headers or {})}
+    return Response(json.dumps(body), status, headers, media_type=JSON)
+
+
+async def internal_error(request: Request, error: Exception) -> Response:
+    """Returns the response for an exception that is not expected."""
+    return error_response(request, "internal error of the gateway. See its log.", 500)
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    """Returns the response for a path or a method that does not exist."""
+    assert isinstance(error, HTTPException)
+    target = f"{request.method} {request.url.path}"
+    allowed = " or ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+    messages = {
+        404: f"{target}: no such path. POST to /invocations, /recommend or "
+        f"{TF_SERVING_PATH}/NAME:predict, GET /ping, /metrics or {TF_SERVING_PATH}.",
+        405: f"{target}: the path does not support {request.method}. Use {allowed}.",
+    }
+    message = messages.get(error.status_code, error.detail)
+    return error_response(request, message, error.status_code, headers=error.headers)
