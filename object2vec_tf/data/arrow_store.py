@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from object2vec_tf.data.json_lines import Block, Labels
+from object2vec_tf.data.blocks import Block, Labels
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.files.locks import lock
 from object2vec_tf.ragged.column import Counts, RaggedColumn, Splits, gather_rows

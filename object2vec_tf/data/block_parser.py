@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import awkward as ak
@@ -36,6 +36,12 @@ def _starts(*fields: str) -> re.Pattern[bytes]:
 _INPUTS = ("in0", "in1")
 _PAIR_FIELDS = ("label", "weight")
 _IDS = {"type": "array", "items": {"type": "integer"}}
+# The first value of an input is a number, rather than a list.
+_SINGLE = {
+    name: re.compile(rb'^[^\n]*?"%s"\s*:\s*[-0-9]' % name.encode()) for name in _INPUTS
+}
+# From here on, floats are not exact integers.
+MAX_EXACT_FLOAT = 2**53
 
 
 # JSON schemas of the fields of an object, by name.
@@ -79,12 +85,70 @@ def parse_block(
     count, found = plain or _match_lines(text, alternatives)
     if found is None:
         return None
+    for form in _forms(text, found, vocab_sizes):
+        array = _read(text, form, count)
+        if array is not None:
+            return _columns(array, vocab_sizes, form, label)
+    return None
+
+
+def whole_numbers(numbers: Numbers) -> Numbers | None:
+    """Returns numbers as integers; None if one of them may not be an integer.
+
+    Args:
+        numbers: Integers, which are returned as they are, or finite floats.
+
+    Example:
+        >>> import numpy as np
+        >>> whole_numbers(np.array([3.0, 4.0])), whole_numbers(np.array([2.5]))
+        (array([3, 4]), None)
+    """
+    if numbers.dtype.kind != "f":
+        return numbers
+    if np.abs(numbers).max(initial=0) >= MAX_EXACT_FLOAT:
+        return None
+    integers = numbers.astype(np.int64)
+    return integers if np.array_equal(integers, numbers) else None
+
+
+def _forms(
+    text: bytes, fields: _Fields, ids: Collection[str]
+) -> Iterator[dict[str, Any]]:
+    """Yields the JSON schemas with which to read a block, in order.
+
+    Lists of integers come first. If awkward rejects that, which it does at the first
+    line that is different, an input that is not a list in the block's first line is
+    taken for single ids, and then numbers may be written as 3.0.
+    """
+    yield dict(fields)
+    single = {name for name in ids if _SINGLE[name].search(text)}
+    for kind in ("integer", "number"):
+        number = {"type": kind}
+        rows = {"type": "array", "items": number}
+        form: dict[str, Any] = dict(fields)
+        form |= {name: number if name in single else rows for name in ids}
+        if kind == "number" and "label" in form:
+            form["label"] = number
+        if kind == "number" or single:
+            yield form
+
+
+def _read(text: bytes, form: _Fields, count: int) -> Any:
+    """Returns the content of a block as awkward reads it; None if it rejects it."""
     try:
-        array = ak.from_json(text, line_delimited=True, schema=_schema(found))
+        array = ak.from_json(text, line_delimited=True, schema=_schema(form))
     except ValueError:
         return None
-    if len(array) != count:
-        return None
+    return array if len(array) == count else None
+
+
+def _columns(
+    array: Any,
+    vocab_sizes: Mapping[str, int | None],
+    form: _Fields,
+    label: str | None,
+) -> Parsed:
+    """Returns the content of a block; None if a number is not valid."""
     record: Any = array.layout
     columns = {}
     for field, size in vocab_sizes.items():
@@ -93,8 +157,11 @@ def parse_block(
             return None
         columns[field] = column
     labels = np.asarray(record.content("label").data) if label else np.zeros(0)
-    weights = np.asarray(record.content("weight").data) if "weight" in found else None
-    return columns, labels, weights
+    whole = whole_numbers(labels) if label == "integer" else labels
+    if whole is None:
+        return None
+    weights = np.asarray(record.content("weight").data) if "weight" in form else None
+    return columns, whole, weights
 
 
 def _schema(fields: _Fields) -> dict[str, Any]:
@@ -139,14 +206,14 @@ def _match_lines(
     text: bytes, alternatives: Sequence[_Fields]
 ) -> tuple[int, _Fields | None]:
     """Returns the number of objects and their fields; None if a line may be invalid."""
-    count = _count_objects(text)
+    count = count_objects(text)
     if count is None:
         return 0, None
     matching = (f for f in alternatives if _has_each_once(text, count, f))
     return count, next(matching, None)
 
 
-def _count_objects(text: bytes) -> int | None:
+def count_objects(text: bytes) -> int | None:
     """Returns the number of lines that are not blank.
 
     Returns None if a line may not be an object, or may be nested dangerously deep.
@@ -187,12 +254,17 @@ def _column(layout: Any, vocab_size: int | None) -> RaggedColumn | None:
 
     awkward wraps ids from 2**63 to 2**64 - 1 around to negative ones.
     """
-    lists = layout.to_ListOffsetArray64(True)
-    values = np.asarray(lists.content.data)
-    if len(values) and values.min() < 0:
+    if layout.is_list:
+        lists = layout.to_ListOffsetArray64(True)
+        splits = np.asarray(lists.offsets.data)
+        values = whole_numbers(np.asarray(lists.content.data))
+    else:
+        values = whole_numbers(np.asarray(layout.data))
+        splits = np.arange(len(layout) + 1)
+    if values is None or (len(values) and values.min() < 0):
         return None
-    if vocab_size is not None:
-        if len(values) and values.max() >= vocab_size:
-            return None
-        values = values.astype(np.int32)
-    return RaggedColumn(values, np.asarray(lists.offsets.data))
+    if vocab_size is None:
+        return RaggedColumn(values, splits)
+    if len(values) and values.max() >= vocab_size:
+        return None
+    return RaggedColumn(values.astype(np.int32), splits)

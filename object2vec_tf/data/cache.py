@@ -32,7 +32,7 @@ from object2vec_tf.data.arrow_store import (
     MappedNumbers,
     open_columns,
 )
-from object2vec_tf.data.json_lines import Block
+from object2vec_tf.data.blocks import Block
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import sync, write_atomic

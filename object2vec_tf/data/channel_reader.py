@@ -1,24 +1,28 @@
-"""Reads a channel: all lines of its files, in memory or through the cache."""
+"""Reads pairs from files, tables and iterables, in memory or through the cache."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xxhash
 
 from object2vec_tf.data.arrow_store import concatenate_blocks
+from object2vec_tf.data.blocks import BadLines, Block
 from object2vec_tf.data.cache import CachedChannel, ColumnCache, FileSnapshot
 from object2vec_tf.data.dataset import Weights
-from object2vec_tf.data.json_lines import BadLines, Block, line_reader, read_file
+from object2vec_tf.data.json_lines import LineReader, line_reader, read_file
+from object2vec_tf.data.pair_checks import PairsDigest, checked_pairs
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.pairs import Pairs, Report
+from object2vec_tf.data.record_batches import hash_file, is_table_file
+from object2vec_tf.data.table_reader import TableReader
+from object2vec_tf.data.table_sources import TableSource, is_file_source, table_source
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
@@ -26,9 +30,13 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
+# Changes when lines that were invalid become valid.
+_READER = 2
+PairSource: TypeAlias = Source | Pairs | Any
+
 
 def read_pairs(
-    source: Source,
+    source: PairSource,
     hyperparameters: Hyperparameters | Mapping[str, Any] | PairSchema,
     *,
     channel: str = "train",
@@ -38,7 +46,7 @@ def read_pairs(
     cache_limit: float | None = None,
     after_block: Callable[[int], None] = lambda size: None,
 ) -> Pairs:
-    r"""Reads a channel of JSON Lines, checks every line and truncates long objects.
+    r"""Reads labeled pairs, checks every line or row and truncates long objects.
 
     Example:
         >>> from pathlib import Path
@@ -49,10 +57,19 @@ def read_pairs(
         >>> pairs = o2v.read_pairs("train.jsonl", hyperparameters, max_bad_lines=1)
         >>> len(pairs), pairs.report.truncated, len(pairs.report.bad_lines)
         (1, {'in0': 1, 'in1': 0}, 1)
+        >>> rows = [{"in0": 3, "in1": [4.0], "label": 1}]
+        >>> len(o2v.read_pairs(rows, hyperparameters))
+        1
 
     Args:
         source: A file, directory or glob, or several of them in a list or separated by
-            commas; ``.gz`` and ``.zst`` are decompressed.
+            commas: Parquet or Arrow by their suffixes (see `record_batches`), else JSON
+            Lines, of which ``.gz`` and ``.zst`` are decompressed. Or a table: a
+            DataFrame of pandas or polars, a Table, RecordBatch or RecordBatchReader of
+            pyarrow, another object with Arrow's C interface, or a dataset of Hugging
+            Face, with columns in0, in1, label and optionally weight. Or an iterable of
+            mappings with these keys. Or Pairs, which are checked against the
+            hyperparameters.
         hyperparameters: The settings of the model, or a mapping of them. Vocabulary
             sizes, maximum lengths, output layer, classes and text settings are used.
         channel: The channel's name, for messages.
@@ -66,8 +83,9 @@ def read_pairs(
         after_block: Called with the decompressed bytes of each block that was read.
 
     Raises:
-        DataError: A line is invalid: the message names file, line, field, position and
-            value. Or there are no pairs, or a file changes while it is read.
+        DataError: A line or row is invalid: the message names file, line or row
+            (counted from 1), field, position and value. Or there are no pairs, a table
+            lacks a column, Pairs do not fit, or a file changes while it is read.
         UserError: ``max_bad_lines`` or ``cache_limit`` is out of range, or the cache
             cannot be written.
     """
@@ -79,9 +97,15 @@ def read_pairs(
             f"cache_limit: expected a number above 0, got {cache_limit}. Raise it, or "
             "leave it out."
         )
-    files = channel_files(source, channel)
+    if isinstance(source, Pairs):
+        return checked_pairs(source, hyperparameters, channel)
+    files, table = [], None
+    if is_file_source(source):
+        files = channel_files(source, channel)
+    else:
+        table = table_source(source)
     reader = _ChannelReader(
-        files, channel, hyperparameters, tokenizers, max_bad_lines, after_block
+        files, table, channel, hyperparameters, tokenizers, max_bad_lines, after_block
     )
     if cache_dir is None:
         return reader.read_into_memory()
@@ -89,11 +113,12 @@ def read_pairs(
 
 
 class _ChannelReader:
-    """Reads the files of a channel once, and reports its findings."""
+    """Reads the files or the table of a channel once, and reports its findings."""
 
     def __init__(
         self,
         files: Sequence[Path],
+        table: TableSource | None,
         channel: str,
         settings: Hyperparameters | PairSchema,
         tokenizers: Tokenizers,
@@ -101,6 +126,7 @@ class _ChannelReader:
         after_block: Callable[[int], None],
     ) -> None:
         self._files = files
+        self._table = table
         self._channel = channel
         self._settings = settings
         self._schema = PairSchema.of(settings)
@@ -109,8 +135,12 @@ class _ChannelReader:
         ]
         self._parser = line_reader(self._schema, tokenizers)
         self._bad_lines = BadLines(max_bad_lines)
+        self._tables = TableReader(
+            self._schema, self._parser, self._bad_lines, after_block
+        )
         self._after_block = after_block
         self._digest = _ChannelDigest(after_block)
+        self._pairs_digest = PairsDigest()
         self._truncated = dict.fromkeys(INPUTS, 0)
         self._empty = dict.fromkeys(INPUTS, 0)
         self._has_weights = False
@@ -136,14 +166,15 @@ class _ChannelReader:
         """
         cache = ColumnCache(directory, limit, self._schema, self._vocabularies)
         snapshot = FileSnapshot.take(self._files)
-        entry = self._cached(cache, snapshot)
+        entry = None if self._table else self._cached(cache, snapshot)
         is_cached = entry is not None
         if entry is None:
             entry = cache.write(self._blocks(), self._findings)
         if entry is None:
             raise self._no_pairs()
         report = self._report(entry.report, is_cached)
-        cache.remember(snapshot, report.fingerprint)
+        if not self._table:
+            cache.remember(snapshot, report.fingerprint)
         in0, in1, labels, mapped = entry.columns
         weights = self._checked_weights(mapped if entry.report["weighted"] else None)
         return Pairs(in0, in1, labels, self._settings, report, weights)
@@ -155,31 +186,32 @@ class _ChannelReader:
 
         Files that were not seen before are hashed if the cache has any entry that may
         be theirs: hashing takes a tenth of the time of parsing. An entry with skipped
-        lines is used only for the same files, as their names are in its messages, and
-        within the same budget.
+        lines is used only for the same files, as their names are in its messages,
+        within the same budget, and if the same lines are invalid in this version.
         """
         entry = cache.find_by_files(snapshot)
         if entry is None and snapshot.name is not None and not cache.is_empty():
             digest = _ChannelDigest(self._after_block)
             for path in snapshot.files:
+                if is_table_file(path):
+                    hash_file(path, digest)
+                    continue
                 with open_line_blocks(path, digest=digest) as blocks:
                     for _ in blocks:
                         pass
             entry = cache.find_by_content(digest.value)
         if entry is None or not entry.report["bad_lines"]:
             return entry
+        is_current = entry.report.get("reader") == _READER
         has_same_files = entry.report["files"] == [str(path) for path in snapshot.files]
         in_budget = len(entry.report["bad_lines"]) <= self._bad_lines.budget
-        return entry if has_same_files and in_budget else None
+        return entry if is_current and has_same_files and in_budget else None
 
     def _blocks(self) -> Iterator[Block]:
         """Yields the pairs of all files, with long objects truncated."""
         limits = dict(zip(INPUTS, self._schema.max_lengths, strict=True))
         with closing(self._parser) as parser:
-            for block in itertools.chain.from_iterable(
-                read_file(path, self._schema, self._bad_lines, self._digest, parser)
-                for path in self._files
-            ):
+            for block in self._parsed(parser):
                 columns = {}
                 for name, limit in limits.items():
                     column, truncated = getattr(block, name).truncate(limit)
@@ -189,6 +221,26 @@ class _ChannelReader:
                 self._has_weights |= block.weights is not None
                 yield dataclasses.replace(block, **columns)
 
+    def _parsed(self, parser: LineReader) -> Iterator[Block]:
+        """Yields the pairs of all files or of the table."""
+        if self._table is not None:
+            for block in self._tables.read(self._table.parts, self._table_name):
+                self._pairs_digest.update(block)
+                yield block
+        for path in self._files:
+            if is_table_file(path):
+                yield from self._tables.read_file(path, self._digest.state)
+            else:
+                yield from read_file(
+                    path, self._schema, self._bad_lines, self._digest, parser
+                )
+
+    @property
+    def _table_name(self) -> str:
+        """The name of the table in messages."""
+        name = self._table.name if self._table else ""
+        return name if self._channel == "train" else f"{self._channel}: {name}"
+
     def _findings(self) -> dict[str, Any]:
         """Returns the content of the cache's report.json, after the last block."""
         return {
@@ -196,9 +248,12 @@ class _ChannelReader:
             "empty": self._empty,
             "bad_lines": tuple(self._bad_lines.messages),
             "unknown": self._parser.unknown,
-            "fingerprint": self._digest.value,
+            "fingerprint": (
+                self._pairs_digest.value if self._table else self._digest.value
+            ),
             "files": [str(path) for path in self._files],
             "weighted": self._has_weights,
+            "reader": _READER,
         }
 
     def _report(self, findings: Mapping[str, Any], cached: bool = False) -> Report:
@@ -210,6 +265,7 @@ class _ChannelReader:
             findings["unknown"],
             findings["fingerprint"],
             cached,
+            self._table.name if self._table else "",
         )
 
     def _checked_weights(self, weights: Weights) -> Weights:
@@ -227,27 +283,34 @@ class _ChannelReader:
 
     def _no_pairs(self) -> DataError:
         return DataError(
-            f"{self._place()}: contains no pairs. Expected lines such as "
+            f"{self._place()}: contains no pairs. Expected "
+            f"{'rows' if self._table else 'lines'} such as "
             '{"in0": [1], "in1": [2], "label": 1}.'
         )
 
     def _place(self) -> str:
+        if self._table:
+            return f"{self._channel}: {self._table.name}"
         files = ", ".join(map(str, self._files[:3])) + (", ..." * bool(self._files[3:]))
         return f"{self._channel}: {files}"
 
 
 class _ChannelDigest:
-    """A digest of the bytes of a channel, which also reports their number."""
+    """A digest of the bytes of a channel, which also reports their number.
+
+    Attributes:
+        state: The digest, for bytes whose number is reported elsewhere.
+    """
 
     def __init__(self, after_block: Callable[[int], None]) -> None:
-        self._state = xxhash.xxh3_128()
+        self.state = xxhash.xxh3_128()
         self._after_block = after_block
 
     def update(self, data: bytes, /) -> None:
         """Adds bytes to the digest."""
         self._after_block(len(data))
-        self._state.update(data)
+        self.state.update(data)
 
     @property
     def value(self) -> str:
-        return self._state.hexdigest()
+        return self.state.hexdigest()

@@ -20,7 +20,7 @@ from object2vec_tf.data.batch_plan import (
     plan_batches,
     shard_rows,
 )
-from object2vec_tf.data.json_lines import Labels
+from object2vec_tf.data.blocks import Labels
 from object2vec_tf.ragged.column import Column, Counts
 
 Weights = npt.NDArray[np.float32] | MappedNumbers | None

@@ -7,6 +7,7 @@ line at a time, and names the field, position and value of its first problem.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 _MAX_SHOWN_CHARACTERS = 60
 # Sums of such weights over all pairs are finite and precise enough as float32.
 MAX_WEIGHT = 1_000_000
+# Above it, floats are not exact integers.
+MAX_WHOLE = 2**53
 # float32 rounds this and larger numbers to infinity.
 _FLOAT32_INFINITY = 2**128 - 2**103
 
@@ -33,6 +36,8 @@ def diagnose_line(line: bytes, schema: PairSchema) -> str | None:
     """
     if line.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "starts with a UTF-16 byte order mark. Convert the file to UTF-8."
+    if line.startswith((b"PAR1", b"ARROW1")):
+        return "is the start of a Parquet or Arrow file. Name it .parquet or .arrow."
     if b"\0" in line:
         return "contains a NUL byte. The file is damaged, or is not UTF-8 text."
     try:
@@ -51,10 +56,16 @@ def _problem(line: bytes, schema: PairSchema) -> str | None:
             'expected one object per line such as {"in0": [1], "in1": [2], "label": 1},'
             f" got {_kind(pair)}. Write JSON Lines, not a JSON array."
         )
-    return _pair_problem(pair, schema)
+    return pair_problem(pair, schema)
 
 
-def _pair_problem(pair: dict[str, Any], schema: PairSchema) -> str | None:
+def pair_problem(pair: Mapping[str, Any], schema: PairSchema) -> str | None:
+    """Returns the problem of a pair, or None if it is valid.
+
+    Args:
+        pair: The fields of a line of JSON, or of a row with such values.
+        schema: The schema of the pairs.
+    """
     return (
         _label_problem(pair, schema)
         or _weight_problem(pair)
@@ -64,7 +75,7 @@ def _pair_problem(pair: dict[str, Any], schema: PairSchema) -> str | None:
 
 
 def _input_problem(
-    pair: dict[str, Any], encoder: int, schema: PairSchema
+    pair: Mapping[str, Any], encoder: int, schema: PairSchema
 ) -> str | None:
     tokenization = schema.tokenizations[encoder]
     if tokenization is not None:
@@ -72,7 +83,7 @@ def _input_problem(
     return _ids_problem(pair, encoder, schema.vocab_sizes[encoder])
 
 
-def _text_problem(pair: dict[str, Any], encoder: int) -> str | None:
+def _text_problem(pair: Mapping[str, Any], encoder: int) -> str | None:
     field = f"in{encoder}"
     expected = "text: a string, or a list of strings"
     if field not in pair:
@@ -89,7 +100,7 @@ def _text_problem(pair: dict[str, Any], encoder: int) -> str | None:
     return None
 
 
-def _item_problem(pair: dict[str, Any], encoder: int) -> str | None:
+def _item_problem(pair: Mapping[str, Any], encoder: int) -> str | None:
     """Returns the problem of ids of any kind."""
     field = f"in{encoder}"
     expected = "a list of ids, integers or strings, or a single id"
@@ -97,11 +108,11 @@ def _item_problem(pair: dict[str, Any], encoder: int) -> str | None:
         return f"{field} is missing. Give {expected}; the list may be empty."
     value = pair[field]
     if not isinstance(value, list):
-        if isinstance(value, str) or _is_integer(value):
+        if isinstance(value, str) or _is_exact(value):
             return None
         return f"{field}: expected {expected}, got {_shown(value)}."
     for position, item in enumerate(value):
-        if not (isinstance(item, str) or _is_integer(item)):
+        if not (isinstance(item, str) or _is_exact(item)):
             return (
                 f"{field}[{position}]: expected an integer or a string as an id, got "
                 f"{_shown(item)}. Write it as a string if it is an id."
@@ -117,12 +128,13 @@ def _lenient_problem(line: bytes, schema: PairSchema) -> str | None:
         return None
     if not isinstance(pair, dict):
         return None
-    return _pair_problem(pair, schema) or _surrogate_problem(pair)
+    return pair_problem(pair, schema) or surrogate_problem(pair)
 
 
-def _surrogate_problem(pair: dict[str, Any]) -> str | None:
+def surrogate_problem(pair: Mapping[str, Any]) -> str | None:
+    """Returns the problem of a pair whose text cannot be written as UTF-8."""
     try:
-        json.dumps(pair, ensure_ascii=False).encode()
+        json.dumps(pair, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
         return (
@@ -144,7 +156,7 @@ def _malformed(line: bytes, error: Exception) -> str:
     return f"is not JSON: {error} ({_head(text)}). Fix or remove the line."
 
 
-def _label_problem(pair: dict[str, Any], schema: PairSchema) -> str | None:
+def _label_problem(pair: Mapping[str, Any], schema: PairSchema) -> str | None:
     num_classes = schema.num_classes
     expected = (
         "a finite number"
@@ -157,11 +169,11 @@ def _label_problem(pair: dict[str, Any], schema: PairSchema) -> str | None:
     if num_classes is None:
         is_valid = _is_finite(label)
     else:
-        is_valid = _is_integer(label) and 0 <= label < num_classes
+        is_valid = _is_whole(label) and 0 <= label < num_classes
     return None if is_valid else f"label: expected {expected}, got {_shown(label)}."
 
 
-def _weight_problem(pair: dict[str, Any]) -> str | None:
+def _weight_problem(pair: Mapping[str, Any]) -> str | None:
     weight = pair.get("weight", 1)
     if _is_finite(weight) and 0 <= weight <= MAX_WEIGHT:
         return None
@@ -171,7 +183,7 @@ def _weight_problem(pair: dict[str, Any]) -> str | None:
     )
 
 
-def _ids_problem(pair: dict[str, Any], encoder: int, vocab_size: int) -> str | None:
+def _ids_problem(pair: Mapping[str, Any], encoder: int, vocab_size: int) -> str | None:
     field = f"in{encoder}"
     if field not in pair:
         return f"{field} is missing. Give a list of token ids; it may be empty."
@@ -180,26 +192,50 @@ def _ids_problem(pair: dict[str, Any], encoder: int, vocab_size: int) -> str | N
         f" Set enc{encoder}_tokenizer (id for ids of any kind) and "
         f"enc{encoder}_vocab_file to read strings."
     )
-    if not isinstance(ids, list):
-        advice = for_text if isinstance(ids, str) else ""
-        got = _shown(ids)
-        return f"{field}: expected a list of integer token ids, got {got}.{advice}"
-    for position, token in enumerate(ids):
-        place, got = f"{field}[{position}]", _shown(token)
-        if not _is_integer(token):
-            advice = for_text if isinstance(token, str) else ""
-            return f"{place}: expected an integer token id, got {got}.{advice}"
-        if token < 0:
-            return f"{place}: expected a token id of 0 or more, got {got}."
-        if token >= vocab_size:
-            advice = (
-                f"Fix the id or raise enc{encoder}_vocab_size."
-                if token < MAX_VOCAB_SIZE
-                else f"Set enc{encoder}_tokenizer=id and enc{encoder}_vocab_file to "
-                "read ids of any size."
-            )
-            return f"{place}: expected an id below {vocab_size}, got {got}. {advice}"
-    return None
+    if isinstance(ids, list):
+        for position, token in enumerate(ids):
+            place = f"{field}[{position}]"
+            if not _is_whole(token):
+                advice = for_text if isinstance(token, str) else ""
+                got = _shown(token)
+                return f"{place}: expected an integer token id, got {got}.{advice}"
+            if problem := _range_problem(token, place, vocab_size, encoder):
+                return problem
+        return None
+    if _is_whole(ids):
+        return _range_problem(ids, field, vocab_size, encoder)
+    advice = for_text if isinstance(ids, str) else ""
+    got = _shown(ids)
+    return f"{field}: expected a list of integer token ids, got {got}.{advice}"
+
+
+def _range_problem(
+    token: float, place: str, vocab_size: int, encoder: int
+) -> str | None:
+    if 0 <= token < vocab_size:
+        return None
+    got = _shown(token)
+    if token < 0:
+        return f"{place}: expected a token id of 0 or more, got {got}."
+    advice = (
+        f"Fix the id or raise enc{encoder}_vocab_size."
+        if token < MAX_VOCAB_SIZE
+        else f"Set enc{encoder}_tokenizer=id and enc{encoder}_vocab_file to "
+        "read ids of any size."
+    )
+    return f"{place}: expected an id below {vocab_size}, got {got}. {advice}"
+
+
+def _is_whole(value: Any) -> bool:
+    """Returns whether a value is a whole number, which may be written as 3.0."""
+    return _is_integer(value) or (isinstance(value, float) and value.is_integer())
+
+
+def _is_exact(value: Any) -> bool:
+    """Returns whether a value is an integer, or a float that is exactly one."""
+    return _is_integer(value) or (
+        isinstance(value, float) and value.is_integer() and abs(value) <= MAX_WHOLE
+    )
 
 
 def _is_integer(value: object) -> bool:
@@ -218,7 +254,7 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value)
+    text = json.dumps(value, default=str)
     if len(text) <= _MAX_SHOWN_CHARACTERS:
         return text
     return text[:_MAX_SHOWN_CHARACTERS] + "..."

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from object2vec_tf.data.arrow_store import MappedNumbers
 from object2vec_tf.data.batch_negatives import BatchNegatives, NegativeTally
+from object2vec_tf.data.blocks import Labels
 from object2vec_tf.data.dataset import PairBatches, Weights
-from object2vec_tf.data.json_lines import Labels
 from object2vec_tf.data.known_pairs import KnownPairs
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.data.static_batches import StaticBatches, UpcomingEpoch
@@ -38,8 +38,10 @@ class Report:
         empty: Number of objects without a token, by input.
         bad_lines: One message for each skipped line.
         unknown: Number of tokens that the vocabulary lacks, by input that is text.
-        fingerprint: A digest of the channel's bytes.
+        fingerprint: A digest of the channel's bytes, or of the pairs of a table.
         cached: Whether the pairs came from the cache, where an earlier run put them.
+        table: The type of the table or iterable from which the pairs were read; empty
+            for files.
     """
 
     files: tuple[Path, ...]
@@ -49,6 +51,7 @@ class Report:
     unknown: dict[str, int]
     fingerprint: str
     cached: bool = False
+    table: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -92,10 +92,10 @@ class TextReader:
                 yield self._decode(text)
                 continue
             columns, labels, weights = parsed
-            ids = {name: self._looked_up(name, c) for name, c in columns.items()}
+            ids = {name: self.looked_up(name, c) for name, c in columns.items()}
             yield ids, labels, weights
 
-    def _looked_up(self, name: str, column: RaggedColumn) -> RaggedColumn:
+    def looked_up(self, name: str, column: RaggedColumn) -> RaggedColumn:
         """Returns the token ids of a column of integers."""
         tokenizer = self._tokenizers[name]
         if tokenizer is None:

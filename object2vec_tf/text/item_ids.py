@@ -14,8 +14,8 @@ from object2vec_tf.devices import on_host
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer import Tokenizer
 
-# An id of any kind, or a list of such ids.
-Item = int | str
+# An id of any kind, a whole number possibly written as 3.0, or a list of such ids.
+Item = int | str | float
 Items = Item | Sequence[Item]
 
 
@@ -24,13 +24,17 @@ def item_ids(tokenizer: Tokenizer, rows: Sequence[Items]) -> tuple[RaggedColumn,
 
     Args:
         tokenizer: The tokenizer of the rows.
-        rows: Integers and strings, alone or in lists. Empty strings are dropped.
+        rows: Integers, whole floats and strings, alone or in lists. Empty strings are
+            dropped.
     """
     lists = cast(Sequence[Sequence[Item]], rows)
     if not {*map(type, rows)} <= {list}:
-        lists = [[row] if isinstance(row, str | int) else row for row in rows]
+        lists = [[row] if isinstance(row, Item) else row for row in rows]
     items = list(itertools.chain.from_iterable(lists))
-    if not {*map(type, items)} <= {str}:
+    kinds = {*map(type, items)}
+    if float in kinds:
+        items = [int(item) if isinstance(item, float) else item for item in items]
+    if not kinds <= {str}:
         items = list(map(str, items))
     lengths = np.fromiter(map(len, lists), np.int64, len(lists))
     return list_ids(tokenizer, tf.constant(items, tf.string), lengths)

@@ -104,8 +104,9 @@ class RunConsole:
         """Reports a channel: pairs, weights, truncated and empty inputs, bad lines."""
         report = pairs.report
         files = f"{len(report.files)} file" + "s" * (len(report.files) > 1)
+        source = report.table or files
         cached = " (cached)" if report.cached else ""
-        self.say(f"{name}: {len(pairs):,} pairs from {files}{cached}")
+        self.say(f"{name}: {len(pairs):,} pairs from {source}{cached}")
         if pairs.weights is not None:
             weights = np.asarray(pairs.weights)
             self.say(f"{name}: weights from {weights.min():g} to {weights.max():g}")

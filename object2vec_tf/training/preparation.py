@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.commands.signals import StopRequest, catch_sigterm
-from object2vec_tf.data.channel_reader import read_pairs
+from object2vec_tf.data.channel_reader import PairSource, read_pairs
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.data.table_sources import is_given
 from object2vec_tf.devices import (
     describe_devices,
     gpu_is_visible,
@@ -128,7 +129,7 @@ class PreparedRun:
 
 def prepare_run(
     hyperparameters: Hyperparameters | Mapping[str, Any],
-    sources: Mapping[str, Source | None],
+    sources: Mapping[str, Any],
     model_dir: PathLike,
     options: FitOptions,
 ) -> PreparedRun:
@@ -276,11 +277,11 @@ def _recorded(
 
 
 def sources_by_channel(
-    train: Source,
-    validation: Source | None,
-    test: Source | None,
+    train: PairSource,
+    validation: PairSource | None,
+    test: PairSource | None,
     auxiliary: Source | None,
-) -> dict[str, Source | None]:
+) -> dict[str, Any]:
     """Returns the sources of the channels by name."""
     return {
         "train": train,
@@ -291,7 +292,7 @@ def sources_by_channel(
 
 
 def read_channels(
-    sources: Mapping[str, Source | None],
+    sources: Mapping[str, Any],
     hyperparameters: Hyperparameters,
     console: RunConsole,
     stop_request: StopRequest,
@@ -316,7 +317,7 @@ def read_channels(
     channels = {}
     for name in ("train", "validation", "test"):
         source = sources.get(name)
-        if not source:
+        if not is_given(source):
             continue
         with console.reading(name) as show_progress:
 
@@ -345,14 +346,14 @@ def read_channels(
 
 def _check_arguments(
     hyperparameters: Hyperparameters,
-    sources: Mapping[str, Source | None],
+    sources: Mapping[str, Any],
     model_dir: PathLike,
 ) -> None:
     if not os.fspath(model_dir):
         raise UserError("model_dir: expected the run directory, got an empty path.")
     _check_pairs_per_step(hyperparameters)
     check_memory(hyperparameters)
-    if not sources.get("train"):
+    if not is_given(sources.get("train")):
         raise UserError("train: no file given. Give a file, directory or glob.")
     auxiliary = sources.get("auxiliary")
     if auxiliary:

@@ -7,8 +7,10 @@ import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from object2vec_tf.data.channel_reader import PairSource
+from object2vec_tf.data.table_sources import is_given
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.channels import Source, channel_files, open_file
+from object2vec_tf.files.channels import channel_files, open_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.ragged_inputs import Rows
@@ -34,7 +36,7 @@ class RetrievalPool:
 
 
 def check_retrieval_pool(
-    path: PathLike | None, sources: Mapping[str, Source | None]
+    path: PathLike | None, sources: Mapping[str, PairSource | None]
 ) -> None:
     """Checks that there is a channel to measure.
 
@@ -45,7 +47,7 @@ def check_retrieval_pool(
     Raises:
         UserError: There is a pool, but no validation channel.
     """
-    if path and not sources.get("validation"):
+    if path and not is_given(sources.get("validation")):
         raise UserError(
             "retrieval_pool: expected a validation channel, whose pairs are ranked "
             "among the items of the pool, got none. Give --validation, or remove "

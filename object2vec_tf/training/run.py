@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import keras
 
 from object2vec_tf.commands.signals import catch_sigterm
+from object2vec_tf.data.channel_reader import PairSource
 from object2vec_tf.distributed.replicas import copy_weights_from_chief
 from object2vec_tf.errors import Interrupted
 from object2vec_tf.files.channels import Source
@@ -73,10 +74,10 @@ class Run:
 def fit(
     hyperparameters: Hyperparameters | Mapping[str, Any],
     *,
-    train: Source,
+    train: PairSource,
     model_dir: PathLike,
-    validation: Source | None = None,
-    test: Source | None = None,
+    validation: PairSource | None = None,
+    test: PairSource | None = None,
     auxiliary: Source | None = None,
     callbacks: Callbacks = (),
     **options: Unpack[FitKeywords],
@@ -91,7 +92,9 @@ def fit(
     Args:
         hyperparameters: The hyperparameters, or a mapping of them; a mapping may leave
             out ``encX_vocab_size`` if it has ``encX_vocab_file``.
-        train: The training channel: files, directories or globs of JSON Lines.
+        train: The training channel, as for `object2vec_tf.read_pairs`: files,
+            directories or globs of JSON Lines, Parquet or Arrow, a table, an iterable
+            of mappings, or Pairs.
         model_dir: The run directory.
         validation: The channel for early stopping and the choice of the best epoch.
             Without it, both use the training loss.

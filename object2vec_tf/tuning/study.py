@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from optuna.trial import TrialState
 
 from object2vec_tf.commands.signals import catch_sigterm
+from object2vec_tf.data.table_sources import is_file_source, is_given
 from object2vec_tf.devices import select_device
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
@@ -99,7 +100,7 @@ def tune(
 
     Args:
         hyperparameters: The given hyperparameters, by name.
-        train: The training channel, as for `fit`.
+        train: The training channel: files of any kind that `fit` reads.
         model_dir: The study's directory.
         validation: The channel for early stopping and the choice of the best epoch.
         test: A channel on which every run is measured at its end.
@@ -121,6 +122,7 @@ def tune(
     """
     jobs = as_integer("jobs", jobs, low=1)
     channels = sources_by_channel(train, validation, test, auxiliary)
+    _check_sources(channels)
     task = _make_task(
         hyperparameters,
         channels,
@@ -138,6 +140,16 @@ def tune(
         with _cleaned_up(task):
             _run(task, jobs, lock)
         return _finish(task, console)
+
+
+def _check_sources(sources: Mapping[str, Any]) -> None:
+    """Checks that every trial can read the channels again, in any process."""
+    for name, source in sources.items():
+        if is_given(source) and not is_file_source(source):
+            raise UserError(
+                f"{name}: expected files, which every trial reads, got "
+                f"{type(source).__name__}. Write it to a Parquet file."
+            )
 
 
 def _make_task(

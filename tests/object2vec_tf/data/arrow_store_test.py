@@ -14,7 +14,7 @@ from object2vec_tf.data.arrow_store import (
     concatenate_blocks,
     open_columns,
 )
-from object2vec_tf.data.json_lines import Block
+from object2vec_tf.data.blocks import Block
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.ragged.column import RaggedColumn
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import zstandard
 
-from object2vec_tf.data.json_lines import BadLines, line_reader, read_file
+from object2vec_tf.data.blocks import BadLines
+from object2vec_tf.data.json_lines import line_reader, read_file
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.line_blocks import BLOCK_BYTES
@@ -119,6 +120,13 @@ def write(path: Path, content: bytes) -> Path:
                 b'{"label":0,"in0":[4],"in1":[9,9],"label":1,"in1":[5]}',
             )
         ),
+        (b'{"in0":[4.0,2],"in1":[5e0],"label":1.0}', [(1, [4, 2], [5])]),
+        (b'{"in0":4,"in1":[5],"label":1}', [(1, [4], [5])]),
+        (
+            b'{"in0":4.0,"in1":[],"label":1}\n{"in0":[4,5],"in1":6,"label":1.0}\n'
+            + GOOD,
+            [(1, [4], []), (1, [4, 5], [6]), GOOD_ROW],
+        ),
         (b"", []),
         (b"\n \n\r\n", []),
     ],
@@ -150,20 +158,23 @@ def test_valid_lines_are_read(
         ),
         (b'{"label":3,"in0":[1],"in1":[1]}', 1, CLASS + "3."),
         (b'{"label":-1,"in0":[1],"in1":[1]}', 1, CLASS + "-1."),
-        (b'{"label":1.0,"in0":[1],"in1":[1]}', 1, CLASS + "1.0."),
+        (b'{"label":1.5,"in0":[1],"in1":[1]}', 1, CLASS + "1.5."),
+        (b'{"label":3.0,"in0":[1],"in1":[1]}', 1, CLASS + "3.0."),
         (b'{"label":true,"in0":[1],"in1":[1]}', 1, CLASS + "true."),
         (b'{"in0":[1],"in1":[1]}', 1, "label is missing."),
         (b'{"label":1,"in1":[1]}', 1, "in0 is missing."),
         (b'{"labels":1,"in0":[1],"in1":[1]}', 1, "label is missing."),
         (b'{"label":1,"in01":[1],"in1":[1]}', 1, "in0 is missing."),
         (b'{"label":1,"in0":[1],"in1":null}', 1, LIST + "null."),
-        (b'{"label":1,"in0":[1],"in1":3}', 1, LIST + "3."),
+        (b'{"label":1,"in0":[1],"in1":3.5}', 1, LIST + "3.5."),
+        (b'{"label":1,"in0":[1],"in1":-3}', 1, "in1: expected a token id of 0 or mor"),
+        (b'{"label":1,"in0":100.0,"in1":3}', 1, "in0: expected an id below 100, got "),
         (
             b'{"label":1,"in0":[1,null],"in1":[1]}',
             1,
             "in0[1]: expected an integer token id, got null.",
         ),
-        (b'{"label":1,"in0":[1.0],"in1":[1]}', 1, ID + "1.0."),
+        (b'{"label":1,"in0":[1.5],"in1":[1]}', 1, ID + "1.5."),
         (b'{"label":1,"in0":["1"],"in1":[1]}', 1, ID + '"1".'),
         (b'{"label":1,"in0":[true],"in1":[1]}', 1, ID + "true."),
         (b'{"label":1,"in0":[[1]],"in1":[1]}', 1, ID + "[1]."),

@@ -31,7 +31,9 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
         (b'{"in0": [1], "in1": [1]}', "label is missing. Give every pair an"),
         (b"{}", "label is missing."),
         (line(in0="null"), "in0: expected a list of integer token ids, got null."),
-        (line(in1="7"), "in1: expected a list of integer token ids, got 7."),
+        (line(in1="7.5"), "in1: expected a list of integer token ids, got 7.5."),
+        (line(in1="20"), "in1: expected an id below 20, got 20. Fix"),
+        (line(in1="-1"), "in1: expected a token id of 0 or more, got -1."),
         (line(in1='"7"'), 'in1: expected a list of integer token ids, got "7".'),
         (
             line(in1='{"a": 1}'),
@@ -39,7 +41,8 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
         ),
         (line(in0="[1, null]"), "in0[1]: expected an integer token id, got null."),
         (line(in0="[1, 2, 1.5]"), "in0[2]: expected an integer token id, got 1.5."),
-        (line(in1="[1.0]"), "in1[0]: expected an integer token id, got 1.0."),
+        (line(in1="[1.5]"), "in1[0]: expected an integer token id, got 1.5."),
+        (line(in1="[20.0]"), "in1[0]: expected an id below 20, got 20.0. Fix"),
         (line(in1='[0, "7"]'), 'in1[1]: expected an integer token id, got "7".'),
         (line(in0="[true]"), "in0[0]: expected an integer token id, got true."),
         (line(in0="[[1]]"), "in0[0]: expected an integer token id, got [1]."),
@@ -63,7 +66,7 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
                 line(label=label),
                 f"label: expected an integer class in [0, num_classes=3), got {label}.",
             )
-            for label in ("3", "-1", "1.0", "0.5", "true", '"1"', "null", "[1]", "NaN")
+            for label in ("3", "-1", "3.0", "0.5", "true", '"1"', "null", "[1]", "NaN")
         ),
         *(
             (

@@ -116,8 +116,8 @@ def test_another_vocabulary_or_tokenization_has_its_own_cache_entry(read, tmp_pa
             "label: expected an integer class in [0, num_classes=3), got 3.",
         ),
         (
-            line("a", label=1.0),
-            "label: expected an integer class in [0, num_classes=3), got 1.0",
+            line("a", label=1.5),
+            "label: expected an integer class in [0, num_classes=3), got 1.5",
         ),
         ('{"in0": "\\ud800", "in1": [], "label": 1}', "contains \\ud800 alone"),
         ('{"in0": "a', "ends in the middle of an object"),

@@ -1,0 +1,176 @@
+"""Tables and rows in memory as sources of pairs.
+
+A source is a DataFrame of pandas or polars, a table of pyarrow or another object with
+Arrow's C interface, a dataset of Hugging Face, or an iterable of mappings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from object2vec_tf.data.table_reader import FIELDS, Rows, check_names
+from object2vec_tf.errors import DataError
+
+_BATCH_ROWS = 1 << 16
+_MAPPINGS = 1 << 12
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSource:
+    """Rows in memory.
+
+    Attributes:
+        name: The name of the table's type, for messages.
+        parts: The rows in order, as record batches or sequences of mappings.
+    """
+
+    name: str
+    parts: Iterable[Rows]
+
+
+def is_file_source(source: object) -> bool:
+    """Returns whether a source is paths, rather than rows.
+
+    Example:
+        >>> is_file_source("a.jsonl"), is_file_source(["a", "b"]), is_file_source([{}])
+        (True, True, False)
+    """
+    if isinstance(source, str | bytes | os.PathLike):
+        return True
+    return isinstance(source, list | tuple) and all(
+        isinstance(item, str | os.PathLike) for item in source
+    )
+
+
+def is_given(source: object) -> bool:
+    """Returns whether a channel has a source: a table, even without rows, or paths.
+
+    Example:
+        >>> is_given(pa.table({})), is_given("a.jsonl"), is_given(""), is_given(None)
+        (True, True, False, False)
+    """
+    return source is not None and (not is_file_source(source) or bool(source))
+
+
+def is_table(source: object) -> bool:
+    """Returns whether an object is a table, or a list or tuple of mappings.
+
+    Iterators are not: to look into them would consume them.
+
+    Example:
+        >>> is_table([{"in0": 1}]), is_table([[1, 2]]), is_table(pa.table({"in0": [1]}))
+        (True, False, True)
+    """
+    if isinstance(source, list | tuple):
+        return bool(source) and isinstance(source[0], Mapping)
+    return (
+        _is_pandas(source)
+        or _is_polars(source)
+        or _is_hugging_face(source)
+        or hasattr(source, "__arrow_c_stream__")
+        or hasattr(source, "__arrow_c_array__")
+    )
+
+
+def table_source(source: Any) -> TableSource:
+    """Returns rows in memory as record batches or sequences of mappings.
+
+    Raises:
+        DataError: It is not a table or an iterable, or it lacks a column.
+    """
+    name = type(source).__name__
+    if _is_pandas(source):
+        check_names(list(source.columns), name)
+        return TableSource(name, _pandas_parts(source))
+    if _is_polars(source):
+        check_names(source.columns, name)
+        source = source.select([f for f in FIELDS if f in source.columns])
+    elif _is_hugging_face(source) and hasattr(source, "with_format"):
+        return _hugging_face_source(source, name)
+    if hasattr(source, "__arrow_c_stream__"):
+        reader = pa.RecordBatchReader.from_stream(source)
+        check_names(reader.schema.names, name)
+        return TableSource(name, _selected(reader))
+    if hasattr(source, "__arrow_c_array__"):
+        batch = pa.record_batch(source)
+        check_names(batch.schema.names, name)
+        return TableSource(name, _selected([batch]))
+    if isinstance(source, Mapping) or not isinstance(source, Iterable):
+        advice = "Give one of its values." if isinstance(source, Mapping) else ""
+        raise DataError(
+            f"{name}: expected files, a table, Pairs or an iterable of mappings such "
+            'as {"in0": [1], "in1": [2], "label": 1}, got an object of type '
+            f"{type(source).__module__}.{name}. {advice}".rstrip()
+        )
+    return TableSource(name, _mappings(source))
+
+
+def _is_pandas(source: object) -> bool:
+    return _is_of(source, "pandas") and hasattr(source, "iloc")
+
+
+def _is_polars(source: object) -> bool:
+    return _is_of(source, "polars") and hasattr(source, "__arrow_c_stream__")
+
+
+def _is_hugging_face(source: object) -> bool:
+    return _is_of(source, "datasets") and hasattr(source, "column_names")
+
+
+def _is_of(source: object, package: str) -> bool:
+    return any(
+        kind.__module__.partition(".")[0] == package for kind in type(source).__mro__
+    )
+
+
+def _selected(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        selected = batch.select([f for f in FIELDS if f in batch.schema.names])
+        for start in range(0, len(batch), _BATCH_ROWS):
+            yield selected.slice(start, _BATCH_ROWS)
+
+
+def _mappings(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    iterator = iter(rows)
+    while part := list(itertools.islice(iterator, _MAPPINGS)):
+        yield part
+
+
+def _pandas_parts(frame: Any) -> Iterator[Rows]:
+    """Yields the rows of a DataFrame, as mappings where pyarrow has no type."""
+    names = [field for field in FIELDS if field in frame.columns]
+    for start in range(0, len(frame), _BATCH_ROWS):
+        part = frame.iloc[start : start + _BATCH_ROWS]
+        try:
+            # Without from_pandas, NaN is not taken for null.
+            arrays = [pa.array(part[name], from_pandas=False) for name in names]
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            columns = [part[name].tolist() for name in names]
+            rows = zip(*columns, strict=True)
+            yield from _mappings(dict(zip(names, row, strict=True)) for row in rows)
+        else:
+            table = pa.Table.from_arrays(arrays, names)
+            yield from _selected(table.to_batches(_BATCH_ROWS))
+
+
+def _hugging_face_source(dataset: Any, name: str) -> TableSource:
+    names = dataset.column_names
+    if isinstance(names, Mapping):  # a DatasetDict
+        raise DataError(
+            f"{name}: expected one dataset, got {', '.join(names)}. Give one of them, "
+            f"such as dataset[{next(iter(names), 'train')!r}]."
+        )
+    if not hasattr(dataset, "num_rows"):  # an IterableDataset
+        return TableSource(name, _mappings(dataset))
+    check_names(names, name)
+    dataset = dataset.select_columns([f for f in FIELDS if f in names])
+    tables = dataset.with_format("arrow").iter(_BATCH_ROWS)
+    return TableSource(
+        name, _selected(batch for table in tables for batch in table.to_batches())
+    )
