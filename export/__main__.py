@@ -6,6 +6,7 @@ python -m export --model_dir=RUN --items=items.jsonl --labels=names.tsv --k=100
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.downloads import list_files, stage_directory
+from object2vec_tf.files.remote import PathLike, is_remote, join_url, local_path
 from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
@@ -74,8 +77,7 @@ _FLAG_USES: FlagUses = {
 def main() -> None:
     """Exports with the values of the flags."""
     reject_unused_flags(f"--format={FORMAT.value}", _FLAG_USES)
-    run = Path(required_value(MODEL_DIR))
-    path = run if run.suffix == ".keras" else run / "model.keras"
+    path, parent = _model_and_parent(required_value(MODEL_DIR))
     settings: dict[str, Any] = {
         "items": ITEMS.value,
         "labels": LABELS.value,
@@ -93,14 +95,37 @@ def main() -> None:
                 f"{PRECISION.value}. ONNX graphs compute in float32: remove "
                 "--precision or --format."
             )
-        print(
-            export_onnx(load_object2vec(path), EXPORT_DIR.value or path.parent / "onnx")
-        )
+        directory = EXPORT_DIR.value or _below(parent, "onnx")
+        exported = export_onnx(load_object2vec(path), directory)
+        print(f"{exported}")
         return
-    directory = EXPORT_DIR.value or path.parent / "export"
+    directory = EXPORT_DIR.value or _below(parent, "export")
     metrics = RunDirectory(path.parent).results()
     model = load_object2vec(path)
-    print(export_saved_model(model, directory, metrics=metrics, **settings))
+    exported = export_saved_model(model, directory, metrics=metrics, **settings)
+    print(f"{exported}")
+
+
+def _model_and_parent(run: str) -> tuple[Path, PathLike]:
+    """Returns the ``.keras`` file of a run, and the directory that contains it.
+
+    The file of a remote run is a local copy, next to one of metrics.json.
+    """
+    is_file = run.endswith(".keras")
+    if not is_remote(run):
+        path = local_path(run)
+        path = path if is_file else RunDirectory(path).model
+        return path, path.parent
+    url, _, name = run.rpartition("/") if is_file else (run, "", "model.keras")
+    wanted = (name, RunDirectory(Path()).metrics.name)
+    files = [file for file in list_files(url) if file.name in wanted]
+    return stage_directory(url, files) / name, url
+
+
+def _below(parent: PathLike, name: str) -> PathLike:
+    return (
+        join_url(os.fspath(parent), name) if is_remote(parent) else Path(parent, name)
+    )
 
 
 def cli() -> None:

@@ -6,8 +6,6 @@ python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from absl import flags
 
 from export.serving.backends import Backend
@@ -18,7 +16,7 @@ from export.serving.tf_serving_backend import TFServingBackend
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
-from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL
+from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, staged_model
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -101,7 +99,7 @@ def _tf_serving_backend() -> Backend:
 def _reloader() -> Reloader:
     is_onnx = _RUNTIME.value == "onnx"
     return Reloader(
-        Path(_MODEL.value or ""),
+        staged_model(_MODEL.value or "", ONNX if is_onnx else SAVED_MODEL),
         lambda path: local_backend(path, _RUNTIME.value),
         model_file=ONNX if is_onnx else SAVED_MODEL,
         seconds=_RELOAD_SECONDS.value,

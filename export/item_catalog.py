@@ -15,6 +15,7 @@ import orjson
 import tensorflow as tf
 
 from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -104,8 +105,8 @@ def item_files(
                 )
         return None
     return ItemFiles(
-        Path(items),
-        None if labels is None else Path(labels),
+        staged_file(items),
+        None if labels is None else staged_file(labels),
         DEFAULT_K if k is None else k,
         similarity,
     )

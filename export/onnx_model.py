@@ -34,7 +34,7 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
     import_extra("onnx", "onnx", "an export to ONNX")
     from export.onnx_graphs import write_onnx
 
-    with next_version(Path(directory)) as (temporary, path):
+    with next_version(directory) as (temporary, path):
         write_onnx(model, temporary)
         text = json.dumps(model.hyperparameters.to_dict(), indent=2) + "\n"
         (temporary / ONNX_HYPERPARAMETERS).write_text(text, encoding="utf-8")

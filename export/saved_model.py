@@ -129,7 +129,7 @@ def export_saved_model(
     files = item_files(items, labels, k, similarity)
     check_precision("precision", precision)
     # A CPU must be able to repeat the predictions in golden.jsonl.
-    with next_version(Path(directory)) as (temporary, path), in_full_precision():
+    with next_version(directory) as (temporary, path), in_full_precision():
         with computing_in(model, precision):
             _write(model, temporary, metrics, files)
         _replay(temporary, *_TOLERANCES[precision])

@@ -12,7 +12,6 @@ python -m object2vec_tf.neighbors evaluate --model=RUN --input=pairs.jsonl \
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from absl import flags
 
@@ -22,6 +21,8 @@ from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths
+from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.remote import local_path
 from object2vec_tf.metrics.ranking import METRICS
 from object2vec_tf.search.evaluation import SCORES, evaluate
 from object2vec_tf.search.faiss_index import SEARCHES
@@ -139,7 +140,7 @@ def _add() -> None:
 def _query() -> None:
     source = _required_file(_INPUT)
     if _OUTPUT.value:
-        reject_input_paths(Path(_OUTPUT.value), [Path(source)])
+        reject_input_paths(local_path(_OUTPUT.value), [staged_file(source)])
     index = NeighborIndex(required_value(_INDEX), _MODEL.value)
     results = index.query(
         source,
@@ -153,7 +154,7 @@ def _query() -> None:
         for line in lines:
             print(line, end="")
         return
-    with atomic_file(Path(_OUTPUT.value)) as path, path.open("w") as file:
+    with atomic_file(local_path(_OUTPUT.value)) as path, path.open("w") as file:
         file.writelines(lines)
 
 
@@ -176,7 +177,7 @@ def _evaluate() -> None:
 
 def _required_file(flag: flags.FlagHolder[str | None]) -> str:
     value = required_value(flag)
-    if not Path(value).is_file():
+    if not staged_file(value).is_file():
         raise UserError(f"{value}: no such file. Check --{flag.name}.")
     return value
 

@@ -24,6 +24,8 @@ from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
+from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.remote import local_path
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
@@ -103,14 +105,17 @@ def transform(
     Raises:
         DataError: A line is invalid. The message says file, line, field and value.
     """
-    path = Path(source)
-    job = FileJob(path, Path(destination), writer_for(path, None))
+    path = staged_file(source)
+    job = FileJob(path, local_path(destination), writer_for(path, None))
     return predict_file(model, job, console)
 
 
 def _file_jobs() -> tuple[list[FileJob], Path | None]:
     """Returns the file jobs, and the output directory if --output is a directory."""
     source, output = required_value(_INPUT), _OUTPUT.value
+    for flag in (_INPUT, _OUTPUT):
+        if flag.value:
+            local_path(flag.value, f"--{flag.name}")
     path = Path(source)
     if path.is_file() and (
         not output or not (output.endswith("/") or Path(output).is_dir())

@@ -22,6 +22,8 @@ from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import reject_input_paths, write_atomic
 from object2vec_tf.files.channels import channel_files, open_file
+from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters import (
     MAX_VOCAB_SIZE,
     TOKENIZERS,
@@ -99,7 +101,7 @@ def main(verb: str) -> None:
     Args:
         verb: build, encode, decode or shuffle.
     """
-    source, output = required_value(_INPUT), Path(required_value(_OUTPUT))
+    source, output = required_value(_INPUT), local_path(required_value(_OUTPUT))
     output.parent.mkdir(parents=True, exist_ok=True)
     reject_input_paths(output, channel_files(source, "input"))
     {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}[verb](
@@ -205,7 +207,7 @@ def _read_vocabulary(side: int) -> tuple[bytes, str]:
         raise UserError(
             f"--enc{side}_vocab_file is required with a tokenizer. See --help."
         )
-    with open_file(Path(name)) as file:
+    with open_file(staged_file(name)) as file:
         return file.read(), str(name)
 
 

@@ -67,6 +67,18 @@ def hyperparameters(settings):
     return Hyperparameters(**settings)
 
 
+@pytest.fixture
+def remote(tmp_path, monkeypatch):
+    """fsspec's file system memory://, empty; local copies are in tmp_path/staging."""
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setenv("OBJECT2VEC_TF_STAGING", str(tmp_path / "staging"))
+    filesystem = fsspec.filesystem("memory")
+    filesystem.store.clear()
+    filesystem.pseudo_dirs[:] = [""]
+    yield filesystem
+    filesystem.store.clear()
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Names bytes by their number: gzip writes the time, and workers must agree."""
     return f"{len(val)} bytes" if isinstance(val, bytes) else None

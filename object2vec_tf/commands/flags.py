@@ -9,6 +9,7 @@ from absl import flags
 from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE
 from object2vec_tf.distributed.selection import BATCH_LAYOUTS, STRATEGIES
+from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     Specification,
@@ -207,7 +208,7 @@ def run_arguments() -> dict[str, Any]:
 def num_gpus_from_flags(values: flags.FlagValues = flags.FLAGS) -> int | None:
     """Returns the number of GPUs that --hyperparameters allows; None for all."""
     path = values["hyperparameters"].value
-    return max_gpus(read_json(path)) if path else None
+    return max_gpus(read_json(staged_file(path))) if path else None
 
 
 def hyperparameters_from_flags(
@@ -231,7 +232,7 @@ def given_by_flags(values: flags.FlagValues = flags.FLAGS) -> dict[str, Any]:
         UserError: The --hyperparameters file cannot be read.
     """
     path = values["hyperparameters"].value
-    from_file = read_json(path) if path else {}
+    from_file = read_json(staged_file(path)) if path else {}
     from_flags = {
         name: values[name].value
         for name in specifications()

@@ -22,6 +22,7 @@ from object2vec_tf.commands.flag_uses import (
     reject_unused_flags,
 )
 from object2vec_tf.errors import Interrupted, UserError
+from object2vec_tf.files.staging import with_urls
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -59,7 +60,7 @@ def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
                 reject_unused_flags(arguments[0], verbs)
             main(*arguments)
         except Interrupted as error:
-            print(error, flush=True)
+            print(with_urls(str(error)), flush=True)
         except BrokenPipeError:
             _exit_without_reader()
         except KeyboardInterrupt:
@@ -178,7 +179,7 @@ def _flagfile_problem(cause: BaseException | None) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {with_urls(message)}", file=sys.stderr)
     sys.exit(USER_ERROR)
 
 
@@ -190,4 +191,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"warning: {message}", file=file or sys.stderr)
+    print(f"warning: {with_urls(str(message))}", file=file or sys.stderr)

@@ -26,6 +26,7 @@ from object2vec_tf.data.table_sources import TableSource, is_file_source, table_
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
@@ -109,7 +110,7 @@ def read_pairs(
     )
     if cache_dir is None:
         return reader.read_into_memory()
-    return reader.read_through_cache(Path(cache_dir), cache_limit)
+    return reader.read_through_cache(local_path(cache_dir, "cache_dir"), cache_limit)
 
 
 class _ChannelReader:
@@ -291,7 +292,8 @@ class _ChannelReader:
     def _place(self) -> str:
         if self._table:
             return f"{self._channel}: {self._table.name}"
-        files = ", ".join(map(str, self._files[:3])) + (", ..." * bool(self._files[3:]))
+        names = [f"{file}" for file in self._files[:3]]
+        files = ", ".join(names) + (", ..." * bool(self._files[3:]))
         return f"{self._channel}: {files}"
 
 

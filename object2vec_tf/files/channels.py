@@ -13,6 +13,13 @@ from typing import Any, BinaryIO, cast
 import zstandard
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.downloads import (
+    RemoteFile,
+    list_files,
+    match_files,
+    stage_files,
+)
+from object2vec_tf.files.remote import is_remote, local_path
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -27,11 +34,13 @@ def channel_files(source: Source, channel: str) -> list[Path]:
     Args:
         source: A file, a directory or a glob, or several of them in a list or separated
             by commas. A directory means all files below it, except for those whose
-            name, or whose directory's name, starts with a dot or an underscore.
+            name, or whose directory's name, starts with a dot or an underscore. Each
+            may be a URL, whose files are copied into the staging directory.
         channel: The channel's name, for messages.
 
     Raises:
         DataError: There is no such file.
+        UserError: A remote file cannot be read.
     """
     parts: list[str] = []
     for item in [source] if isinstance(source, str | os.PathLike) else source:
@@ -46,9 +55,16 @@ def channel_files(source: Source, channel: str) -> list[Path]:
 
 
 def _files_of(part: str, channel: str) -> list[Path]:
-    path = Path(part)
+    if is_remote(part):
+        return list(stage_files(_remote_files_of(part, channel)))
+    path = local_path(part)
+    part = str(path)
     if path.is_dir():
-        visible = [e for e in sorted(path.rglob("*")) if not _is_marker(e, path)]
+        visible = [
+            e
+            for e in sorted(path.rglob("*"))
+            if not _is_marker(e.relative_to(path).parts)
+        ]
         found = _existing_files(visible, channel)
         if not found:
             raise DataError(f"{channel}: {part}: the directory has no data files.")
@@ -65,10 +81,23 @@ def _files_of(part: str, channel: str) -> list[Path]:
     return found
 
 
-def _is_marker(entry: Path, root: Path) -> bool:
-    return any(
-        part.startswith(_MARKER_PREFIXES) for part in entry.relative_to(root).parts
-    )
+def _remote_files_of(url: str, channel: str) -> list[RemoteFile]:
+    files = list_files(url)
+    if files:
+        visible = [f for f in files if not _is_marker(f.name.split("/"))]
+        if not visible:
+            raise DataError(f"{channel}: {url}: the directory has no data files.")
+        return visible
+    has_magic = glob.has_magic(url)
+    files = match_files(url) if has_magic else []
+    if not files:
+        problem = "no file matches" if has_magic else "no such file or directory"
+        raise DataError(f"{channel}: {url}: {problem}. Check the path.")
+    return files
+
+
+def _is_marker(names: Sequence[str]) -> bool:
+    return any(name.startswith(_MARKER_PREFIXES) for name in names)
 
 
 def _existing_files(entries: Sequence[Path], channel: str) -> list[Path]:

@@ -6,11 +6,14 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_directory
+from object2vec_tf.files.downloads import list_files, stage_below
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.remote import PathLike, is_remote, local_path
+from object2vec_tf.files.uploads import next_remote_version
 from object2vec_tf.hyperparameters import Hyperparameters
 
 SAVED_MODEL = "saved_model.pb"
@@ -18,12 +21,19 @@ ONNX = "predict_pair.onnx"
 
 
 @contextmanager
-def next_version(root: Path) -> Iterator[tuple[Path, Path]]:
+def next_version(root: PathLike) -> Iterator[tuple[Path, Path]]:
     """Yields a temporary directory to fill, and the path of the version it becomes.
 
     The version number is the next free one. The version appears under its path when the
-    context ends without an error. Exports to the same root wait for each other.
+    context ends without an error. Exports to the same root wait for each other. For a
+    URL the path is that of a local copy.
     """
+    if is_remote(root):
+        files_of_models = (SAVED_MODEL, ONNX)
+        with next_remote_version(os.fspath(root), files_of_models) as paths:
+            yield paths
+        return
+    root = local_path(root)
     root.mkdir(parents=True, exist_ok=True)
     with locked(root):
         path = root / str(max(versions(root), default=0) + 1)
@@ -54,18 +64,64 @@ def find_exported(path: str | os.PathLike[str], model_file: str = SAVED_MODEL) -
     Raises:
         UserError: There is none.
     """
-    given = Path(path)
+    if is_remote(path):
+        return _stage_exported(os.fspath(path), model_file)
+    given = local_path(path)
     if not given.exists():
         raise UserError(
             f"{given}: no such model. Give a run directory or an exported model."
         )
     for candidate in exported_models(given, model_file):
         return candidate
+    raise _not_exported(f"{given}", model_file)
+
+
+def _not_exported(path: str, model_file: str) -> UserError:
     onnx_flag = "--format=onnx " if model_file == ONNX else ""
-    raise UserError(
-        f"{given}: expected an exported model, found no {model_file}. Write it with "
+    return UserError(
+        f"{path}: expected an exported model, found no {model_file}. Write it with "
         f"python -m export {onnx_flag}--model_dir=RUN."
     )
+
+
+def _stage_exported(url: str, model_file: str) -> Path:
+    """Returns the local copy of the exported model that a URL refers to.
+
+    Raises:
+        UserError: There is none, or it cannot be read.
+    """
+    files = list_files(url)
+    if not files:
+        raise UserError(
+            f"{url}: no such model. Give a run directory or an exported model."
+        )
+    parents = {
+        str(PurePosixPath(file.name).parent)
+        for file in files
+        if PurePosixPath(file.name).name == model_file
+    }
+    for root in (".", "export", "onnx"):
+        numbered = [x for x in parents if _is_version(PurePosixPath(x), root)]
+        numbered.sort(key=lambda x: int(PurePosixPath(x).name))
+        for directory in (*numbered[-1:], root) if root not in parents else (root,):
+            if directory in parents:
+                return stage_below(url, files, directory)
+    raise _not_exported(url, model_file)
+
+
+def _is_version(path: PurePosixPath, root: str) -> bool:
+    return path.name.isdecimal() and str(path.parent) == root
+
+
+def staged_model(path: PathLike, model_file: str = SAVED_MODEL) -> Path:
+    """Returns a local path as it is, and the local copy of a remote exported model.
+
+    Raises:
+        UserError: There is no remote model, or it cannot be read.
+    """
+    if is_remote(path):
+        return _stage_exported(os.fspath(path), model_file)
+    return local_path(path)
 
 
 def exported_models(path: Path, model_file: str = SAVED_MODEL) -> list[Path]:

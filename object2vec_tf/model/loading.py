@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.downloads import list_files, stage_files
+from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
 
@@ -66,7 +68,9 @@ def model_file(path: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: There is none.
     """
-    given = Path(path)
+    if is_remote(path):
+        return _remote_model_file(os.fspath(path))
+    given = local_path(path)
     if not given.exists():
         raise UserError(
             f"{given}: no such model. Give a run directory or a .keras file."
@@ -85,6 +89,25 @@ def model_file(path: str | os.PathLike[str]) -> Path:
     raise UserError(
         f"{given}: expected a run directory, found no {RunDirectory(given).model.name}."
         " Give a run directory or a .keras file, not an exported model."
+    )
+
+
+def _remote_model_file(url: str) -> Path:
+    """Returns the local copy of the ``.keras`` file that a URL refers to.
+
+    Raises:
+        UserError: There is none.
+    """
+    files = {file.name: file for file in list_files(url)}
+    name = RunDirectory(Path()).model.name
+    for candidate in ("", name, f"{_BEST_RUN}/{name}"):
+        if candidate in files:
+            return stage_files([files[candidate]])[0]
+    if not files:
+        raise UserError(f"{url}: no such model. Give a run directory or a .keras file.")
+    raise UserError(
+        f"{url}: expected a run directory, found no {name}. Give the directory of a "
+        "finished run or a .keras file, not an exported model."
     )
 
 

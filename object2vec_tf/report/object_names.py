@@ -11,6 +11,7 @@ import msgspec
 
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.item_ids import item_ids
 from object2vec_tf.text.tokenizer import Tokenizer
@@ -56,8 +57,8 @@ def read_object_names(
             f"{given}: expected {missing} too, got {given} alone. items lists objects; "
             "labels gives their names, one per line in the same order."
         )
-    objects = list(_read_objects(Path(items), hyperparameters, tokenizers))
-    lines = _read_text(Path(labels)).removesuffix("\n").split("\n")
+    objects = list(_read_objects(staged_file(items), hyperparameters, tokenizers))
+    lines = _read_text(staged_file(labels)).removesuffix("\n").split("\n")
     names = [" ".join(line.split()) for line in lines]
     if len(names) != len(objects):
         raise UserError(

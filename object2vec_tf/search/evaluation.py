@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.metrics.ranking import (
@@ -30,6 +32,7 @@ from object2vec_tf.metrics.retrieval import (
     relevant_ranks,
     retrieval_metrics,
 )
+from object2vec_tf.model.loading import model_file
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.search.candidate_pool import CandidatePool, read_pool
@@ -144,9 +147,9 @@ def true_ranks(
     encoders = load_model(model)
     items = CandidatePool("in1")
     if pool is not None:
-        path = Path(pool)
-        items = read_pool(read_objects(path, encoders), "in1", str(path))
-    queries, truths = _read_queries(Path(pairs), encoders, items)
+        path = staged_file(pool)
+        items = read_pool(read_objects(path, encoders), "in1", f"{path}")
+    queries, truths = _read_queries(staged_file(pairs), encoders, items)
     vectors = encoders(items.objects())
     score_items = comparator(vectors) if comparator else scorer(vectors, score)
     return ranks(queries, truths, len(items), score_items), len(items)
@@ -242,7 +245,10 @@ def pair_scorer(
     Raises:
         UserError: The run does not exist, or its model has several scores per pair.
     """
-    directory = RunDirectory(Path(run))
+    if is_remote(run):
+        directory = RunDirectory(model_file(run).parent)
+    else:
+        directory = RunDirectory(local_path(run))
     if not directory.model.is_file():
         raise UserError(
             f"{run}: expected a run directory with {directory.model.name}, whose "

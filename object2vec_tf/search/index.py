@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
+from object2vec_tf.files.remote import absolute, local_path
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
@@ -118,7 +120,7 @@ def build_index(
     faiss = import_faiss()
     _check_choice("metric", metric, METRICS)
     _check_choice("search", search, SEARCHES)
-    path = Path(source)
+    path = staged_file(source)
     digest = None
     predictor: Predictor | None = None
     if has_embeddings(path):
@@ -131,7 +133,7 @@ def build_index(
         digest = model_digest(exported)
         predictor = load_model(exported)
         vectors = embed_file(path, predictor)
-    with replace_directory(Path(directory)) as temporary:
+    with replace_directory(local_path(directory)) as temporary:
         index = None
         for block in vectors:
             index = index or new_index(block.shape[1], metric, search)
@@ -139,7 +141,7 @@ def build_index(
         assert index is not None
         write_lines(temporary / ITEMS, (line for _, line in read_lines(path)))
         if labels is not None:
-            names = read_labels(Path(labels), index.ntotal)
+            names = read_labels(staged_file(labels), index.ntotal)
             write_lines(temporary / LABELS, names)
         faiss.write_index(index, str(temporary / VECTORS))
         manifest = {
@@ -148,7 +150,7 @@ def build_index(
             "search": search,
             "items": index.ntotal,
             "dim": index.d,
-            "model": None if model is None else str(Path(model).resolve()),
+            "model": None if model is None else absolute(model),
             "model_digest": digest,
             "labels": labels is not None,
         }
@@ -184,7 +186,7 @@ class NeighborIndex:
         directory: str | os.PathLike[str],
         model: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._path = Path(directory)
+        self._path = local_path(directory)
         files = IndexFiles.read(self._path)
         self.metric: str = files.manifest["metric"]
         self.dim: int = files.manifest["dim"]
@@ -260,7 +262,7 @@ class NeighborIndex:
                 differently than the index's, or the items or queries are embeddings,
                 and exclusion or rescoring needs objects.
         """
-        path = Path(source)
+        path = staged_file(source)
         needs_objects = bool(exclude or exclude_self or rescore)
         if has_embeddings(path):
             self._check_objects(path, has_objects=not needs_objects)

@@ -15,7 +15,9 @@ import orjson
 import xxhash
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
+from object2vec_tf.files.remote import absolute, local_path
 from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import Predictor
@@ -105,7 +107,7 @@ def add_items(
         UserError: There is no index, the model embeds its items differently, or the
             new items do not fit the index.
     """
-    path, index_path = Path(source), Path(directory)
+    path, index_path = staged_file(source), local_path(directory)
     IndexFiles.read(index_path)  # reports a missing index
     with locked_index(index_path):
         files = IndexFiles.read(index_path)
@@ -129,7 +131,7 @@ def add_items(
                 write_lines(temporary / LABELS, itertools.chain(files.labels, added))
             import_faiss().write_index(index, str(temporary / VECTORS))
             if model is not None:
-                manifest["model"] = str(Path(model).resolve())
+                manifest["model"] = absolute(model)
             manifest["items"] = index.ntotal
             if new.model is not None:
                 _add_token_counts(manifest, new.model)
@@ -251,4 +253,4 @@ def _read_names(
             f"{directory}: has labels, so new items need labels too. Give --labels, a "
             "text file with one line per item."
         )
-    return read_labels(Path(labels), items)
+    return read_labels(staged_file(labels), items)

@@ -26,6 +26,8 @@ from object2vec_tf.distributed.selection import choose_batch_layout, choose_stra
 from object2vec_tf.distributed.strategies import Strategy
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.files.writable import check_writable
 from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
@@ -100,10 +102,9 @@ class PreparedRun:
     start: float
 
     @property
-    def export_dir(self) -> Path:
+    def export_dir(self) -> PathLike:
         """Directory of the SavedModel's versions."""
-        options, directory = self.options, self.directory
-        return Path(options.export_dir) if options.export_dir else directory.export
+        return self.options.export_dir or self.directory.export
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def prepare_run(
     console = RunConsole(quiet=not (options.verbose and strategy.is_chief))
     console.say(f"device: {describe_devices(len(strategy.local_replicas))}")
     console.words(text_assets)
-    directory = RunDirectory(Path(model_dir))
+    directory = RunDirectory(local_path(model_dir, "model_dir"))
     initial_model = _initial_model(
         options, hyperparameters, text_assets, directory, console
     )
@@ -177,6 +178,8 @@ def prepare_run(
         options.retrieval_pool, hyperparameters, text_assets.tokenizers
     )
     directory.make()
+    if strategy.is_chief:
+        _check_export_dir(options.export_dir, directory)
     if not options.overwrite:
         hyperparameters = _with_former_values(
             hyperparameters, directory, strategy, console
@@ -209,9 +212,15 @@ def prepare_run(
     )
     if hint := small_step_message(channels["train"]):
         console.say(hint)
-    if strategy.is_chief and (options.export_dir or run.export_dir.exists()):
-        check_writable(run.export_dir, "export_dir")
     return run
+
+
+def _check_export_dir(export_dir: PathLike | None, directory: RunDirectory) -> None:
+    """Checks that the model can be exported, before any data is read."""
+    if export_dir and is_remote(export_dir):
+        check_remote_writable(os.fspath(export_dir), "export_dir")
+    elif export_dir or directory.export.exists():
+        check_writable(local_path(export_dir or directory.export), "export_dir")
 
 
 def _with_former_values(

@@ -16,6 +16,7 @@ from object2vec_tf.data.table_sources import is_file_source, is_given
 from object2vec_tf.devices import select_device
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
+from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.model.freezing import check_something_is_trained
@@ -126,7 +127,7 @@ def tune(
     task = _make_task(
         hyperparameters,
         channels,
-        StudyDirectory(Path(model_dir)),
+        StudyDirectory(local_path(model_dir, "model_dir")),
         objective,
         search,
         trials,
@@ -194,7 +195,9 @@ def _check_initial_model(
             "initial_model: expected a run directory or a .keras file for a study, "
             "got a model. Save it with model.save, and give the file."
         )
-    if source and Path(source).resolve().is_relative_to(directory.path.resolve()):
+    if not source or is_remote(source):
+        return
+    if Path(source).resolve().is_relative_to(directory.path.resolve()):
         raise UserError(
             "initial_model: expected a model outside of the study's model_dir, got "
             f"{source}, which the study may replace. Give another --model_dir."

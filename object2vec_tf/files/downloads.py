@@ -1,0 +1,302 @@
+"""Finds remote files, and copies them into the staging directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from object2vec_tf.errors import UserError
+from object2vec_tf.files.remote import (
+    PathLike,
+    RemoteError,
+    attempt,
+    is_remote,
+    join_url,
+    local_path,
+    open_filesystem,
+)
+from object2vec_tf.files.staging import (
+    StagedPath,
+    clean,
+    digest,
+    make_directory,
+    register,
+    touch,
+)
+
+_INPUTS = "inputs"
+_PARALLEL = 8
+# What identifies a version of a file, in the answers of several file systems.
+_VERSION_KEYS = (
+    *("ETag", "etag", "md5Hash", "generation", "blob_id", "oid", "VersionId"),
+    *("LastModified", "last_modified", "updated", "mtime", "created", "size"),
+)
+_TIME_KEYS = ("LastModified", "last_modified", "updated", "mtime", "created")
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """A file of a remote file system.
+
+    Attributes:
+        url: Its URL.
+        path: Its path in the file system.
+        name: Its path relative to the directory that was listed.
+        size: Bytes; None if unknown.
+        version: Changes with the content.
+        modified: Time of the last change, in seconds since 1970; None if unknown.
+    """
+
+    url: str
+    path: str
+    name: str
+    size: int | None
+    version: str
+    modified: float | None
+
+
+def list_files(url: str) -> list[RemoteFile]:
+    """Returns the file of a URL, or all files below it, by name.
+
+    Returns:
+        An empty list if there is nothing.
+
+    Raises:
+        RemoteError: The file system does not answer, or denies access.
+    """
+    filesystem, root = open_filesystem(url)
+
+    def find() -> Mapping[str, Any]:
+        filesystem.invalidate_cache()
+        return dict(filesystem.find(root, detail=True))
+
+    try:
+        found = attempt(find, url, "listed")
+    except RemoteError as error:
+        if error.is_missing and _bucket_exists(filesystem, root):
+            return []
+        raise
+    return _remote_files(found, root, url)
+
+
+def match_files(url: str) -> list[RemoteFile]:
+    """Returns the files that a URL with a glob pattern matches, by name.
+
+    Raises:
+        RemoteError: The file system does not answer, or denies access.
+    """
+    filesystem, pattern = open_filesystem(url)
+
+    def match() -> Mapping[str, Any]:
+        filesystem.invalidate_cache()
+        return dict(filesystem.glob(pattern, detail=True))
+
+    found = attempt(match, url, "listed")
+    root = pattern[: -len(_after_magic(pattern))].rstrip("/")
+    base = url[: len(url) - len(pattern) + len(root)]
+    files = _remote_files(found, root, base)
+    if any(name.startswith(".") for name in _after_magic(pattern).split("/")):
+        return files
+    return [file for file in files if "/." not in f"/{file.name}"]
+
+
+def glob_root(url: str) -> str:
+    """Returns the part of a URL before the first name with a wildcard.
+
+    Example:
+        >>> glob_root("s3://bucket/2024/*/part-*.jsonl")
+        's3://bucket/2024'
+    """
+    return url[: -len(_after_magic(url))].rstrip("/")
+
+
+def _after_magic(path: str) -> str:
+    """Returns the rest of a path from the first name with a wildcard."""
+    parts = path.split("/")
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    return "/".join(parts[first:])
+
+
+def _name(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _bucket_exists(filesystem: Any, path: str) -> bool:
+    """Returns whether the first part of a path exists; a missing bucket is an error."""
+    bucket = path.strip("/").partition("/")[0]
+    if not bucket or "memory" in filesystem.protocol:
+        return True
+    try:
+        return bool(filesystem.exists(bucket))
+    except Exception:
+        return False
+
+
+def _remote_files(found: Mapping[str, Any], root: str, url: str) -> list[RemoteFile]:
+    """Returns the files among the entries of a listing, without directory markers."""
+    root = root.strip("/")
+    files = []
+    for path, info in sorted(found.items()):
+        if info.get("type") != "file" or path.endswith("/"):
+            continue
+        name = path.strip("/").removeprefix(root).lstrip("/")
+        files.append(
+            RemoteFile(
+                join_url(url, name) if name else url,
+                path,
+                name,
+                info.get("size"),
+                digest(*(f"{key}={info.get(key)}" for key in _VERSION_KEYS)),
+                _modified(info),
+            )
+        )
+    return files
+
+
+def _modified(info: Mapping[str, Any]) -> float | None:
+    for key in _TIME_KEYS:
+        value = info.get(key)
+        if isinstance(value, str):
+            try:
+                value = datetime.datetime.fromisoformat(value)
+            except ValueError:
+                continue
+        if isinstance(value, datetime.datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def stage_files(files: Sequence[RemoteFile]) -> list[StagedPath]:
+    """Copies files into the staging directory, those that it does not have yet.
+
+    Raises:
+        RemoteError: A file cannot be read.
+    """
+    parent = make_directory(_INPUTS)
+    targets = [
+        parent / digest(file.url, file.version) / _name(file.url) for file in files
+    ]
+    missing = [
+        pair for pair in zip(files, targets, strict=True) if not _is_used(pair[1])
+    ]
+    if missing:
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for _ in pool.map(lambda pair: _stage([pair[0]], pair[1].parent), missing):
+                pass
+        clean(parent)
+    return [
+        register(target, file.url) for file, target in zip(files, targets, strict=True)
+    ]
+
+
+def stage_directory(url: str, files: Sequence[RemoteFile]) -> StagedPath:
+    """Copies a directory into the staging directory, if that does not have it yet.
+
+    Args:
+        url: The directory.
+        files: The files to copy; their names are relative to the directory.
+
+    Raises:
+        RemoteError: A file cannot be read.
+    """
+    parent = make_directory(_INPUTS)
+    versions = [f"{file.name}={file.version}" for file in files]
+    target = parent / digest(url, *versions) / (_name(url) or "root")
+    if not _is_used(target):
+        _stage(files, target.parent, below=target.name)
+        clean(parent)
+    return register(target, url)
+
+
+def stage_below(url: str, files: Sequence[RemoteFile], directory: str) -> StagedPath:
+    """Copies a subdirectory of a listed directory into the staging directory.
+
+    Args:
+        url: The directory that was listed.
+        files: Its files.
+        directory: The subdirectory, relative to it; a dot for itself.
+
+    Raises:
+        RemoteError: A file cannot be read.
+    """
+    if directory == ".":
+        return stage_directory(url, files)
+    below = [
+        dataclasses.replace(file, name=file.name[len(directory) + 1 :])
+        for file in files
+        if file.name.startswith(f"{directory}/")
+    ]
+    return stage_directory(join_url(url, directory), below)
+
+
+def _is_used(target: Path) -> bool:
+    """Returns whether a copy exists, and records that it is used."""
+    if not target.exists():
+        return False
+    touch(target.parent)
+    return True
+
+
+def _stage(files: Sequence[RemoteFile], entry: Path, below: str = "") -> None:
+    """Downloads files into a new entry of the staging directory, atomically."""
+    temporary = Path(tempfile.mkdtemp("", f".{entry.name}-", entry.parent))
+    try:
+        targets = [
+            temporary / below / (f.name if below else _name(f.url)) for f in files
+        ]
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for _ in pool.map(download, files, targets):
+                pass
+        try:
+            temporary.rename(entry)
+        except OSError:  # another process was faster
+            if not entry.exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def download(file: RemoteFile, target: Path) -> None:
+    """Copies a remote file to a path, with the time of its last change.
+
+    Raises:
+        RemoteError: It cannot be read.
+    """
+    filesystem, _ = open_filesystem(file.url)
+
+    def get() -> None:
+        filesystem.get_file(file.path, str(target))
+        size = target.stat().st_size
+        if file.size is not None and size != file.size:
+            raise OSError(f"expected {file.size:,} bytes, got {size:,}")
+
+    attempt(get, file.url, "read")
+    if file.modified is not None:
+        os.utime(target, (file.modified, file.modified))
+
+
+def staged_file(path: PathLike) -> Path:
+    """Returns a local path as it is, and the local copy of a remote file.
+
+    Raises:
+        UserError: There is no such remote file, or it cannot be read.
+    """
+    if not is_remote(path):
+        return local_path(path)
+    url = os.fspath(path)
+    files = [file for file in list_files(url) if not file.name]
+    if not files:
+        raise UserError(f"{url}: no such file. Check the path.")
+    return stage_files(files)[0]

@@ -1,0 +1,159 @@
+"""Local copies of remote files: where they are, how they appear in messages."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path, PosixPath
+from typing import Final
+
+from object2vec_tf.errors import UserError
+
+# Names the directory of the local copies; and their limit in gigabytes (10**9 bytes).
+DIRECTORY_VARIABLE: Final = "OBJECT2VEC_TF_STAGING"
+LIMIT_VARIABLE: Final = "OBJECT2VEC_TF_STAGING_GB"
+_DEFAULT_GB = 100.0
+# A copy that was used within this time may be in use, and stays.
+_MIN_SECONDS = 24 * 3600
+_MAX_SECONDS = 30 * 24 * 3600
+
+# The URL of each local copy that this process uses.
+_urls: dict[str, str] = {}
+
+
+class StagedPath(PosixPath):
+    """The local copy of a remote file or directory; messages have the URL.
+
+    Formatting, as in an f-string, results in the URL. ``str`` and all file operations
+    use the local path.
+
+    Example:
+        >>> register(Path("/tmp/staging/0123/train.jsonl"), "s3://bucket/train.jsonl")
+        >>> path = StagedPath("/tmp/staging/0123/train.jsonl")
+        >>> f"{path}: no such file"
+        's3://bucket/train.jsonl: no such file'
+        >>> str(path)
+        '/tmp/staging/0123/train.jsonl'
+    """
+
+    def __format__(self, specification: str) -> str:
+        """Returns the URL."""
+        return format(with_urls(str(self)), specification)
+
+
+def register(local: Path, url: str) -> StagedPath:
+    """Records the URL of a local copy, and returns its path.
+
+    Args:
+        local: The local file or directory.
+        url: Its URL.
+    """
+    _urls[str(local)] = url.rstrip("/")
+    return StagedPath(local)
+
+
+def with_urls(text: str) -> str:
+    """Returns a text in which URLs replace the paths of local copies."""
+    if str(staging_directory()) in text:
+        for local in sorted(_urls, key=len, reverse=True):
+            text = text.replace(local, _urls[local])
+    return text
+
+
+def staging_directory() -> Path:
+    """Returns the directory of the local copies, which may not exist.
+
+    It is ``OBJECT2VEC_TF_STAGING``, or a directory in the user's cache directory.
+    """
+    if given := os.environ.get(DIRECTORY_VARIABLE):
+        return Path(given).absolute()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    if cache and Path(cache).is_absolute():
+        return Path(cache) / "object2vec_tf"
+    try:
+        home = Path.home()
+    except RuntimeError:  # the user has no home directory
+        home = Path("/nonexistent")
+    if os.access(home, os.W_OK):
+        return home / ".cache" / "object2vec_tf"
+    return Path(tempfile.gettempdir()) / f"object2vec_tf-{os.getuid()}"
+
+
+def make_directory(*names: str) -> Path:
+    """Creates a directory in the staging directory, and returns it.
+
+    Raises:
+        UserError: It cannot be created.
+    """
+    directory = staging_directory().joinpath(*names)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UserError(
+            f"{directory}: cannot be created: {error.strerror}. Set "
+            f"{DIRECTORY_VARIABLE} to a directory for local copies of remote files."
+        ) from error
+    return directory
+
+
+def digest(*parts: str) -> str:
+    """Returns a short name for a URL, or for a version of its content."""
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
+
+
+def touch(path: Path) -> None:
+    """Records that a local copy is used."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def clean(parent: Path) -> None:
+    """Removes copies that have not been used for long, or that exceed the limit.
+
+    Those that were used within a day stay, since another process may use them.
+
+    Args:
+        parent: The directory whose entries are copies.
+    """
+    limit, now = _limit_bytes(), time.time()
+    entries = sorted((_age(path, now), path) for path in _entries(parent))
+    sizes = 0
+    for age, path in entries:  # the most recently used ones first
+        sizes += _size(path)
+        if age > _MAX_SECONDS or (age > _MIN_SECONDS and sizes > limit):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _entries(parent: Path) -> Sequence[Path]:
+    return list(parent.iterdir()) if parent.is_dir() else []
+
+
+def _age(path: Path, now: float) -> float:
+    try:
+        return now - path.stat().st_mtime
+    except OSError:  # removed by another process
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return 0
+
+
+def _limit_bytes() -> float:
+    text = os.environ.get(LIMIT_VARIABLE) or str(_DEFAULT_GB)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not limit > 0:
+        raise UserError(
+            f"{LIMIT_VARIABLE}: expected gigabytes above 0, got {text!r}. Correct it."
+        )
+    return limit * 1e9
