@@ -98,6 +98,7 @@ def read_pairs(
             f"cache_limit: expected a number above 0, got {cache_limit}. Raise it, or "
             "leave it out."
         )
+    cache = None if cache_dir is None else local_path(cache_dir, "cache_dir")
     if isinstance(source, Pairs):
         return checked_pairs(source, hyperparameters, channel)
     files, table = [], None
@@ -108,9 +109,9 @@ def read_pairs(
     reader = _ChannelReader(
         files, table, channel, hyperparameters, tokenizers, max_bad_lines, after_block
     )
-    if cache_dir is None:
+    if cache is None:
         return reader.read_into_memory()
-    return reader.read_through_cache(local_path(cache_dir, "cache_dir"), cache_limit)
+    return reader.read_through_cache(cache, cache_limit)
 
 
 class _ChannelReader:

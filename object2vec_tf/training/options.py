@@ -10,6 +10,7 @@ from typing import Any, Self, TypedDict
 from object2vec_tf.devices import check_device
 from object2vec_tf.distributed.selection import check_batch_layout
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.model.freezing import parse_parts
@@ -92,6 +93,8 @@ class RunOptions:
         check_batch_layout(self.batch_layout)
         check_device(self.device)
         check_precision("precision", self.precision)
+        if self.cache_dir:
+            local_path(self.cache_dir, "cache_dir")
         if not isinstance(self.initial_model, str | os.PathLike | Object2Vec | None):
             raise UserError(
                 "initial_model: expected a run directory, a .keras file or an "

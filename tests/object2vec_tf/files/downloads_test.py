@@ -56,9 +56,7 @@ def test_commas_lists_and_globs(bucket, tmp_path):
     assert contents(channel_files(["memory://bucket/a.jsonl", local], "train")) == both
     assert contents(channel_files("memory://bucket/*.jsonl", "train")) == [a]
     found = contents(channel_files("memory://bucket/**/*.jsonl*", "train"))
-    assert [
-        name for name, _ in found
-    ] == [  # as locally: "_" counts in directories only
+    assert [name for name, _ in found] == [
         "memory://bucket/a.jsonl",
         "memory://bucket/sub/_temporary/c.jsonl",
         "memory://bucket/sub/b.jsonl.gz",
