@@ -15,9 +15,11 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
+from object2vec_tf.bulk.answer_options import FAIL, ON_ERROR, AnswerOptions
 from object2vec_tf.bulk.file_jobs import FileJob, find_file_jobs, writer_for
 from object2vec_tf.bulk.job import predict_file, record_model, split_done
 from object2vec_tf.bulk.output_writers import FORMATS
+from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
@@ -71,8 +73,24 @@ _WORKERS = flags.DEFINE_integer(
     "number of Ray workers, each of which loads the model (default: one per two cores)",
     lower_bound=1,
 )
+_KEEP = flags.DEFINE_list(
+    "keep",
+    [],
+    "fields or columns of each input, such as id,label, that are copied to its answer, "
+    "before embeddings or scores",
+)
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error",
+    FAIL,
+    ON_ERROR,
+    "what an invalid line or row becomes; fail: the job fails; skip: it has no answer; "
+    'mark: its answer is {"error": "..."}, so that output line i answers input line i',
+)
 flags.declare_key_flag("device")
-_COMMON = (_MODEL, _INPUT, _OUTPUT, _FORMAT, _RUNTIME, _RUNNER, DEVICE)
+_COMMON = (
+    *(_MODEL, _INPUT, _OUTPUT, _FORMAT, _RUNTIME, _RUNNER),
+    *(_KEEP, _ON_ERROR, DEVICE),
+)
 _FLAG_USES: FlagUses = {
     "--runner=local": _COMMON,
     "--runner=ray": (*_COMMON, _RAY_ADDRESS, _WORKERS),
@@ -84,6 +102,8 @@ def transform(
     source: str | os.PathLike[str],
     destination: str | os.PathLike[str],
     *,
+    keep: Sequence[str] = (),
+    on_error: str = FAIL,
     console: Console | None = None,
 ) -> int:
     """Writes an embedding or a score for each line of a file, in the same order.
@@ -97,20 +117,30 @@ def transform(
         model: The model.
         source: JSON Lines, also ``.gz`` and ``.zst``, or ``.parquet``.
         destination: Output file; written atomically.
+        keep: Fields of each line that are copied to its answer.
+        on_error: What an invalid line becomes. fail: an error. skip: it has no answer.
+            mark: its answer is ``{"error": "..."}``.
         console: Console that shows progress; None for no progress.
 
     Returns:
         Number of lines written.
 
+    Warns:
+        UserWarning: Lines are invalid, or lack a field of ``keep``.
+
     Raises:
         DataError: A line is invalid. The message says file, line, field and value.
+        UserError: Fields cannot be kept.
     """
     path = staged_file(source)
-    job = FileJob(path, local_path(destination), writer_for(path, None))
-    return predict_file(model, job, console)
+    options = AnswerOptions(tuple(keep), on_error)
+    job = FileJob(path, local_path(destination), writer_for(path, None), options)
+    counts = predict_file(model, job, console)
+    counts.warn(path)
+    return counts.answers(options)
 
 
-def _file_jobs() -> tuple[list[FileJob], Path | None]:
+def _file_jobs(options: AnswerOptions) -> tuple[list[FileJob], Path | None]:
     """Returns the file jobs, and the output directory if --output is a directory."""
     source, output = required_value(_INPUT), _OUTPUT.value
     for flag in (_INPUT, _OUTPUT):
@@ -122,7 +152,7 @@ def _file_jobs() -> tuple[list[FileJob], Path | None]:
     ):
         writer = writer_for(path, _FORMAT.value)
         file = Path(output or f"{path}{writer.suffix}")
-        return [FileJob(path, file, writer)], None
+        return [FileJob(path, file, writer, options)], None
     channel_files(source, "input")
     if not output:
         raise UserError("--output is required for several inputs. Give a directory.")
@@ -132,13 +162,14 @@ def _file_jobs() -> tuple[list[FileJob], Path | None]:
             f"{directory}: expected a directory for several inputs, got a file. Change "
             "--output."
         )
-    return find_file_jobs(source, directory, _FORMAT.value), directory
+    jobs = find_file_jobs(source, directory, _FORMAT.value, options)
+    return jobs, directory
 
 
 def _run_jobs(
     jobs: Sequence[FileJob], console: Console
-) -> Iterator[tuple[FileJob, int]]:
-    """Yields each job after it is complete, with its number of lines."""
+) -> Iterator[tuple[FileJob, RowCounts]]:
+    """Yields each job after it is complete, with the counts of its lines."""
     if _RUNNER.value == "ray":
         from object2vec_tf.bulk.ray_runner import predict_on_ray
 
@@ -174,22 +205,24 @@ def main() -> None:
     reject_unused_flags(f"--runner={_RUNNER.value}", _FLAG_USES)
     model = required_value(_MODEL)
     _select_device()
-    jobs, directory = _file_jobs()
+    options = AnswerOptions(tuple(_KEEP.value), _ON_ERROR.value)
+    jobs, directory = _file_jobs(options)
     exported = find_exported(model, ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL)
     done: list[FileJob] = []
     if directory:
-        record_model(directory, exported)
+        record_model(directory, exported, options)
         jobs, done = split_done(jobs)
         for job in done:
             print(f"{job.output}: already complete")
-    total = 0
+    total = RowCounts()
     if jobs:
-        for job, count in _run_jobs(jobs, Console(stderr=True)):
-            total += count
-            print(f"{job.output}: {count:,} lines", flush=True)
+        for job, counts in _run_jobs(jobs, Console(stderr=True)):
+            total += counts
+            print(f"{job.output}: {counts.summary(options)}", flush=True)
+            counts.warn(job.path)
     if directory:
         already = f", {len(done)} already complete" if done else ""
-        print(f"{directory}: {total:,} lines in {len(jobs)} files{already}")
+        print(f"{directory}: {total.summary(options)} in {len(jobs)} files{already}")
 
 
 def cli() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from object2vec_tf.bulk.file_jobs import FileJob
 from object2vec_tf.bulk.job import atomic_output
 from object2vec_tf.bulk.output_writers import OutputWriter
+from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.files.fingerprints import file_signature
 from object2vec_tf.inference.file_splits import FileSplit, split_file
 
@@ -27,7 +28,7 @@ class Assembly:
     Attributes:
         job: The file job.
         splits: The splits of the input file, in order.
-        rows: The number of rows of the finished splits.
+        counts: The counts of the rows of the splits whose output was appended.
 
     Raises:
         DataError: The input file cannot be read.
@@ -37,8 +38,8 @@ class Assembly:
         self.job = job
         self._signature = file_signature(job.path)
         self.splits: list[FileSplit] = split_file(job.path, size)
-        self.rows = 0
-        self._finished: set[int] = set()
+        self.counts = RowCounts()
+        self._finished: dict[int, RowCounts] = {}
         self._next = 0
         self._directory = job.output.parent / f".{job.output.name}.parts"
         # A killed run may have left outputs of other splits.
@@ -57,12 +58,12 @@ class Assembly:
         """
         return self._directory / str(number)
 
-    def add(self, number: int, rows: int) -> bool:
+    def add(self, number: int, counts: RowCounts) -> bool:
         """Adds the output of a finished split.
 
         Args:
             number: The position of the split in `splits`.
-            rows: The number of its rows.
+            counts: The counts of its rows.
 
         Returns:
             Whether all splits are finished. The output file then exists.
@@ -70,9 +71,9 @@ class Assembly:
         Raises:
             DataError: The input file changed after it was split.
         """
-        self._finished.add(number)
-        self.rows += rows
+        self._finished[number] = counts
         while self._next in self._finished:
+            self.counts += self._finished.pop(self._next)
             self._append(self.split_output(self._next))
             self._next += 1
         if self._next == len(self.splits):

@@ -7,7 +7,8 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from object2vec_tf.bulk.output_writers import FORMATS, OutputWriter
+from object2vec_tf.bulk.answer_options import PLAIN, AnswerOptions
+from object2vec_tf.bulk.output_writers import FORMATS, OutputWriter, ParquetWriter
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.inference.file_splits import is_parquet
@@ -21,11 +22,26 @@ class FileJob:
         path: The input file, JSON Lines or Parquet.
         output: The output file.
         writer: Writes the output file, in one of `FORMATS`.
+        options: The options of the answers.
+
+    Raises:
+        UserError: Fields of JSON Lines are to be kept in a Parquet file.
     """
 
     path: Path
     output: Path
     writer: type[OutputWriter]
+    options: AnswerOptions = PLAIN
+
+    def __post_init__(self) -> None:
+        """Checks that the output file can have the kept fields."""
+        is_typed = is_parquet(self.path) or self.writer is not ParquetWriter
+        if self.options.keep and not is_typed:
+            raise UserError(
+                f"{self.path}: expected Parquet as the input of Parquet with kept "
+                "columns, got JSON Lines, whose fields have no type. Give "
+                "--format=jsonl, or remove --keep."
+            )
 
     @property
     def is_done(self) -> bool:
@@ -36,7 +52,10 @@ class FileJob:
 
 
 def find_file_jobs(
-    source: str, directory: Path, output_format: str | None
+    source: str,
+    directory: Path,
+    output_format: str | None,
+    options: AnswerOptions = PLAIN,
 ) -> list[FileJob]:
     """Returns a job for each input file, in a fixed order.
 
@@ -47,6 +66,7 @@ def find_file_jobs(
         source: Files, directories and globs, separated by commas.
         directory: The directory of the output files.
         output_format: jsonl or parquet; None: the format of each input file.
+        options: The options of the answers.
 
     Raises:
         UserError: No file was found, or two files have the same output file.
@@ -62,7 +82,7 @@ def find_file_jobs(
         for path in channel_files(part, "input"):
             writer = writer_for(path, output_format)
             name = f"{path.relative_to(root)}{writer.suffix}"
-            job = FileJob(path, directory / name, writer)
+            job = FileJob(path, directory / name, writer, options)
             other = jobs.setdefault(job.output, job)
             if not other.path.samefile(path):
                 raise UserError(

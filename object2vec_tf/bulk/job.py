@@ -11,8 +11,10 @@ import xxhash
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from object2vec_tf.bulk.answer_options import PLAIN, AnswerOptions
 from object2vec_tf.bulk.file_jobs import FileJob
 from object2vec_tf.bulk.predict_split import write_predictions
+from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths, write_atomic
 from object2vec_tf.files.fingerprints import verify_unchanged
@@ -24,25 +26,28 @@ _RECORD = ".transform.json"
 _CHUNK_BYTES = 1 << 22
 
 
-def record_model(directory: Path, model: Path) -> None:
-    """Records in an output directory which model its predictions are from.
+def record_model(directory: Path, model: Path, options: AnswerOptions = PLAIN) -> None:
+    """Records in an output directory the model and the options of its answers.
 
     Args:
         directory: The output directory.
         model: An exported model.
+        options: The options of the answers.
 
     Raises:
-        UserError: The directory has predictions of another model.
+        UserError: The directory has answers of another model or with other options.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / _RECORD
     record = {"model": str(model.resolve()), "digest": _digest(model)}
+    record |= options.to_dict()
     if not path.exists():
         write_atomic(path, json.dumps(record, indent=2) + "\n")
         return
     try:
         existing = json.loads(path.read_text(encoding="utf-8"))
         is_same, name = existing["digest"] == record["digest"], existing["model"]
+        other_options = AnswerOptions.from_dict(existing)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}: expected the model of these predictions, got {error!r}. Give "
@@ -52,6 +57,11 @@ def record_model(directory: Path, model: Path) -> None:
         raise UserError(
             f"{directory}: contains predictions of another model, {name}. Give another "
             "--output, or delete this one."
+        )
+    if other_options != options:
+        raise UserError(
+            f"{directory}: expected answers with {options.flags}, contains answers "
+            f"with {other_options.flags}. Give another --output, or delete this one."
         )
 
 
@@ -94,7 +104,9 @@ def atomic_output(job: FileJob, signature: list[int] | None = None) -> Iterator[
         yield temporary
 
 
-def predict_file(model: Predictor, job: FileJob, console: Console | None = None) -> int:
+def predict_file(
+    model: Predictor, job: FileJob, console: Console | None = None
+) -> RowCounts:
     """Runs a file job in this process, in constant memory.
 
     Args:
@@ -103,21 +115,23 @@ def predict_file(model: Predictor, job: FileJob, console: Console | None = None)
         console: Shows the progress; None shows nothing.
 
     Returns:
-        The number of rows.
+        The counts of the rows.
 
     Raises:
         DataError: A line or row is wrong. The message has file, line, field and value.
     """
-    count = 0
+    counts = RowCounts()
     with (
         atomic_output(job) as temporary,
         progress_bar(TextColumn("{task.completed:,.0f} lines"), console) as progress,
     ):
         task = progress.add_task("", total=None)
         whole_file = FileSplit(job.path)
-        for count in write_predictions(model, whole_file, temporary, job.writer):
-            progress.update(task, completed=count)
-    return count
+        for counts in write_predictions(
+            model, whole_file, temporary, job.writer, job.options
+        ):
+            progress.update(task, completed=counts.rows)
+    return counts
 
 
 def progress_bar(first: TextColumn, console: Console | None) -> Progress:

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from object2vec_tf.bulk.answer_rows import AnswerRows
+from object2vec_tf.bulk.answers import json_lines, record_batch
 from object2vec_tf.inference.ragged_inputs import Predictions
-from object2vec_tf.inference.request_codec import JSON_LINES, encode_predictions
 
 # Predictions are collected up to this many bytes, and then become a row group.
 _ROW_GROUP_BYTES = 1 << 24
 _COPY_BYTES = 1 << 20
+_OUTPUTS = frozenset(("embeddings", "scores"))
 
 
 class OutputWriter(Protocol):
@@ -38,16 +39,17 @@ class OutputWriter(Protocol):
         """Closes the file."""
 
     @staticmethod
-    def encode(predictions: Predictions, output: str) -> Any:
-        """Encodes predictions for `write`.
+    def encode(rows: AnswerRows, predictions: Predictions | None) -> Any:
+        """Encodes the answers of rows for `write`.
 
         Args:
-            predictions: float32 ``[rows, width]``.
-            output: Their name: embeddings or scores.
+            rows: The rows.
+            predictions: The predictions of the valid ones, float32 ``[valid rows,
+                width]``; None for no valid rows.
         """
 
     def write(self, encoded: Any) -> None:
-        """Adds encoded predictions."""
+        """Adds encoded answers."""
 
     def append(self, path: Path) -> None:
         """Adds the content of another file of the same format."""
@@ -55,6 +57,8 @@ class OutputWriter(Protocol):
 
 class JsonLinesWriter:
     """Writes ``{"embeddings": [...]}`` or ``{"scores": [...]}``, one row per line.
+
+    Kept fields come first. An invalid row is ``{"error": "..."}``.
 
     Args:
         path: The output file.
@@ -74,9 +78,9 @@ class JsonLinesWriter:
         self._file.close()
 
     @staticmethod
-    def encode(predictions: Predictions, output: str) -> bytes:
+    def encode(rows: AnswerRows, predictions: Predictions | None) -> bytes:
         """See `OutputWriter`."""
-        return encode_predictions(predictions, output, JSON_LINES)
+        return json_lines(rows, predictions)
 
     def write(self, encoded: bytes) -> None:
         """See `OutputWriter`."""
@@ -91,6 +95,8 @@ class JsonLinesWriter:
 class ParquetWriter:
     """Writes a column ``embeddings`` or ``scores`` of list<float32>.
 
+    Kept columns come first. If invalid rows are marked, the last one is ``error``.
+
     Args:
         path: The output file.
         row_group_bytes: The size from which collected rows are written as a row group.
@@ -103,6 +109,7 @@ class ParquetWriter:
         self._row_group_bytes = row_group_bytes
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
+        self._has_predictions = False
         self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> Self:
@@ -119,28 +126,29 @@ class ParquetWriter:
             pq.write_table(pa.table({}), self._path)
 
     @staticmethod
-    def encode(predictions: Predictions, output: str) -> pa.RecordBatch:
+    def encode(rows: AnswerRows, predictions: Predictions | None) -> pa.RecordBatch:
         """See `OutputWriter`."""
-        rows, width = predictions.shape
-        splits = pa.array(width * np.arange(rows + 1, dtype=np.int32))
-        lists = pa.ListArray.from_arrays(splits, pa.array(predictions.ravel()))
-        return pa.record_batch({output: lists})
+        return record_batch(rows, predictions)
 
     def write(self, encoded: pa.RecordBatch) -> None:
         """See `OutputWriter`."""
         self._batches.append(encoded)
         self._bytes += encoded.nbytes
-        if self._bytes >= self._row_group_bytes:
+        # Before the first valid row, the name of its column is unknown.
+        self._has_predictions |= not _OUTPUTS.isdisjoint(encoded.schema.names)
+        if self._bytes >= self._row_group_bytes and self._has_predictions:
             self._write_row_group()
 
     def _write_row_group(self) -> None:
-        table = pa.Table.from_batches(self._batches)
         if self._writer is None:
+            schemas = [batch.schema for batch in self._batches]
+            # The rows of a batch without a column of predictions are all invalid.
+            schema = max(schemas, key=lambda schema: len(schema.names))
             # Floats hardly ever repeat, so dictionary encoding would only cost time.
-            self._writer = pq.ParquetWriter(
-                self._path, table.schema, use_dictionary=False
-            )
-        self._writer.write_table(table)
+            self._writer = pq.ParquetWriter(self._path, schema, use_dictionary=False)
+        schema = self._writer.schema
+        batches = [_with_schema(batch, schema) for batch in self._batches]
+        self._writer.write_table(pa.Table.from_batches(batches, schema))
         self._batches, self._bytes = [], 0
 
     def append(self, path: Path) -> None:
@@ -149,6 +157,19 @@ class ParquetWriter:
             if source.schema_arrow.names:  # none in a file without predictions
                 for batch in source.iter_batches():
                     self.write(batch)
+
+
+def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Returns a batch with null in the columns that it lacks."""
+    if batch.schema.names == schema.names:
+        return batch
+    columns = [
+        batch[field.name]
+        if field.name in batch.schema.names
+        else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 FORMATS: Final[Mapping[str, type[OutputWriter]]] = {

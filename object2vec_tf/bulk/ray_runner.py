@@ -9,6 +9,7 @@ is bounded, and actors use the same prediction code as a single process.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -22,11 +23,13 @@ from absl import logging as absl_logging
 from rich.console import Console
 from rich.progress import TextColumn
 
+from object2vec_tf.bulk.answer_options import AnswerOptions
 from object2vec_tf.bulk.assembly import Assembly
 from object2vec_tf.bulk.file_jobs import FileJob
 from object2vec_tf.bulk.job import progress_bar
 from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.bulk.predict_split import write_predictions
+from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
 from object2vec_tf.files.atomic import sync
@@ -62,7 +65,7 @@ def predict_on_ray(
     address: str = "local",
     workers: int | None = None,
     console: Console | None = None,
-) -> Iterator[tuple[FileJob, int]]:
+) -> Iterator[tuple[FileJob, RowCounts]]:
     """Runs file jobs on a Ray cluster. All paths must be valid on its machines.
 
     Args:
@@ -76,7 +79,7 @@ def predict_on_ray(
         console: Shows the progress and the death of workers; None shows nothing.
 
     Yields:
-        Each finished job, and its number of rows.
+        Each finished job, and the counts of its rows.
 
     Raises:
         DataError: A line or row is wrong.
@@ -112,8 +115,8 @@ def _assemble(
     assemblies: dict[int, Assembly],
     splits: int,
     console: Console | None,
-) -> Iterator[tuple[FileJob, int]]:
-    """Yields finished jobs and their rows, and removes them from ``assemblies``."""
+) -> Iterator[tuple[FileJob, RowCounts]]:
+    """Yields finished jobs and their counts, and removes them from ``assemblies``."""
     column = TextColumn("{task.completed} of {task.total} splits")
     counts: CountsByInput = {}
     with progress_bar(column, console) as progress:
@@ -122,9 +125,10 @@ def _assemble(
             assembly = assemblies[result["job"]]
             _check(result, assembly.job, console)
             counts = add_counts(counts, counts_from_json(result["tokens"]))
-            if assembly.add(result["split"], result["rows"]):
+            rows = RowCounts.from_json(result["rows"])
+            if assembly.add(result["split"], rows):
                 del assemblies[result["job"]]
-                yield assembly.job, assembly.rows
+                yield assembly.job, assembly.counts
             progress.advance(task)
     warn_of_unknown_tokens(counts)
 
@@ -163,6 +167,7 @@ def _tasks(number: int, assembly: Assembly) -> Iterator[dict[str, Any]]:
             "stop": -1 if split.stop is None else split.stop,
             "output": str(assembly.split_output(i).absolute()),
             "format": output_format,
+            "options": json.dumps(job.options.to_dict()),
         }
 
 
@@ -194,12 +199,12 @@ class SplitPredictor:
             task: An item of `_tasks`.
 
         Returns:
-            The numbers of job and split, the number of rows, the number of workers that
-            died with this split, the counts of tokens as JSON, and the message of a
-            user error or an empty text.
+            The numbers of job and split, the counts of rows as JSON, the number of
+            workers that died with this split, the counts of tokens as JSON, and the
+            message of a user error or an empty text.
         """
         result: dict[str, Any] = {"job": task["job"], "split": task["split"]}
-        result |= {"rows": 0, "deaths": 0, "tokens": "{}"}
+        result |= {"rows": RowCounts().to_json(), "deaths": 0, "tokens": "{}"}
         if self._model is None:
             return result | {"error": self._load_error}
         output = Path(task["output"])
@@ -219,13 +224,15 @@ class SplitPredictor:
             split = FileSplit(Path(task["path"]), task["start"], stop)
             writer = FORMATS[task["format"]]
             before = self._model.token_counts
-            for result["rows"] in write_predictions(self._model, split, own, writer):
+            options = AnswerOptions.from_dict(json.loads(task["options"]))
+            for rows in write_predictions(self._model, split, own, writer, options):
+                result["rows"] = rows.to_json()
                 if not own.exists():
                     return result | {"error": "the job was aborted"}
             sync(own)
             own.replace(output)
-            counts = subtract_counts(self._model.token_counts, before)
-            result["tokens"] = counts_to_json(counts)
+            tokens = subtract_counts(self._model.token_counts, before)
+            result["tokens"] = counts_to_json(tokens)
         except UserError as error:
             return result | {"error": str(error)}
         except OSError as error:  # such as a full disk or a file without permission

@@ -61,12 +61,29 @@ def _blocks(
     split: FileSplit, model: InputModel, size: int, names: tuple[str, ...] = ()
 ) -> Iterator[RaggedInputs]:
     reader = ObjectReader(split, model, names)
+    for text, line in text_blocks(split, size):
+        yield reader.read(text, line)
+
+
+def text_blocks(split: FileSplit, size: int) -> Iterator[tuple[bytes, int]]:
+    """Yields blocks of whole lines, without those that have only blank lines.
+
+    Args:
+        split: JSON Lines, or a part of such a file.
+        size: The number of bytes that are read at once.
+
+    Yields:
+        The lines, and the number of the first of them within the part of the file.
+
+    Raises:
+        DataError: The file cannot be read to its end.
+    """
     line = 1
     with open_split(split) as stream:
         blocks = line_blocks(stream, split.path, size)
         for text in blocks if split.start else drop_bom(blocks):
             if text.strip():
-                yield reader.read(text, line)
+                yield text, line
             line += text.count(b"\n")
 
 
@@ -113,7 +130,7 @@ class ObjectReader:
         if found != self._names:
             blank = text[: len(text) - len(text.lstrip())].count(b"\n")
             raise DataError(
-                f"{self._location(line + blank)}: expected {' and '.join(self._names)} "
+                f"{self.location(line + blank)}: expected {' and '.join(self._names)} "
                 f"as in the lines before, got {' and '.join(found)}. Split the file."
             )
         return inputs
@@ -143,12 +160,12 @@ class ObjectReader:
                 rows, _ = self._model.tokenize(rows)
         except BadRequest as error:
             index, field = error.row_and_field
-            message = f"{self._location(numbers[index])}: {field}{error.reason}"
+            message = f"{self.location(numbers[index])}: {field}{error.reason}"
             raise DataError(message) from error
         count = len(next(iter(rows.values())))
         if count != len(numbers):
             raise DataError(
-                f"{self._location(line)}: expected one object per line, got {count} "
+                f"{self.location(line)}: expected one object per line, got {count} "
                 f"objects in {len(numbers)} lines from here on. Write one object per "
                 "line."
             )
@@ -159,7 +176,8 @@ class ObjectReader:
         # Counted only for an error message: it reads the file up to this part.
         return lines_before(self._split)
 
-    def _location(self, line: int) -> str:
+    def location(self, line: int) -> str:
+        """Returns the location of a line of the part of the file, for messages."""
         return f"{self._split.path}:{self._lines_before + line}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import orjson
@@ -39,41 +39,90 @@ def read_split(split: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
 
 
 def _read_parquet(split: FileSplit, model: Predictor) -> Iterator[RaggedInputs]:
-    reader = _RowReader(split, model)
-    limits = input_limits(model.hyperparameters)
-    external_ids = model.hyperparameters.external_ids
-    with open_parquet(split.path) as file:
-        names = [name for name in _INPUT_NAMES if name in file.schema_arrow.names]
-        if not names:
-            raise DataError(
-                f"{split.path}: expected a column in0 or in1, got the columns "
-                f"{', '.join(file.schema_arrow.names)}. Rename them."
-            )
-        for name in names:
-            _check_type(file.schema_arrow.field(name), split, name in external_ids)
-        stop = file.num_row_groups if split.stop is None else split.stop
-        row_counts = [file.metadata.row_group(group).num_rows for group in range(stop)]
-        row = 1 + sum(row_counts[: split.start])
-        groups = range(split.start, stop)
-        batches = file.iter_batches(MAX_ROWS, groups, names, use_threads=False)
-        try:
-            for batch in batches:
-                columns = {
-                    name: _ids(batch[name], limits[name][0])
-                    for name in names
-                    if name not in external_ids
-                }
-                valid = {name: ids for name, ids in columns.items() if ids is not None}
-                if len(valid) == len(names):
-                    yield reader.truncate(RaggedInputs(valid))
-                else:
-                    yield from row_chunks(reader.decode_batch(batch, row))
-                row += len(batch)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"{split.path}: cannot be read to its end: {error}. The file is "
-                "damaged: write it again."
-            ) from error
+    rows = ParquetRows(split, model)
+    for batch, row in rows.batches():
+        yield from row_chunks(rows.read(batch, row))
+
+
+class ParquetRows:
+    """Rows of a Parquet file or of some of its row groups.
+
+    Args:
+        split: The file or the part.
+        model: Provides the tokenizers and the vocabulary sizes.
+    """
+
+    def __init__(self, split: FileSplit, model: Predictor) -> None:
+        self._split = split
+        self._reader = _RowReader(split, model)
+        self._limits = input_limits(model.hyperparameters)
+        self._external_ids = model.hyperparameters.external_ids
+        self._names: list[str] = []
+
+    def batches(
+        self, columns: Sequence[str] = ()
+    ) -> Iterator[tuple[pa.RecordBatch, int]]:
+        """Yields batches of at most `MAX_ROWS` rows, and the number of the first row.
+
+        Args:
+            columns: The names of columns that are read besides in0 and in1.
+
+        Raises:
+            DataError: The file is damaged, or lacks a column, or a column has another
+                type.
+        """
+        split = self._split
+        with open_parquet(split.path) as file:
+            schema = file.schema_arrow
+            self._names = [name for name in _INPUT_NAMES if name in schema.names]
+            if not self._names:
+                raise DataError(
+                    f"{split.path}: expected a column in0 or in1, got the columns "
+                    f"{', '.join(schema.names)}. Rename them."
+                )
+            for name in self._names:
+                is_external_id = name in self._external_ids
+                _check_type(schema.field(name), split, is_external_id)
+            for name in set(columns) - set(schema.names):
+                raise DataError(
+                    f"{split.path}: expected a column {name}, got the columns "
+                    f"{', '.join(schema.names)}. Name one of them, or none."
+                )
+            stop = file.num_row_groups if split.stop is None else split.stop
+            counts = [file.metadata.row_group(group).num_rows for group in range(stop)]
+            row = 1 + sum(counts[: split.start])
+            groups = range(split.start, stop)
+            names = list(dict.fromkeys([*self._names, *columns]))
+            batches = file.iter_batches(MAX_ROWS, groups, names, use_threads=False)
+            try:
+                for batch in batches:
+                    yield batch, row
+                    row += len(batch)
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(
+                    f"{split.path}: cannot be read to its end: {error}. The file is "
+                    "damaged: write it again."
+                ) from error
+
+    def read(self, batch: pa.RecordBatch, row: int) -> RaggedInputs:
+        """Returns the objects of consecutive rows.
+
+        Args:
+            batch: Rows of one of the `batches`.
+            row: The number of the first of them.
+
+        Raises:
+            DataError: A row is invalid.
+        """
+        columns = {
+            name: _ids(batch[name], self._limits[name][0])
+            for name in self._names
+            if name not in self._external_ids
+        }
+        valid = {name: ids for name, ids in columns.items() if ids is not None}
+        if len(valid) == len(self._names):
+            return self._reader.truncate(RaggedInputs(valid))
+        return self._reader.decode_batch(batch.select(self._names), row)
 
 
 class _RowReader(ObjectReader):
@@ -84,7 +133,8 @@ class _RowReader(ObjectReader):
         text = b"\n".join(map(orjson.dumps, batch.to_pylist()))
         return self.decode_lines(text, row)
 
-    def _location(self, line: int) -> str:
+    def location(self, line: int) -> str:
+        """Returns the location of a row, for messages."""
         return f"{self._split.path}: row {line}"
 
 

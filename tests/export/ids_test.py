@@ -10,14 +10,17 @@ import random
 import uuid
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
 from export.serving.http_app import Gateway
 from export.serving.local_backend import LocalBackend
+from object2vec_tf.bulk.ray_runner import SplitPredictor
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.inference.token_counts import TokenCounts
+from object2vec_tf.inference.token_counts import TokenCounts, counts_from_json
 from object2vec_tf.search.index import build_index
 from object2vec_tf.text.tokenizer import Tokenization
 from object2vec_tf.text.vocabularies import vocabulary_json
@@ -171,6 +174,32 @@ def test_transform_looks_ids_up(run, tmp_path):
     lines = (tmp_path / "out").read_text().splitlines()
     scores = [json.loads(line)["scores"] for line in lines]
     np.testing.assert_allclose(scores, expected(run)[2], atol=1e-6)
+
+
+def test_unknown_ids_are_counted_once_in_every_format(run, tmp_path):
+    result, _ = run
+    # Bad lines divide the block of lines again and again.
+    lines = [line for row in PAIRS for line in (json.dumps(row), "x")]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    columns = {
+        name: [[str(i) for i in as_list(row[name])] for row in PAIRS]
+        for name in ("in0", "in1")
+    }
+    columns["in0"].append(None)
+    columns["in1"].append(["42"])
+    pq.write_table(pa.table(columns), tmp_path / "pairs.parquet")
+    counts = {"in0": TokenCounts(5, 1, 4, 1), "in1": TokenCounts(13, 5, 5, 1)}
+    split = {"job": 0, "split": 0, "start": 0, "stop": -1, "format": "jsonl"}
+    worker = SplitPredictor(str(result.model_dir), "tensorflow", 1)
+    for name in ("pairs.jsonl", "pairs.parquet"):
+        task = {"path": str(tmp_path / name), "output": str(tmp_path / f"{name}.out")}
+        options = {"options": '{"on_error": "skip"}'}
+        done = worker(split | task | options)
+        assert counts_from_json(done["tokens"]) == counts, name
+
+
+def as_list(item):
+    return item if isinstance(item, list) else [item]
 
 
 def test_an_index_reports_unknown_items(run, tmp_path):

@@ -169,6 +169,35 @@ def test_a_restarted_job_skips_finished_files(exported, tmp_path):
     ]
 
 
+def test_a_directory_has_answers_with_one_set_of_options(exported, tmp_path):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    source.write_text('{"in0": [1], "id": 5}\n{"in0": [99], "id": 6}\n')
+    job = (f"--model={exported[1]}", f"--input={source}", f"--output={out}/")
+    kept = (*job, "--keep=id", "--on_error=mark")
+    done = run(*kept)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"{out}/in.jsonl.out: 2 lines, 1 of them errors",
+        f"{out}: 2 lines, 1 of them errors in 1 files",
+    ]
+    assert done.stderr.startswith(
+        f"warning: {source}: 1 of 2 rows are invalid, the first: line 2: in0[0]: expec"
+    )
+    lines = (out / "in.jsonl.out").read_text().splitlines()
+    assert [sorted(json.loads(line)) for line in lines] == [
+        ["embeddings", "id"],
+        ["error", "id"],
+    ]
+    done = run(*job, "--keep=id")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {out}: expected answers with --keep=id --on_error=fail, contains "
+        "answers with --keep=id --on_error=mark. Give another --output, or delete this "
+        "one.\n"
+    )
+    assert "in.jsonl.out: already complete" in run(*kept).stdout
+
+
 def test_json_lines_to_parquet(exported, tmp_path):
     source = tmp_path / "pairs.jsonl"
     source.write_text('{"in0": [1], "in1": [2]}\n' * 3)

@@ -7,6 +7,7 @@ import pytest
 from object2vec_tf.bulk.assembly import Assembly
 from object2vec_tf.bulk.file_jobs import FileJob
 from object2vec_tf.bulk.output_writers import JsonLinesWriter
+from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.errors import DataError
 
 LINES = "".join(f"{i:07}\n" for i in range(6))
@@ -22,7 +23,7 @@ def finish(assembly, number):
     """Finishes a split as a worker does: its output is a copy of the split."""
     split = assembly.splits[number]
     assembly.split_output(number).write_text(LINES[split.start : split.stop])
-    return assembly.add(number, 2)
+    return assembly.add(number, RowCounts(rows=2))
 
 
 @pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
@@ -32,7 +33,7 @@ def test_splits_may_finish_in_any_order(order, tmp_path):
     assert [finish(assembly, number) for number in order] == [False, False, True]
     assert (tmp_path / "out/a.out").read_text() == LINES
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.out"]
-    assert assembly.rows == 6
+    assert assembly.counts == RowCounts(rows=6)
 
 
 def test_the_output_of_a_single_split_is_moved(tmp_path):

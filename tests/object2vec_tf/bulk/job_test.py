@@ -12,6 +12,7 @@ from object2vec_tf.bulk.job import (
     split_done,
 )
 from object2vec_tf.bulk.output_writers import JsonLinesWriter
+from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.errors import DataError, UserError
 
 
@@ -41,7 +42,7 @@ def test_an_output_directory_belongs_to_one_model(exported, tmp_path):
 
 def test_finished_jobs_are_separated(loaded, tmp_path):
     jobs = [write_job(tmp_path / name) for name in ("a", "b")]
-    assert predict_file(loaded, jobs[0]) == 1
+    assert predict_file(loaded, jobs[0]) == RowCounts(rows=1)
     assert split_done(jobs) == ([jobs[1]], [jobs[0]])
 
 

@@ -5,15 +5,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from object2vec_tf.bulk.answer_rows import AnswerRows
 from object2vec_tf.bulk.output_writers import FORMATS, JsonLinesWriter, ParquetWriter
+from object2vec_tf.bulk.row_counts import RowCounts
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
 
 PREDICTIONS = np.arange(12, dtype=np.float32).reshape(4, 3) / 8
+
+
+def rows_of(count):
+    pairs = RaggedInputs.from_rows({"in0": [[1]] * count, "in1": [[1]] * count})
+    return AnswerRows(RowCounts(rows=count), pairs)
 
 
 def write(writer, blocks):
     with writer as file:
         for block in blocks:
-            file.write(writer.encode(block, "scores"))
+            file.write(writer.encode(rows_of(len(block)), block))
 
 
 def content(path, output_format):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from object2vec_tf.bulk.ray_runner import SplitPredictor, predict_on_ray
+from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.errors import UserError
 
 needs_ray = pytest.mark.skipif(
@@ -34,6 +35,7 @@ def task(tmp_path, text='{"in0": [1]}\n{"in0": [2]}\n', **changes):
         "stop": -1,
         "output": str(tmp_path / "parts/7"),
         "format": "jsonl",
+        "options": "{}",
     } | changes
 
 
@@ -47,7 +49,7 @@ def test_the_output_of_a_split_is_written(split_predictor, tmp_path):
     expected = {
         "job": 3,
         "split": 7,
-        "rows": 1,
+        "rows": RowCounts(rows=1).to_json(),
         "deaths": 0,
         "error": "",
         "tokens": "{}",
@@ -63,6 +65,19 @@ def test_user_errors_are_returned_and_not_raised(split_predictor, tmp_path):
     assert error.startswith(f"{tmp_path}/a.jsonl:3: in0[0]: expected a token")
     error = split_predictor(task(tmp_path, output=str(tmp_path / "none/7")))["error"]
     assert error.endswith(": No such file or directory")
+
+
+def test_invalid_lines_are_marked_as_the_options_say(split_predictor, tmp_path):
+    text = '{"in0": [1], "id": 7}\n\n{"in0": [40], "id": 8}\n'
+    options = '{"keep": ["id"], "on_error": "mark"}'
+    result = split_predictor(task(tmp_path, text, start=23, options=options))
+    assert result["error"] == ""
+    (line,) = (tmp_path / "parts/7").read_text().splitlines()
+    error = json.loads(line)["error"]
+    assert json.loads(line) == {"id": 8, "error": error}
+    assert error.startswith("line 3: in0[0]: expected a token id below")
+    counts = RowCounts(rows=1, invalid=1, first_error=error)
+    assert result["rows"] == counts.to_json()
 
 
 def test_a_later_split_needs_the_inputs_of_the_first(split_predictor, tmp_path):

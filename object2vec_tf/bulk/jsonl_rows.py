@@ -1,0 +1,152 @@
+"""Rows of JSON Lines, with the kept fields copied as they are written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from object2vec_tf.bulk.answer_options import AnswerOptions
+from object2vec_tf.bulk.answer_rows import AnswerRows, Kept
+from object2vec_tf.bulk.row_reader import RowReader
+from object2vec_tf.errors import DataError
+from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
+from object2vec_tf.inference.jsonl_inputs import ObjectReader, text_blocks
+from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from object2vec_tf.text.json_objects import decode_lines
+
+_FIRST_LINES_BYTES = 1 << 12
+_ABSENT = msgspec.Raw(b"")
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lines:
+    """Whole lines, and the number of the first of them within the split."""
+
+    text: bytes
+    line: int
+
+
+class _JsonLines:
+    """The rows of JSON Lines; a `RowSource`."""
+
+    def __init__(
+        self, split: FileSplit, model: Predictor, names: tuple[str, ...], keep: Any
+    ) -> None:
+        self._reader = ObjectReader(split, model, names)
+        self._members = [json.dumps(name, ensure_ascii=False).encode() for name in keep]
+        self._keep = keep
+        # Fields have any names, which need not be identifiers.
+        fields = {f"field{number}": name for number, name in enumerate(keep)}
+        struct: Any = msgspec.defstruct(
+            "Kept", [(f, msgspec.Raw, _ABSENT) for f in fields], rename=fields
+        )
+        self._decoder = msgspec.json.Decoder(struct)
+        self._attributes = tuple(fields)
+
+    def read(self, block: _Lines) -> RaggedInputs:
+        return self._reader.read(block.text, block.line)
+
+    def kept(self, block: _Lines) -> tuple[Sequence[bytes], dict[str, int]]:
+        try:
+            values = self._values(block.text)
+        except _DECODE_ERRORS:
+            for number, line in enumerate(block.text.split(b"\n"), block.line):
+                self._check(line, number)
+            raise
+        missing = {
+            name: sum(not row[number] for row in values)
+            for number, name in enumerate(self._keep)
+        }
+        return [self._join_members(row) for row in values], missing
+
+    def _values(self, text: bytes) -> list[list[bytes]]:
+        """Returns the kept values of each line as they are written; empty if absent."""
+        text.decode()  # msgspec does not check strings that it does not decode
+        return [
+            [bytes(getattr(row, attribute)) for attribute in self._attributes]
+            for row in decode_lines(self._decoder, text)
+        ]
+
+    def _check(self, line: bytes, number: int) -> None:
+        try:
+            self._values(line)
+        except _DECODE_ERRORS as error:
+            raise DataError(
+                f"{self._reader.location(number)}: expected JSON in UTF-8: {error}. "
+                "Fix or remove the line."
+            ) from error
+
+    def _join_members(self, values: Sequence[bytes]) -> bytes:
+        members = zip(self._members, values, strict=True)
+        return b",".join(b"%b:%b" % member for member in members if member[1])
+
+    def kept_of_invalid(self, block: _Lines) -> Sequence[bytes]:
+        try:
+            (values,) = self._values(block.text)
+        except (*_DECODE_ERRORS, ValueError):  # several objects in one line
+            return [b""]
+        return [self._join_members(values)]
+
+    def halves(self, block: _Lines) -> Sequence[_Lines]:
+        text = block.text
+        if b"\n" not in text.strip():
+            return []
+        middle = len(text) // 2
+        end = text.rfind(b"\n", 0, middle) + 1 or text.find(b"\n", middle) + 1
+        first = _Lines(text[:end], block.line)
+        second = _Lines(text[end:], block.line + first.text.count(b"\n"))
+        return [part for part in (first, second) if part.text.strip()]
+
+    def join(self, parts: Sequence[Kept]) -> Kept:
+        if len(parts) == 1:
+            return parts[0]
+        return [members for part in parts for members in part]
+
+
+def read_json_lines(
+    split: FileSplit, model: Predictor, options: AnswerOptions
+) -> Iterator[AnswerRows]:
+    """Yields the rows of JSON Lines, or of a part of such a file, in chunks.
+
+    Args:
+        split: The file or the part.
+        model: Provides the tokenizers and the vocabulary sizes.
+        options: The options of the answers.
+
+    Raises:
+        DataError: A line is invalid, or the file cannot be read to its end.
+    """
+    names: tuple[str, ...] = ()
+    if split.start:
+        before = model.token_counts
+        names = _input_names(FileSplit(split.path), model, options.on_error)
+        model.token_counts = before
+    yield from _read(split, model, names, options, BLOCK_BYTES)
+
+
+def _input_names(split: FileSplit, model: Predictor, on_error: str) -> tuple[str, ...]:
+    """Returns the inputs of the first valid line of a file."""
+    options = AnswerOptions(on_error=on_error)
+    for rows in _read(split, model, (), options, _FIRST_LINES_BYTES):
+        if rows.inputs:
+            return tuple(rows.inputs.columns)
+    return ()
+
+
+def _read(
+    split: FileSplit,
+    model: Predictor,
+    names: tuple[str, ...],
+    options: AnswerOptions,
+    block_bytes: int,
+) -> Iterator[AnswerRows]:
+    source = _JsonLines(split, model, names, options.keep)
+    reader = RowReader(source, split.path, model, options)
+    for text, line in text_blocks(split, block_bytes):
+        yield from reader.read(_Lines(text, line))
