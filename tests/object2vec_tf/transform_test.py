@@ -181,7 +181,7 @@ def test_a_directory_has_answers_with_one_set_of_options(exported, tmp_path):
         f"{out}: 2 lines, 1 of them errors in 1 files",
     ]
     assert done.stderr.startswith(
-        f"warning: {source}: 1 of 2 rows are invalid, the first: line 2: in0[0]: expec"
+        f"warning: {source}: 1 of 2 rows are invalid, the first: line 2: in0[0]: e"
     )
     lines = (out / "in.jsonl.out").read_text().splitlines()
     assert [sorted(json.loads(line)) for line in lines] == [
