@@ -167,7 +167,7 @@ def test_valid_lines_are_read(
         (b'{"label":1,"in01":[1],"in1":[1]}', 1, "in0 is missing."),
         (b'{"label":1,"in0":[1],"in1":null}', 1, LIST + "null."),
         (b'{"label":1,"in0":[1],"in1":3.5}', 1, LIST + "3.5."),
-        (b'{"label":1,"in0":[1],"in1":-3}', 1, "in1: expected a token id of 0 or mor"),
+        (b'{"label":1,"in0":[1],"in1":-3}', 1, "in1: expected a token id of 0 or"),
         (b'{"label":1,"in0":100.0,"in1":3}', 1, "in0: expected an id below 100, got "),
         (
             b'{"label":1,"in0":[1,null],"in1":[1]}',
