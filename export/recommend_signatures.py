@@ -14,6 +14,7 @@ from object2vec_tf.inference.catalog import (
     DESCRIBE_CATALOG,
     DESCRIBE_ITEMS,
 )
+from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.model.object2vec import Object2Vec
 
 # Converts a signature's input to token ids, [batch, (time)].
@@ -88,7 +89,8 @@ class RecommendSignatures(tf.Module):
         return score_items
 
     def _encode(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        return tf.cast(self._model.value.enc0(ids, training=False), tf.float32)
+        with checked_ids():
+            return tf.cast(self._model.value.enc0(ids, training=False), tf.float32)
 
     def _describe_items(self) -> Any:
         """Returns the signature that returns the lines and labels of items."""

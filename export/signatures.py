@@ -14,6 +14,7 @@ from object2vec_tf.devices import on_host
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.catalog import RECOMMEND, SCORE_ITEMS
 from object2vec_tf.inference.ragged_inputs import PADDING
+from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.tokenizer import Tokenizer
 
@@ -103,17 +104,19 @@ def _pair_functions(
     )
 
     @tf.function(input_signature=[in0], autograph=False)
+    @checked_ids()
     def embed_enc0(in0: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embeddings": model.enc0(tokens[0](in0), training=False)}
 
     @tf.function(input_signature=[in1], autograph=False)
+    @checked_ids()
     def embed_enc1(in1: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"embeddings": model.enc1(tokens[1](in1), training=False)}
 
     @tf.function(input_signature=[in0, in1], autograph=False)
     def predict_pair(in0: tf.Tensor, in1: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = {"in0": tokens[0](in0), "in1": tokens[1](in1)}
-        return {"scores": model(inputs, training=False)}
+        return {"scores": model.score_checked(inputs)}
 
     return {
         "embed_enc0": embed_enc0,

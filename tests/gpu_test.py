@@ -255,6 +255,6 @@ def test_models_are_on_the_gpu_and_ids_on_the_host():
     model = o2v.Object2Vec(settings())
 
     assert gpu_is_visible()
-    assert "GPU" in model.enc0.layers[1].embeddings.value.device
+    assert "GPU" in model.enc0.layers[2].embeddings.value.device
     with on_host():
         assert "CPU" in tf.unique(tf.constant([1, 1])).y.device

@@ -54,6 +54,28 @@ def object_inputs(
     return RaggedInputs({name: side.column(objects).truncate(max_len)[0]})
 
 
+def side_column(
+    objects: Any, name: str, vocab_size: int, tokenizer: Tokenizer | None = None
+) -> RaggedColumn:
+    """Returns objects of one side without padding, for the methods of Keras.
+
+    Args:
+        objects: As for `object_inputs`, except that integers are always token ids, as
+            in tensors, also where ``encX_tokenizer`` is id.
+        name: The side: in0 or in1.
+        vocab_size: All token ids are below it.
+        tokenizer: Its tokenizer; None for a side of ids.
+
+    Raises:
+        DataError: An object is invalid.
+    """
+    objects = _in_memory(objects)
+    has_text = isinstance(objects, list) and any(map(_has_text, objects))
+    if tokenizer is not None and tokenizer.tokenization.is_id and not has_text:
+        tokenizer = None
+    return _Side(name, vocab_size, tokenizer).column(objects)
+
+
 def pair_inputs(
     pairs: Any, hyperparameters: Hyperparameters, tokenizers: Tokenizers
 ) -> RaggedInputs:
@@ -115,12 +137,11 @@ class _Side:
 
     def column(self, objects: Any) -> RaggedColumn:
         """Returns the token ids of all objects, none of which is padding."""
+        objects = _in_memory(objects)
         if self._tokenizer is not None and self._tokenizer.tokenization.is_id:
             return item_ids(self._tokenizer, self._items(objects))[0]
         if isinstance(objects, tf.RaggedTensor):
             return self._of_ragged(objects)
-        if isinstance(objects, tf.Tensor | tf.Variable):
-            objects = objects.numpy()
         if isinstance(objects, np.ndarray) and objects.dtype.kind in "iuf":
             return self._of_array(objects)
         return self._of_rows(_as_list(objects, self._name))
@@ -129,8 +150,6 @@ class _Side:
         """Returns lists of ids of any kind."""
         if isinstance(objects, tf.RaggedTensor):
             objects = objects.to_list()
-        if isinstance(objects, tf.Tensor | tf.Variable):
-            objects = objects.numpy()
         if isinstance(objects, np.ndarray) and objects.dtype.kind in "iu":
             if objects.ndim == 1:
                 objects = objects[:, np.newaxis]
@@ -215,8 +234,10 @@ class _Side:
             row = row.numpy()
         if isinstance(row, bytes):
             return _decoded(row)
-        if isinstance(row, int | np.integer) and not isinstance(row, bool):
+        if isinstance(row, int | float | np.number) and not isinstance(row, bool):
             return [row]
+        if not isinstance(row, list | tuple) and hasattr(row, "__array__"):
+            row = np.asarray(row)
         if isinstance(row, np.ndarray) and row.ndim == 1:
             row = row.tolist()
         if isinstance(row, list | tuple):
@@ -304,6 +325,23 @@ class _Side:
         row = int(np.searchsorted(splits, token, side="right")) - 1
         number = row if numbers is None else int(numbers[row])
         return f"{self._name}[{number}][{token - int(splits[row])}]"
+
+
+def _in_memory(objects: Any) -> Any:
+    """Returns columns of tables, and arrays of other libraries, as lists or arrays."""
+    if isinstance(objects, list | np.ndarray | tf.RaggedTensor | str | bytes):
+        return objects
+    for method in ("to_pylist", "to_list"):  # pyarrow; pandas and polars
+        if hasattr(objects, method):
+            return getattr(objects, method)()
+    return np.asarray(objects) if hasattr(objects, "__array__") else objects
+
+
+def _has_text(row: Any) -> bool:
+    """Returns whether a row is a string, or starts with one."""
+    if isinstance(row, list | tuple | np.ndarray) and len(row):
+        row = row[0]
+    return isinstance(row, str | bytes)
 
 
 def _as_list(objects: Any, name: str) -> list[Any]:

@@ -12,9 +12,11 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.bilstm import StackedBiLSTM
 from object2vec_tf.layers.comparator import Comparator
 from object2vec_tf.layers.hcnn import HierarchicalCNN
+from object2vec_tf.layers.object_ids import ObjectIds
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
 from object2vec_tf.layers.precision import full_policy
 from object2vec_tf.layers.token_embedding import TokenEmbedding
+from object2vec_tf.model.encoder import Encoder
 
 # Scale of the initial token vectors of a pooled encoder, relative to other encoders.
 # With the settings of AWS's MovieLens notebook, the loss on unseen pairs is 0.850 to
@@ -85,10 +87,17 @@ def encoder_network(
         A functional model from ids, RaggedTensor ``[batch, (time)]``, to embeddings
         float32 ``[batch, enc_dim]``.
     """
-    ids = keras.Input((None,), dtype="int64", ragged=True, name=f"in{encoder}")
+    inputs = keras.Input((None,), dtype="int64", ragged=True, name=f"in{encoder}")
+    ids = ObjectIds(
+        hyperparameters.of_encoder(encoder, "vocab_size"),
+        hyperparameters.of_encoder(encoder, "max_seq_len"),
+        inputs.name,
+        name="object_ids",
+        dtype=policy,
+    )(inputs)
     network = hyperparameters.network(encoder)
     layer = _ENCODERS[network](hyperparameters, encoder, seed, policy)
-    model = keras.Model(ids, layer(tokens(ids)), name=f"enc{encoder}")
+    model = Encoder(inputs, layer(tokens(ids)), name=f"enc{encoder}")
     return _with_policy(model, policy)
 
 

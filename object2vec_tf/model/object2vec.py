@@ -12,6 +12,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
+from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.layers.precision import check_policy
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
@@ -25,6 +26,7 @@ from object2vec_tf.model.builders import (
     token_embedding,
 )
 from object2vec_tf.model.freezing import check_something_is_trained, parse_parts
+from object2vec_tf.model.keras_methods import KerasMethods
 from object2vec_tf.model.negative_samplers import make_negative_sampler
 from object2vec_tf.model.objectives import make_objective
 from object2vec_tf.model.prediction import PythonPrediction
@@ -48,7 +50,7 @@ _ID_WORDS = "id_words{}"
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class Object2Vec(PythonPrediction, keras.Model):
+class Object2Vec(PythonPrediction, KerasMethods):
     """Two encoders, a comparator and an MLP that score pairs of objects.
 
     ``compile``, ``fit``, ``evaluate``, ``predict``, ``save`` and ``load_model`` are
@@ -156,8 +158,9 @@ class Object2Vec(PythonPrediction, keras.Model):
         """Scores pairs.
 
         Args:
-            inputs: ``{"in0": ids, "in1": ids}``, RaggedTensors of integers
-                ``[batch, (time)]``.
+            inputs: ``{"in0": ids, "in1": ids}`` or ``(ids, ids)``. The ids are
+                RaggedTensors of integers ``[batch, (time)]``, lists of lists, or arrays
+                padded with -1; see `object2vec_tf.model.keras_methods.KerasMethods`.
             training: Whether dropout applies.
 
         Returns:
@@ -172,7 +175,22 @@ class Object2Vec(PythonPrediction, keras.Model):
         """Encodes both objects of pairs.
 
         Args:
-            inputs: As for `call`, or a batch in the static layout, `PaddedInputs`.
+            inputs: Tensors, as for `call`.
+            training: Whether dropout applies.
+
+        Returns:
+            Encodings of in0 and of in1, float ``[batch, enc_dim]`` each.
+        """
+        return self.encode_checked(self.clean_inputs(inputs), training)
+
+    def encode_checked(
+        self, inputs: Mapping[str, Any], training: bool | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes both objects of pairs without padding and invalid ids.
+
+        Args:
+            inputs: RaggedTensors of in0 and in1 whose objects are cut at their maximum
+                length, or a batch in the static layout, `PaddedInputs`.
             training: Whether dropout applies.
 
         Returns:
@@ -180,6 +198,17 @@ class Object2Vec(PythonPrediction, keras.Model):
         """
         if isinstance(inputs, PaddedInputs):
             return encode_padded((self.enc0, self.enc1), inputs, training)
+        with checked_ids():
+            return self._encode_ragged(inputs, training)
+
+    def score_checked(self, inputs: Mapping[str, Any]) -> Any:
+        """Scores pairs without padding and invalid ids; see `encode_checked`."""
+        encodings = self.encode_checked(inputs, training=False)
+        return self.comparator(list(encodings), training=False)
+
+    def _encode_ragged(
+        self, inputs: Mapping[str, Any], training: bool | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         in0, in1 = inputs["in0"], inputs["in1"]
         if training and self.encoders_share_weights:
             # The tokens of both sides are looked up, and their rows updated, together.
@@ -192,8 +221,8 @@ class Object2Vec(PythonPrediction, keras.Model):
     def encode_for_training(
         self, inputs: Mapping[str, Any]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Encodes both objects of pairs, with dropout."""
-        return self.encode(inputs, training=True)
+        """Does the same as `encode_checked`, with dropout."""
+        return self.encode_checked(inputs, training=True)
 
     def _encode_side(self, encoder: int, ids: Any, training: bool | None) -> Any:
         """Encodes each distinct object once, if that saves work.
@@ -332,7 +361,7 @@ class Object2Vec(PythonPrediction, keras.Model):
         Returns:
             The metrics so far, by name.
         """
-        train_step(self, data)
+        train_step(self, self.clean_data(data))
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -344,13 +373,14 @@ class Object2Vec(PythonPrediction, keras.Model):
         Returns:
             The metrics so far, by name.
         """
-        evaluation_step(self, data)
+        evaluation_step(self, self.clean_data(data))
         return self.get_metrics_result()
 
     def train_batch(self, data: Any) -> None:
         """Does the same as `train_step`, without computing the metrics' values.
 
-        Runs use it and compute the values once for many batches.
+        Runs use it and compute the values once for many batches. Their objects have no
+        padding and no invalid ids, and are cut at their maximum length.
         """
         train_step(self, data)
 

@@ -16,6 +16,7 @@ from object2vec_tf.inference.ragged_inputs import (
     RaggedInputs,
     predict_batches,
 )
+from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
@@ -159,16 +160,18 @@ def _compiled_functions(model: Any) -> dict[str, Any]:
     """
 
     @tf.function(input_signature=[_IDS], autograph=False)
+    @checked_ids()
     def embed_enc0(in0: tf.RaggedTensor) -> tf.Tensor:
         return tf.cast(model.enc0(in0, training=False), tf.float32)
 
     @tf.function(input_signature=[_IDS], autograph=False)
+    @checked_ids()
     def embed_enc1(in1: tf.RaggedTensor) -> tf.Tensor:
         return tf.cast(model.enc1(in1, training=False), tf.float32)
 
     @tf.function(input_signature=[_IDS, _IDS], autograph=False)
     def predict_pair(in0: tf.RaggedTensor, in1: tf.RaggedTensor) -> tf.Tensor:
-        scores = model({"in0": in0, "in1": in1}, training=False)
+        scores = model.score_checked({"in0": in0, "in1": in1})
         return tf.cast(scores, tf.float32)
 
     return {

@@ -97,7 +97,7 @@ class ReplicatedStep:
         def encode(vector: tf.Tensor) -> Tensors:
             inputs = self._batch(vector).inputs
             return self._with_shared(
-                self._model.encode(inputs, training=False), self._measured
+                self._model.encode_checked(inputs, training=False), self._measured
             )
 
         def update(vector: tf.Tensor, *encodings: tf.Tensor) -> None:

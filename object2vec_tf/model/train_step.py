@@ -56,10 +56,10 @@ class PairModel(Protocol):
     def encoders_share_weights(self) -> bool:
         """Whether both sides are encoded with the same weights."""
 
-    def encode(
+    def encode_checked(
         self, inputs: Inputs, training: bool | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the encodings of in0 and of in1."""
+        """Returns the encodings of in0 and of in1, which have no padding."""
 
     def encode_for_training(self, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the encodings of in0 and of in1, with dropout."""
@@ -171,7 +171,8 @@ def evaluation_step(model: PairModel, data: Any) -> None:
     """
     batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
-    encodings = BatchEncodings(shard, model.encode(batch.inputs, training=False))
+    encoded = model.encode_checked(batch.inputs, training=False)
+    encodings = BatchEncodings(shard, encoded)
     measure(model, encodings, batch)
 
 

@@ -56,7 +56,7 @@ def test_output_lines_have_the_order_of_the_input(exported, names, tmp_path):
     means = [
         np.array([table[row[:5]].mean(0) if row else np.zeros(6) for row in rows[name]])
         for name in names
-        for table in [network(model, name).layers[1].embeddings.numpy()]
+        for table in [network(model, name).layers[2].embeddings.numpy()]
     ]
     expected = means[0] if len(means) == 1 else model.comparator(means)
     np.testing.assert_allclose(predictions, expected, rtol=1e-5, atol=1e-6)

@@ -116,7 +116,7 @@ def test_a_new_version_is_noticed_in_its_first_response(tmp_path):
 
     with start_model_server({"m": base}, tmp_path) as server:
         predictions, wider = asyncio.run(watch(server))
-    table = wider.enc0.layers[1].embeddings.numpy()
+    table = wider.enc0.layers[2].embeddings.numpy()
     np.testing.assert_allclose(predictions, table[[69]], rtol=1e-6)
 
 
@@ -158,7 +158,7 @@ def test_the_gateway_follows_starts_stops_and_versions_of_its_server(tmp_path):
             error = wait_for(400, lambda: embed(served, 49))
             assert "49" in error["error"]["message"]
             embedding = embed(served, 19)[1]["predictions"][0]["embeddings"]
-            table = narrower.enc0.layers[1].embeddings.numpy()
+            table = narrower.enc0.layers[2].embeddings.numpy()
             np.testing.assert_allclose(embedding, table[19], rtol=1e-6)
             error = embed(served, 49)[1]["error"]  # found by the gateway itself
             assert error["path"] == "$.instances[0].in0[0]"

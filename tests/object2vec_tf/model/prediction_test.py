@@ -98,7 +98,7 @@ def test_converts_texts(objects, ids):
         ([[1], ["a"]], "in1", "in1[1]: expected token ids, got ['a']. This model"),
         ([[1], "a"], "in1", "in1[1]: expected token ids, got 'a'. This model"),
         ([[1], None], "in1", "in1[1]: expected a list of token ids, got None."),
-        ([[1], 1.5], "in1", "in1[1]: expected a list of token ids, got 1.5."),
+        ([[1], 1.5], "in1", "in1[1][0]: expected a token id in [0, 6), "),
         (["a", ["man", 3]], "in0", "in0[1][1]: expected only strings or "),
         (["a", [1, 99]], "in0", "in0[1][1]: expected a token id in [0, 10), "),
         ("a man", "in0", "in0: expected a sequence of objects, got 'a man'. Put a "),
@@ -144,7 +144,7 @@ def test_invalid_pair_is_an_error_with_its_position(pairs, message):
 
 
 def test_embedding_is_the_mean_of_the_truncated_tokens(model):
-    table = model.enc1.layers[1].embeddings.numpy()
+    table = model.enc1.get_layer("token_embedding1").embeddings.numpy()
     expected = [table[[3]].mean(axis=0), table[[0, 1, 2, 3]].mean(axis=0)]
     embeddings = model.embed([[3], [0, 1, 2, 3, 4]], encoder=1)
     np.testing.assert_allclose(embeddings, expected, atol=1e-6)

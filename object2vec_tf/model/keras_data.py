@@ -1,0 +1,211 @@
+"""Pairs as users give them to Keras's methods, as the data that Keras takes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.ragged_inputs import PADDING, input_limits
+from object2vec_tf.inference.tensor_inputs import as_tensor, clean_side, pair_of
+from object2vec_tf.text.tokenizer_loading import Tokenizers
+
+
+class KerasData(NamedTuple):
+    """Arguments of ``fit``, ``evaluate`` or ``predict``.
+
+    Attributes:
+        x: The pairs.
+        y: The labels; None if x has them.
+        sample_weight: The weights; None if x has them, or all pairs count once.
+    """
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+
+class PairData:
+    """Converts the data of Keras's methods.
+
+    Args:
+        hyperparameters: The model's.
+        tokenizers: The model's.
+        seed: Seed of the order of `Pairs`.
+    """
+
+    def __init__(
+        self, hyperparameters: Hyperparameters, tokenizers: Tokenizers, seed: int
+    ) -> None:
+        self._hyperparameters = hyperparameters
+        self._tokenizers = tokenizers
+        self._seed = seed
+
+    def convert(
+        self,
+        data: KerasData,
+        *,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        split: bool = False,
+    ) -> KerasData:
+        """Returns data as Keras takes them, with clean objects in RaggedTensors.
+
+        Args:
+            data: Pairs and labels in memory, `Pairs`, a table, or batches: a dataset,
+                ``PyDataset`` or generator. Objects in ``tf.data`` remain as they are:
+                the model applies the rule to each batch.
+            batch_size: Pairs per batch of `Pairs`.
+            shuffle: Whether to shuffle `Pairs`.
+            split: Whether Keras will split the data, which it can only in memory.
+
+        Raises:
+            DataError: An object is invalid.
+            UserError: The data have labels, and ``y`` is given too.
+        """
+        x = data.x
+        pairs = self._pairs(x)
+        if pairs is not None:
+            if data.y is not None or data.sample_weight is not None:
+                raise UserError(
+                    f"y, sample_weight: expected none beside a {type(x).__name__}, "
+                    "which has labels and weights. Leave them out."
+                )
+            if split:
+                return _in_memory(pairs)
+            dataset = pairs.dataset(batch_size, shuffle=shuffle, seed=self._seed)
+            return KerasData(dataset)
+        if isinstance(x, keras.utils.PyDataset):
+            return KerasData(_CleanBatches(x, self._batch), *data[1:])
+        if isinstance(x, Iterator) and not isinstance(x, tf.data.Iterator):
+            return KerasData((self._batch(batch) for batch in x), *data[1:])
+        if not is_in_memory(x):
+            return data
+        return KerasData(self.inputs(x), as_array(data.y), as_array(data.sample_weight))
+
+    def inputs(self, x: Any) -> dict[str, Any]:
+        """Returns pairs in memory, ragged int ``[pairs, (time)]`` for in0 and in1.
+
+        Args:
+            x: A mapping or a pair; see `object2vec_tf.inference.tensor_inputs.pair_of`.
+
+        Raises:
+            DataError: An object is invalid, or the sides have different lengths.
+        """
+        inputs = pair_of(x)
+        for name, limits in input_limits(self._hyperparameters).items():
+            tokenizer = self._tokenizers[int(name[-1])]
+            inputs[name] = clean_side(inputs[name], name, *limits, tokenizer)
+        counts = [int(inputs[name].nrows()) for name in ("in0", "in1")]
+        if counts[0] != counts[1]:
+            raise DataError(
+                f"in1: expected {counts[0]} objects, one for each of in0, got "
+                f"{counts[1]}."
+            )
+        return inputs
+
+    def _pairs(self, x: Any) -> Pairs | None:
+        """Returns the pairs of a source that has labels; None for other data."""
+        return x if isinstance(x, Pairs) else None
+
+    def _batch(self, batch: Any, padded: bool = False) -> Any:
+        """Returns a batch of a generator or of a PyDataset with clean objects.
+
+        Args:
+            batch: ``(inputs, labels, weights)``, of which the last ones may be missing.
+            padded: Whether objects become arrays padded with -1, which other processes
+                can send.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        if not is_in_memory(x):
+            return batch
+        inputs = self.inputs(x)
+        if padded:
+            for name, (_, max_len) in input_limits(self._hyperparameters).items():
+                shape = (None, max_len)
+                inputs[name] = inputs[name].to_tensor(PADDING, shape).numpy()
+        return tuple(
+            part
+            for part in (inputs, as_array(y), as_array(sample_weight))
+            if part is not None
+        )
+
+
+class _CleanBatches(keras.utils.PyDataset):
+    """The batches of a PyDataset, with clean objects.
+
+    Args:
+        batches: The PyDataset.
+        clean: Converts a batch.
+    """
+
+    def __init__(self, batches: keras.utils.PyDataset, clean: Callable[..., Any]):
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
+        self._batches = batches
+        self._clean = functools.partial(clean, padded=batches.use_multiprocessing)
+
+    @property
+    def num_batches(self) -> Any:
+        """The number of batches."""
+        return self._batches.num_batches
+
+    def __getitem__(self, index: int) -> Any:
+        """Returns a batch."""
+        return self._clean(self._batches[index])
+
+    def on_epoch_begin(self) -> None:
+        """Reports the start of an epoch."""
+        self._batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Reports the end of an epoch."""
+        self._batches.on_epoch_end()
+
+
+def is_in_memory(x: Any) -> bool:
+    """Returns whether x has the objects of pairs, and is no source of batches."""
+    return isinstance(x, list | tuple | Mapping) or hasattr(x, "__array__")
+
+
+def can_shuffle(x: Any) -> bool:
+    """Returns whether Keras can shuffle data itself."""
+    return is_in_memory(x) or isinstance(x, keras.utils.PyDataset)
+
+
+def as_array(values: Any) -> Any:
+    """Returns labels or weights as an array or tensor, without an axis of length 1.
+
+    Args:
+        values: A list, array, tensor or column of a table; None stays None.
+
+    Example:
+        >>> from object2vec_tf.model.keras_data import as_array
+        >>> as_array([[1], [0]])
+        array([1, 0])
+    """
+    if values is None or isinstance(values, Mapping):
+        return values
+    if not tf.is_tensor(values):
+        values = np.asarray(values)
+    if len(values.shape) == 2 and values.shape[-1] == 1:
+        return values[:, 0]
+    return values
+
+
+def _in_memory(pairs: Pairs) -> KerasData:
+    """Returns all pairs as tensors."""
+    rows = np.arange(len(pairs))
+    inputs = {name: as_tensor(c.take(rows)) for name, c in pairs.columns.items()}
+    weights = None if pairs.weights is None else np.asarray(pairs.weights)
+    return KerasData(inputs, np.asarray(pairs.labels), weights)
