@@ -21,7 +21,7 @@ from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.choices import Similarity
 from object2vec_tf.inference.catalog import Catalog
-from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
@@ -154,7 +154,7 @@ def read_items(
     embed = _ItemEncoder(hyperparameters, functions)
     embeddings = [
         embed(_checked_side(objects, files.items))
-        for objects in read_objects(files.items, embed)
+        for objects in read_split(files.items, embed)
     ]
     warn_of_unknown_tokens(embed.token_counts, hyperparameters)
     catalog = Catalog(

@@ -11,7 +11,7 @@ from object2vec_tf.bulk.answer_options import PLAIN, AnswerOptions
 from object2vec_tf.bulk.output_writers import FORMATS, OutputWriter, ParquetWriter
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
-from object2vec_tf.inference.file_splits import is_parquet
+from object2vec_tf.files.record_batches import is_table_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FileJob:
 
     def __post_init__(self) -> None:
         """Checks that the output file can have the kept fields."""
-        is_typed = is_parquet(self.path) or self.writer is not ParquetWriter
+        is_typed = is_table_file(self.path) or self.writer is not ParquetWriter
         if self.options.keep and not is_typed:
             raise UserError(
                 f"{self.path}: expected Parquet as the input of Parquet with kept "
@@ -98,9 +98,10 @@ def writer_for(path: Path, output_format: str | None) -> type[OutputWriter]:
 
     Args:
         path: The input file.
-        output_format: jsonl or parquet; None: the format of the input file.
+        output_format: jsonl or parquet; None: the format of the input file, and parquet
+            for Arrow.
     """
-    return FORMATS[output_format or ("parquet" if is_parquet(path) else "jsonl")]
+    return FORMATS[output_format or ("parquet" if is_table_file(path) else "jsonl")]
 
 
 def _root(part: str) -> Path:

@@ -14,7 +14,8 @@ from object2vec_tf.bulk.jsonl_rows import read_json_lines
 from object2vec_tf.bulk.output_writers import OutputWriter
 from object2vec_tf.bulk.parquet_rows import read_parquet
 from object2vec_tf.bulk.row_counts import RowCounts
-from object2vec_tf.inference.file_splits import FileSplit, is_parquet
+from object2vec_tf.files.record_batches import is_table_file
+from object2vec_tf.inference.file_splits import FileSplit
 from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
 
@@ -62,7 +63,7 @@ def _read_rows(
     if options.is_default:
         for inputs in read_split(split, model):
             yield AnswerRows(RowCounts(rows=len(inputs)), inputs)
-    elif is_parquet(split.path):
+    elif is_table_file(split.path):
         yield from read_parquet(split, model, options)
     else:
         yield from read_json_lines(split, model, options)

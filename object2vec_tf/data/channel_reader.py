@@ -20,12 +20,12 @@ from object2vec_tf.data.json_lines import LineReader, line_reader, read_file
 from object2vec_tf.data.pair_checks import PairsDigest, checked_pairs
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.pairs import Pairs, Report
-from object2vec_tf.data.record_batches import hash_file, is_table_file
 from object2vec_tf.data.table_reader import TableReader
 from object2vec_tf.data.table_sources import TableSource, is_file_source, table_source
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.record_batches import hash_file, is_table_file
 from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer

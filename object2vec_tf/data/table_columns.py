@@ -33,13 +33,25 @@ def is_text(array: pa.Array) -> bool:
     return any(check(kind) for check in is_string)
 
 
-def ragged_integers(array: pa.Array, limit: int | None) -> RaggedColumn | None:
+def is_numbers(array: pa.Array) -> bool:
+    """Returns whether an array is numbers, or lists of numbers; bools are not."""
+    kind = plain_array(array).type
+    kind = getattr(kind, "value_type", kind)
+    kind = kind.value_type if _types.is_dictionary(kind) else kind
+    checks = (_types.is_integer, _types.is_floating, _types.is_decimal, _types.is_null)
+    return any(check(kind) for check in checks)
+
+
+def ragged_integers(
+    array: pa.Array, limit: int | None, *, drop_padding: bool = False
+) -> RaggedColumn | None:
     """Returns the rows of a column of token ids.
 
     Args:
         array: Lists of numbers or single numbers, of any type.
         limit: Ids are below it, and become int32; None for any integers of 0 or more
             below 2**63, which become int64.
+        drop_padding: Whether -1 is left out, rather than invalid.
 
     Returns:
         None if the array is not numbers, or if one of them is null or not an id.
@@ -53,6 +65,10 @@ def ragged_integers(array: pa.Array, limit: int | None) -> RaggedColumn | None:
     ids = None if numbers is None else _whole(numbers)
     if ids is None:
         return None
+    if drop_padding and np.any(ids == -1):
+        kept = np.zeros(len(ids) + 1, np.int64)
+        np.cumsum(ids != -1, out=kept[1:])
+        ids, splits = ids[ids != -1], kept[splits]
     if len(ids):
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= (1 << 63 if limit is None else limit):

@@ -19,7 +19,6 @@ from object2vec_tf.data.blocks import BadLines, Block, block_of_pairs, checked_b
 from object2vec_tf.data.json_lines import LineReader
 from object2vec_tf.data.line_diagnosis import pair_problem, surrogate_problem
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
-from object2vec_tf.data.record_batches import hash_file, open_batches
 from object2vec_tf.data.table_columns import (
     class_labels,
     item_rows,
@@ -29,6 +28,7 @@ from object2vec_tf.data.table_columns import (
 )
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.fingerprints import Digest, verify_unchanged
+from object2vec_tf.files.record_batches import hash_file, open_batches
 from object2vec_tf.ragged.column import RaggedColumn
 
 # The fields of a pair. Other columns are ignored.

@@ -13,6 +13,7 @@ import zstandard
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.fingerprints import Digest, verify_unchanged
+from object2vec_tf.files.record_batches import hash_file, is_table_file, table_lines
 from object2vec_tf.files.wrong_formats import reject_wrong_format
 
 BLOCK_BYTES = 16 * 1024 * 1024
@@ -26,7 +27,8 @@ def open_line_blocks(
     """Opens a file, whose content is then iterated over in blocks of whole lines.
 
     A UTF-8 byte order mark at the start of the file is dropped. The end of the context
-    closes the file, and checks that it did not change meanwhile.
+    closes the file, and checks that it did not change meanwhile. Each row of a Parquet
+    or Arrow file becomes a line of JSON.
 
     Args:
         path: The file; ``.gz`` and ``.zst`` are decompressed.
@@ -39,6 +41,12 @@ def open_line_blocks(
     Raises:
         DataError: The file cannot be read to its end, or it changed meanwhile.
     """
+    if is_table_file(path):
+        with verify_unchanged(path):
+            if digest is not None:
+                hash_file(path, digest)
+            yield table_lines(path)
+        return
     with open_file(path) as stream, verify_unchanged(path):
         blocks = line_blocks(stream, path, size)
         yield drop_bom(blocks if digest is None else _digested(blocks, digest))

@@ -7,11 +7,12 @@ import io
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
+from object2vec_tf.files.record_batches import (
+    is_parquet,
+    is_table_file,
+    open_parquet,
+)
 
 # Text is read and decoded in blocks of this size.
 BLOCK_BYTES = 1 << 20
@@ -25,8 +26,9 @@ class FileSplit:
     """A part of a file.
 
     Attributes:
-        path: A JSON Lines file or, by its suffix, a Parquet file.
+        path: A JSON Lines file or, by its suffix, a Parquet or Arrow file.
         start: The first byte, which starts a line; for Parquet, the first row group.
+            Arrow files have one part.
         stop: The first byte or row group after the part; None for the end of the file.
     """
 
@@ -35,33 +37,14 @@ class FileSplit:
     stop: int | None = None
 
 
-def is_parquet(path: Path) -> bool:
-    """Returns whether a file is Parquet, by its suffix; others are JSON Lines."""
-    return path.suffix == ".parquet"
-
-
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Opens a Parquet file without reading whole column chunks ahead.
-
-    Raises:
-        DataError: The file is not Parquet, or it is damaged.
-    """
-    try:
-        return pq.ParquetFile(path, buffer_size=BLOCK_BYTES, pre_buffer=False)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: cannot be read as Parquet: {error}. Write the file again."
-        ) from error
-
-
 def split_file(path: Path, size: int) -> list[FileSplit]:
     """Splits a file into parts, in order.
 
-    Compressed text becomes one part, since it can only be read from its start. Parquet
-    is split between row groups.
+    Compressed text becomes one part, since it can only be read from its start, and so
+    do Arrow files. Parquet is split between row groups.
 
     Args:
-        path: JSON Lines, ``.gz`` and ``.zst`` too, or Parquet.
+        path: JSON Lines, ``.gz`` and ``.zst`` too, Parquet, or Arrow.
         size: The approximate bytes of a part: it may be larger by less than a line or a
             row group. For text, a multiple of `BLOCK_BYTES`: a part then consists of
             the same blocks as in a read of the whole file, and the predictions are the
@@ -72,7 +55,7 @@ def split_file(path: Path, size: int) -> list[FileSplit]:
     """
     if is_parquet(path):
         starts = _row_group_starts(path, size)
-    elif path.suffix in _COMPRESSED:
+    elif path.suffix in _COMPRESSED or is_table_file(path):
         starts = [0]
     else:
         starts = _line_starts(path, size)

@@ -12,6 +12,7 @@ import msgspec
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.record_batches import is_table_file, table_lines
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.item_ids import item_ids
 from object2vec_tf.text.tokenizer import Tokenizer
@@ -79,7 +80,7 @@ def _read_objects(
     ]
     item_type: Any = msgspec.defstruct("Item", fields)
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item_type)
-    for number, line in enumerate(_read_text(path).split("\n"), 1):
+    for number, line in enumerate(_item_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -114,6 +115,13 @@ def _message(path: Path, line: int, problem: str) -> str:
         f"{path}:{line}: {problem}. Write an object of token ids, as in "
         '{"in1": [172]}. Texts need no names: they are displayed as they are.'
     )
+
+
+def _item_text(path: Path) -> str:
+    """Returns the lines of JSON Lines, Parquet or Arrow."""
+    if not is_table_file(path):
+        return _read_text(path)
+    return b"".join(table_lines(path)).decode()
 
 
 def _read_text(path: Path) -> str:

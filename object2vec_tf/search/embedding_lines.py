@@ -13,7 +13,7 @@ import orjson
 
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.line_blocks import open_line_blocks
-from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.metrics.ranking import Vectors
@@ -101,7 +101,7 @@ def embed_file(path: Path, model: Predictor) -> Iterator[Vectors]:
         DataError: A line is wrong.
         UserError: The lines are pairs.
     """
-    for objects in read_objects(path, model):
+    for objects in read_split(path, model):
         check_one_side(objects, path)
         yield model(objects)
 

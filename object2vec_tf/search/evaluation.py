@@ -15,7 +15,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.remote import is_remote, local_path
-from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.metrics.ranking import (
     METRICS,
@@ -148,7 +148,7 @@ def true_ranks(
     items = CandidatePool("in1")
     if pool is not None:
         path = staged_file(pool)
-        items = read_pool(read_objects(path, encoders), "in1", f"{path}")
+        items = read_pool(read_split(path, encoders), "in1", f"{path}")
     queries, truths = _read_queries(staged_file(pairs), encoders, items)
     vectors = encoders(items.objects())
     score_items = comparator(vectors) if comparator else scorer(vectors, score)
@@ -166,7 +166,7 @@ def _read_queries(
     """
     queries = CandidatePool("in0")
     query_positions, truths = [], []
-    for objects in read_objects(path, model):
+    for objects in read_split(path, model):
         if len(objects.columns) < 2:
             raise UserError(
                 f"{path}: expected in0 and in1 in each line, got only "

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.metrics.ranking import Positions
@@ -79,7 +79,7 @@ def read_evaluation_data(
     """
     items = CandidatePool("in1")
     if pool is not None:
-        blocks = (objects for path in pool for objects in read_objects(path, model))
+        blocks = (objects for path in pool for objects in read_split(path, model))
         items = read_pool(blocks, "in1", ", ".join(map(str, pool)))
     queries = CandidatePool("in0")
     numbers, positions = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]

@@ -17,8 +17,8 @@ from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
 from object2vec_tf.files.remote import absolute, local_path
-from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
 from object2vec_tf.metrics.ranking import METRICS, Positions, Vectors
@@ -313,7 +313,7 @@ class NeighborIndex:
             rescorer = Rescorer(items, model) if rescore else None
             if known or exclude_self:
                 exclusions = Exclusions(items, known, model, exclude_self=exclude_self)
-        for objects in read_objects(path, model):
+        for objects in read_split(path, model):
             check_one_side(objects, path)
             excluded = exclusions.of(objects, path) if exclusions else None
             scores, numbers = self.nearest(model(objects), k, excluded)

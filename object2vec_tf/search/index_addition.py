@@ -18,8 +18,8 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
 from object2vec_tf.files.remote import absolute, local_path
-from object2vec_tf.inference.jsonl_inputs import read_objects
 from object2vec_tf.inference.model_store import find_exported
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.token_counts import (
     TokenCounts,
@@ -208,7 +208,7 @@ def _embed_new(
         UserError: The items are not those of the side of the index.
     """
     start = 0
-    for objects in read_objects(path, model):
+    for objects in read_split(path, model):
         check_one_side(objects, path)
         if side not in objects.columns:
             raise UserError(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.metrics.ranking import Positions, Vectors
@@ -44,7 +44,7 @@ class IndexedObjects:
         """
         columns: list[RaggedColumn] = []
         side = "in1"
-        for objects in read_objects(path, model):
+        for objects in read_split(path, model):
             ((side, column),) = objects.columns.items()
             columns.append(column)
         return IndexedObjects(side, RaggedColumn.concatenate(columns))

@@ -60,12 +60,15 @@ class ObjectBlock:
             value = row.get(field)
             items = value if isinstance(value, list) else [value]
             for position, item in enumerate(items):
-                if type(item) is not int and not isinstance(item, str):
+                is_whole = isinstance(item, float) and item.is_integer()
+                if not (type(item) is int or is_whole or isinstance(item, str)):
                     place = f"{field}[{position}]" if items is value else field
                     raise self._wrong(
                         number, place, item, "an integer or a string as an id"
                     )
-            rows.append([str(item) for item in items])
+            rows.append(
+                [str(int(item) if type(item) is float else item) for item in items]
+            )
         return rows
 
     def texts(self, field: str) -> list[str | list[str]]:

@@ -12,7 +12,7 @@ from object2vec_tf.data.table_sources import is_given
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files, open_file
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.jsonl_inputs import read_objects
+from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.ragged_inputs import Rows
 from object2vec_tf.inference.text_inputs import Row, is_text
 from object2vec_tf.ragged.column import RaggedColumn
@@ -84,7 +84,7 @@ def read_retrieval_pool(
         raise UserError(
             f"retrieval_pool: expected a single file, got {len(files)} in {path}."
         )
-    blocks = read_objects(files[0], _Tokenization(hyperparameters, tokenizers))
+    blocks = read_split(files[0], _Tokenization(hyperparameters, tokenizers))
     pool = read_pool(blocks, "in1", f"retrieval_pool: {path}")
     return RetrievalPool(pool.objects().columns["in1"], _digest(files[0]))
 

@@ -5,7 +5,7 @@ import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.errors import DataError
-from object2vec_tf.inference.file_splits import FileSplit
+from object2vec_tf.inference.file_splits import FileSplit, split_file
 from object2vec_tf.inference.parquet_inputs import read_split
 
 
@@ -90,6 +90,24 @@ def test_fixed_size_lists(tmp_path):
     assert rows_of(read(path), "in1") == [[1, 2], [3, 19]]
 
 
+def test_padding_is_dropped_and_numbers_may_be_floats_or_single(tmp_path):
+    kind = pa.list_(pa.float32(), 3)
+    rows = pa.array([[1, -1, -1], [-1, 3, 19], [-1, -1, -1]], kind)
+    path = write(tmp_path / "a.parquet", {"in1": rows})
+    assert rows_of(read(path), "in1") == [[1], [3, 19], []]
+    path = write(tmp_path / "b.parquet", {"in1": [1, 2]})
+    assert rows_of(read(path), "in1") == [[1], [2]]
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_arrow_files_have_one_split(new, tmp_path):
+    table = pa.table({"in1": [[1], [2, 3], []] * 1000, "x": ["y"] * 3000})
+    with new(path := tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table, 700)
+    (split,) = split_file(path, 1 << 20)
+    assert rows_of(read(split), "in1") == [[1], [2, 3], []] * 1000
+
+
 def test_texts_are_tokenized(tmp_path):
     texts = pa.array(["a bb ccc dddd", "", "eeee"]).dictionary_encode()
     path = write(tmp_path / "a.parquet", {"in0": texts, "in1": [[1], [], [5]]})
@@ -104,12 +122,12 @@ def test_texts_are_tokenized(tmp_path):
     ("column", "message"),
     [
         ([[1]] * 3000 + [[1, 20]], r"row 3001: in1\[1\]: expected a token id below"),
-        ([[1], [-1]], r"row 2: in1\[0\]: expected a token id of 0 or more, got -1"),
+        ([[1], [-2]], r"row 2: in1\[0\]: expected a token id of 0 or more, got -2"),
         ([[1], None], r"row 2: in1: expected a list of token ids, got null"),
         ([[1], [2, None]], r"row 2: in1\[1\]: expected an integer, got null"),
         (["text"], r"row 1: in1: expected a list of token ids, got \"text\""),
-        ([[0.5]], r"column in1: expected lists of integers .*, got list<.*double>"),
-        ([1, 2], r"column in1: expected lists of integers .*, got int64"),
+        ([[0.5]], r"row 1: in1\[0\]: expected an integer, got 0.5"),
+        ([[True]], r"column in1: expected lists of integers .*, got list<.*bool>"),
         ([b"a"], r"column in1: expected lists of integers .*, got binary"),
     ],
 )

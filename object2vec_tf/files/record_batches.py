@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import decimal
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,6 +25,8 @@ _HASHED_BYTES = 1 << 22
 _MAPPED_BYTES = 1 << 26
 _PARQUET = ".parquet"
 _ARROW = (".arrow", ".arrows", ".feather", ".ipc")
+_LINE_ROWS = 1 << 12
+_JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 _DAMAGED = (OSError, pa.ArrowException)
 
 
@@ -58,17 +62,21 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 @contextmanager
 def open_batches(
     path: Path,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     rows: int = _BATCH_ROWS,
     groups: range | None = None,
+    *,
+    threads: bool = True,
 ) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
     """Opens a table file.
 
     Args:
         path: A file with a suffix of `is_table_file`.
         columns: Names of the columns to read; those that the file lacks are left out.
+            None for all.
         rows: The maximum number of rows of a batch.
         groups: The row groups of a Parquet file to read; None for all.
+        threads: Whether several columns of a Parquet file are decoded at a time.
 
     Yields:
         The file's schema, and an iterator over its record batches.
@@ -79,9 +87,9 @@ def open_batches(
     if is_parquet(path):
         with open_parquet(path) as file:
             schema = file.schema_arrow
-            found = [name for name in columns if name in schema.names]
+            found = _found(columns, schema)
             groups = range(file.num_row_groups) if groups is None else groups
-            batches = file.iter_batches(rows, groups, found)
+            batches = file.iter_batches(rows, groups, found, use_threads=threads)
             yield schema, _checked(batches, path)
     else:
         with _open_arrow(path) as (schema, batches):
@@ -103,12 +111,16 @@ def _checked(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.Recor
         ) from error
 
 
+def _found(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:
+    names: list[str] = schema.names
+    return names if columns is None else [name for name in columns if name in names]
+
+
 def _slices(
-    batches: Iterator[pa.RecordBatch], columns: Sequence[str], rows: int
+    batches: Iterator[pa.RecordBatch], columns: Sequence[str] | None, rows: int
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        found = [name for name in columns if name in batch.schema.names]
-        selected = batch.select(found)
+        selected = batch.select(_found(columns, batch.schema))
         for start in range(0, len(batch), rows):
             yield selected.slice(start, rows)
 
@@ -147,6 +159,41 @@ def _released(
         if size >= _MAPPED_BYTES:
             mapped.madvise(mmap.MADV_DONTNEED)
             size = 0
+
+
+def table_lines(path: Path, rows: int = _LINE_ROWS) -> Iterator[bytes]:
+    """Yields the rows of a table file as lines of JSON, with all columns.
+
+    Args:
+        path: A file with a suffix of `is_table_file`.
+        rows: The number of rows per block. Line *i* of all blocks is row *i*.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    with open_batches(path, None, rows) as (_, batches):
+        for batch in batches:
+            yield json_lines(batch.to_pylist())
+
+
+def json_lines(rows: Iterable[Any]) -> bytes:
+    r"""Returns values as lines of JSON.
+
+    Example:
+        >>> json_lines([{"in0": 3, "price": decimal.Decimal("1.5")}])
+        b'{"in0":3,"price":1.5}\n'
+    """
+    return b"".join(orjson.dumps(row, _plain, _JSON) for row in rows)
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value of a table for which JSON has no type in another type."""
+    if isinstance(value, decimal.Decimal):
+        is_whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if is_whole else float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value)
 
 
 def hash_file(path: Path, digest: Digest) -> None:
