@@ -19,19 +19,28 @@ class StopRequest:
     asked = False
 
 
+# The request of the outermost context.
+_outermost: StopRequest | None = None
+
+
 @contextmanager
 def catch_sigterm() -> Iterator[StopRequest]:
     """Records the first SIGTERM inside the context; a second one has its usual effect.
 
-    Outside the main thread, where Python cannot handle signals, nothing is recorded.
+    A context inside another one yields the same request. Outside the main thread, where
+    Python cannot handle signals, nothing is recorded.
 
     Yields:
         The request, which changes when the signal arrives.
     """
-    request = StopRequest()
+    global _outermost
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield StopRequest()
         return
+    if _outermost is not None:
+        yield _outermost
+        return
+    request = _outermost = StopRequest()
     previous = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
 
     def record(*_: Any) -> None:
@@ -42,4 +51,5 @@ def catch_sigterm() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
+        _outermost = None
         signal.signal(signal.SIGTERM, previous)

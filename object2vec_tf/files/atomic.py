@@ -34,6 +34,21 @@ def reject_input_paths(output: Path, inputs: Iterable[Path]) -> None:
             raise UserError(f"{output}: is also an input. Choose another --output.")
 
 
+def copy_by_link(source: Path, destination: Path) -> None:
+    """Copies a file atomically, as a hard link where the file system has them.
+
+    Args:
+        source: The file. It may be replaced later, but not changed.
+        destination: The copy; an existing file is replaced.
+    """
+    with atomic_file(destination) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary file, which replaces ``path`` at the end of the context.

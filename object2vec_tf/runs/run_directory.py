@@ -21,6 +21,8 @@ Record = dict[str, Any]
 # Glob patterns of the checkpoints of an epoch and of a batch within an epoch.
 _EPOCH = "epoch-" + 4 * "[0-9]"
 CHECKPOINT_NAMES = (_EPOCH, f"{_EPOCH}-batch-" + 9 * "[0-9]")
+# Glob pattern of the models of the best epochs that checkpoints refer to.
+BEST_MODELS = "best-" + _EPOCH + ".keras"
 # The TensorBoard runs in the log directory.
 LOG_NAMES = ("train", "validation", "final")
 # Glob patterns of the Projector's files in the log directory.
@@ -264,6 +266,8 @@ class RunDirectory:
         for pattern in CHECKPOINT_NAMES:
             for checkpoint in self.checkpoints.glob(pattern):
                 shutil.rmtree(checkpoint)
+        for file in self.checkpoints.glob(BEST_MODELS):
+            file.unlink()
         for name in LOG_NAMES:
             shutil.rmtree(self.tensorboard / name, ignore_errors=True)
 

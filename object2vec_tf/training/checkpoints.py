@@ -7,8 +7,9 @@ import json
 import shutil
 import time
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.files.atomic import atomic_directory
-from object2vec_tf.runs.run_directory import CHECKPOINT_NAMES
+from object2vec_tf.files.atomic import atomic_directory, copy_by_link
+from object2vec_tf.runs.run_directory import BEST_MODELS, CHECKPOINT_NAMES
 
 _KEPT = 2
 # Errors of TensorFlow for files that are missing, truncated or of another model.
@@ -29,7 +30,9 @@ class Checkpoints:
     """The checkpoints of a run, one directory each.
 
     A checkpoint holds the model's weights and random state, the optimizer's slots and
-    step, and a JSON state. It is written atomically.
+    step, and a JSON state. It is written atomically. The state names the best epoch,
+    whose model is a file beside the checkpoint. So a copy of the directory is enough to
+    resume the run, even one that was made, file by file, while the run continued.
 
     Attributes:
         directory: The directory of the checkpoints.
@@ -39,12 +42,26 @@ class Checkpoints:
     directory: Path
     model: keras.Model
 
+    def keep_best(self, epoch: int, file: Path) -> None:
+        """Keeps the model of the best epoch so far, for the checkpoints after it.
+
+        Args:
+            epoch: The epoch.
+            file: The ``.keras`` file. It must be replaced, not changed, later.
+        """
+        copy_by_link(file, self.best_model(epoch))
+
+    def best_model(self, epoch: int) -> Path:
+        """Returns the path of the model of an epoch that was the best so far."""
+        return self.directory / f"best-epoch-{epoch:04d}.keras"
+
     def save(self, epochs: int, state: Mapping[str, Any], batches: int = 0) -> None:
         """Writes a checkpoint and deletes old ones.
 
         Args:
             epochs: Number of finished epochs.
-            state: Further state, which JSON can represent.
+            state: Further state, which JSON can represent. ``best_epoch``, if it has
+                one, was given to `keep_best`.
             batches: Number of finished batches of the next epoch.
 
         Raises:
@@ -68,9 +85,28 @@ class Checkpoints:
             ) from error
         for old in self._paths()[:-_KEPT]:
             shutil.rmtree(old)
+        self._delete_former_best()
 
-    def restore(self) -> dict[str, Any] | None:
+    def _delete_former_best(self) -> None:
+        """Deletes the models that no checkpoint refers to."""
+        files = set(self.directory.glob(BEST_MODELS))
+        if len(files) > 1:
+            for path in self._paths():
+                with suppress(*_UNREADABLE):  # `restore` reports the damage
+                    files.discard(self._best_of(_read_state(path)) or path)
+            for file in files:
+                file.unlink()
+
+    def _best_of(self, state: Mapping[str, Any]) -> Path | None:
+        """Returns the model that a checkpoint refers to; None if there is none."""
+        epoch = state.get("best_epoch")
+        return None if epoch is None else self.best_model(epoch)
+
+    def restore(self, best_model: Path | None = None) -> dict[str, Any] | None:
         """Restores the model from the newest checkpoint that can be read.
+
+        Args:
+            best_model: The file that becomes the model of the checkpoint's best epoch.
 
         Returns:
             The state saved with it; None if there is no checkpoint.
@@ -81,11 +117,18 @@ class Checkpoints:
         # Left by a process that was killed while it wrote them.
         for incomplete in self.directory.glob(".epoch-*"):
             shutil.rmtree(incomplete)
+        for file in self.directory.glob(f".{BEST_MODELS}"):
+            file.unlink()
         paths = self._paths()
         for path in reversed(paths):
             try:
-                state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+                state = _read_state(path)
+                best = self._best_of(state)
+                if best is not None:
+                    check_complete(best)
                 self._variables().read(str(path / "variables")).assert_consumed()
+                if best is not None and best_model is not None:
+                    copy_by_link(best, best_model)
             except _UNREADABLE as error:
                 reason = str(error).splitlines()[0]
                 warnings.warn(
@@ -111,6 +154,21 @@ class Checkpoints:
         own = [v.value for v in self.model.variables if id(v) not in metrics]
         slots = [v.value for v in self.model.optimizer.variables]
         return tf.train.Checkpoint(model=own, optimizer=slots)
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    text = (checkpoint / "state.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def check_complete(file: Path) -> None:
+    """Checks that a ``.keras`` file exists and was written to its end.
+
+    Raises:
+        OSError: It is not.
+    """
+    if not zipfile.is_zipfile(file):
+        raise OSError(f"{file.name}: expected a complete file of a model, got none")
 
 
 class SaveClock:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import abc
+import time
 from collections.abc import Callable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -14,6 +15,10 @@ import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.replicas import Replicas
+
+# Target duration of one call of the training function, in seconds: long enough to make
+# the overhead of a call negligible, short enough for a smooth progress bar.
+CALL_SECONDS = 0.5
 
 # Runs steps on the next batches. The argument is how many to run; the result is how
 # many were run, which is at least that number.
@@ -30,6 +35,19 @@ class Execution(abc.ABC):
 
     replicas: Replicas
     max_steps: int
+
+    def next_count(self, made: int, seconds: float) -> int:
+        """Returns the number of steps of the next call, which takes `CALL_SECONDS`.
+
+        All workers must call it: they measure different times but make the same steps.
+
+        Args:
+            made: The number of steps of the last call.
+            seconds: Its duration.
+        """
+        count = int(made * CALL_SECONDS / max(seconds, 1e-6))
+        count = min(max(count, 1), self.max_steps)
+        return int(self.replicas.strategy.broadcast_from_chief(count))
 
     @abc.abstractmethod
     def batches(self, pairs: Pairs, *args: Any, **kwargs: Any) -> Sized:
@@ -50,11 +68,15 @@ class Execution(abc.ABC):
         """
 
     @abc.abstractmethod
-    def evaluate(self, batches: Any) -> None:
+    def evaluate(
+        self, batches: Any, between_calls: Callable[[], None] = lambda: None
+    ) -> None:
         """Updates the metrics by all batches.
 
         Args:
             batches: What `batches` returned.
+            between_calls: Called between calls of the evaluation function; it ends the
+                evaluation by an exception.
         """
 
 
@@ -100,6 +122,19 @@ class RaggedExecution(Execution):
 
         yield run
 
-    def evaluate(self, batches: tf.data.Dataset) -> None:
+    def evaluate(
+        self,
+        batches: tf.data.Dataset,
+        between_calls: Callable[[], None] = lambda: None,
+    ) -> None:
         """See `Execution`."""
-        self._test(iter(batches), tf.constant(len(batches)))
+        iterator, steps, done, count = iter(batches), len(batches), 0, 1
+        while done < steps:
+            start = time.perf_counter()
+            made = min(count, steps - done)
+            self._test(iterator, tf.constant(made))
+            done += made
+            if done < steps:
+                self.replicas.metrics()  # waits for the steps
+                between_calls()
+                count = self.next_count(made, time.perf_counter() - start)

@@ -13,10 +13,6 @@ from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.training.execution import Execution, RaggedExecution
 
-# Target duration of one call of the training function, in seconds: long enough to make
-# the overhead of a call negligible, short enough for a smooth progress bar.
-CALL_SECONDS = 0.5
-
 
 @dataclasses.dataclass(frozen=True)
 class EpochResult:
@@ -90,16 +86,20 @@ class TrainingLoop:
                 self.callbacks.on_train_batch_end(done - 1, metrics)
                 after_call(done, time.perf_counter() - start)
                 if calls > 1:  # the first call includes tracing
-                    count = int(made * CALL_SECONDS / max(spent, 1e-6))
-                    count = min(max(count, 1), self.execution.max_steps)
-                    # Workers measure different times but must make the same steps.
-                    count = self.replicas.strategy.broadcast_from_chief(count)
+                    count = self.execution.next_count(made, spent)
         return EpochResult(self.replicas.metrics(), time.perf_counter() - start)
 
-    def evaluate(self, dataset: Any) -> dict[str, float]:
-        """Returns the metrics over batches, as `Execution.batches` returns them."""
+    def evaluate(
+        self, dataset: Any, between_calls: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """Returns the metrics over batches, as `Execution.batches` returns them.
+
+        Args:
+            dataset: The batches.
+            between_calls: See `Execution.evaluate`.
+        """
         self.replicas.reset_metrics()
-        self.execution.evaluate(dataset)
+        self.execution.evaluate(dataset, between_calls)
         return self.replicas.metrics()
 
 

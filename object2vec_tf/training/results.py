@@ -21,7 +21,11 @@ from object2vec_tf.training.trainer import Trainer, evaluate
 
 
 def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, Any]:
-    """Measures the model of the best epoch; returns the content of metrics.json."""
+    """Measures the model of the best epoch; returns the content of metrics.json.
+
+    Raises:
+        Interrupted: The run must stop.
+    """
     history, channels = trainer.history, run.channels
     best = history[trainer.best_epoch]
     trained_pairs = len(channels["train"]) * len(history)
@@ -35,11 +39,16 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
     }
     if "test" in channels:
         loop = trainer.loop_of_best(model)
-        metrics["test"] = evaluate(loop, channels["test"], run.hyperparameters)
+        metrics["test"] = evaluate(
+            loop, channels["test"], run.hyperparameters, trainer.check_stop
+        )
+    trainer.check_stop()
     metrics["baselines"] = baselines(
         run.hyperparameters, channels, best.get("negatives")
     )
+    trainer.check_stop()
     _add_retrieval(run, model, metrics)
+    trainer.check_stop()
     for line in quality_lines("test", metrics.get("test", {})):
         run.console.say(line)
     metrics |= {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
 import keras
 
-from object2vec_tf.commands.signals import catch_sigterm
+from object2vec_tf.commands.signals import StopRequest, catch_sigterm
 from object2vec_tf.data.channel_reader import PairSource
 from object2vec_tf.distributed.replicas import copy_weights_from_chief
 from object2vec_tf.errors import Interrupted
@@ -163,14 +164,28 @@ def _train_and_finish(
             "learned. Lower it.",
             stacklevel=3,
         )
-    trainer = _train(run, callbacks)
-    model = load_object2vec(run.directory.model)
-    metrics = measure(run, trainer, model)
-    write_report(run, trainer, model, metrics)
-    _export(run, model, metrics)
-    run.directory.write_metrics(metrics)
+    with catch_sigterm() as stop_request:
+        trainer = _train(run, callbacks, stop_request)
+        model = load_object2vec(run.directory.model)
+        with _stop_recorded(run, trainer):
+            metrics = _measure_as_chief(run, trainer, model)
+        # Ends in moments, so that a stop that is requested now comes too late.
+        write_report(run, trainer, model, metrics)
+        _export(run, model, metrics)
+        run.directory.write_metrics(metrics)
     run.console.say(f"report: {run.directory.report}")
     return model, metrics
+
+
+def _measure_as_chief(
+    run: PreparedRun, trainer: Trainer, model: Object2Vec
+) -> dict[str, Any]:
+    """Returns the results of the best epoch; other workers wait for them."""
+    try:
+        return measure(run, trainer, model)
+    except Interrupted:
+        run.strategy.broadcast_from_chief(None)
+        raise
 
 
 def _report_continuation(run: PreparedRun, saved_epochs: int | None) -> None:
@@ -213,31 +228,49 @@ def _export(run: PreparedRun, model: Object2Vec, metrics: Mapping[str, Any]) -> 
     run.console.say(f"exported to {path}")
 
 
-def _train(run: PreparedRun, callbacks: Callbacks) -> Trainer:
+def _train(
+    run: PreparedRun, callbacks: Callbacks, stop_request: StopRequest
+) -> Trainer:
     """Trains to the last epoch, from the newest checkpoint if there is one."""
-    with catch_sigterm() as stop_request:
-        trainer = Trainer(run, stop_request)
+    trainer = Trainer(run, stop_request)
+    with _stop_recorded(run, trainer):
         try:
             trainer.run(callbacks)
-        except Interrupted as error:
-            if run.strategy.is_chief:
-                run.directory.write_metrics(trainer.unfinished_metrics())
+        except Interrupted:
             run.strategy.barrier()
-            raise Interrupted(
-                f"{run.directory.path}: {error}. The same command resumes the run."
-            ) from None
+            raise
     return trainer
+
+
+@contextmanager
+def _stop_recorded(run: PreparedRun, trainer: Trainer) -> Iterator[None]:
+    """Records in metrics.json that the run was interrupted."""
+    try:
+        yield
+    except Interrupted as error:
+        if run.strategy.is_chief:
+            run.directory.write_metrics(trainer.unfinished_metrics())
+        raise _resumable(run, error) from None
+
+
+def _resumable(run: PreparedRun, reason: object) -> Interrupted:
+    return Interrupted(
+        f"{run.directory.path}: {reason}. The same command resumes the run."
+    )
 
 
 def _run_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
     """Takes part in a run as a worker other than the chief."""
     strategy = run.strategy
-    with strategy.detect_lost_workers():
+    with catch_sigterm() as stop_request, strategy.detect_lost_workers():
         strategy.verify_same_config(run.identity)
         is_finished = strategy.broadcast_from_chief(None)
         if not is_finished:
-            _train(run, callbacks)
-        metrics, history = strategy.broadcast_from_chief(None)
+            _train(run, callbacks, stop_request)
+        result = strategy.broadcast_from_chief(None)
+        if result is None:
+            raise _resumable(run, "stopped while the best epoch was measured")
+        metrics, history = result
         model = Object2Vec(
             run.hyperparameters,
             tokenizers=run.text_assets.tokenizers,

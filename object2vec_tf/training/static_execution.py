@@ -135,10 +135,13 @@ class StaticExecution(Execution):
 
             yield run
 
-    def evaluate(self, batches: _Epoch) -> None:
+    def evaluate(
+        self, batches: _Epoch, between_calls: Callable[[], None] = lambda: None
+    ) -> None:
         """See `Execution`."""
         with closing(self._prefetched(batches)) as groups:
             for group in groups:
+                between_calls()
                 self._run(ProgramKey(group.shape, False), group)
 
     def _prefetched(self, batches: _Epoch) -> Prefetched[Group]:

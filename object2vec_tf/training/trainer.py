@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -83,6 +83,11 @@ class Trainer:
         """Index of the epoch whose model is kept."""
         return self._stopping.best_epoch
 
+    @property
+    def _best(self) -> Record:
+        """The record of the best epoch."""
+        return self.history[self.best_epoch]
+
     def _build(self) -> Object2Vec:
         """Returns the compiled, untrained model."""
         hyperparameters, pairs = self._run.hyperparameters, self._run.channels["train"]
@@ -145,7 +150,9 @@ class Trainer:
     def _resume(self) -> None:
         """Restores the newest checkpoint, if there is one."""
         state = self._strategy.broadcast_from_chief(
-            self._checkpoints.restore() if self._strategy.is_chief else None
+            self._checkpoints.restore(self._run.directory.model)
+            if self._strategy.is_chief
+            else None
         )
         if state is None:
             return
@@ -183,12 +190,10 @@ class Trainer:
         record: Record = {"epoch": epoch, "train": result.metrics}
         if self._run.hyperparameters.negative_sampling_rate:
             record["negatives"] = self._negatives()
+        if "validation" in self._run.channels:
+            record["validation"] = self._validate(loop, len(batches), result.seconds)
         self._batches, self._epoch_seconds = 0, 0.0
         self._earlier_negatives = NO_NEGATIVES_YET
-        if "validation" in self._run.channels:
-            record["validation"] = evaluate(
-                loop, self._run.channels["validation"], self._run.hyperparameters
-            )
         record["seconds"] = result.seconds
         record["records_per_second"] = len(pairs) / result.seconds
         loss = self._monitored_loss(record)
@@ -202,6 +207,32 @@ class Trainer:
             record["validation"] |= self._measure_retrieval(self._run.validation_task)
         return record
 
+    def _validate(
+        self, loop: TrainingLoop, batches: int, seconds: float
+    ) -> dict[str, float]:
+        """Returns the validation metrics of an epoch after its training.
+
+        Args:
+            loop: The loop that trained it.
+            batches: Number of the batches that it trained on since it was resumed.
+            seconds: Training time of the epoch.
+
+        Raises:
+            Interrupted: The run must stop; a checkpoint was saved.
+        """
+        batches += self._batches
+        metrics = self._replicas.metric_states().tolist()
+
+        def between_calls() -> None:
+            if self._any_worker(self._stop_request.asked):
+                self._save_in_epoch(batches, seconds, metrics)
+                raise Interrupted(
+                    f"stopped in the evaluation of epoch {len(self.history) + 1}"
+                )
+
+        pairs = self._run.channels["validation"]
+        return evaluate(loop, pairs, self._run.hyperparameters, between_calls)
+
     def _measure_retrieval(self, task: RetrievalTask) -> dict[str, float]:
         """Ranks the true validation pairs; all workers get the chief's result."""
         measures = task.measure(self._model) if self._strategy.is_chief else None
@@ -212,15 +243,34 @@ class Trainer:
         must_stop = self._any_worker(self._stop_request.asked)
         if must_stop or self._strategy.broadcast_from_chief(self._clock.is_due()):
             metrics = self._replicas.metric_states().tolist()
-            self._save(
-                batches=batches,
-                epoch_seconds=seconds,
-                metrics=metrics,
-                negatives=self._negatives(batches),
-            )
+            self._save_in_epoch(batches, seconds, metrics)
         if must_stop:
             epoch = len(self.history) + 1
             raise Interrupted(f"stopped after batch {batches:,} of epoch {epoch}")
+
+    def check_stop(self) -> None:
+        """Ends the chief's measurement of the trained model if the run must stop.
+
+        Raises:
+            Interrupted: The run must stop.
+        """
+        if self._stop_request.asked:
+            raise Interrupted("stopped while the best epoch was measured")
+
+    def _save_in_epoch(self, batches: int, seconds: float, metrics: Any) -> None:
+        """Saves a checkpoint within an epoch.
+
+        Args:
+            batches: Number of the epoch's finished batches.
+            seconds: Their training time.
+            metrics: States of the training metrics, as a list.
+        """
+        self._save(
+            batches=batches,
+            epoch_seconds=seconds,
+            metrics=metrics,
+            negatives=self._negatives(batches),
+        )
 
     def _negatives(self, batches: int | None = None) -> dict[str, Any]:
         """Returns the negatives of the epoch's batches, or of those before a number."""
@@ -238,6 +288,7 @@ class Trainer:
             "seconds": self.seconds,
             "elapsed": time.perf_counter() - self.start,
             "batches": batches,
+            **({"best_epoch": self._best["epoch"]} if self.history else {}),
             **position,
         }
         with self._clock.saving():
@@ -267,6 +318,7 @@ class Trainer:
             if self.best_epoch == record["epoch"]:
                 with atomic_file(self._run.directory.model) as path:
                     self._model.save(path)
+                self._checkpoints.keep_best(record["epoch"], self._run.directory.model)
             self._run.directory.write_history(self.history)
         self._save()
         must_stop = self._any_worker(self._stop_request.asked)
@@ -293,9 +345,12 @@ class Trainer:
     def unfinished_metrics(self) -> dict[str, Any]:
         """Returns the content of metrics.json of an interrupted run."""
         channels = self._run.channels
+        best = self._best if self.history else {}
         return {
             "epochs_run": len(self.history),
             **STOPPED,
+            **({"best_epoch": best["epoch"]} if best else {}),
+            **{name: best[name] for name in ("train", "validation") if name in best},
             "rows": {name: len(pairs) for name, pairs in channels.items()},
             "seed": self._run.options.seed,
             "seconds": time.perf_counter() - self.start,
@@ -303,11 +358,21 @@ class Trainer:
 
 
 def evaluate(
-    loop: TrainingLoop, pairs: Pairs, hyperparameters: Hyperparameters
+    loop: TrainingLoop,
+    pairs: Pairs,
+    hyperparameters: Hyperparameters,
+    between_calls: Callable[[], None],
 ) -> dict[str, float]:
-    """Returns the metrics of the loop's model over a channel."""
+    """Returns the metrics of the loop's model over a channel.
+
+    Args:
+        loop: The loop.
+        pairs: The pairs of the channel.
+        hyperparameters: The hyperparameters.
+        between_calls: See `Execution.evaluate`.
+    """
     size = max(EVALUATION_BATCH, hyperparameters.mini_batch_size)
-    return loop.evaluate(loop.execution.batches(pairs, size))
+    return loop.evaluate(loop.execution.batches(pairs, size), between_calls)
 
 
 def _keras_logs(record: Record) -> dict[str, float]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.training import loop
+from object2vec_tf.training import execution
 from object2vec_tf.training.checkpoints import SaveClock
 
 RATE = 4
@@ -114,7 +114,7 @@ def test_counts_and_weights_survive_a_stop_within_an_epoch(tmp_path, monkeypatch
             if batch == 7:
                 raise Stop
 
-    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(execution, "CALL_SECONDS", 0.0)
     monkeypatch.setattr(SaveClock, "is_due", lambda self: True)
     with pytest.raises(Stop):
         o2v.fit(
