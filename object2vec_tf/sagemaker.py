@@ -9,28 +9,41 @@ Source: the Amazon SageMaker developer guide, "Use Your Own Training Algorithms"
 
 from __future__ import annotations
 
-import json
 import os
 import traceback
 from pathlib import Path
-from typing import Any
 
+import keras
 from absl import flags
 
+from export.exported_model import exported_model
 from export.serving.server import local_backend, serve
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flag_uses import FlagUses
-from object2vec_tf.distributed.cluster import TF_CONFIG, tf_config_of_hosts
-from object2vec_tf.errors import Interrupted, UserError
+from object2vec_tf.commands.signals import catch_sigterm
+from object2vec_tf.distributed.cluster import (
+    TF_CONFIG,
+    read_cluster,
+    tf_config_of_hosts,
+)
+from object2vec_tf.errors import Interrupted, RunDirectoryError, UserError
 from object2vec_tf.hyperparameters import read_json
+from object2vec_tf.inference.model_store import exported_models
+from object2vec_tf.jobs.channel_config import CHANNELS, check_channels
+from object2vec_tf.jobs.job_config import (
+    existing_channels,
+    read_checkpoint_folder,
+    read_hosts,
+)
+from object2vec_tf.jobs.model_directory import check_no_run, publish
+from object2vec_tf.jobs.run_files import job_run_directory
+from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.training.run import fit
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "root directory of the container")
 _HOST = flags.DEFINE_string("host", "0.0.0.0", "address to listen on")
 _FLAG_USES: FlagUses = {"train": (_PREFIX,), "serve": (_PREFIX, _HOST)}
 
-_JSON_LINES = "application/jsonlines"
-_CHANNELS = ("train", "validation", "test", "auxiliary")
 # Number of characters of output/failure that SageMaker shows.
 _MAX_FAILURE_CHARACTERS = 1024
 _DEFAULT_PORT = 8080
@@ -38,9 +51,11 @@ _MAX_PORT = 65535
 
 
 def train(prefix: Path) -> None:
-    """Trains on the channels below ``prefix``, with the run directory ``prefix/model``.
+    """Trains on the channels below ``prefix``, and writes ``prefix/model``.
 
-    The reason of a failure is written to ``prefix/output/failure``.
+    The run resumes from the checkpoints in the folder that checkpointconfig.json names,
+    if there are any. After a SIGTERM, ``prefix/model`` has the best model so far. The
+    reason of a failure is written to ``prefix/output/failure``.
 
     Args:
         prefix: Root directory, which has ``input/config/hyperparameters.json`` with
@@ -48,29 +63,61 @@ def train(prefix: Path) -> None:
 
     Raises:
         UserError: Settings or data are invalid.
+        Interrupted: The process received SIGTERM; the run can be resumed.
     """
+    failure = prefix / "output/failure"
     try:
-        _check_channels(prefix / "input/config")
-        _set_tf_config(prefix / "input/config/resourceconfig.json")
-        data = prefix / "input/data"
-        channels = {name: data / name for name in _CHANNELS if (data / name).exists()}
-        if "train" not in channels:
-            raise UserError(
-                f"{data / 'train'}: no such directory. Give the job a train channel."
-            )
-        hyperparameters = read_json(prefix / "input/config/hyperparameters.json")
-        # SageMaker uploads everything in prefix/model, so that the cache is outside.
-        fit(
-            hyperparameters,
-            **channels,  # type: ignore[arg-type]
-            model_dir=prefix / "model",
-            cache_dir=prefix / "cache",
-        )
+        failure.unlink(missing_ok=True)
+        with catch_sigterm():  # from here to the end of publication
+            _train(prefix, prefix / "input/config")
     except Interrupted:  # not a failure: restarting the job resumes the run
         raise
     except BaseException as error:
-        _write_failure(prefix / "output/failure", error)
+        _write_failure(failure, error)
         raise
+
+
+def _train(prefix: Path, config: Path) -> None:
+    hosts, own = read_hosts(config / "resourceconfig.json")
+    check_channels(config / "inputdataconfig.json", len(hosts))
+    checkpoints = read_checkpoint_folder(config / "checkpointconfig.json", prefix)
+    channels = existing_channels(prefix / "input/data", CHANNELS)
+    hyperparameters = read_json(config / "hyperparameters.json")
+    check_no_run(prefix / "model")
+    if len(hosts) > 1 and TF_CONFIG not in os.environ:
+        os.environ[TF_CONFIG] = tf_config_of_hosts(hosts, own)
+    # SageMaker uploads everything in prefix/model and in the folder of the checkpoints,
+    # so that cache and run directory are elsewhere.
+    with job_run_directory(prefix / "run", checkpoints) as run:
+        trained = keras.callbacks.Callback()  # gets the model
+        try:
+            fit(
+                hyperparameters,
+                **channels,  # type: ignore[arg-type]
+                model_dir=run.path,
+                cache_dir=prefix / "cache",
+                callbacks=[trained],
+            )
+        except Interrupted as error:
+            published = _publish(run, prefix / "model", trained.model)
+            raise Interrupted(f"{error}\n{published}") from None
+        except RunDirectoryError as error:
+            raise UserError(
+                f"{error}\nThe folder of a SageMaker job's checkpoints, {checkpoints}, "
+                "is copied from the S3Uri of its CheckpointConfig: give another S3Uri "
+                "to start again."
+            ) from error
+        print(_publish(run, prefix / "model", None), flush=True)
+
+
+def _publish(run: RunDirectory, path: Path, trained: keras.Model | None) -> str:
+    """Publishes the model if this process is the chief; returns what it did."""
+    cluster = read_cluster()
+    if cluster and cluster.worker:
+        return f"{path}: the chief publishes the model"
+    if publish(run, path, trained):
+        return f"{path}: the best model, for serving"
+    return f"{path}: no model yet, since training has not started"
 
 
 def _write_failure(path: Path, error: BaseException) -> None:
@@ -80,57 +127,6 @@ def _write_failure(path: Path, error: BaseException) -> None:
         reason = traceback.format_exc()[-_MAX_FAILURE_CHARACTERS:]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(reason, encoding="utf-8")
-
-
-def _check_channels(config: Path) -> None:
-    """Rejects channels, input modes and content types that are not supported."""
-    channels = _read(config / "inputdataconfig.json")
-    for name, channel in channels.items():
-        content_type = channel.get("ContentType") or _JSON_LINES
-        if name not in _CHANNELS:
-            raise UserError(
-                f"channel {name}: expected one of {', '.join(_CHANNELS)}. Rename the "
-                "channel."
-            )
-        if channel.get("TrainingInputMode", "File") == "Pipe":
-            raise UserError(f"channel {name}: expected input mode File, got Pipe.")
-        if name != "auxiliary" and content_type != _JSON_LINES:
-            raise UserError(
-                f"channel {name}: expected content type {_JSON_LINES}, "
-                f"got {content_type}."
-            )
-
-
-def _set_tf_config(path: Path) -> None:
-    """Sets TF_CONFIG if there are several hosts and it is not set already."""
-    resources = _read(path)
-    hosts = resources.get("hosts", [])
-    if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts):
-        raise UserError(f"{path}: hosts: expected a list of names, got {hosts!r}.")
-    hosts = sorted(hosts)
-    own = str(resources.get("current_host"))
-    if len(hosts) < 2 or TF_CONFIG in os.environ:
-        return
-    if own not in hosts:
-        raise UserError(
-            f"{path}: current_host: expected one of hosts, {hosts}, got {own!r}."
-        )
-    os.environ[TF_CONFIG] = tf_config_of_hosts(hosts, own)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: expected a JSON object: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{path}: expected a JSON object as SageMaker writes it, "
-            f"got {type(content).__name__}."
-        )
-    return content
 
 
 def main(verb: str) -> None:
@@ -149,7 +145,16 @@ def main(verb: str) -> None:
                 f"SAGEMAKER_BIND_TO_PORT: expected a port in 0..{_MAX_PORT}, "
                 f"got {port}."
             )
-        serve(local_backend(prefix / "model"), _HOST.value, int(port))
+        with exported_model(_served(prefix / "model")) as path:
+            serve(local_backend(path), _HOST.value, int(port))
+
+
+def _served(path: Path) -> Path:
+    """Returns what to serve: the SavedModel or else the ``.keras`` file."""
+    keras_file = RunDirectory(path).model
+    if not exported_models(path) and keras_file.exists():
+        return keras_file
+    return path
 
 
 def cli() -> None:

@@ -21,6 +21,7 @@ from object2vec_tf.files.atomic import atomic_directory, copy_by_link
 from object2vec_tf.runs.run_directory import BEST_MODELS, CHECKPOINT_NAMES
 
 _KEPT = 2
+_BEST_MODEL = "best-epoch-{:04d}.keras"  # matches BEST_MODELS
 # Errors of TensorFlow for files that are missing, truncated or of another model.
 _UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError)
 
@@ -49,11 +50,7 @@ class Checkpoints:
             epoch: The epoch.
             file: The ``.keras`` file. It must be replaced, not changed, later.
         """
-        copy_by_link(file, self.best_model(epoch))
-
-    def best_model(self, epoch: int) -> Path:
-        """Returns the path of the model of an epoch that was the best so far."""
-        return self.directory / f"best-epoch-{epoch:04d}.keras"
+        copy_by_link(file, self.directory / _BEST_MODEL.format(epoch))
 
     def save(self, epochs: int, state: Mapping[str, Any], batches: int = 0) -> None:
         """Writes a checkpoint and deletes old ones.
@@ -83,7 +80,7 @@ class Checkpoints:
                 f"{path}: the checkpoint cannot be written: {reason}. Fix the cause "
                 "and start the run again: it resumes from the checkpoint before."
             ) from error
-        for old in self._paths()[:-_KEPT]:
+        for old in checkpoint_paths(self.directory)[:-_KEPT]:
             shutil.rmtree(old)
         self._delete_former_best()
 
@@ -91,22 +88,17 @@ class Checkpoints:
         """Deletes the models that no checkpoint refers to."""
         files = set(self.directory.glob(BEST_MODELS))
         if len(files) > 1:
-            for path in self._paths():
+            for path in checkpoint_paths(self.directory):
                 with suppress(*_UNREADABLE):  # `restore` reports the damage
-                    files.discard(self._best_of(_read_state(path)) or path)
+                    files.discard(best_model(path, read_state(path)) or path)
             for file in files:
                 file.unlink()
 
-    def _best_of(self, state: Mapping[str, Any]) -> Path | None:
-        """Returns the model that a checkpoint refers to; None if there is none."""
-        epoch = state.get("best_epoch")
-        return None if epoch is None else self.best_model(epoch)
-
-    def restore(self, best_model: Path | None = None) -> dict[str, Any] | None:
+    def restore(self, best_file: Path | None = None) -> dict[str, Any] | None:
         """Restores the model from the newest checkpoint that can be read.
 
         Args:
-            best_model: The file that becomes the model of the checkpoint's best epoch.
+            best_file: The file that becomes the model of the checkpoint's best epoch.
 
         Returns:
             The state saved with it; None if there is no checkpoint.
@@ -119,35 +111,27 @@ class Checkpoints:
             shutil.rmtree(incomplete)
         for file in self.directory.glob(f".{BEST_MODELS}"):
             file.unlink()
-        paths = self._paths()
+        paths = checkpoint_paths(self.directory)
         for path in reversed(paths):
             try:
-                state = _read_state(path)
-                best = self._best_of(state)
-                if best is not None:
-                    check_complete(best)
+                check_complete(path)
+                state = read_state(path)
                 self._variables().read(str(path / "variables")).assert_consumed()
-                if best is not None and best_model is not None:
-                    copy_by_link(best, best_model)
+                if best_file and (best := best_model(path, state)):
+                    copy_by_link(best, best_file)
             except _UNREADABLE as error:
                 reason = str(error).splitlines()[0]
                 warnings.warn(
                     f"{path}: damaged checkpoint skipped: {reason}", stacklevel=2
                 )
             else:
-                return dict(state)
+                return state
         if paths:
             raise RunDirectoryError(
                 f"{self.directory}: no checkpoint can be read. Use --overwrite to "
                 "start from scratch."
             )
         return None
-
-    def _paths(self) -> list[Path]:
-        """Returns the checkpoints from the oldest to the newest."""
-        return sorted(
-            path for names in CHECKPOINT_NAMES for path in self.directory.glob(names)
-        )
 
     def _variables(self) -> tf.train.Checkpoint:
         metrics = {id(variable) for variable in self.model.metrics_variables}
@@ -156,19 +140,44 @@ class Checkpoints:
         return tf.train.Checkpoint(model=own, optimizer=slots)
 
 
-def _read_state(checkpoint: Path) -> dict[str, Any]:
+def checkpoint_paths(directory: Path) -> list[Path]:
+    """Returns the checkpoints in a directory, from the oldest to the newest."""
+    return sorted(path for names in CHECKPOINT_NAMES for path in directory.glob(names))
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """Returns the state that was saved with a checkpoint."""
     text = (checkpoint / "state.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
 
 
-def check_complete(file: Path) -> None:
-    """Checks that a ``.keras`` file exists and was written to its end.
+def best_model(checkpoint: Path, state: Mapping[str, Any]) -> Path | None:
+    """Returns the model of the best epoch that a checkpoint refers to.
+
+    Args:
+        checkpoint: The directory of the checkpoint.
+        state: Its state.
+
+    Returns:
+        None if no epoch had ended, or if an older version wrote the checkpoint.
+    """
+    epoch = state.get("best_epoch")
+    return None if epoch is None else checkpoint.parent / _BEST_MODEL.format(epoch)
+
+
+def check_complete(checkpoint: Path) -> None:
+    """Checks that a checkpoint has all its files; their content is not checked.
 
     Raises:
-        OSError: It is not.
+        OSError: A file is missing or ends early. The message names it.
+        ValueError: The state is damaged.
     """
-    if not zipfile.is_zipfile(file):
-        raise OSError(f"{file.name}: expected a complete file of a model, got none")
+    for pattern in ("variables.index", "variables.data-*"):
+        if not any(checkpoint.glob(pattern)):
+            raise OSError(f"{pattern.rstrip('-*')} is missing")
+    best = best_model(checkpoint, read_state(checkpoint))
+    if best is not None and not zipfile.is_zipfile(best):
+        raise OSError(f"{best.name}, the model of the best epoch, is incomplete")
 
 
 class SaveClock:

@@ -1,10 +1,13 @@
 """Tests of the sagemaker command on a directory laid out like a job's."""
 
+import io
 import json
 import os
 import subprocess
 import urllib.request
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -24,6 +27,16 @@ SETTINGS = {
     "mlp_dim": "4",
 }
 
+MODEL_FILES = {
+    "export",
+    "history.jsonl",
+    "hyperparameters.json",
+    "metrics.json",
+    "model.keras",
+    "report.html",
+    "report.md",
+}
+
 
 @pytest.fixture
 def prefix(tmp_path):
@@ -34,6 +47,10 @@ def prefix(tmp_path):
     pairs = tmp_path / "input/data/train/part-0.jsonl"
     pairs.write_text('{"in0": [1], "in1": [2], "label": 1}\n' * 40)
     return tmp_path
+
+
+def names(directory):
+    return {entry.name for entry in directory.iterdir()}
 
 
 def train(prefix):
@@ -70,11 +87,21 @@ def test_the_model_of_a_job_is_served(prefix):
     assert "#quality_metric: host=algo-1, epoch=0, train cross_entropy <loss>=" in (
         done.stdout
     )
+    assert names(prefix / "model") == MODEL_FILES
+    assert names(prefix / "model/export") == {"1"}
     assert (prefix / "model/export/1/saved_model.pb").is_file()
-    assert json.loads((prefix / "model/metrics.json").read_text())["rows"] == {
-        "train": 40
+    metrics = json.loads((prefix / "model/metrics.json").read_text())
+    assert metrics["rows"] == {"train": 40}
+    assert metrics["stopped"] == "all epochs done"
+    with zipfile.ZipFile(prefix / "model/model.keras") as file:
+        weights = h5py.File(io.BytesIO(file.read("model.weights.h5")))
+    assert "optimizer" not in weights
+    assert names(prefix / "checkpoints") == {
+        *("lock", "run.json", "epoch-0001", "best-epoch-0000.keras")
     }
-    assert not (prefix / "output/failure").exists()
+    assert not any(path.is_symlink() for path in (prefix / "checkpoints").rglob("*"))
+    assert names(prefix) == {"cache", "checkpoints", "input", "model", "run"}
+    assert names(prefix / "run") == set()
     with serving(prefix, "0") as server:
         try:
             port = first_line(server).rsplit(":", 1)[1]

@@ -1,0 +1,1 @@
+"""Training jobs in the directory layout of a SageMaker container."""
