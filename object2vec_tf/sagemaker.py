@@ -27,6 +27,7 @@ from object2vec_tf.distributed.cluster import (
     tf_config_of_hosts,
 )
 from object2vec_tf.errors import Interrupted, RunDirectoryError, UserError
+from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters import read_json
 from object2vec_tf.inference.model_store import exported_models
 from object2vec_tf.jobs.channel_config import CHANNELS, check_channels
@@ -135,7 +136,7 @@ def main(verb: str) -> None:
     Args:
         verb: train or serve.
     """
-    prefix = Path(_PREFIX.value)
+    prefix = local_path(_PREFIX.value, "prefix")
     if verb == "train":
         train(prefix)
     else:

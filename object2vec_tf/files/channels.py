@@ -25,6 +25,8 @@ Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 # How the names of files start that Spark, Finder and editors leave next to data.
 _MARKER_PREFIXES = (".", "_")
+# The first bytes of a gzip file (RFC 1952). No text in UTF-8 starts with them.
+_GZIP = b"\x1f\x8b"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -113,6 +115,8 @@ def _existing_files(entries: Sequence[Path], channel: str) -> list[Path]:
 def open_file(path: Path) -> BinaryIO:
     """Opens a file for reading bytes; ``.gz`` and ``.zst`` are decompressed.
 
+    A file with another name is decompressed too if its first bytes are those of gzip.
+
     Raises:
         DataError: The file cannot be opened.
     """
@@ -121,7 +125,12 @@ def open_file(path: Path) -> BinaryIO:
             return cast(BinaryIO, gzip.open(path, "rb"))
         if path.suffix == ".zst":
             return io.BufferedReader(_Zstd(path.open("rb")), _CHUNK_BYTES)
-        return path.open("rb")
+        file = path.open("rb")
+        if file.peek(2).startswith(_GZIP):
+            stream = gzip.GzipFile(fileobj=file)
+            stream.myfileobj = cast(Any, file)  # closed together with the stream
+            return cast(BinaryIO, stream)
+        return file
     except OSError as error:
         raise DataError(f"{path}: cannot be opened: {error.strerror}.") from error
 

@@ -31,18 +31,29 @@ _DAMAGED = (OSError, pa.ArrowException)
 
 
 def is_parquet(path: Path) -> bool:
-    """Returns whether a file is Parquet, by its suffix."""
-    return path.suffix.lower() == _PARQUET
+    """Returns whether a file is Parquet, by its suffix, or without one by content."""
+    return path.suffix.lower() == _PARQUET or _starts_with(path, b"PAR1")
 
 
 def is_table_file(path: Path) -> bool:
-    """Returns whether a file is Parquet or Arrow, by its suffix; else JSON Lines.
+    """Returns whether a file is Parquet or Arrow; else it is JSON Lines.
+
+    A name without a suffix, as in many S3 buckets, says nothing: the first bytes do.
 
     Example:
         >>> is_table_file(Path("a.snappy.parquet")), is_table_file(Path("a.jsonl.gz"))
         (True, False)
     """
-    return is_parquet(path) or path.suffix.lower() in _ARROW
+    is_arrow = path.suffix.lower() in _ARROW or _starts_with(path, b"ARROW1")
+    return is_arrow or is_parquet(path)
+
+
+def _starts_with(path: Path, magic: bytes) -> bool:
+    """Returns whether a regular file without a suffix starts with some bytes."""
+    if path.suffix or not path.is_file():
+        return False
+    with open_file(path) as file:
+        return file.read(len(magic)) == magic
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:

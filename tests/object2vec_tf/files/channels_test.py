@@ -165,3 +165,10 @@ def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(
     path = tmp_path / name
     with pytest.raises(DataError, match=f"{name}: cannot be opened: No such file"):
         open_file(path)
+
+
+def test_gzip_is_detected_without_a_suffix(tmp_path: Path):
+    path = tmp_path / "part-0"
+    path.write_bytes(gzip.compress(b'{"in0": [1]}\n') + gzip.compress(b"{}\n"))
+    with open_file(path) as file:
+        assert file.read() == b'{"in0": [1]}\n{}\n'
