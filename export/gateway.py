@@ -6,17 +6,26 @@ python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8
 
 from __future__ import annotations
 
+import os
+
 from absl import flags
 
 from export.serving.backends import Backend
-from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES
 from export.serving.reload import Reloader
 from export.serving.server import local_backend, serve
+from export.serving.settings import (
+    MAX_CONCURRENCY,
+    MAX_REQUEST_BYTES,
+    MODEL_NAME,
+    GatewaySettings,
+)
 from export.serving.tf_serving_backend import TFServingBackend
+from export.serving.vertex import VertexEnvironment, vertex_environment
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, staged_model
+from object2vec_tf.inference.recommend_requests import MAX_ITEMS
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -27,7 +36,9 @@ _TF_SERVING = flags.DEFINE_string(
     "tf_serving", None, "HOST:PORT of the gRPC interface of a TF Serving process"
 )
 _MODEL_NAME = flags.DEFINE_string(
-    "model_name", "object2vec", "name of the model in TF Serving"
+    "model_name",
+    MODEL_NAME,
+    "name of the model in TF Serving, and in the paths /v1/models/NAME",
 )
 _RUNTIME = flags.DEFINE_enum(
     "runtime",
@@ -52,6 +63,12 @@ _MAX_CONCURRENCY = flags.DEFINE_integer(
     "maximum number of concurrent requests; more get status 503",
     1,
 )
+_MAX_RECOMMENDED_ITEMS = flags.DEFINE_integer(
+    "max_recommended_items",
+    MAX_ITEMS,
+    "maximum number of items in a response of /recommend: objects times the largest k",
+    1,
+)
 _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "timeout of a request to TF Serving in seconds", 0.001
 )
@@ -65,10 +82,17 @@ _RELOAD = flags.DEFINE_bool(
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 1.0, "seconds between two looks for a new version", 0.05
 )
-_COMMON = (_HOST, _PORT, _MAX_REQUEST_BYTES, _MAX_CONCURRENCY)
+_COMMON = (
+    _HOST,
+    _PORT,
+    _MODEL_NAME,
+    _MAX_REQUEST_BYTES,
+    _MAX_CONCURRENCY,
+    _MAX_RECOMMENDED_ITEMS,
+)
 _FLAG_USES: FlagUses = {
     "--model": (*_COMMON, _MODEL, _RUNTIME, _RELOAD, _RELOAD_SECONDS),
-    "--tf_serving": (*_COMMON, _TF_SERVING, _MODEL_NAME, _TIMEOUT),
+    "--tf_serving": (*_COMMON, _TF_SERVING, _TIMEOUT),
 }
 
 
@@ -78,17 +102,35 @@ def main() -> None:
         raise UserError("expected exactly one of --model and --tf_serving. See --help.")
     mode = "--tf_serving" if _TF_SERVING.value else "--model"
     reject_unused_flags(mode, _FLAG_USES)
+    vertex = vertex_environment(os.environ)
+    host, port = _address(vertex)
+    settings = GatewaySettings(
+        max_request_bytes=_MAX_REQUEST_BYTES.value,
+        max_concurrency=_MAX_CONCURRENCY.value,
+        max_recommended_items=_MAX_RECOMMENDED_ITEMS.value,
+        model_name=_MODEL_NAME.value,
+        health_route=vertex.health_route,
+        predict_route=vertex.predict_route,
+    )
     reloader = None if _TF_SERVING.value else _reloader()
     # No variable here refers to the backend, which would keep it in memory after a new
     # version has replaced it.
     serve(
         reloader.first() if reloader else _tf_serving_backend(),
-        _HOST.value,
-        _PORT.value,
-        max_request_bytes=_MAX_REQUEST_BYTES.value,
-        max_concurrency=_MAX_CONCURRENCY.value,
+        host,
+        port,
+        settings=settings,
         reloader=reloader if _RELOAD.value else None,
     )
+
+
+def _address(vertex: VertexEnvironment) -> tuple[str, int]:
+    """Returns host and port: those of the flags, or those that Vertex AI asks for."""
+    host, port = str(_HOST.value), int(_PORT.value)
+    if vertex.port is not None:
+        host = host if _HOST.present else "0.0.0.0"
+        port = port if _PORT.present else vertex.port
+    return host, port
 
 
 def _tf_serving_backend() -> Backend:

@@ -9,6 +9,7 @@ from export.serving.dynamic_batching import Outputs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.ragged_inputs import Predictions, Rows
+from object2vec_tf.inference.signature_defs import SignatureDefs
 
 
 class Unavailable(Exception):
@@ -82,6 +83,13 @@ class Backend(Protocol):
 
     async def catalog(self) -> Catalog | None:
         """Returns the description of the items that the model recommends, if any.
+
+        Raises:
+            Unavailable: The model is not available now.
+        """
+
+    async def signature_defs(self) -> SignatureDefs:
+        """Returns the model's signatures, as TF Serving describes them in JSON.
 
         Raises:
             Unavailable: The model is not available now.

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from export.serving.backends import Rejected, Unavailable
 from object2vec_tf.inference.request_codec import JSON
+from object2vec_tf.inference.request_errors import BadRequest
 
 # TF Serving's REST interface, whose errors are strings.
 TF_SERVING_PATH: Final = "/v1/models"
 _RETRY_SECONDS: Final = 1
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 def error_response(
@@ -48,6 +52,27 @@ def error_response(
     if status in (429, 503):
         headers = {"Retry-After": str(_RETRY_SECONDS), **(headers or {})}
     return Response(json.dumps(body), status, headers, media_type=JSON)
+
+
+async def handle_errors(handler: Handler, request: Request) -> Response:
+    """Returns the response of a handler, or of the error that it raises.
+
+    Args:
+        handler: Answers requests.
+        request: The request.
+    """
+    try:
+        return await handler(request)
+    except BadRequest as error:
+        return error_response(request, str(error), error.status, error.path)
+    except Rejected as error:
+        return error_response(request, str(error), 400)
+    except Unavailable as error:
+        return error_response(request, str(error), error.status)
+    except HTTPException as error:
+        return await http_error(request, error)
+    except ClientDisconnect:
+        return Response(status_code=499)  # for the metrics only
 
 
 async def internal_error(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from object2vec_tf.inference.ragged_inputs import (
     output_name,
     signature_name,
 )
+from object2vec_tf.inference.signature_defs import SignatureDefs
 
 # Waiting requests are combined into a batch of up to this many rows.
 MAX_BATCH_ROWS = 1024
@@ -61,6 +62,10 @@ class LocalBackend:
     async def catalog(self) -> Catalog | None:
         """See `Backend`."""
         return self._model.catalog
+
+    async def signature_defs(self) -> SignatureDefs:
+        """See `Backend`."""
+        return self._model.signature_defs
 
     async def call(
         self, signature: str, rows: Rows, version: int | None = None

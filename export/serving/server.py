@@ -10,10 +10,11 @@ import socket
 import uvicorn
 
 from export.serving.backends import Backend
-from export.serving.http_app import MAX_CONCURRENCY, MAX_REQUEST_BYTES, Gateway
+from export.serving.http_app import Gateway
 from export.serving.http_protocol import DrainingProtocol
 from export.serving.local_backend import LocalBackend
 from export.serving.reload import Reloader
+from export.serving.settings import GatewaySettings
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
 
@@ -27,8 +28,7 @@ def serve(
     host: str,
     port: int,
     *,
-    max_request_bytes: int = MAX_REQUEST_BYTES,
-    max_concurrency: int = MAX_CONCURRENCY,
+    settings: GatewaySettings | None = None,
     reloader: Reloader | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then finishes the accepted requests.
@@ -37,15 +37,13 @@ def serve(
         backend: Computes the predictions.
         host: The address to listen on.
         port: The port; 0 takes a free one. The first line on stdout shows it.
-        max_request_bytes: Larger requests are rejected with 413.
-        max_concurrency: The maximum number of requests in progress; more are rejected
-            with 503.
+        settings: Limits, names and additional paths.
         reloader: Loads new versions of the model; None to serve only this one.
 
     Raises:
         UserError: The address is not available.
     """
-    gateway = Gateway(backend, max_request_bytes, max_concurrency, reloader)
+    gateway = Gateway(backend, settings, reloader)
     del backend  # so that it can be freed when a new version replaces it
     config = uvicorn.Config(
         gateway.application(),

@@ -28,6 +28,10 @@ from object2vec_tf.inference.ragged_inputs import (
     Rows,
     in_row_order,
 )
+from object2vec_tf.inference.signature_defs import (
+    SignatureDefs,
+    signature_defs_to_json,
+)
 from object2vec_tf.inference.text_inputs import TextRequest
 
 _OPTIONS = [
@@ -105,6 +109,10 @@ class TFServingBackend:
             self._catalog = version, await self._read_catalog(version)
         return self._catalog[1]
 
+    async def signature_defs(self) -> SignatureDefs:
+        """See `Backend`."""
+        return signature_defs_to_json(await self._read_signatures(self.version))
+
     async def call(
         self, signature: str, rows: Rows, version: int | None = None
     ) -> Response:
@@ -153,20 +161,25 @@ class TFServingBackend:
             self.version = version
 
     async def _read_catalog(self, version: int) -> Catalog | None:
-        request = get_model_metadata_pb2.GetModelMetadataRequest()
-        request.model_spec.name = self._name
-        request.model_spec.version.value = version
-        request.metadata_field.append("signature_def")
-        rpc = self._service.GetModelMetadata(request, timeout=self._timeout)
-        response = await self._call(rpc, version)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(signatures)
-        if DESCRIBE_CATALOG not in signatures.signature_def:
+        if DESCRIBE_CATALOG not in await self._read_signatures(version):
             return None
         rows = {"rows": np.zeros(1, np.int64)}
         response = await self._send(DESCRIBE_CATALOG, rows, version)
         text = tf.make_ndarray(response.outputs["catalog"])[0]
         return Catalog.from_json(text, self._label)
+
+    async def _read_signatures(self, version: int | None) -> Mapping[str, Any]:
+        """Returns the messages SignatureDef by name."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest()
+        request.model_spec.name = self._name
+        if version is not None:
+            request.model_spec.version.value = version
+        request.metadata_field.append("signature_def")
+        rpc = self._service.GetModelMetadata(request, timeout=self._timeout)
+        response = await self._call(rpc, version)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        return dict(signatures.signature_def)
 
     async def _describe(self) -> None:
         response = await self._send("describe", {"rows": np.zeros(1, np.int64)})

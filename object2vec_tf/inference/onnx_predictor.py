@@ -22,6 +22,7 @@ from object2vec_tf.inference.ragged_inputs import (
     Rows,
     predict_batches,
 )
+from object2vec_tf.inference.signature_defs import onnx_signature_defs
 from object2vec_tf.inference.token_counts import CountsByInput
 from object2vec_tf.inference.warmup_requests import SIGNATURE_INPUTS, warm_up_requests
 
@@ -62,6 +63,7 @@ class OnnxPredictor:
                 f"{path}: cannot be loaded: {error}. Export the model again with "
                 "python -m export --format=onnx."
             ) from error
+        self.signature_defs = onnx_signature_defs(self.hyperparameters)
 
     def warm_up(self, first: str = "") -> None:
         """See `Predictor`; the order is always embeddings first."""

@@ -30,6 +30,7 @@ from object2vec_tf.inference.ragged_inputs import (
     output_name,
     predict_batches,
 )
+from object2vec_tf.inference.signature_defs import SignatureDefs, read_signature_defs
 from object2vec_tf.inference.text_inputs import TextRequest
 from object2vec_tf.inference.token_counts import CountsByInput, add_counts
 from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_up
@@ -70,11 +71,13 @@ class Predictor(InputModel, Protocol):
         catalog: The description of the items that the model recommends; None if it
             recommends none.
         version: The number of the exported version; None if it has none.
+        signature_defs: The signatures, as TF Serving describes them in JSON.
     """
 
     token_counts: CountsByInput
     catalog: Catalog | None
     version: int | None
+    signature_defs: SignatureDefs
 
     def __call__(self, inputs: RaggedInputs) -> Predictions:
         """Returns embeddings or scores, float32 ``[rows, width]``."""
@@ -132,6 +135,7 @@ class SavedModelPredictor:
         self.texts: Collection[str] = self.hyperparameters.texts
         self.token_counts: CountsByInput = {}
         self.version = version_number(path)
+        self.signature_defs = read_signature_defs(path)
         self.catalog: Catalog | None = None
         if DESCRIBE_CATALOG in self._signatures:
             outputs = self._signatures[DESCRIBE_CATALOG](rows=tf.zeros(1, tf.int64))

@@ -21,6 +21,8 @@ from object2vec_tf.inference.request_codec import (
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
 
 DEFAULT_K: Final = 10
+# The maximum number of items in a response; each takes about 100 bytes.
+MAX_ITEMS: Final = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,24 @@ class RecommendRequest:
     k: Sequence[int]
     exclude: Sequence[Sequence[int]]
     rescore: Sequence[bool]
+
+    def check_size(self, max_items: int) -> None:
+        """Rejects a request whose response would be too large.
+
+        Args:
+            max_items: The maximum number of objects times the largest ``k``.
+
+        Raises:
+            BadRequest: The response would have more items.
+        """
+        k = max(self.k, default=0)
+        if len(self.k) * k > max_items:
+            raise BadRequest(
+                f"expected at most {max_items} items in a response, got "
+                f"{len(self.k)} objects with k={k}. Send fewer objects per request, "
+                "ask for fewer items, or start the gateway with a larger "
+                "--max_recommended_items."
+            )
 
 
 class RecommendDecoder:

@@ -22,6 +22,7 @@ import uvicorn
 import object2vec_tf as o2v
 from export.serving.http_app import Gateway
 from export.serving.http_protocol import DrainingProtocol
+from export.serving.settings import GatewaySettings
 
 LIMIT = 10_000
 TIMEOUT = 60
@@ -38,6 +39,9 @@ class NoModel:
     async def check(self):
         pass
 
+    async def catalog(self):
+        return None
+
     async def close(self):
         pass
 
@@ -53,7 +57,7 @@ class Impatient(DrainingProtocol):
 @contextlib.contextmanager
 def running(protocol=Impatient):
     """Serves in a thread of this process, and yields the port."""
-    app = Gateway(NoModel(), max_request_bytes=LIMIT).application()
+    app = Gateway(NoModel(), GatewaySettings(max_request_bytes=LIMIT)).application()
     config = uvicorn.Config(app, http=protocol, log_level="error", lifespan="on")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
