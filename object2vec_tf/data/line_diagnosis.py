@@ -36,8 +36,6 @@ def diagnose_line(line: bytes, schema: PairSchema) -> str | None:
     """
     if line.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "starts with a UTF-16 byte order mark. Convert the file to UTF-8."
-    if line.startswith((b"PAR1", b"ARROW1")):
-        return "is the start of a Parquet or Arrow file. Name it .parquet or .arrow."
     if b"\0" in line:
         return "contains a NUL byte. The file is damaged, or is not UTF-8 text."
     try:

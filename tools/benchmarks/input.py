@@ -2,12 +2,13 @@
 
     python -m tools.benchmarks.input
 
-Measures four things: reading text into ragged columns, in comparison to json.loads and
-orjson line by line and to TensorFlow's string ops in tf.data (all three read only the
-first lines of the file); batches in shuffled order, from memory and from the cache;
-ragged batches and batches in the static layout, which steps on a GPU use, and the time
-until an epoch's first batch; and the share of a training step that is spent waiting for
-its batch. Every round runs all variants in turn. `--tables=static` measures only some.
+Measures four things: reading files into ragged columns (JSON Lines, also with ids
+written as 3.0, Parquet and Arrow), in comparison to json.loads and orjson line by line
+and to TensorFlow's string ops in tf.data (all three read only the first lines of the
+file); batches in shuffled order, from memory and from the cache; ragged batches and
+batches in the static layout, which steps on a GPU use, and the time until an epoch's
+first batch; and the share of a training step that is spent waiting for its batch. Every
+round runs all variants in turn. `--tables=static` measures only some.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 from absl import flags
 
 from object2vec_tf.commands import runner
@@ -85,6 +88,44 @@ def write_pairs(path: Path, lines: int, tokens: tuple[int, int], seed: int = 0) 
                 file.write(line + b"\n")
 
 
+def write_tables(path: Path, lines: int, tokens: tuple[int, int]) -> None:
+    """Writes the random pairs of `write_pairs` in other formats.
+
+    They have the same name with another suffix: ``.floats.jsonl``, in which ids are
+    written as 3.0, ``.parquet`` and ``.arrow``.
+    """
+    block = 10_000
+    generator = np.random.default_rng(0)
+    schema = pa.schema(
+        [
+            ("in0", pa.list_(pa.int64())),
+            ("in1", pa.list_(pa.int64())),
+            ("label", pa.int64()),
+        ]
+    )
+    with (
+        path.with_suffix(".floats.jsonl").open("wb") as text,
+        pq.ParquetWriter(path.with_suffix(".parquet"), schema) as parquet,
+        pa.ipc.new_file(path.with_suffix(".arrow"), schema) as arrow,
+    ):
+        for start in range(0, lines, block):
+            rows = min(block, lines - start)
+            sides = [
+                generator.integers(0, _VOCABULARY, (rows, count)) for count in tokens
+            ]
+            labels = generator.integers(0, 2, rows)
+            columns = [side.astype(float).tolist() for side in sides]
+            for in0, in1, label in zip(*columns, labels.tolist(), strict=True):
+                line = orjson.dumps({"in0": in0, "in1": in1, "label": label})
+                text.write(line + b"\n")
+            arrays = [pa.array(side.tolist(), schema.types[0]) for side in sides]
+            batch = pa.RecordBatch.from_arrays(
+                [*arrays, pa.array(labels)], schema=schema
+            )
+            arrow.write_batch(batch)
+            parquet.write_batch(batch, row_group_size=lines)
+
+
 def _read_by_line(
     path: Path, lines: int, loads: Callable[[bytes], dict[str, list[int]]]
 ) -> None:
@@ -119,12 +160,14 @@ def _seconds(run: Callable[[], object]) -> float:
 def print_readers(directory: Path) -> None:
     """Measures all readers and prints their table."""
     print(
-        "\n| lines with | reader | thousand lines/s | MB/s | relative to json.loads |"
+        "\n| lines with | reader | thousand lines/s | MB/s of JSON Lines "
+        "| MB/s of int32 ids | relative to json.loads |"
     )
-    print("|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|")
     for kind, tokens in _KINDS.items():
         path = directory / "pairs.jsonl"
         write_pairs(path, LINES.value, tokens)
+        write_tables(path, LINES.value, tokens)
         readers = _readers(path, make_hyperparameters(tokens), directory / "cache")
         rates: dict[str, list[float]] = {name: [] for name in readers}
         for _ in range(ROUNDS.value):
@@ -141,6 +184,7 @@ def print_readers(directory: Path) -> None:
             print(
                 f"| {kind} | {name} | {median / 1e3:,.0f} "
                 f"| {bytes_per_line * median / 1e6:,.0f} "
+                f"| {4 * sum(tokens) * median / 1e6:,.0f} "
                 f"| {statistics.median(ratios):.1f} "
                 f"({min(ratios):.1f} to {max(ratios):.1f}) |",
                 flush=True,
@@ -159,6 +203,24 @@ def _readers(
             lines,
             lambda: read_pairs(path, settings, cache_dir=cache),
         ),
+        "object2vec_tf, ids as 3.0": (
+            lines,
+            lambda: read_pairs(path.with_suffix(".floats.jsonl"), settings),
+        ),
+        **{
+            f"object2vec_tf, {name}": (
+                lines,
+                lambda suffix=suffix, cache_dir=cache_dir: read_pairs(  # type: ignore[misc]
+                    path.with_suffix(suffix), settings, cache_dir=cache_dir
+                ),
+            )
+            for name, suffix, cache_dir in (
+                ("Parquet", ".parquet", None),
+                ("Parquet, into the cache", ".parquet", cache),
+                ("Arrow", ".arrow", None),
+                ("Arrow, into the cache", ".arrow", cache),
+            )
+        },
         "json.loads": (some, lambda: _read_by_line(path, some, json.loads)),
         "orjson.loads": (some, lambda: _read_by_line(path, some, orjson.loads)),
         "tf.strings in tf.data": (few, lambda: _read_with_tensorflow(path, few)),

@@ -3,8 +3,9 @@
     python -m tools.benchmarks.large_data
 
 Writes 20 million pairs (5 GB). A first process reads them and trains 1,000 batches; a
-second process does the same with the pairs from the cache. The memory is the peak of
-the process above its memory after the model was built and trained on a few pairs.
+second process does the same with the pairs from the cache. `--format=parquet` and
+`--format=arrow` write the pairs in these formats. The memory is the peak of the process
+above its memory after the model was built and trained on a few pairs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorflow as tf
 from absl import flags
 
@@ -31,6 +34,9 @@ BATCHES = flags.DEFINE_integer("batches", 1_000, "batches to train on", 1)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 512, "pairs per batch", 1)
 BUCKET_WIDTH = flags.DEFINE_integer(
     "bucket_width", 0, "bucket width for batches of similar lengths", 0
+)
+FORMAT = flags.DEFINE_enum(
+    "format", "jsonl", ["jsonl", "parquet", "arrow"], "format of the file"
 )
 DIRECTORY = flags.DEFINE_string(
     "directory",
@@ -67,6 +73,30 @@ def write_pairs(path: Path, pairs: int) -> None:
             ids = generator.integers(_MIN_ID, _VOCABULARY, len(digits) // 5)
             block[digits] = (ids[:, None] // powers % 10 + ord("0")).ravel()
             file.write(block.data)
+
+
+def write_table(path: Path, pairs: int) -> None:
+    """Writes random pairs like those of `write_pairs` as Parquet or Arrow.
+
+    A row group of the Parquet file has a million rows, pyarrow's default.
+    """
+    generator = np.random.default_rng(0)
+    lists = pa.list_(pa.int64())
+    schema = pa.schema([("in0", lists), ("in1", lists), ("label", pa.int64())])
+    is_parquet = path.suffix == ".parquet"
+    new = pq.ParquetWriter if is_parquet else pa.ipc.new_file
+    rows = min(1 << 20 if is_parquet else _PAIRS_PER_BLOCK, pairs)
+    with new(path, schema) as writer:
+        for start in range(0, pairs, rows):
+            count = min(rows, pairs - start)
+            arrays = []
+            for low, high in _LENGTHS:
+                splits = np.zeros(count + 1, np.int32)
+                np.cumsum(generator.integers(low, high, count), out=splits[1:])
+                ids = generator.integers(_MIN_ID, _VOCABULARY, splits[-1])
+                arrays.append(pa.ListArray.from_arrays(pa.array(splits), pa.array(ids)))
+            arrays.append(pa.array(generator.integers(0, 2, count)))
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def reset_peak_memory() -> None:
@@ -112,7 +142,7 @@ def read_and_train(path: Path) -> None:
     loop.train(batches.take(BATCHES.value))
     rate = BATCHES.value * BATCH_SIZE.value / (time.perf_counter() - start)
     print(
-        f"| {'from the cache' if pairs.report.cached else 'from text'} "
+        f"| {'from the cache' if pairs.report.cached else f'from {FORMAT.value}'} "
         f"| {read:,.1f} | {first:,.1f} | {rate / 1e3:,.0f} "
         f"| {before:,} | {memory_mb('VmHWM') - before:,} |",
         flush=True,
@@ -129,9 +159,9 @@ def main() -> None:
         read_and_train(Path(READ.value))
         return
     with tempfile.TemporaryDirectory(dir=DIRECTORY.value) as directory:
-        path = Path(directory) / "pairs.jsonl"
+        path = Path(directory) / f"pairs.{FORMAT.value}"
         start = time.perf_counter()
-        write_pairs(path, PAIRS.value)
+        (write_pairs if FORMAT.value == "jsonl" else write_table)(path, PAIRS.value)
         print(
             f"{PAIRS.value:,} pairs, {path.stat().st_size / 1e9:.2f} GB, written in "
             f"{time.perf_counter() - start:,.0f} s\n"
