@@ -40,6 +40,8 @@ _IDS = {"type": "array", "items": {"type": "integer"}}
 _SINGLE = {
     name: re.compile(rb'^[^\n]*?"%s"\s*:\s*[-0-9]' % name.encode()) for name in _INPUTS
 }
+# awkward reads this number as -1.
+_WRAPPED_PADDING = b"18446744073709551615"
 # From here on, floats are not exact integers.
 MAX_EXACT_FLOAT = 2**53
 
@@ -57,6 +59,8 @@ def parse_block(
     text: bytes,
     vocab_sizes: Mapping[str, int | None],
     label: Literal["integer", "number"] | None = None,
+    *,
+    padded: bool = False,
 ) -> Parsed:
     """Returns the token ids by field, the labels and the weights of a block.
 
@@ -67,6 +71,7 @@ def parse_block(
             one of its objects lacks a field, or has another one of in0 and in1.
         label: The type of the label; None does not read labels and weights, and returns
             no labels.
+        padded: Whether -1 is dropped from objects, rather than being invalid.
 
     Returns:
         None if a line may be invalid, or if only some lines have a weight. Otherwise
@@ -88,7 +93,7 @@ def parse_block(
     for form in _forms(text, found, vocab_sizes):
         array = _read(text, form, count)
         if array is not None:
-            return _columns(array, vocab_sizes, form, label)
+            return _columns(array, vocab_sizes, form, label, text if padded else None)
     return None
 
 
@@ -147,12 +152,13 @@ def _columns(
     vocab_sizes: Mapping[str, int | None],
     form: _Fields,
     label: str | None,
+    padded_text: bytes | None,
 ) -> Parsed:
     """Returns the content of a block; None if a number is not valid."""
     record: Any = array.layout
     columns = {}
     for field, size in vocab_sizes.items():
-        column = _column(record.content(field), size)
+        column = _column(record.content(field), size, padded_text)
         if column is None:
             return None
         columns[field] = column
@@ -249,10 +255,17 @@ def _has_each_once(text: bytes, objects: int, fields: _Fields) -> bool:
     )
 
 
-def _column(layout: Any, vocab_size: int | None) -> RaggedColumn | None:
+def _column(
+    layout: Any, vocab_size: int | None, padded_text: bytes | None
+) -> RaggedColumn | None:
     """Returns the token ids of one field; None if an id is negative or too large.
 
     awkward wraps ids from 2**63 to 2**64 - 1 around to negative ones.
+
+    Args:
+        layout: The field.
+        vocab_size: As for `parse_block`.
+        padded_text: The block, if -1 is dropped.
     """
     if layout.is_list:
         lists = layout.to_ListOffsetArray64(True)
@@ -261,10 +274,14 @@ def _column(layout: Any, vocab_size: int | None) -> RaggedColumn | None:
     else:
         values = whole_numbers(np.asarray(layout.data))
         splits = np.arange(len(layout) + 1)
-    if values is None or (len(values) and values.min() < 0):
+    lowest = 0 if values is None else values.min(initial=0)
+    if values is None or lowest < -1:
         return None
-    if vocab_size is None:
-        return RaggedColumn(values, splits)
-    if len(values) and values.max() >= vocab_size:
+    if lowest < 0 and (padded_text is None or _WRAPPED_PADDING in padded_text):
         return None
-    return RaggedColumn(values.astype(np.int32), splits)
+    if vocab_size is not None:
+        if len(values) and values.max() >= vocab_size:
+            return None
+        values = values.astype(np.int32)
+    column = RaggedColumn(values, splits)
+    return column.where(values >= 0) if lowest < 0 else column

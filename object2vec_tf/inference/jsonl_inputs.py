@@ -120,7 +120,7 @@ class ObjectReader:
             sizes = {name: self._limits[name][0] for name in names}
             if self._external_ids.intersection(names):
                 continue
-            if parsed := parse_block(text, sizes):
+            if parsed := parse_block(text, sizes, padded=True):
                 inputs = self.truncate(RaggedInputs(parsed[0]))
                 break
         else:

@@ -311,10 +311,7 @@ class _Side:
                 f"[0, {self._vocab_size}), or -1 as padding, got "
                 f"{_shown(values[first])}."
             )
-        kept = values != PADDING
-        counts = np.zeros(len(values) + 1, np.int64)
-        np.cumsum(kept, out=counts[1:])
-        return RaggedColumn(values[kept].astype(np.int32), counts[splits])
+        return RaggedColumn(values.astype(np.int32), splits).where(values != PADDING)
 
     def _place(
         self,

@@ -10,13 +10,12 @@ import msgspec
 import orjson
 
 from object2vec_tf.inference.catalog import Catalog
+from object2vec_tf.inference.instance_decoder import InstanceDecoder
 from object2vec_tf.inference.ragged_inputs import Rows
 from object2vec_tf.inference.request_codec import (
     JSON,
     JSON_LINES,
     RequestDecoder,
-    instance_decoders,
-    object_type,
 )
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
 
@@ -104,17 +103,12 @@ class RecommendDecoder:
         }
         position = Annotated[int, msgspec.Meta(ge=0, lt=catalog.items)]
         k = Annotated[int, msgspec.Meta(ge=1, le=catalog.k)]
-        fields: list[Any] = [
-            (
-                "in0",
-                object_type(limits["in0"][0], "in0" in texts, "in0" in external_ids),
-                msgspec.UNSET,
-            ),
+        fields = [
             ("k", k, min(DEFAULT_K, catalog.k)),
             ("exclude", list[position], []),
             ("rescore", bool, False),
         ]
-        self._lines, self._body = instance_decoders(fields)
+        self._decoder = InstanceDecoder(limits, texts, external_ids, fields)
 
     def decode(
         self,
@@ -134,10 +128,7 @@ class RecommendDecoder:
         """
         lines = media_type == JSON_LINES
         try:
-            if lines:
-                instances = self._lines.decode_lines(body)
-            else:
-                instances = self._body.decode(body).instances
+            instances = self._decoder.decode(body, lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise explain_error(
                 error,

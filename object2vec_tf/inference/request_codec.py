@@ -8,16 +8,16 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
 import orjson
 
+from object2vec_tf.inference.instance_decoder import InstanceDecoder, object_rows
 from object2vec_tf.inference.ragged_inputs import Predictions, Rows
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
 from object2vec_tf.inference.text_inputs import is_text
-from object2vec_tf.text.json_objects import decode_lines
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
@@ -53,12 +53,7 @@ class RequestDecoder:
         for name in external_ids:
             self.expected[name] = "a list of ids, integers or strings, or a single id"
             self.expected[f"{name}[]"] = "an integer or a string"
-        # msgspec ignores all keys that are not fields.
-        fields: list[Any] = []
-        for name, (vocab_size, _) in limits.items():
-            objects = object_type(vocab_size, name in texts, name in external_ids)
-            fields.append((name, objects, msgspec.UNSET))
-        self._lines, self._body = instance_decoders(fields)
+        self._decoder = InstanceDecoder(limits, texts, external_ids)
 
     def decode(
         self,
@@ -79,35 +74,35 @@ class RequestDecoder:
         Raises:
             BadRequest: The body is invalid, or this model cannot answer it.
         """
+        lines = media_type == JSON_LINES
         try:
-            if media_type == JSON:
-                instances = self._body.decode(body).instances
-            else:
-                instances = decode_lines(self._lines, body)
+            instances = self._decoder.decode(body, lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            lines = media_type == JSON_LINES
             raise explain_error(
                 error, body, lines, self._limits, self._texts, expected=self.expected
             ) from error
-        if not instances and media_type == JSON_LINES:
+        if not instances and lines:
             raise BadRequest(
                 'expected one object per line, such as {"in0": [1]}, got an empty body',
                 "$",
             )
-        path = "$" if media_type == JSON_LINES else "$.instances"
+        path = "$" if lines else "$.instances"
         names = _input_names(instances, path)
         rows = {name: [getattr(row, name) for row in instances] for name in names}
         for name in names:
-            rows[name] = self.checked(rows[name], name, path)
+            rows[name] = self.checked(rows[name], name, path, b"-" in body)
         return self.truncate(rows, max_lens)
 
-    def checked(self, objects: Sequence[Any], name: str, path: str) -> list[Any]:
-        """Returns decoded objects; ids of any kind as lists of strings.
+    def checked(
+        self, objects: Sequence[Any], name: str, path: str, padded: bool = True
+    ) -> list[Any]:
+        """Returns decoded objects without padding; ids of any kind as strings.
 
         Args:
             objects: The objects of one input.
             name: Its name.
             path: The JSONPath of the list of objects.
+            padded: Whether there may be padding.
 
         Raises:
             BadRequest: A list contains both ids and strings, or the model's runtime
@@ -121,9 +116,10 @@ class RequestDecoder:
                     path,
                 )
             return [_item_texts(row) for row in objects]
+        rows = object_rows(objects, padded)
         if name in self._texts:
             _check_kinds(objects, name, path)
-        return list(objects)
+        return rows
 
     def truncate(self, rows: Rows, max_lens: tuple[int, int] | None = None) -> Rows:
         """Truncates token ids to their maximum lengths; text is left as it is.
@@ -166,39 +162,10 @@ def _input_names(instances: Sequence[Any], path: str) -> list[str]:
     return names
 
 
-def object_type(vocab_size: int, is_text: bool, is_external_id: bool) -> Any:
-    """Returns the type of an optional object for msgspec.
-
-    Args:
-        vocab_size: All token ids are below it.
-        is_text: Whether the object may be text.
-        is_external_id: Whether the object contains ids of any kind.
-    """
-    if is_external_id:
-        return list[int | str] | str | int | msgspec.UnsetType
-    token = Annotated[int, msgspec.Meta(ge=0, lt=vocab_size)]
-    if is_text:
-        return list[token | str] | str | msgspec.UnsetType
-    return list[token] | msgspec.UnsetType
-
-
-def instance_decoders(
-    fields: Sequence[Any],
-) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
-    """Returns the decoders of a line with an instance, and of a body with instances.
-
-    Args:
-        fields: The fields of an instance, as ``msgspec.defstruct`` takes them.
-    """
-    instance: Any = msgspec.defstruct("Instance", fields, gc=False)
-    body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
-    return msgspec.json.Decoder(instance), msgspec.json.Decoder(body)
-
-
 def _check_kinds(objects: Sequence[Any], name: str, path: str) -> None:
     """Rejects lists that contain both ids and strings."""
     for i, row in enumerate(objects):
-        if isinstance(row, str) or len({type(item) for item in row}) < 2:
+        if isinstance(row, str | int) or len({type(item) for item in row}) < 2:
             continue
         other = next(j for j, item in enumerate(row) if type(item) is not type(row[0]))
         raise BadRequest(

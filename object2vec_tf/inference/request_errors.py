@@ -83,7 +83,7 @@ def explain_error(
     elif field is None or field[1] not in limits:
         message = _body_message(path, got, lines, example)
     elif field[2]:
-        message = _token_message(field[1], problem, got, limits, texts)
+        message = token_message(field[1], problem, got, limits, texts)
     else:
         message = _object_message(value, got, text=field[1] in texts)
     return BadRequest(message, path)
@@ -118,19 +118,27 @@ def _value_at(path: str, body: bytes, lines: bool) -> Any:
     return value
 
 
-def _token_message(
+def token_message(
     name: str,
     problem: str,
     got: str,
     limits: Mapping[str, tuple[int, int]],
     texts: Collection[str],
 ) -> str:
-    """Returns the message for an item of in0 or in1."""
+    """Returns the message for an item of in0 or in1.
+
+    Args:
+        name: in0 or in1.
+        problem: What msgspec says.
+        got: The end of the message, with the item.
+        limits: The vocabulary size and the maximum length of each input, by name.
+        texts: The inputs that may be text too.
+    """
     if _MSGSPEC_MAXIMUM.match(problem) or "out of range" in problem:
         setting = f"enc{name[-1]}_vocab_size"
         return f"expected a token id below {setting}={limits[name][0]}{got}"
-    if problem.startswith("Expected `int` >= 0"):
-        return f"expected a token id of 0 or more{got}"
+    if problem.startswith("Expected `int` >="):
+        return f"expected a token id of 0 or more, or -1 as padding{got}"
     return f"expected an integer{' or a string' * (name in texts)}{got}"
 
 

@@ -71,6 +71,22 @@ class RaggedColumn:
         splits = self.row_splits[start : stop + 1]
         return RaggedColumn(self.values[splits[0] : splits[-1]], splits - splits[0])
 
+    def where(self, kept: npt.NDArray[np.bool_]) -> RaggedColumn:
+        """Returns the rows with some of their tokens.
+
+        Args:
+            kept: Which tokens to keep, ``[tokens]``.
+
+        Example:
+            >>> column = RaggedColumn.from_rows([[7, -1, 8], [-1], [9]])
+            >>> column = column.where(column.values != -1)
+            >>> column.values, column.row_splits
+            (array([7, 8, 9], dtype=int32), array([0, 2, 2, 3]))
+        """
+        counts = np.zeros(len(kept) + 1, np.int64)
+        np.cumsum(kept, out=counts[1:])
+        return RaggedColumn(self.values[kept], counts[self.row_splits])
+
     def truncate(self, max_len: int) -> tuple[RaggedColumn, int]:
         """Truncates rows to ``max_len`` tokens.
 

@@ -74,7 +74,7 @@ def _read_block(
 ) -> PairBlock:
     # Numbers without a fraction or exponent have a parser of their own.
     for kind in ("integer", "number") if b'"label"' in text else ():
-        if parsed := parse_block(text, sizes, kind):
+        if parsed := parse_block(text, sizes, kind, padded=True):
             objects = reader.truncate(RaggedInputs(parsed[0]))
             return PairBlock(objects, np.asarray(parsed[1]) > 0)
     objects = reader.read(text, line)

@@ -44,6 +44,31 @@ def test_block_size_does_not_change_the_rows(block_bytes, tmp_path):
     assert read_rows(path, block_bytes) == [row[:5] for row in rows]
 
 
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+@pytest.mark.parametrize(
+    ("lines", "rows"),
+    [
+        (["[-1, 1, -1, 2, 3, 4, 5, 6]", "[-1]", "[]"], [[1, 2, 3, 4, 5], [], []]),
+        (["7", "-1", "39"], [[7], [], [39]]),
+        (["[3.0]", "[1.0, -1.0]"], [[3], [1]]),
+        (["3.0", "4"], [[3], [4]]),
+        (["[3]", "4", "[5.0, 6]", "-1", "[7, -1]"], [[3], [4], [5, 6], [], [7]]),
+    ],
+)
+def test_padding_whole_floats_and_single_ids(lines, rows, block_bytes, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(f'{{"in0": {line}}}\n' for line in lines))
+    assert read_rows(path, block_bytes) == rows
+
+
+@pytest.mark.parametrize("number", ["-2", "18446744073709551615", "-1.5", "2.5"])
+def test_a_number_that_is_no_id_is_not_padding(number, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'{{"in0": [1, -1]}}\n{{"in0": [3, {number}]}}\n')
+    with pytest.raises(DataError, match=r":2: in0\[1\]: expected"):
+        read_rows(path, 1 << 20)
+
+
 @pytest.mark.parametrize(
     ("last", "message"),
     [

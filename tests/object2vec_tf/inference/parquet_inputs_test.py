@@ -122,7 +122,7 @@ def test_texts_are_tokenized(tmp_path):
     ("column", "message"),
     [
         ([[1]] * 3000 + [[1, 20]], r"row 3001: in1\[1\]: expected a token id below"),
-        ([[1], [-2]], r"row 2: in1\[0\]: expected a token id of 0 or more, got -2"),
+        ([[1], [-2]], r"row 2: in1\[0\]: expected a token id of 0 or more, .* got -2"),
         ([[1], None], r"row 2: in1: expected a list of token ids, got null"),
         ([[1], [2, None]], r"row 2: in1\[1\]: expected an integer, got null"),
         (["text"], r"row 1: in1: expected a list of token ids, got \"text\""),

@@ -29,12 +29,17 @@ def test_requests_are_truncated_and_other_keys_ignored():
     ("body", "media_type", "path", "message"),
     [
         ('{"instances": [{"in0": [1, 10]}]}', JSON, "$.instances[0].in0[1]", "got 10"),
-        ('{"instances": [{"in1": [-1]}]}', JSON, "$.instances[0].in1[0]", "0 or more"),
+        ('{"instances": [{"in1": [-2]}]}', JSON, "$.instances[0].in1[0]", "0 or more"),
+        ('{"instances": [{"in1": -2.0}]}', JSON, "$.instances[0].in1", "0 or more"),
+        ('{"in0": 3.0}\n{"in0": [1, 10]}', JSON_LINES, "$[1].in0[1]", "got 10"),
+        ('{"in0": [3.0]}\n{"in0": [true]}', JSON_LINES, "$[1].in0[0]", "got true"),
+        ('{"in0": 1e400}', JSON_LINES, "$[0].in0", "a list of token"),
+        ('{"in0": [1e30]}', JSON_LINES, "$[0].in0[0]", "below enc0_vocab_size=10"),
         ('{"instances": [{"in0": ["a"]}]}', JSON, "$.instances[0].in0[0]", 'got "a"'),
-        ('{"instances": [{"in0": [1.0]}]}', JSON, "$.instances[0].in0[0]", "integer"),
+        ('{"instances": [{"in0": [1.5]}]}', JSON, "$.instances[0].in0[0]", "got 1.5"),
         ('{"instances": [{"in0": [true]}]}', JSON, "$.instances[0].in0[0]", "integer"),
         ('{"instances": [{"in0": null}]}', JSON, "$.instances[0].in0", "got null"),
-        ('{"instances": [{"in0": 3}]}', JSON, "$.instances[0].in0", "a list of token"),
+        ('{"instances": [{"in0": 10}]}', JSON, "$.instances[0].in0", "below enc0"),
         ('{"instances": [3]}', JSON, "$.instances[0]", "expected an object"),
         ('{"instances": [{}]}', JSON, "$.instances[0]", "expected in0 or in1"),
         ('{"instances": 3}', JSON, "$.instances", "expected a list of objects"),
@@ -61,6 +66,23 @@ def test_an_invalid_request_is_an_error_with_its_path(body, media_type, path, me
         DECODER.decode(body.encode(), media_type)
     assert (error.value.status, error.value.path) == (400, path)
     assert message in str(error.value)
+
+
+def test_objects_follow_the_rule_of_every_door():
+    body = json.dumps(
+        {
+            "instances": [
+                {"in0": [-1, 1, -1, 2, 3, 4], "in1": 5},
+                {"in0": [], "in1": [6.0, -1.0, 7]},
+                {"in0": 8.0, "in1": -1},
+            ]
+        }
+    ).encode()
+    expected = {"in0": [[1, 2, 3], [], [8]], "in1": [[5], [6, 7], []]}
+    assert DECODER.decode(body) == expected
+    text = RequestDecoder({"in0": (10, 3), "in1": (20, 4)}, ["in0"])
+    body = b'{"in0": [-1, 1]}\n{"in0": "a"}\n{"in0": ["b"]}\n{"in0": 3.0}'
+    assert text.decode(body, JSON_LINES) == {"in0": [[1], "a", ["b"], [3]]}
 
 
 def test_content_types():
@@ -121,11 +143,12 @@ def test_ids_of_any_kind_become_lists_of_strings():
                 {"in0": [123, "sku-9", 2**80]},
                 {"in0": "a b"},
                 {"in0": -5},
+                {"in0": [3.0, "a"]},
                 {"in0": []},
             ]
         }
     )
-    expected = [["123", "sku-9", str(2**80)], ["a b"], ["-5"], []]
+    expected = [["123", "sku-9", str(2**80)], ["a b"], ["-5"], ["3", "a"], []]
     assert decoder.decode(body.encode()) == {"in0": expected}
     for value, place in ((1.5, ""), (None, ""), ([1, True], "[1]"), ([[1]], "[0]")):
         body = json.dumps({"instances": [{"in0": value}]}).encode()
