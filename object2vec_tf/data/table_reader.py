@@ -33,7 +33,7 @@ from object2vec_tf.ragged.column import RaggedColumn
 
 # The fields of a pair. Other columns are ignored.
 FIELDS = (*INPUTS, "label", "weight")
-_REQUIRED = (*INPUTS, "label")
+REQUIRED = (*INPUTS, "label")
 # Rows of a table, as a record batch or as mappings.
 Rows: TypeAlias = "pa.RecordBatch | Sequence[Any]"
 
@@ -83,8 +83,8 @@ class TableReader:
         with verify_unchanged(path):
             hash_file(path, digest)
             with open_batches(path, FIELDS) as (schema, batches):
-                check_names(schema.names, str(path))
-                yield from self.read(batches, str(path))
+                check_names(schema.names, f"{path}")
+                yield from self.read(batches, f"{path}")
 
     def read(self, parts: Iterable[Rows], name: str) -> Iterator[Block]:
         """Yields the pairs of a table, block by block.
@@ -219,19 +219,22 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-def check_names(names: Sequence[str], place: str) -> None:
+def check_names(
+    names: Sequence[str], place: str, required: Sequence[str] = REQUIRED
+) -> None:
     """Checks the names of a table's columns.
 
     Args:
         names: The names.
         place: The file or the table, for messages.
+        required: The names that must be among them.
 
     Raises:
         DataError: A column is missing, or two columns have the same name.
     """
     shown = ", ".join(map(str, names[:_MAX_SHOWN_NAMES]))
     shown += ", ..." * (len(names) > _MAX_SHOWN_NAMES)
-    missing = [field for field in _REQUIRED if field not in names]
+    missing = [field for field in required if field not in names]
     if missing:
         columns = "columns" if len(missing) > 1 else "the column"
         raise DataError(

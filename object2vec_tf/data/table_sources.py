@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from object2vec_tf.data.table_reader import FIELDS, Rows, check_names
+from object2vec_tf.data.table_reader import FIELDS, REQUIRED, Rows, check_names
 from object2vec_tf.errors import DataError
 
 _BATCH_ROWS = 1 << 16
@@ -78,28 +78,32 @@ def is_table(source: object) -> bool:
     )
 
 
-def table_source(source: Any) -> TableSource:
+def table_source(source: Any, required: Sequence[str] = REQUIRED) -> TableSource:
     """Returns rows in memory as record batches or sequences of mappings.
+
+    Args:
+        source: The table or the iterable.
+        required: The names of columns that a table must have.
 
     Raises:
         DataError: It is not a table or an iterable, or it lacks a column.
     """
     name = type(source).__name__
     if _is_pandas(source):
-        check_names(list(source.columns), name)
+        check_names(list(source.columns), name, required)
         return TableSource(name, _pandas_parts(source))
     if _is_polars(source):
-        check_names(source.columns, name)
+        check_names(source.columns, name, required)
         source = source.select([f for f in FIELDS if f in source.columns])
     elif _is_hugging_face(source) and hasattr(source, "with_format"):
-        return _hugging_face_source(source, name)
+        return _hugging_face_source(source, name, required)
     if hasattr(source, "__arrow_c_stream__"):
         reader = pa.RecordBatchReader.from_stream(source)
-        check_names(reader.schema.names, name)
+        check_names(reader.schema.names, name, required)
         return TableSource(name, _selected(reader))
     if hasattr(source, "__arrow_c_array__"):
         batch = pa.record_batch(source)
-        check_names(batch.schema.names, name)
+        check_names(batch.schema.names, name, required)
         return TableSource(name, _selected([batch]))
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         advice = "Give one of its values." if isinstance(source, Mapping) else ""
@@ -159,7 +163,9 @@ def _pandas_parts(frame: Any) -> Iterator[Rows]:
             yield from _selected(table.to_batches(_BATCH_ROWS))
 
 
-def _hugging_face_source(dataset: Any, name: str) -> TableSource:
+def _hugging_face_source(
+    dataset: Any, name: str, required: Sequence[str]
+) -> TableSource:
     names = dataset.column_names
     if isinstance(names, Mapping):  # a DatasetDict
         raise DataError(
@@ -168,7 +174,7 @@ def _hugging_face_source(dataset: Any, name: str) -> TableSource:
         )
     if not hasattr(dataset, "num_rows"):  # an IterableDataset
         return TableSource(name, _mappings(dataset))
-    check_names(names, name)
+    check_names(names, name, required)
     dataset = dataset.select_columns([f for f in FIELDS if f in names])
     tables = dataset.with_format("arrow").iter(_BATCH_ROWS)
     return TableSource(

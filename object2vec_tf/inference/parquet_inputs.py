@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from object2vec_tf.data.table_columns import (
     plain_array,
     ragged_integers,
 )
+from object2vec_tf.data.table_reader import Rows
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.record_batches import (
     is_parquet,
@@ -55,6 +56,26 @@ def _read_table(split: FileSplit, model: InputModel) -> Iterator[RaggedInputs]:
     rows = ParquetRows(split, model)
     for batch, row in rows.batches():
         yield from row_chunks(rows.read(batch, row))
+
+
+def read_rows(
+    parts: Iterable[Rows], name: str, model: InputModel
+) -> Iterator[RaggedInputs]:
+    """Yields the objects of a table in memory.
+
+    Args:
+        parts: The rows in order, as record batches or sequences of mappings.
+        name: The name of the table, for messages.
+        model: Provides the tokenizers and the vocabulary sizes.
+
+    Raises:
+        DataError: A row is invalid.
+    """
+    reader, row = _RowReader(FileSplit(Path(name)), model), 1
+    for part in parts:
+        rows = part.to_pylist() if isinstance(part, pa.RecordBatch) else part
+        yield from row_chunks(reader.read(json_lines(rows), row))
+        row += len(part)
 
 
 class ParquetRows:
@@ -113,7 +134,7 @@ class ParquetRows:
                 f"{', '.join(schema.names)}. Rename them."
             )
         for name in self._names:
-            _check_type(schema.field(name), str(path))
+            _check_type(schema.field(name), f"{path}")
         for name in set(columns) - set(schema.names):
             raise DataError(
                 f"{path}: expected a column {name}, got the columns "

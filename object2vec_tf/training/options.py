@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Self, TypedDict
 
+from object2vec_tf.data.table_sources import is_table
 from object2vec_tf.devices import check_device
 from object2vec_tf.distributed.selection import check_batch_layout
 from object2vec_tf.errors import UserError
@@ -49,8 +50,9 @@ class RunOptions:
         freeze: Parts of the model that are not trained: enc0, enc1, comparator; a
             string may have several, separated by commas. A token table that both
             encoders share is frozen with either of them.
-        retrieval_pool: JSON Lines of in1 objects. After every epoch, the true pairs of
-            the validation channel are ranked among them. It needs a validation channel.
+        retrieval_pool: A file, a table or a list of in1 objects. After every epoch, the
+            true pairs of the validation channel are ranked among them. It needs a
+            validation channel.
         batch_layout: How batches are laid out: ragged, as a CPU needs it; static, in a
             few shapes for which XLA compiles the steps, as a GPU needs it; auto,
             static if GPUs of a single worker train. The layout changes results by
@@ -79,7 +81,7 @@ class RunOptions:
     verbose: bool = True
     initial_model: PathLike | Object2Vec | None = None
     freeze: str | Sequence[str] = ()
-    retrieval_pool: PathLike | None = None
+    retrieval_pool: PathLike | Any | None = None
     batch_layout: str = "auto"
     device: str = "auto"
     deterministic: bool = False
@@ -100,9 +102,10 @@ class RunOptions:
                 "initial_model: expected a run directory, a .keras file or an "
                 f"Object2Vec model, got {self.initial_model!r:.60}."
             )
-        if not isinstance(self.retrieval_pool, str | os.PathLike | None):
+        is_path = isinstance(self.retrieval_pool, str | os.PathLike | None)
+        if not (is_path or is_table(self.retrieval_pool)):
             raise UserError(
-                "retrieval_pool: expected the path of a single file, got "
+                "retrieval_pool: expected the path of a single file, or a table, got "
                 f"{self.retrieval_pool!r:.60}."
             )
 
@@ -147,7 +150,7 @@ class RunKeywords(TypedDict, total=False):
     verbose: bool
     initial_model: PathLike | Object2Vec | None
     freeze: str | Sequence[str]
-    retrieval_pool: PathLike | None
+    retrieval_pool: PathLike | Any | None
     batch_layout: str
     device: str
     deterministic: bool

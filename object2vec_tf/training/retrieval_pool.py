@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from object2vec_tf.data.channel_reader import PairSource
-from object2vec_tf.data.table_sources import is_given
+from object2vec_tf.data.table_reader import Rows
+from object2vec_tf.data.table_sources import is_file_source, is_given, table_source
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files, open_file
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.inference.parquet_inputs import read_split
-from object2vec_tf.inference.ragged_inputs import Rows
+from object2vec_tf.inference.parquet_inputs import read_rows, read_split
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from object2vec_tf.inference.ragged_inputs import Rows as ObjectRows
 from object2vec_tf.inference.text_inputs import Row, is_text
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.search.candidate_pool import read_pool
 from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer_loading import Tokenizers
-from object2vec_tf.training.options import PathLike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,26 +32,24 @@ class RetrievalPool:
 
     Attributes:
         items: The token ids of the distinct items, in the order of the file.
-        fingerprint: A digest of the file.
+        fingerprint: A digest of the file, or of the items of a table.
     """
 
     items: RaggedColumn
     fingerprint: str
 
 
-def check_retrieval_pool(
-    path: PathLike | None, sources: Mapping[str, PairSource | None]
-) -> None:
+def check_retrieval_pool(pool: Any, sources: Mapping[str, PairSource | None]) -> None:
     """Checks that there is a channel to measure.
 
     Args:
-        path: The file of the pool; None if it is not given.
+        pool: The file or table of the pool; None if it is not given.
         sources: The channels, by name.
 
     Raises:
         UserError: There is a pool, but no validation channel.
     """
-    if path and not is_given(sources.get("validation")):
+    if is_given(pool) and not is_given(sources.get("validation")):
         raise UserError(
             "retrieval_pool: expected a validation channel, whose pairs are ranked "
             "among the items of the pool, got none. Give --validation, or remove "
@@ -64,29 +66,49 @@ def pool_identity(pool: RetrievalPool | None) -> dict[str, str]:
 
 
 def read_retrieval_pool(
-    path: PathLike | None, hyperparameters: Hyperparameters, tokenizers: Tokenizers
+    source: Any,
+    hyperparameters: Hyperparameters,
+    tokenizers: Tokenizers,
 ) -> RetrievalPool | None:
     """Reads the items, truncated to their maximum length.
 
     Args:
-        path: JSON Lines of objects with in1, as token ids or as text; None for no pool.
+        source: A file or a table of objects with in1, as token ids or as text; None for
+            no pool.
         hyperparameters: The run's.
         tokenizers: Tokenizers of in0 and in1.
 
     Raises:
-        DataError: The file cannot be read, or a line is invalid.
+        DataError: The file cannot be read, or a line or row is invalid.
         UserError: The lines have no in1.
     """
-    if not path:
+    if not is_given(source):
         return None
-    files = channel_files([path], "retrieval_pool")
+    model = _Tokenization(hyperparameters, tokenizers)
+    if not is_file_source(source):
+        table = table_source(source, ["in1"])
+        name = f"retrieval_pool: {table.name}"
+        parts = map(_only_in1, table.parts)
+        items = _items(read_rows(parts, name, model), name)
+        return RetrievalPool(items, _digest_of_items(items))
+    files = channel_files([source], "retrieval_pool")
     if len(files) != 1:
         raise UserError(
-            f"retrieval_pool: expected a single file, got {len(files)} in {path}."
+            f"retrieval_pool: expected a single file, got {len(files)} in {source}."
         )
-    blocks = read_split(files[0], _Tokenization(hyperparameters, tokenizers))
-    pool = read_pool(blocks, "in1", f"retrieval_pool: {path}")
-    return RetrievalPool(pool.objects().columns["in1"], _digest(files[0]))
+    items = _items(read_split(files[0], model), f"retrieval_pool: {source}")
+    return RetrievalPool(items, _digest(files[0]))
+
+
+def _items(blocks: Iterator[RaggedInputs], name: str) -> RaggedColumn:
+    return read_pool(blocks, "in1", name).objects().columns["in1"]
+
+
+def _only_in1(rows: Rows) -> Rows:
+    """Returns the items of rows, which may be pairs."""
+    if isinstance(rows, pa.RecordBatch):
+        return rows.select(["in1"])
+    return [{"in1": row["in1"]} if "in1" in row else row for row in rows]
 
 
 def _digest(path: Path) -> str:
@@ -94,6 +116,12 @@ def _digest(path: Path) -> str:
     with open_file(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
+    return digest.hexdigest()
+
+
+def _digest_of_items(items: RaggedColumn) -> str:
+    digest = hashlib.blake2b(items.values.tobytes(), digest_size=16)
+    digest.update(items.row_splits.tobytes())
     return digest.hexdigest()
 
 
@@ -112,7 +140,7 @@ class _Tokenization:
         self.texts: Collection[str] = hyperparameters.texts
         self._tokenizers = tokenizers
 
-    def tokenize(self, rows: Rows) -> tuple[Rows, int]:
+    def tokenize(self, rows: ObjectRows) -> tuple[ObjectRows, int]:
         """Returns the objects as token ids, and the number of unknown tokens."""
         unknown, result = 0, {}
         for name, objects in rows.items():

@@ -123,7 +123,7 @@ def tune(
     """
     jobs = as_integer("jobs", jobs, low=1)
     channels = sources_by_channel(train, validation, test, auxiliary)
-    _check_sources(channels)
+    _check_sources({**channels, "retrieval_pool": options.get("retrieval_pool")})
     task = _make_task(
         hyperparameters,
         channels,

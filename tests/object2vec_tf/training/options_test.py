@@ -108,7 +108,11 @@ def test_options_do_not_change_and_are_given_by_name(kind):
             3,
             "expected a run directory, a .keras file or an Object2Vec",
         ),
-        ("retrieval_pool", ["a"], "expected the path of a single file, got ['a']"),
+        (
+            "retrieval_pool",
+            ["a"],
+            "expected the path of a single file, or a table, got",
+        ),
         ("freeze", None, "expected names among enc0, enc1, comparator, got None"),
         ("precision", "half", "expected one of float32, bfloat16, float16, got 'half'"),
     ],

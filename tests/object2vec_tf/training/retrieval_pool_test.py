@@ -2,6 +2,8 @@ import itertools
 import json
 
 import numpy as np
+import pandas as pd
+import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.text.tokenizer import Tokenization
@@ -31,6 +33,17 @@ def test_items_are_texts_or_token_ids_truncated_and_distinct(tmp_path):
     splits = pool.items.row_splits.tolist()
     items = [pool.items.values[i:j].tolist() for i, j in itertools.pairwise(splits)]
     assert items == [[1, 2], [2], [0]]
+    # The objects of a table or list are the same; other columns are ignored.
+    objects = [{"in1": row, "in0": [1], "title": "x"} for row in rows]
+    frame = pd.DataFrame({"in1": ["cat dog", "dog", "bird", "cat dog"]})
+    for table in (objects, frame):
+        read = read_retrieval_pool(table, settings, (None, tokenizer))
+        assert read.items.values.tolist() == [1, 2, 2, 0]
+        assert read.items.row_splits.tolist() == splits
+    with pytest.raises(o2v.DataError, match=r"retrieval_pool: list: row 2: in1: exp"):
+        read_retrieval_pool([*objects[:1], {"in1": None}], settings, (None, tokenizer))
+    with pytest.raises(o2v.DataError, match=r"^DataFrame: expected the column in1, "):
+        read_retrieval_pool(frame.rename(columns=str.upper), settings, (None, None))
     path.write_text('{"in1": "dog"}\n')
     other = read_retrieval_pool(path, settings, (None, tokenizer))
     assert other.fingerprint != pool.fingerprint

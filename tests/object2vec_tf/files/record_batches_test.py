@@ -3,7 +3,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from object2vec_tf.data.record_batches import is_table_file, open_batches
+from object2vec_tf.files.record_batches import is_table_file, open_batches
 
 
 @pytest.mark.parametrize(
