@@ -20,6 +20,9 @@ from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.text.json_objects import decode_lines
 
 _FIRST_LINES_BYTES = 1 << 12
+# A block with invalid lines is read again in pieces of this size, and pieces with
+# invalid lines in smaller ones.
+_PIECE_BYTES = 1 << 13
 _ABSENT = msgspec.Raw(b"")
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -93,15 +96,21 @@ class _JsonLines:
             return [b""]
         return [self._join_members(values)]
 
-    def halves(self, block: _Lines) -> Sequence[_Lines]:
+    def pieces(self, block: _Lines) -> Sequence[_Lines]:
         text = block.text
         if b"\n" not in text.strip():
             return []
-        middle = len(text) // 2
-        end = text.rfind(b"\n", 0, middle) + 1 or text.find(b"\n", middle) + 1
-        first = _Lines(text[:end], block.line)
-        second = _Lines(text[end:], block.line + first.text.count(b"\n"))
-        return [part for part in (first, second) if part.text.strip()]
+        size = min(_PIECE_BYTES, len(text) // 2)
+        pieces, start, line = [], 0, block.line
+        while start < len(text):
+            # Whole lines: those that end in the next bytes, or the first one.
+            end = text.rfind(b"\n", start, start + size) + 1
+            end = end or text.find(b"\n", start + size) + 1 or len(text)
+            piece = text[start:end]
+            if piece.strip():
+                pieces.append(_Lines(piece, line))
+            start, line = end, line + piece.count(b"\n")
+        return pieces
 
     def join(self, parts: Sequence[Kept]) -> Kept:
         if len(parts) == 1:

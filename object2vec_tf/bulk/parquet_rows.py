@@ -15,6 +15,10 @@ from object2vec_tf.inference.parquet_inputs import ParquetRows
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 
+# A batch with invalid rows is read again in pieces of this size, and pieces with
+# invalid rows in smaller ones.
+_PIECE_ROWS = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class _Batch:
@@ -40,13 +44,14 @@ class _Parquet:
     def kept_of_invalid(self, block: _Batch) -> pa.RecordBatch:
         return block.rows.select(self._keep)
 
-    def halves(self, block: _Batch) -> Sequence[_Batch]:
-        middle = len(block.rows) // 2
-        if not middle:
+    def pieces(self, block: _Batch) -> Sequence[_Batch]:
+        count = len(block.rows)
+        if count < 2:
             return []
+        size = min(_PIECE_ROWS, -(-count // 2))
         return [
-            _Batch(block.rows.slice(0, middle), block.number),
-            _Batch(block.rows.slice(middle), block.number + middle),
+            _Batch(block.rows.slice(start, size), block.number + start)
+            for start in range(0, count, size)
         ]
 
     def join(self, parts: Sequence[Kept]) -> Kept:

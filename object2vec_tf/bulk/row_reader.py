@@ -45,8 +45,8 @@ class RowSource(Protocol[Block]):
     def kept_of_invalid(self, block: Block) -> Kept:
         """Returns the kept fields of a single row that is invalid."""
 
-    def halves(self, block: Block) -> Sequence[Block]:
-        """Returns two smaller blocks; none if the block has a single row."""
+    def pieces(self, block: Block) -> Sequence[Block]:
+        """Returns smaller blocks of the same rows; none if the block has one row."""
 
     def join(self, parts: Sequence[Kept]) -> Kept:
         """Returns the kept fields of consecutive blocks."""
@@ -65,7 +65,8 @@ class _Part:
 class RowReader(Generic[Block]):
     """Reads blocks of rows as the options say.
 
-    Invalid rows are found by bisection, so that valid rows are read fast.
+    A block with invalid rows is read again in smaller and smaller pieces, so that valid
+    rows are read many at a time.
 
     Args:
         source: The rows of a file.
@@ -122,10 +123,10 @@ class RowReader(Generic[Block]):
                 raise
             # Tokens of rows that are read again are counted again.
             self._model.token_counts = before
-            halves = self._source.halves(block)
-            for half in halves:
-                yield from self._parts(half)
-            if not halves:
+            pieces = self._source.pieces(block)
+            for piece in pieces:
+                yield from self._parts(piece)
+            if not pieces:
                 yield self._invalid(block, error)
         else:
             counts = RowCounts(rows=len(inputs), missing=missing)

@@ -28,6 +28,8 @@ from object2vec_tf.inference.text_inputs import has_text
 
 # The block size of a read that needs only the first line of a file.
 _FIRST_LINE_BYTES = 1 << 12
+# A call of the fast parser takes 2 ms, however small the block is.
+_MIN_PARSED_BYTES = 1 << 14
 _INPUT_NAMES = (("in0", "in1"), ("in0",), ("in1",))
 
 
@@ -116,7 +118,8 @@ class ObjectReader:
         Raises:
             DataError: A line is invalid.
         """
-        for names in [self._names] if self._names else _INPUT_NAMES:
+        known = [self._names] if self._names else _INPUT_NAMES
+        for names in known if len(text) >= _MIN_PARSED_BYTES else ():
             sizes = {name: self._limits[name][0] for name in names}
             if self._external_ids.intersection(names):
                 continue

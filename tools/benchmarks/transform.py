@@ -1,9 +1,12 @@
 """Times transform on a large file relative to the model on prepared batches.
 
+It is also timed with --keep=label --on_error=mark, for a file without invalid lines and
+for one in which every hundredth line is invalid.
+
     python -m tools.benchmarks.transform
 
-Every round runs both in turn, so that the ratio is valid even if the clock speed of the
-machine changes.
+Every round runs all of them in turn, so that the ratios are valid even if the clock
+speed of the machine changes.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ import resource
 import statistics
 import tempfile
 import time
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,12 +81,35 @@ def model_rate(
     return calls * MAX_ROWS / (time.perf_counter() - start)
 
 
+def transform_rate(
+    model: SavedModelPredictor, source: Path, out: Path, **options: Any
+) -> float:
+    """Returns the pairs per second of transform."""
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of invalid lines
+        lines = transform(model, source, out, **options)
+    return lines / (time.perf_counter() - start)
+
+
+def write_invalid_lines(source: Path, path: Path) -> None:
+    """Writes a copy of a file in which every hundredth line has an invalid id."""
+    with source.open() as lines, path.open("w") as file:
+        for number, line in enumerate(lines):
+            file.write(line if number % 100 else line.replace('"in1":[', '"in1":[-9,'))
+
+
+def ratios(rates: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Returns the ratios of the rates of each round."""
+    return [rate / other for rate, other in zip(rates, others, strict=True)]
+
+
 def _peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def measure(directory: Path) -> None:
-    """Prints the rates, their ratio and the memory of transform."""
+    """Prints the rates, their ratios and the memory of transform."""
     generator = np.random.default_rng(0)
     export_saved_model(
         Object2Vec(
@@ -96,6 +125,8 @@ def measure(directory: Path) -> None:
     model = SavedModelPredictor(directory / "model" / "1")
     source, out = directory / "pairs.jsonl", directory / "pairs.jsonl.out"
     write_pairs(source, generator, PAIRS.value)
+    invalid = directory / "invalid.jsonl"
+    write_invalid_lines(source, invalid)
     batches = [
         RaggedInputs(
             {name: _column(generator, MAX_ROWS) for name in ("in0", "in1")}
@@ -104,16 +135,16 @@ def measure(directory: Path) -> None:
     ]
     model_rate(model, batches, MAX_ROWS)
     before = _peak_memory_gb()
-    ratios, rates, model_rates = [], [], []
+    options: dict[str, Any] = {"keep": ("label",), "on_error": "mark"}
+    rates, kept_rates, invalid_rates, model_rates = [], [], [], []
     for _ in range(ROUNDS.value):
         rate_before = model_rate(model, batches, PAIRS.value // 2)
-        start = time.perf_counter()
-        lines = transform(model, source, out)
-        rates.append(lines / (time.perf_counter() - start))
+        rates.append(transform_rate(model, source, out))
         model_rates.append(
             statistics.mean([rate_before, model_rate(model, batches, PAIRS.value // 2)])
         )
-        ratios.append(rates[-1] / model_rates[-1])
+        kept_rates.append(transform_rate(model, source, out, **options))
+        invalid_rates.append(transform_rate(model, invalid, out, **options))
     size = source.stat().st_size / 1e6
     print(
         f"\n{PAIRS.value:,} pairs, {size:,.0f} MB of JSON Lines, enc_dim {_ENC_DIM}\n"
@@ -122,7 +153,9 @@ def measure(directory: Path) -> None:
     for name, values, form in (
         ("model on prepared batches, pairs/s", model_rates, ",.0f"),
         ("transform, pairs/s", rates, ",.0f"),
-        ("transform / model", ratios, ".2f"),
+        ("transform / model", ratios(rates, model_rates), ".2f"),
+        ("with --keep / without", ratios(kept_rates, rates), ".2f"),
+        ("with --keep and 1% invalid / without", ratios(invalid_rates, rates), ".2f"),
     ):
         median = statistics.median(values)
         print(
