@@ -60,9 +60,8 @@ class RowCounts:
         text = f"{self.answers(options):,} lines"
         if options.on_error == FAIL:
             return text
-        if options.on_error == SKIP:
-            return f"{text}, {self.invalid:,} invalid ones skipped"
-        return f"{text}, {self.invalid:,} of them errors"
+        done = "skipped" if options.on_error == SKIP else "marked"
+        return f"{text}, {self.invalid:,} invalid ({done})"
 
     def warn(self, path: Path) -> None:
         """Warns of invalid rows, and of rows without a kept field.

@@ -177,8 +177,8 @@ def test_a_directory_has_answers_with_one_set_of_options(exported, tmp_path):
     done = run(*kept)
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        f"{out}/in.jsonl.out: 2 lines, 1 of them errors",
-        f"{out}: 2 lines, 1 of them errors in 1 files",
+        f"{out}/in.jsonl.out: 2 lines, 1 invalid (marked)",
+        f"{out}: 2 lines, 1 invalid (marked) in 1 files",
     ]
     assert done.stderr.startswith(
         f"warning: {source}: 1 of 2 rows are invalid, the first: line 2: in0[0]: e"

@@ -137,7 +137,7 @@ def test_invalid_lines_are_skipped(loaded, tmp_path):
     ids = [json.loads(line)["id"] for line in out.read_text().splitlines()]
     assert ids == [number for number in numbers if number not in BAD]
     options = AnswerOptions(on_error="skip")
-    assert counts.summary(options) == "5,995 lines, 5 invalid ones skipped"
+    assert counts.summary(options) == "5,995 lines, 5 invalid (skipped)"
 
 
 def test_without_invalid_lines_the_bytes_are_the_same(loaded, tmp_path):
