@@ -45,9 +45,11 @@ class RemoteError(UserError):
 
     Attributes:
         is_missing: Whether there is no such file or bucket.
+        is_permanent: Whether another attempt would fail too.
     """
 
     is_missing = False
+    is_permanent = False
 
 
 def is_remote(path: PathLike) -> bool:
@@ -141,7 +143,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     scheme = match[1].lower() if match else ""
     registry: Any = import_extra("fsspec.registry", "remote", url)
     known = registry.known_implementations.get(scheme)
-    if known is None and scheme not in fsspec.available_protocols():
+    if known is None and scheme not in registry.registry:
         raise UserError(
             f"{url}: unknown scheme {scheme}. Expected one of fsspec's, such as s3, "
             "gs, hf or abfs, or a local path."
@@ -205,6 +207,7 @@ def remote_error(url: str, verb: str, error: Exception) -> RemoteError:
     result = RemoteError(
         f"{url}: cannot be {verb}: {_one_line(error)}. {_advice(error)}"
     )
+    result.is_permanent = _is_permanent(error)
     result.is_missing = isinstance(error, FileNotFoundError)
     return result
 

@@ -13,6 +13,7 @@ from typing import Any
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.mirror import Mirror
 from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters, defaults
 
@@ -51,10 +52,12 @@ class RunDirectory:
     """The files of one run. Each is written atomically.
 
     Attributes:
-        path: The directory (``model_dir``).
+        path: The directory (``model_dir``), or the local copy of a remote one.
+        mirror: Uploads the files of a remote directory; None for a local one.
     """
 
     path: Path
+    mirror: Mirror | None = None
 
     @property
     def hyperparameters(self) -> Path:
@@ -145,7 +148,18 @@ class RunDirectory:
                 )
             if self._starts_or_continues(identity):
                 write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
+            if self.mirror is not None:
+                self.mirror.claim()
             yield
+
+    def upload(self) -> None:
+        """Starts to upload what changed in the directory, if it is remote.
+
+        Raises:
+            RunDirectoryError: A run on another machine has taken over the directory.
+        """
+        if self.mirror is not None:
+            self.mirror.push()
 
     def former_values(self) -> dict[str, Any]:
         """Returns the hyperparameters that are newer than the run in the directory.
@@ -194,6 +208,23 @@ class RunDirectory:
     def has_checkpoint(self) -> bool:
         """Returns whether there is a checkpoint."""
         return any(any(self.checkpoints.glob(name)) for name in CHECKPOINT_NAMES)
+
+    def download(self, *, is_chief: bool) -> None:
+        """Downloads the files of a remote directory, unless they are here already.
+
+        Args:
+            is_chief: Whether this process writes the files of the run.
+
+        Raises:
+            RunDirectoryError: A run uses the directory.
+            UserError: The remote directory cannot be read or written.
+        """
+        if self.mirror is not None:
+            if is_chief:
+                self.mirror.open()
+            else:
+                self.mirror.use_without_remote()
+            self.path = self.mirror.path
 
     def make(self) -> None:
         """Creates the directory where it is missing.

@@ -10,6 +10,8 @@ from typing import Any
 import xxhash
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.downloads import list_files
+from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.loading import load_object2vec, model_file
 from object2vec_tf.model.object2vec import Object2Vec
@@ -80,7 +82,7 @@ def read_initial_model(
     else:
         path = os.fspath(source)
         record = directory.read_initial_model() if directory else None
-        if record and record["path"] == path and not Path(path).exists():
+        if record and record["path"] == path and _is_missing(path):
             digest = record.pop("digest")
             return InitialModel(record, digest)
         try:
@@ -93,6 +95,10 @@ def read_initial_model(
         hyperparameters, text_assets.tokenizers, earlier, text_assets.id_words
     )
     return InitialModel({"path": path, **start.summary()}, digest, start)
+
+
+def _is_missing(path: str) -> bool:
+    return not (list_files(path) if is_remote(path) else local_path(path).exists())
 
 
 def check_other_directory(
@@ -109,7 +115,12 @@ def check_other_directory(
     """
     if isinstance(source, Object2Vec):
         return
-    if Path(source).resolve() in (directory.path.resolve(), directory.model.resolve()):
+    own = (directory.path, directory.model)
+    if is_remote(source):
+        is_own = os.fspath(source).rstrip("/") in [f"{path}" for path in own]
+    else:
+        is_own = local_path(source).resolve() in [path.resolve() for path in own]
+    if is_own:
         raise UserError(
             f"initial_model: expected a model outside of model_dir, got {source}. Give "
             "another --model_dir, or continue the run by a larger --epochs."

@@ -131,7 +131,7 @@ class PreparedRun:
 def prepare_run(
     hyperparameters: Hyperparameters | Mapping[str, Any],
     sources: Mapping[str, Any],
-    model_dir: PathLike,
+    directory: RunDirectory,
     options: FitOptions,
 ) -> PreparedRun:
     """Checks all settings, then reads the channels.
@@ -139,7 +139,7 @@ def prepare_run(
     Args:
         hyperparameters: The hyperparameters, or a mapping of them.
         sources: The channels train, validation, test and auxiliary.
-        model_dir: The run directory.
+        directory: The run directory.
         options: The options.
 
     Raises:
@@ -156,7 +156,7 @@ def prepare_run(
         num_gpus = max_gpus(hyperparameters) if num_gpus is None else num_gpus
         hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
-    _check_arguments(hyperparameters, sources, model_dir)
+    _check_arguments(hyperparameters, sources)
     check_something_is_trained(hyperparameters, options.freeze)
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
@@ -170,7 +170,7 @@ def prepare_run(
     console = RunConsole(quiet=not (options.verbose and strategy.is_chief))
     console.say(f"device: {describe_devices(len(strategy.local_replicas))}")
     console.words(text_assets)
-    directory = RunDirectory(local_path(model_dir, "model_dir"))
+    directory.download(is_chief=strategy.is_chief)
     initial_model = _initial_model(
         options, hyperparameters, text_assets, directory, console
     )
@@ -356,10 +356,7 @@ def read_channels(
 def _check_arguments(
     hyperparameters: Hyperparameters,
     sources: Mapping[str, Any],
-    model_dir: PathLike,
 ) -> None:
-    if not os.fspath(model_dir):
-        raise UserError("model_dir: expected the run directory, got an empty path.")
     _check_pairs_per_step(hyperparameters)
     check_memory(hyperparameters)
     if not is_given(sources.get("train")):

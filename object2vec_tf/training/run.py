@@ -20,6 +20,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.runs.opened_run import open_run
 from object2vec_tf.runs.run_directory import Record
 from object2vec_tf.training.options import FitKeywords, FitOptions, PathLike
 from object2vec_tf.training.preparation import (
@@ -124,9 +125,10 @@ def fit(
         {'train': 1}
     """
     channels = sources_by_channel(train, validation, test, auxiliary)
-    run = prepare_run(hyperparameters, channels, model_dir, FitOptions(**options))
-    execute = _run_as_chief if run.strategy.is_chief else _run_as_worker
-    return execute(run, callbacks)
+    with open_run(model_dir, catch_sigterm) as directory:
+        run = prepare_run(hyperparameters, channels, directory, FitOptions(**options))
+        execute = _run_as_chief if run.strategy.is_chief else _run_as_worker
+        return execute(run, callbacks)
 
 
 def _run_as_chief(run: PreparedRun, callbacks: Callbacks) -> Run:

@@ -293,6 +293,7 @@ class Trainer:
         }
         with self._clock.saving():
             self._checkpoints.save(len(self.history), state, batches)
+        self._run.directory.upload()
 
     def _monitored_loss(self, record: Record) -> float:
         """Returns the loss that decides early stopping and the best epoch."""

@@ -1,0 +1,456 @@
+"""A remote directory that follows a local one, which a program writes.
+
+The program works in a directory below the staging directory, `Mirror.path`. `push`
+uploads what changed, in a background thread, from hard links, so that the program may
+replace and delete files meanwhile. Files that name others are uploaded after these.
+
+Which of the two directories counts when a program starts: each staging directory has a
+random name, its writer, which `claim` writes to a marker file in the remote directory.
+As long as the marker names this staging directory, no other machine has written there,
+and the local files are at least as new. Otherwise the remote files replace them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from object2vec_tf.errors import Interrupted, RunDirectoryError, UserError
+from object2vec_tf.files.downloads import RemoteFile, download, list_files
+from object2vec_tf.files.locks import locked
+from object2vec_tf.files.remote import RemoteError, join_url
+from object2vec_tf.files.staging import (
+    StagedPath,
+    digest,
+    make_directory,
+    register,
+    touch,
+)
+from object2vec_tf.files.uploads import (
+    check_remote_writable,
+    delete_file,
+    read_bytes,
+    upload_bytes,
+    upload_file,
+)
+
+MARKER = ".object2vec_tf.json"
+_RUNS = "runs"
+_PARALLEL = 8
+# Seconds before the last upload is tried again, after errors that may pass.
+FINAL_PAUSES = (5.0, 20.0)
+# A staging directory without files to upload is removed after this time without use.
+_MAX_SECONDS = 7 * 24 * 3600
+
+# Size and time of the last change of a local file.
+_Signature = tuple[int, int]
+
+
+@dataclasses.dataclass
+class _State:
+    """What a staging directory knows of its remote directory, in state.json.
+
+    Attributes:
+        writer: The name of the staging directory.
+        claimed: Whether the marker was written.
+        clean: Whether all files are uploaded.
+        uploaded: The local files of which the remote directory has a copy.
+    """
+
+    writer: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+    claimed: bool = False
+    clean: bool = False
+    uploaded: dict[str, _Signature] = dataclasses.field(default_factory=dict)
+
+
+class Mirror:
+    """A local directory, and the remote one that follows it.
+
+    Args:
+        url: The remote directory.
+        setting: The flag that gives it, for messages.
+        order: Returns the position of a file among those that are uploaded, by its
+            name relative to the directory; None for files that are not uploaded.
+        incomplete: Returns those of the names of remote files that belong to something
+            that was not uploaded to its end. They are not downloaded, but deleted.
+        finishing: Returns the context of the last upload.
+
+    Attributes:
+        path: The local directory.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        setting: str,
+        order: Callable[[str], int | None],
+        incomplete: Callable[[Collection[str]], Collection[str]] = lambda names: (),
+        finishing: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._setting = setting
+        self._order = order
+        self._incomplete = incomplete
+        self._finishing = finishing
+        self._home = Path()
+        self.path = StagedPath()
+        self._stack = contextlib.ExitStack()
+        self._state = _State()
+        self._is_open = self._is_claimed = False
+        self._lock = threading.Condition()
+        self._queued: Path | None = None
+        self._is_busy = False
+        self._error: RemoteError | None = None
+        self._new_owner = ""
+        self._snapshots = 0
+
+    @property
+    def home(self) -> Path:
+        """The directory in the staging directory that has all files of the mirror."""
+        return self._home
+
+    def open(self) -> None:
+        """Makes the local directory current.
+
+        Raises:
+            RunDirectoryError: Another process of this machine uses the directory.
+            UserError: The remote directory cannot be read or written.
+        """
+        if self._is_open:
+            return
+        self._home = make_directory(_RUNS, digest(self.url))
+        try:
+            self._stack.enter_context(locked(self._home / "lock", timeout=0))
+        except BlockingIOError as error:
+            raise RunDirectoryError(
+                f"{self.url}: another run is using this {self._setting}. Wait for it "
+                f"to end, or choose another --{self._setting}."
+            ) from error
+        touch(self._home)
+        self.path = register(self._home / self.url.rpartition("/")[2], self.url)
+        shutil.rmtree(self._snapshot_directory, ignore_errors=True)
+        self._synchronize()
+        check_remote_writable(self.url, self._setting)
+        self._is_open = True
+        _remove_unused(self._home.parent, self._home)
+
+    def use_without_remote(self) -> None:
+        """Makes a local directory that is not uploaded, as for workers."""
+        self._home = make_directory("workers", f"{digest(self.url)}-{os.getpid()}")
+        self.path = register(self._home / self.url.rpartition("/")[2], self.url)
+        self.path.mkdir(exist_ok=True)
+
+    @property
+    def _state_path(self) -> Path:
+        return self._home / "state.json"
+
+    @property
+    def _snapshot_directory(self) -> Path:
+        return self._home / "snapshots"
+
+    def _synchronize(self) -> None:
+        """Decides which directory is current, and downloads the remote one if it is."""
+        state = _read_state(self._state_path)
+        marker = _parse_marker(read_bytes(join_url(self.url, MARKER)))
+        remote = {
+            file.name: file
+            for file in list_files(self.url)
+            if file.name != MARKER and self._order(file.name) is not None
+        }
+        if state is not None and self.path.is_dir():
+            is_ours = marker.get("writer") == state.writer
+            # Nothing is there although all was uploaded: someone deleted it.
+            is_deleted = state.claimed and state.clean
+            if is_ours or not (marker or remote or is_deleted):
+                self._state = state
+                self._forget_missing(remote)
+                return
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._state_path.unlink(missing_ok=True)
+        self.path.mkdir(parents=True)
+        self._download(remote)
+
+    def _forget_missing(self, remote: Mapping[str, RemoteFile]) -> None:
+        """Forgets copies that are no longer there."""
+        self._state.uploaded = {
+            name: signature
+            for name, signature in self._state.uploaded.items()
+            if name in remote and remote[name].size in (None, signature[0])
+        }
+
+    def _download(self, remote: Mapping[str, RemoteFile]) -> None:
+        ignored = self._incomplete(remote)
+        self._state = _State(uploaded=dict.fromkeys(ignored, (-1, -1)))
+        remote = {name: remote[name] for name in remote if name not in ignored}
+        targets = [self.path / name for name in remote]
+        for target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            for _ in pool.map(download, remote.values(), targets):
+                pass
+        for name, target in zip(remote, targets, strict=True):
+            self._state.uploaded[name] = _signature(target)
+        self._save_state()
+
+    def claim(self) -> None:
+        """Makes the remote directory that of this one; call it after `open`.
+
+        Files that are no longer in this directory are deleted first, so that an earlier
+        run is not mixed with a new one. A run of another machine ends when it notices.
+
+        Raises:
+            RemoteError: The remote directory cannot be written.
+        """
+        self._write_marker()
+        self._is_claimed = True
+        names = {path.relative_to(self.path).as_posix() for path in self._files()}
+        self._delete([name for name in self._state.uploaded if name not in names])
+        self.push(wait=True)
+
+    def _write_marker(self) -> None:
+        self._state.clean = False
+        self._save_state()
+        content = {"writer": self._state.writer, "host": socket.gethostname()}
+        upload_bytes(json.dumps(content).encode(), join_url(self.url, MARKER))
+        self._state.claimed = True
+        self._save_state()
+
+    def _save_state(self) -> None:
+        # Not synchronized with the disk, for speed: after a power failure the remote
+        # directory counts, as on a new machine.
+        temporary = self._state_path.with_suffix(".new")
+        temporary.write_text(json.dumps(dataclasses.asdict(self._state)))
+        temporary.replace(self._state_path)
+
+    def push(self, *, wait: bool = False) -> None:
+        """Uploads what changed, in the background.
+
+        Only the newest state is uploaded if an earlier upload is still running.
+
+        Args:
+            wait: Whether to wait for the end of the upload.
+
+        Warns:
+            UserWarning: The last upload failed. The next one repeats it.
+
+        Raises:
+            RunDirectoryError: Another machine has taken over the remote directory.
+            RemoteError: The upload failed, with ``wait``.
+        """
+        if not self._is_open:
+            return
+        with self._lock:
+            self._raise_if_lost()
+            if self._error and not wait:
+                warnings.warn(
+                    f"{self._error} Training continues; the files are in {self._home}.",
+                    stacklevel=2,
+                )
+            self._error = None
+            if self._queued:
+                shutil.rmtree(self._queued, ignore_errors=True)
+            self._queued = self._take_snapshot()
+            if not self._is_busy:
+                self._is_busy = True
+                threading.Thread(target=self._upload_queued, daemon=True).start()
+            if wait:
+                self._lock.wait_for(lambda: not self._is_busy)
+                self._raise_if_lost()
+                if self._error:
+                    raise self._error
+
+    def _raise_if_lost(self) -> None:
+        if self._new_owner:
+            raise RunDirectoryError(
+                f"{self.url}: another run, on {self._new_owner}, has taken over this "
+                f"{self._setting}. This one ends, and its later files remain in "
+                f"{self._home}."
+            )
+
+    def _take_snapshot(self) -> Path:
+        """Returns a directory with hard links to the present files."""
+        self._snapshots += 1
+        snapshot = self._snapshot_directory / str(self._snapshots)
+        snapshot.mkdir(parents=True)
+        for path in self._files():
+            target = snapshot / path.relative_to(self.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    os.link(path, target)
+                except OSError:  # the file system has no hard links
+                    shutil.copy2(path, target)
+        return snapshot
+
+    def _files(self) -> list[Path]:
+        return [
+            path
+            for path in self.path.rglob("*")
+            if self._order(path.relative_to(self.path).as_posix()) is not None
+            and path.is_file()
+        ]
+
+    def _upload_queued(self) -> None:
+        """Uploads snapshots until none is queued; the function of the thread."""
+        while True:
+            with self._lock:
+                snapshot, self._queued = self._queued, None
+                if snapshot is None:
+                    self._is_busy = False
+                    self._lock.notify_all()
+                    return
+            error: RemoteError | None = None
+            try:
+                self._upload(snapshot)
+            except RemoteError as problem:
+                error = problem
+            except Exception as problem:
+                error = RemoteError(f"{self.url}: cannot be written: {problem}.")
+            shutil.rmtree(snapshot, ignore_errors=True)
+            with self._lock:
+                self._error = error
+
+    def _upload(self, snapshot: Path) -> None:
+        """Uploads the changed files of a snapshot, then deletes those that it lacks."""
+        if not self._owns_remote():
+            return
+        files = {
+            path.relative_to(snapshot).as_posix(): path
+            for path in snapshot.rglob("*")
+            if path.is_file()
+        }
+        uploaded = self._state.uploaded
+        changed = [n for n in files if uploaded.get(n) != _signature(files[n])]
+        for name in sorted(changed, key=self._position):
+            signature = _signature(files[name])
+            upload_file(files[name], join_url(self.url, name))
+            uploaded[name] = signature
+            self._save_state()
+        self._delete([name for name in uploaded if name not in files])
+        self._state.clean = True
+        self._save_state()
+
+    def _position(self, name: str) -> tuple[int, str]:
+        return self._order(name) or 0, name
+
+    def _delete(self, names: list[str]) -> None:
+        """Deletes remote files, first those that name others."""
+        for name in sorted(names, key=self._position, reverse=True):
+            delete_file(join_url(self.url, name))
+            del self._state.uploaded[name]
+        if names:
+            self._save_state()
+
+    def _owns_remote(self) -> bool:
+        """Returns whether the marker is still that of this directory."""
+        marker = _parse_marker(read_bytes(join_url(self.url, MARKER)))
+        if not marker:  # someone deleted the directory
+            self._state.uploaded.clear()
+            self._write_marker()
+        elif marker.get("writer") != self._state.writer:
+            self._new_owner = str(marker.get("host", "another machine"))
+            return False
+        self._state.clean = False
+        return True
+
+    def __enter__(self) -> Self:
+        """Returns the mirror."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Uploads everything, after expected errors too, and unlocks the directory.
+
+        Raises:
+            UserError: Files cannot be uploaded, and no other error is on its way.
+        """
+        with self._stack:
+            if self._is_open and self._must_upload(error):
+                with self._finishing():
+                    self._push_finally(error)
+        self._is_open = self._is_claimed = False
+
+    def _must_upload(self, error: BaseException | None) -> bool:
+        """Returns whether an ending run has files to upload, after an error or none."""
+        if not self._is_claimed:  # a run that was interrupted early has metrics.json
+            return isinstance(error, Interrupted)
+        return error is None or isinstance(error, Exception)
+
+    def _push_finally(self, error: BaseException | None) -> None:
+        for pause in (*FINAL_PAUSES, None):
+            try:
+                self.push(wait=True)
+                return
+            except RunDirectoryError:
+                if error is None:
+                    raise
+                return
+            except RemoteError as problem:
+                if pause is not None and not problem.is_permanent:
+                    time.sleep(pause)
+                    continue
+                message = (
+                    f"{problem} No file is lost: they are in {self._home}, and the "
+                    "same command on this machine uploads them."
+                )
+                if error is None or isinstance(error, Interrupted | RemoteError):
+                    raise UserError(message) from problem
+                warnings.warn(message, stacklevel=2)
+                return
+
+
+def _signature(path: Path) -> _Signature:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _read_state(path: Path) -> _State | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["uploaded"] = {
+            name: (size, time) for name, (size, time) in values["uploaded"].items()
+        }
+        return _State(**values)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _parse_marker(content: bytes | None) -> dict[str, Any]:
+    """Returns the content of a marker; an unreadable one is of another writer."""
+    if content is None:
+        return {}
+    try:
+        marker = json.loads(content)
+    except ValueError:
+        marker = None
+    return marker if isinstance(marker, dict) and marker else {"writer": ""}
+
+
+def _remove_unused(parent: Path, current: Path) -> None:
+    """Removes staging directories that were not used for long and are uploaded."""
+    for home in parent.iterdir():
+        state = _read_state(home / "state.json")
+        with contextlib.suppress(OSError):
+            age = time.time() - (home / "state.json").stat().st_mtime
+            if home == current or age < _MAX_SECONDS or not (state and state.clean):
+                continue
+            with locked(home / "lock", timeout=0):
+                shutil.rmtree(home, ignore_errors=True)
