@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
+from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.data.table_sources import is_table
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import PADDING, input_limits
@@ -71,13 +74,13 @@ class PairData:
             UserError: The data have labels, and ``y`` is given too.
         """
         x = data.x
-        pairs = self._pairs(x)
-        if pairs is not None:
+        if isinstance(x, Pairs) or is_table(x):
             if data.y is not None or data.sample_weight is not None:
                 raise UserError(
                     f"y, sample_weight: expected none beside a {type(x).__name__}, "
                     "which has labels and weights. Leave them out."
                 )
+            pairs = read_pairs(x, self._hyperparameters, tokenizers=self._tokenizers)
             if split:
                 return _in_memory(pairs)
             dataset = pairs.dataset(batch_size, shuffle=shuffle, seed=self._seed)
@@ -111,9 +114,23 @@ class PairData:
             )
         return inputs
 
-    def _pairs(self, x: Any) -> Pairs | None:
-        """Returns the pairs of a source that has labels; None for other data."""
-        return x if isinstance(x, Pairs) else None
+    def objects(
+        self, x: Any, *, batch_size: int | None = None, in_memory: bool = False
+    ) -> Any:
+        """Returns data for ``predict``, which may lack labels.
+
+        Args:
+            x: As the data of `convert`. The objects of a table follow the rule of
+                objects in memory, and its other columns are ignored.
+            batch_size: Pairs per batch of `Pairs`.
+            in_memory: Whether `Pairs` become tensors rather than batches.
+
+        Raises:
+            DataError: An object is invalid.
+        """
+        if is_table(x) and not isinstance(x, Pairs):
+            x = table_sides(x)
+        return self.convert(KerasData(x), batch_size=batch_size, split=in_memory).x
 
     def _batch(self, batch: Any, padded: bool = False) -> Any:
         """Returns a batch of a generator or of a PyDataset with clean objects.
@@ -171,6 +188,31 @@ class _CleanBatches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Reports the end of an epoch."""
         self._batches.on_epoch_end()
+
+
+def table_sides(table: Any) -> dict[str, Any]:
+    """Returns the objects of a table of pairs, or of a list of mappings.
+
+    Raises:
+        DataError: It lacks one of the sides.
+
+    Example:
+        >>> from object2vec_tf.model.keras_data import table_sides
+        >>> table_sides([{"in0": 5, "in1": [7, 8]}, {"in0": [6], "in1": []}])
+        {'in0': [5, [6]], 'in1': [[7, 8], []]}
+    """
+    sides: dict[str, Any] = {}
+    is_rows = isinstance(table, list | tuple)
+    if not is_rows and not hasattr(table, "__getitem__"):
+        table = pa.table(table)
+    for name in ("in0", "in1"):
+        try:
+            sides[name] = [row[name] for row in table] if is_rows else table[name]
+        except Exception as error:  # each library has its own
+            raise DataError(
+                f"{type(table).__name__}: expected in0 and in1, found no {name}."
+            ) from error
+    return sides
 
 
 def is_in_memory(x: Any) -> bool:

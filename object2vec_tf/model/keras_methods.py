@@ -220,7 +220,7 @@ class KerasMethods(keras.Model):
         Raises:
             DataError: An object is invalid; the message has its position.
         """
-        x = self._pair_data.convert(KerasData(x), batch_size=batch_size).x
+        x = self._pair_data.objects(x, batch_size=batch_size)
         batch_size = batch_size if is_in_memory(x) else None
         return super().predict(x, batch_size, *args, **kwargs)
 
@@ -240,9 +240,7 @@ class KerasMethods(keras.Model):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Scores one batch of pairs in memory; see ``keras.Model.predict_on_batch``."""
-        return super().predict_on_batch(
-            self._pair_data.convert(KerasData(x), split=True).x
-        )
+        return super().predict_on_batch(self._pair_data.objects(x, in_memory=True))
 
     def export(
         self,
