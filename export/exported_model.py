@@ -10,15 +10,22 @@ from pathlib import Path
 
 from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
+from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.model.loading import load_object2vec
 
-KERAS_SUFFIX = ".keras"
+_KERAS_SUFFIX = ".keras"
+_EXPORTERS = {"tensorflow": export_saved_model, "onnx": export_onnx}
+
+
+def is_keras_file(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a path or URL is that of a ``.keras`` file."""
+    return os.fspath(path).endswith(_KERAS_SUFFIX) and not Path(path).is_dir()
 
 
 @contextmanager
 def exported_model(
     path: str | os.PathLike[str], runtime: str = "tensorflow"
-) -> Iterator[Path]:
+) -> Iterator[str | os.PathLike[str]]:
     """Yields the path, or for a ``.keras`` file a temporary export of its model.
 
     Args:
@@ -28,11 +35,11 @@ def exported_model(
     Raises:
         UserError: The file cannot be read or is not a model.
     """
-    given = Path(path)
-    if given.suffix != KERAS_SUFFIX or given.is_dir():
-        yield given
+    if not is_keras_file(path):
+        yield path
         return
-    model = load_object2vec(given, compile=False)
+    model = load_object2vec(staged_file(path), compile=False)
     with tempfile.TemporaryDirectory(prefix="object2vec-") as folder:
-        export = export_onnx if runtime == "onnx" else export_saved_model
-        yield export(model, folder)
+        exported = _EXPORTERS[runtime](model, folder)
+        del model  # frees its memory
+        yield exported

@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
+from export.exported_model import exported_model, is_keras_file
 from object2vec_tf.bulk.answer_options import FAIL, ON_ERROR, AnswerOptions
 from object2vec_tf.bulk.file_jobs import FileJob, find_file_jobs, writer_for
 from object2vec_tf.bulk.job import predict_file, record_model, split_done
@@ -33,7 +34,9 @@ from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "run directory, exported model or directory of versions"
+    "model",
+    None,
+    "run directory, exported model, directory of versions or .keras file",
 )
 _INPUT = flags.DEFINE_string(
     "input",
@@ -167,7 +170,7 @@ def _file_jobs(options: AnswerOptions) -> tuple[list[FileJob], Path | None]:
 
 
 def _run_jobs(
-    jobs: Sequence[FileJob], console: Console
+    model: str | os.PathLike[str], jobs: Sequence[FileJob], console: Console
 ) -> Iterator[tuple[FileJob, RowCounts]]:
     """Yields each job after it is complete, with the counts of its lines."""
     if _RUNNER.value == "ray":
@@ -175,17 +178,17 @@ def _run_jobs(
 
         yield from predict_on_ray(
             jobs,
-            _MODEL.value or "",
+            os.fspath(model),
             _RUNTIME.value,
             address=_RAY_ADDRESS.value,
             workers=_WORKERS.value,
             console=console,
         )
         return
-    model = load_model(_MODEL.value or "", _RUNTIME.value)
+    predictor = load_model(model, _RUNTIME.value)
     for job in jobs:
-        yield job, predict_file(model, job, console)
-    warn_of_unknown_tokens(model.token_counts, model.hyperparameters)
+        yield job, predict_file(predictor, job, console)
+    warn_of_unknown_tokens(predictor.token_counts, predictor.hyperparameters)
 
 
 def _select_device() -> None:
@@ -204,19 +207,37 @@ def main() -> None:
     """Processes the files with the values of the flags."""
     reject_unused_flags(f"--runner={_RUNNER.value}", _FLAG_USES)
     model = required_value(_MODEL)
+    if _RUNNER.value == "ray" and is_keras_file(model):
+        raise UserError(
+            f"--model: expected an exported model for --runner=ray, got {model}. Write "
+            f"one with python -m export --model_dir={model}."
+        )
     _select_device()
     options = AnswerOptions(tuple(_KEEP.value), _ON_ERROR.value)
     jobs, directory = _file_jobs(options)
+    with exported_model(model, _RUNTIME.value) as exported:
+        _transform(exported, jobs, directory, options)
+
+
+def _transform(
+    model: str | os.PathLike[str],
+    jobs: Sequence[FileJob],
+    directory: Path | None,
+    options: AnswerOptions,
+) -> None:
+    """Processes files by an exported model, and reports what was done."""
     exported = find_exported(model, ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL)
     done: list[FileJob] = []
     if directory:
-        record_model(directory, exported, options)
+        given = required_value(_MODEL)
+        is_file = is_keras_file(given)
+        record_model(directory, staged_file(given) if is_file else exported, options)
         jobs, done = split_done(jobs)
         for job in done:
             print(f"{job.output}: already complete")
     total = RowCounts()
     if jobs:
-        for job, counts in _run_jobs(jobs, Console(stderr=True)):
+        for job, counts in _run_jobs(model, jobs, Console(stderr=True)):
             total += counts
             print(f"{job.output}: {counts.summary(options)}", flush=True)
             counts.warn(job.path)

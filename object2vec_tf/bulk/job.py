@@ -31,7 +31,7 @@ def record_model(directory: Path, model: Path, options: AnswerOptions = PLAIN) -
 
     Args:
         directory: The output directory.
-        model: An exported model.
+        model: An exported model, or a ``.keras`` file.
         options: The options of the answers.
 
     Raises:
@@ -66,9 +66,9 @@ def record_model(directory: Path, model: Path, options: AnswerOptions = PLAIN) -
 
 
 def _digest(model: Path) -> str:
-    """Returns a digest of all files of an exported model."""
+    """Returns a digest of all files of an exported model, or of a single file."""
     digest = xxhash.xxh3_128()
-    for path in sorted(model.rglob("*")):
+    for path in [model] if model.is_file() else sorted(model.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(model)}\0".encode())
             with path.open("rb") as file:

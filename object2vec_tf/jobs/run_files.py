@@ -68,10 +68,8 @@ def _discard_incomplete(directory: RunDirectory) -> None:
                 raise OSError("the file that identifies its run is missing")
             check_complete(path)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else None
             warnings.warn(
-                f"{path.resolve()}: checkpoint skipped: {reason or error}",
-                stacklevel=3,
+                f"{path.resolve()}: checkpoint skipped: {error}", stacklevel=3
             )
             shutil.rmtree(path)
 

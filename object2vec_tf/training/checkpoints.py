@@ -109,7 +109,7 @@ class Checkpoints:
         # Left by a process that was killed while it wrote them.
         for incomplete in self.directory.glob(".epoch-*"):
             shutil.rmtree(incomplete)
-        for file in self.directory.glob(f".{BEST_MODELS}"):
+        for file in self.directory.glob(".best-epoch-*"):
             file.unlink()
         paths = checkpoint_paths(self.directory)
         for path in reversed(paths):
@@ -172,7 +172,7 @@ def check_complete(checkpoint: Path) -> None:
         OSError: A file is missing or ends early. The message names it.
         ValueError: The state is damaged.
     """
-    for pattern in ("variables.index", "variables.data-*"):
+    for pattern in ("state.json", "variables.index", "variables.data-*"):
         if not any(checkpoint.glob(pattern)):
             raise OSError(f"{pattern.rstrip('-*')} is missing")
     best = best_model(checkpoint, read_state(checkpoint))

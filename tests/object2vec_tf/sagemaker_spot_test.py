@@ -173,6 +173,8 @@ def test_a_stopped_job_has_a_model_and_continues_on_another_machine(whole, tmp_p
     assert names(third / "model") == FINISHED_FILES
     assert_same_weights(third, whole)
     serve_and_ask(third)
+    shutil.rmtree(third / "model/export")  # then model.keras is served
+    serve_and_ask(third)
 
 
 def check_serving(path):
@@ -286,7 +288,7 @@ def test_a_job_that_is_killed_twice_continues_from_what_was_copied(whole, tmp_pa
     until_epoch(process, 7)
     process.kill()
     _, err = process.communicate()
-    assert f"{newest.name}: checkpoint skipped: state.json: No such file" in err
+    assert f"{newest.name}: checkpoint skipped: state.json is missing" in err
     assert "epoch-0099: checkpoint skipped: best-epoch-0098.keras, the model of" in err
 
     third = new_machine(tmp_path / "third", folder)

@@ -1,3 +1,5 @@
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -108,3 +110,44 @@ def test_unreadable_checkpoints_are_an_error(model, tmp_path):
         pytest.raises(o2v.RunDirectoryError, match="Use --overwrite to start"),
     ):
         checkpoints.restore()
+
+
+def best_file(path, epoch):
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("epoch", str(epoch))
+    return path
+
+
+def test_a_checkpoint_needs_the_model_of_its_best_epoch(model, tmp_path):
+    (tmp_path / "copy").mkdir()
+    checkpoints, best = Checkpoints(tmp_path / "copy", model), tmp_path / "model.keras"
+    for epoch in (0, 1):
+        checkpoints.keep_best(epoch, best_file(tmp_path / f"run/{epoch}.keras", epoch))
+        checkpoints.save(epoch + 1, {"best_epoch": epoch})
+    assert checkpoints.restore(best) == {"best_epoch": 1}
+    assert zipfile.ZipFile(best).read("epoch") == b"1"
+
+    file = tmp_path / "copy/best-epoch-0001.keras"
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[:50])
+    with pytest.warns(
+        UserWarning, match="epoch-0002: damaged .* best-epoch-0001.keras"
+    ):
+        assert checkpoints.restore(best) == {"best_epoch": 0}
+    assert zipfile.ZipFile(best).read("epoch") == b"0"
+
+
+def test_models_that_no_checkpoint_needs_are_deleted(model, tmp_path):
+    (tmp_path / "copy").mkdir()
+    checkpoints = Checkpoints(tmp_path / "copy", model)
+    for epochs, best in ((1, 0), (2, 0), (3, 2), (4, 2)):
+        if best == epochs - 1:
+            file = best_file(tmp_path / f"run/{best}.keras", best)
+            checkpoints.keep_best(best, file)
+        checkpoints.save(epochs, {"best_epoch": best})
+        kept = sorted(path.name for path in (tmp_path / "copy").glob("best-*"))
+        # The two newest checkpoints, and the epochs that were their best.
+        expected = {1: [0], 2: [0], 3: [0, 2], 4: [2]}[epochs]
+        assert kept == [f"best-epoch-{epoch:04d}.keras" for epoch in expected]
