@@ -72,6 +72,7 @@ class ObjectIds(keras.layers.Layer):
         self, vocab_size: int, max_len: int, side: str = "in0", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_jit = False  # XLA compiles no ragged inputs
         self.vocab_size = vocab_size
         self.max_len = max_len
         self.side = side

@@ -22,6 +22,7 @@ class RaggedEncoder(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
+        self.supports_jit = False  # XLA compiles no ragged inputs
 
     def call(
         self, tokens: tuple[tf.Tensor, tf.RaggedTensor], training: bool | None = None

@@ -38,6 +38,7 @@ class TokenEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_jit = False  # XLA compiles no ragged inputs
         self.vocab_size = vocab_size
         self.dim = dim
         self.scale = scale

@@ -73,7 +73,13 @@ class LogOddsAUC(keras.metrics.Metric):
             counts = tf.ones_like(positions, tf.float64)
         else:
             counts = tf.reshape(tf.cast(sample_weight, tf.float64), [-1])
-        self.histogram.value.scatter_add(tf.IndexedSlices(counts, positions))
+        histogram = self.histogram.value
+        if isinstance(histogram, tf.distribute.DistributedValues):
+            # A variable of MirroredStrategy, which cannot scatter.
+            added = tf.math.unsorted_segment_sum(counts, positions, 2 * _BUCKETS)
+            self.histogram.assign(self.histogram + added)
+        else:
+            histogram.scatter_add(tf.IndexedSlices(counts, positions))
 
     def result(self) -> Any:
         """Returns the area, a float scalar; NaN with one class only."""

@@ -26,15 +26,17 @@ class Batch:
 
     Attributes:
         inputs: Token ids in0 and in1, and further inputs of the dataset.
-        labels: ``[pairs]``.
+        labels: ``[pairs]``; or ``[pairs, outputs]`` for a loss that takes such labels.
         weights: float ``[pairs]``; None if all pairs count once.
         object_key: The hyperparameter.
+        in_column: Whether the labels were given as ``[pairs, 1]``.
     """
 
     inputs: Mapping[str, Any]
     labels: Any
     weights: Any = None
     object_key: str = "tokens"
+    in_column: bool = False
 
     @classmethod
     def from_data(cls, data: Any, object_key: str = "tokens") -> Batch:
@@ -45,7 +47,48 @@ class Batch:
             object_key: The hyperparameter.
         """
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        return cls(inputs, labels, weights, object_key)
+        if getattr(labels, "dtype", None) == tf.bool:
+            labels = tf.cast(labels, tf.int32)
+        in_column = _is_column(labels)
+        return cls(
+            inputs,
+            tf.squeeze(labels, axis=1) if in_column else labels,
+            tf.squeeze(weights, axis=1) if _is_column(weights) else weights,
+            object_key,
+            in_column,
+        )
+
+    def as_given(self, labels: Any) -> Any:
+        """Returns labels ``[pairs]`` in the shape in which the batch's were given.
+
+        Keras's losses take either shape; a function of the user may need its own.
+        """
+        return labels[:, tf.newaxis] if self.in_column else labels
+
+    def check_labels(self) -> None:
+        """Checks that there is one label per pair, which negatives need.
+
+        Raises:
+            ValueError: There are several.
+        """
+        shape = _shape(self.labels)
+        if shape.rank not in (None, 1):
+            raise ValueError(
+                f"labels: expected class ids or values [batch], got {shape}, which "
+                "negative_sampling_rate and objective=in_batch_softmax cannot use. "
+                "Give class ids, for instance labels.argmax(axis=1)."
+            )
+
+
+def _is_column(values: Any) -> bool:
+    """Returns whether values are ``[pairs, 1]``, as some Keras code has them."""
+    shape = _shape(values)
+    return shape.rank == 2 and shape[1] == 1
+
+
+def _shape(values: Any) -> tf.TensorShape:
+    """Returns a shape, of unknown rank if the values are no tensor and no array."""
+    return tf.TensorShape(getattr(values, "shape", None))
 
 
 def batch_objects(shard: BatchShard, batch: Batch) -> BatchObjects:

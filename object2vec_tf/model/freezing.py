@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -41,6 +42,40 @@ def parse_parts(parts: str | Sequence[str]) -> tuple[str, ...]:
                 "Separate several by commas."
             )
     return tuple(name for name in PARTS if name in given)
+
+
+def trainable_flags(model: Any) -> dict[str, bool]:
+    """Returns which parts of a model are trained, and which layers differ from them.
+
+    Args:
+        model: A model with `PARTS`.
+
+    Returns:
+        ``trainable`` by part, such as enc0; and by layer, such as comparator/mlp_0,
+        where it is not that of the layer's part.
+    """
+    flags = {}
+    for name in PARTS:
+        part = getattr(model, name)
+        flags[name] = part.trainable
+        for layer in part.layers:
+            if layer.trainable != part.trainable:
+                flags[f"{name}/{layer.name}"] = layer.trainable
+    return flags
+
+
+def set_trainable_flags(model: Any, flags: Mapping[str, bool]) -> None:
+    """Sets ``trainable`` of parts and layers.
+
+    Args:
+        model: A model with `PARTS`.
+        flags: As `trainable_flags` returns them.
+    """
+    # A part sets the flags of its layers, which it may share with another part.
+    for name in sorted(flags, key=lambda name: "/" in name):
+        part, _, layer = name.partition("/")
+        network = getattr(model, part)
+        (network.get_layer(layer) if layer else network).trainable = flags[name]
 
 
 def check_something_is_trained(

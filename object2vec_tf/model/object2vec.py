@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -25,8 +25,13 @@ from object2vec_tf.model.builders import (
     layer_seeds,
     token_embedding,
 )
-from object2vec_tf.model.freezing import check_something_is_trained, parse_parts
+from object2vec_tf.model.freezing import (
+    check_something_is_trained,
+    parse_parts,
+    trainable_flags,
+)
 from object2vec_tf.model.keras_methods import KerasMethods
+from object2vec_tf.model.keras_state import KerasState
 from object2vec_tf.model.negative_samplers import make_negative_sampler
 from object2vec_tf.model.objectives import make_objective
 from object2vec_tf.model.prediction import PythonPrediction
@@ -36,21 +41,11 @@ from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.loss_scaling import with_loss_scaling
 from object2vec_tf.registration import PACKAGE
 from object2vec_tf.text.text_assets import IdWords
-from object2vec_tf.text.tokenizer import Tokenizer
-from object2vec_tf.text.tokenizer_loading import (
-    Tokenizers,
-    make_tokenizer,
-    shared_tokenizers,
-)
-
-# File of a saved model that holds the vocabulary of in0, and of in1.
-_VOCABULARY = "vocabulary{}"
-# File of a saved model that holds the words of the ids of in0, and of in1.
-_ID_WORDS = "id_words{}"
+from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class Object2Vec(PythonPrediction, KerasMethods):
+class Object2Vec(PythonPrediction, KerasState, KerasMethods):
     """Two encoders, a comparator and an MLP that score pairs of objects.
 
     ``compile``, ``fit``, ``evaluate``, ``predict``, ``save`` and ``load_model`` are
@@ -138,6 +133,7 @@ class Object2Vec(PythonPrediction, KerasMethods):
         self.comparator = comparator_network(hyperparameters, next(seeds), policy)
         for part in self.frozen:
             getattr(self, part).trainable = False
+        self.constructed_flags = MappingProxyType(trainable_flags(self))
         self.negative_seeds = keras.random.SeedGenerator(next(seeds))
         self.in_batch_softmax = in_batch_softmax(hyperparameters, policy)
         self.in_batch_metrics = in_batch_metrics() if self.in_batch_softmax else ()
@@ -254,29 +250,6 @@ class Object2Vec(PythonPrediction, KerasMethods):
         layers = (self.enc0, self.enc1)[encoder].layers
         tokens = [layer for layer in layers if isinstance(layer, TokenEmbedding)]
         tokens[0].embeddings.assign(vectors)
-
-    def save_assets(self, path: str) -> None:
-        """Writes the vocabularies; Keras calls this when it saves the model."""
-        for i, tokenizer in enumerate(self.tokenizers):
-            if tokenizer is not None:
-                (Path(path) / _VOCABULARY.format(i)).write_bytes(tokenizer.data)
-        for i, words in enumerate(self.id_words):
-            if words is not None:
-                (Path(path) / _ID_WORDS.format(i)).write_bytes(words)
-
-    def load_assets(self, path: str) -> None:
-        """Reads the vocabularies; Keras calls this when it loads the model."""
-        tokenizers: list[Tokenizer | None] = [None, None]
-        for i in (0, 1) if path else ():
-            file = Path(path) / _VOCABULARY.format(i)
-            if file.exists():
-                tokenizers[i] = make_tokenizer(
-                    self.hyperparameters, i, file.read_bytes(), file.name
-                )
-        self.tokenizers = shared_tokenizers(tokenizers[0], tokenizers[1])
-        files = [Path(path) / _ID_WORDS.format(i) for i in (0, 1)] if path else []
-        words = [file.read_bytes() if file.exists() else None for file in files]
-        self.id_words = (words[0], words[1]) if words else (None, None)
 
     def set_output_bias(self, value: float) -> None:
         """Sets the bias of the output of a regression model.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -23,6 +25,8 @@ from object2vec_tf.model.negative_samplers import NegativeSampler, TrainingPairs
 from object2vec_tf.model.objectives import Objective
 from object2vec_tf.optimizers.gradients import Gradient, add_weight_decay
 
+# Name of Keras's metric that has all metrics which are given to ``compile``.
+_COMPILED = "compile_metrics"
 # Variables whose paths end like this have no weight decay.
 _NOT_DECAYED = ("bias", "log_temperature")
 
@@ -79,15 +83,19 @@ def train_step(model: PairModel, data: Any) -> None:
     """
     batch = Batch.from_data(data, model.hyperparameters.object_key)
     shard = batch_shard_of(batch.inputs)
+    plan = encoding_plan(model)
+    if any(plan.all_pairs):
+        batch.check_labels()
     with tf.GradientTape() as tape:
-        encodings = shard.encode(
-            model.encode_for_training, batch.inputs, encoding_plan(model)
-        )
+        encodings = shard.encode(model.encode_for_training, batch.inputs, plan)
         loss = training_loss(model, encodings, batch)
         scaled = model.optimizer.scale_loss(loss.value)
     variables = [variable.value for variable in model.trainable_variables]
-    gradients = tape.gradient(scaled, variables)
-    apply_gradients(model, reduce_gradients(model, shard, gradients))
+    if variables:
+        gradients = tape.gradient(scaled, variables)
+        apply_gradients(model, reduce_gradients(model, shard, gradients))
+    else:  # as Keras does
+        warnings.warn("The model does not have any trainable weights.", stacklevel=2)
     update_training_metrics(model, shard, loss)
 
 
@@ -119,6 +127,7 @@ def training_loss(
     pairs = model.negative_sampler.add(
         model.objective.comparator_encodings(encodings), batch
     )
+    pairs = dataclasses.replace(pairs, labels=batch.as_given(pairs.labels))
     scores = model.comparator([pairs.first, pairs.second], training=True)
     mean = model.compute_loss(
         batch.inputs, pairs.labels, scores, pairs.weights, training=True
@@ -187,12 +196,13 @@ def measure(model: PairModel, encodings: BatchEncodings, batch: Batch) -> None:
     shard = encodings.shard
     scores = model.comparator(list(encodings.own), training=False)
     loss = model.objective.encoder_loss(encodings, batch, training=False)
+    labels = batch.as_given(batch.labels)
     mean = model.compute_loss(
-        batch.inputs, batch.labels, scores, batch.weights, training=False
+        batch.inputs, labels, scores, batch.weights, training=False
     )
     loss += shard.contribution(mean)
     mean = shard.own_mean(loss)
-    _update_metrics(model, shard, mean, batch.labels, scores, batch.weights)
+    _update_metrics(model, shard, mean, labels, scores, batch.weights)
 
 
 def encoding_plan(model: PairModel) -> EncodingPlan:
@@ -215,7 +225,6 @@ def _update_metrics(
     weights: Any,
     counts: PairCounts | None = None,
 ) -> None:
-    updated = {id(metric) for metric in model.objective.metrics}
     labels, scores, weights = (
         shard.metric_rows(rows) for rows in (labels, scores, weights)
     )
@@ -223,7 +232,7 @@ def _update_metrics(
         if metric.name == "loss":
             pairs = shard.metric_count(scores, counts)
             metric.update_state(loss, sample_weight=pairs)
-        elif id(metric) not in updated:
+        elif metric.name == _COMPILED:  # others are updated by their owners
             metric.update_state(labels, scores, sample_weight=weights)
 
 
