@@ -6,21 +6,27 @@ python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from absl import flags
 
-from export.serving.backends import Backend
-from export.serving.reload import Reloader
-from export.serving.server import local_backend, serve
+from export.exported_model import exported_model
+from export.serving.model_source import ModelSource
+from export.serving.server import serve
 from export.serving.settings import (
     MAX_CONCURRENCY,
     MAX_REQUEST_BYTES,
     MODEL_NAME,
     GatewaySettings,
 )
-from export.serving.tf_serving_backend import TFServingBackend
-from export.serving.vertex import VertexEnvironment, vertex_environment
+from export.serving.vertex import (
+    STORAGE_URI,
+    VertexEnvironment,
+    vertex_environment,
+)
+from export.serving.workers import serve_with_workers
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
@@ -30,7 +36,8 @@ from object2vec_tf.inference.recommend_requests import MAX_ITEMS
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "run directory, exported model or directory of versions, loaded in this process",
+    "run directory, exported model, directory of versions or .keras file, loaded in "
+    "this process",
 )
 _TF_SERVING = flags.DEFINE_string(
     "tf_serving", None, "HOST:PORT of the gRPC interface of a TF Serving process"
@@ -73,6 +80,13 @@ _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "timeout of a request to TF Serving in seconds", 0.001
 )
 
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    1,
+    "number of processes that share the port, each with its own model, limits and part "
+    "of the CPU cores",
+    1,
+)
 _RELOAD = flags.DEFINE_bool(
     "reload",
     True,
@@ -89,6 +103,7 @@ _COMMON = (
     _MAX_REQUEST_BYTES,
     _MAX_CONCURRENCY,
     _MAX_RECOMMENDED_ITEMS,
+    _WORKERS,
 )
 _FLAG_USES: FlagUses = {
     "--model": (*_COMMON, _MODEL, _RUNTIME, _RELOAD, _RELOAD_SECONDS),
@@ -98,7 +113,9 @@ _FLAG_USES: FlagUses = {
 
 def main() -> None:
     """Serves with the values of the flags."""
-    if bool(_MODEL.value) == bool(_TF_SERVING.value):
+    if bool(_model()) == bool(_TF_SERVING.value) or (
+        _MODEL.value and _TF_SERVING.value
+    ):
         raise UserError("expected exactly one of --model and --tf_serving. See --help.")
     mode = "--tf_serving" if _TF_SERVING.value else "--model"
     reject_unused_flags(mode, _FLAG_USES)
@@ -112,16 +129,21 @@ def main() -> None:
         health_route=vertex.health_route,
         predict_route=vertex.predict_route,
     )
-    reloader = None if _TF_SERVING.value else _reloader()
-    # No variable here refers to the backend, which would keep it in memory after a new
-    # version has replaced it.
-    serve(
-        reloader.first() if reloader else _tf_serving_backend(),
-        host,
-        port,
-        settings=settings,
-        reloader=reloader if _RELOAD.value else None,
-    )
+    with _source() as source:
+        if _WORKERS.value > 1:
+            workers = _WORKERS.value
+            serve_with_workers(source, host, port, settings=settings, workers=workers)
+            return
+        reloader = source.reloader()
+        # No variable here refers to the backend, which would keep it in memory after a
+        # new version has replaced it.
+        serve(
+            source.backend(reloader),
+            host,
+            port,
+            settings=settings,
+            reloader=reloader if _RELOAD.value else None,
+        )
 
 
 def _address(vertex: VertexEnvironment) -> tuple[str, int]:
@@ -133,19 +155,25 @@ def _address(vertex: VertexEnvironment) -> tuple[str, int]:
     return host, port
 
 
-def _tf_serving_backend() -> Backend:
-    address = _TF_SERVING.value or ""
-    return TFServingBackend(address, _MODEL_NAME.value, _TIMEOUT.value)
+@contextlib.contextmanager
+def _source() -> Iterator[ModelSource]:
+    if _TF_SERVING.value:
+        yield ModelSource(
+            tf_serving=_TF_SERVING.value,
+            model_name=_MODEL_NAME.value,
+            timeout=_TIMEOUT.value,
+        )
+        return
+    runtime = _RUNTIME.value
+    model_file = ONNX if runtime == "onnx" else SAVED_MODEL
+    with exported_model(staged_model(_model(), model_file), runtime) as path:
+        seconds = _RELOAD_SECONDS.value if _RELOAD.value else 0.0
+        yield ModelSource(str(path), runtime, seconds)
 
 
-def _reloader() -> Reloader:
-    is_onnx = _RUNTIME.value == "onnx"
-    return Reloader(
-        staged_model(_MODEL.value or "", ONNX if is_onnx else SAVED_MODEL),
-        lambda path: local_backend(path, _RUNTIME.value),
-        model_file=ONNX if is_onnx else SAVED_MODEL,
-        seconds=_RELOAD_SECONDS.value,
-    )
+def _model() -> str:
+    """Returns the path of the model: that of the flag, or the one of Vertex AI."""
+    return _MODEL.value or os.environ.get(STORAGE_URI, "")
 
 
 def cli() -> None:

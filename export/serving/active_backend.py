@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from export.serving.backends import Backend
 
@@ -14,10 +14,14 @@ class ActiveBackend:
 
     Args:
         backend: The first backend.
+        on_replace: Is called after each replacement.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(
+        self, backend: Backend, on_replace: Callable[[], None] = lambda: None
+    ) -> None:
         self._users = _Users(backend)
+        self._on_replace = on_replace
 
     @property
     def backend(self) -> Backend:
@@ -44,6 +48,7 @@ class ActiveBackend:
         """
         users, self._users = self._users, _Users(backend)
         users.replaced = True
+        self._on_replace()
         if users.count:
             await users.idle.wait()
         await users.backend.close()

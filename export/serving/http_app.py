@@ -61,6 +61,7 @@ class Gateway:
         backend: Computes the predictions.
         settings: Limits, names and additional paths.
         reloader: Loads new versions of the model; None to serve only this one.
+        metrics: The metrics; None for those of a single process.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class Gateway:
         backend: Backend,
         settings: GatewaySettings | None = None,
         reloader: Reloader | None = None,
+        metrics: ServingMetrics | None = None,
     ) -> None:
-        self._active = ActiveBackend(backend)
+        self._active = ActiveBackend(backend, self._note_version)
         self._reloader = reloader
         self._settings = settings or GatewaySettings()
-        self._metrics = ServingMetrics()
+        self._metrics = metrics or ServingMetrics()
+        self._metrics.set_version(backend.version)
         self._in_progress = 0
 
     def application(self) -> Starlette:
@@ -123,6 +126,9 @@ class Gateway:
             await asyncio.wait([reloading])
         await self._active.close()
 
+    def _note_version(self) -> None:
+        self._metrics.set_version(self._active.backend.version)
+
     def _measured(self, handler: Handler) -> Handler:
         """Limits and measures requests, and turns exceptions into responses."""
 
@@ -136,12 +142,14 @@ class Gateway:
                 return error_response(request, message, 503)
             start = time.perf_counter()
             self._in_progress += 1
+            self._metrics.count_in_progress(1)
             status = 500
             try:
                 response = await handle_errors(handler, request)
                 status = response.status_code
             finally:
                 self._in_progress -= 1
+                self._metrics.count_in_progress(-1)
                 self._metrics.count_request(status, time.perf_counter() - start)
             return response
 
@@ -211,8 +219,8 @@ class Gateway:
         )
 
     async def _metrics_page(self, request: Request) -> Response:
-        version = self._active.backend.version
-        text, media_type = self._metrics.exposition(self._in_progress, version)
+        self._note_version()
+        text, media_type = self._metrics.exposition()
         return Response(text, headers={"Content-Type": media_type})
 
 

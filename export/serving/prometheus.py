@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -9,15 +11,23 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    multiprocess,
 )
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
 
 class ServingMetrics:
-    """Counts requests and rows, and times requests."""
+    """Counts requests and rows, and times requests.
 
-    def __init__(self) -> None:
+    Args:
+        directory: The directory in which the processes of a gateway share their
+            metrics, as in the variable ``PROMETHEUS_MULTIPROC_DIR``; empty for a single
+            process.
+    """
+
+    def __init__(self, directory: str = "") -> None:
+        self._directory = directory
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "object2vec_requests",
@@ -46,12 +56,14 @@ class ServingMetrics:
             "object2vec_requests_under_way",
             "Invocations in progress.",
             registry=self._registry,
+            multiprocess_mode="livesum",
         )
 
         self._version = Gauge(
             "object2vec_model_version",
             "Version of the model that answers new requests; NaN if it has none.",
             registry=self._registry,
+            multiprocess_mode="livemin",
         )
 
     def count_request(self, status: int, seconds: float) -> None:
@@ -67,13 +79,22 @@ class ServingMetrics:
         """Counts tokens that are not in the vocabulary."""
         self._unknown_tokens.inc(tokens)
 
-    def exposition(self, in_progress: int, version: int | None) -> tuple[bytes, str]:
+    def count_in_progress(self, change: int) -> None:
+        """Adds to the number of invocations in progress."""
+        self._in_progress.inc(change)
+
+    def set_version(self, version: int | None) -> None:
+        """Sets the version of the model; None if it has none."""
+        self._version.set(float("nan") if version is None else version)
+
+    def exposition(self) -> tuple[bytes, str]:
         """Returns all metrics in Prometheus's text format, and its media type.
 
-        Args:
-            in_progress: The number of invocations in progress.
-            version: The version of the model; None if it has none.
+        Those of several processes are added up; the version is the lowest one.
         """
-        self._version.set(float("nan") if version is None else version)
-        self._in_progress.set(in_progress)
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        registry = self._registry
+        if self._directory:
+            registry = CollectorRegistry()
+            collector: Any = multiprocess.MultiProcessCollector  # it has no types
+            collector(registry, self._directory)
+        return generate_latest(registry), CONTENT_TYPE_LATEST

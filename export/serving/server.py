@@ -12,6 +12,7 @@ import uvicorn
 from export.serving.backends import Backend
 from export.serving.http_app import Gateway
 from export.serving.http_protocol import DrainingProtocol
+from export.serving.listening import listening, url_of
 from export.serving.local_backend import LocalBackend
 from export.serving.reload import Reloader
 from export.serving.settings import GatewaySettings
@@ -20,7 +21,6 @@ from object2vec_tf.inference.predictor import load_model
 
 # Values of SageMaker's variable, and the output that is warmed up first.
 _PREFERRED_MODES = {"embedding": "embeddings", "classification": "scores", "": ""}
-_BACKLOG = 2048
 
 
 def serve(
@@ -45,6 +45,18 @@ def serve(
     """
     gateway = Gateway(backend, settings, reloader)
     del backend  # so that it can be freed when a new version replaces it
+    with listening(host, port) as listener:
+        run(gateway, listener, f"serving on {url_of(listener)}")
+
+
+def run(gateway: Gateway, listener: socket.socket, message: str) -> None:
+    """Serves on a socket until SIGTERM or SIGINT.
+
+    Args:
+        gateway: The gateway.
+        listener: The socket, which may listen already.
+        message: The line to print when requests are accepted.
+    """
     config = uvicorn.Config(
         gateway.application(),
         http=DrainingProtocol,
@@ -52,36 +64,34 @@ def serve(
         access_log=False,
         lifespan="on",
     )
-    with _listening(host, port) as listener:
-        address, actual_port = listener.getsockname()[:2]
-        url_host = f"[{address}]" if ":" in address else address
-        server = uvicorn.Server(config)
+    server = _AnnouncingServer(config, message)
 
-        # Called for a signal that arrives before uvicorn handles signals, and for one
-        # that uvicorn raises again after its shutdown.
-        def stop(*_: object) -> None:
-            server.should_exit = True
+    # Called for a signal that arrives before uvicorn handles signals, and for one that
+    # uvicorn raises again after its shutdown.
+    def stop(*_: object) -> None:
+        server.should_exit = True
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, stop)
-        # Exclude everything loaded so far from garbage collection. A full collection
-        # walks TensorFlow's modules and graphs and stops all requests for 0.16 s, once
-        # per second under load.
-        gc.collect()
-        gc.freeze()
-        print(f"serving on http://{url_host}:{actual_port}", flush=True)
-        server.run(sockets=[listener])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    # Exclude everything loaded so far from garbage collection. A full collection walks
+    # TensorFlow's modules and graphs and stops all requests for 0.16 s, once per second
+    # under load.
+    gc.collect()
+    gc.freeze()
+    server.run(sockets=[listener])
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise UserError(
-            f"--host={host} --port={port}: cannot listen there: {error.strerror}. "
-            "Choose another address, or stop the program that uses it."
-        ) from error
+class _AnnouncingServer(uvicorn.Server):
+    """A server that prints a line when its socket listens."""
+
+    def __init__(self, config: uvicorn.Config, message: str) -> None:
+        super().__init__(config)
+        self._message = message
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to accept connections."""
+        await super().startup(sockets)
+        print(self._message, flush=True)
 
 
 def local_backend(
