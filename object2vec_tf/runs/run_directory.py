@@ -285,6 +285,14 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_metrics({**STOPPED, "seconds": seconds})
 
+    def delete_checkpoints(self) -> None:
+        """Deletes the checkpoints, and the models that they refer to."""
+        for pattern in CHECKPOINT_NAMES:
+            for checkpoint in self.checkpoints.glob(pattern):
+                shutil.rmtree(checkpoint)
+        for file in self.checkpoints.glob(BEST_MODELS):
+            file.unlink()
+
     def _clear(self) -> None:
         """Removes the files that a run wrote, and nothing else."""
         for path in (
@@ -294,11 +302,7 @@ class RunDirectory:
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
         self.initial_model.unlink(missing_ok=True)
-        for pattern in CHECKPOINT_NAMES:
-            for checkpoint in self.checkpoints.glob(pattern):
-                shutil.rmtree(checkpoint)
-        for file in self.checkpoints.glob(BEST_MODELS):
-            file.unlink()
+        self.delete_checkpoints()
         for name in LOG_NAMES:
             shutil.rmtree(self.tensorboard / name, ignore_errors=True)
 

@@ -25,7 +25,6 @@ from object2vec_tf.files.atomic import atomic_directory, write_atomic
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.runs.run_directory import (
-    CHECKPOINT_NAMES,
     PROJECTOR_FILES,
     Record,
     RunDirectory,
@@ -190,9 +189,7 @@ class StudyDirectory:
 
     def drop_checkpoints(self, number: int) -> None:
         """Removes the checkpoints of a trial that has ended."""
-        for pattern in CHECKPOINT_NAMES:
-            for entry in self.trial(number).checkpoints.glob(pattern):
-                shutil.rmtree(entry, ignore_errors=True)
+        self.trial(number).delete_checkpoints()
 
     def link_best(self, number: int) -> None:
         """Replaces ``best`` by hard links to all files of a trial's run."""

@@ -1,5 +1,6 @@
 """Tests of the sagemaker command on a directory laid out like a job's."""
 
+import gzip
 import io
 import json
 import os
@@ -9,6 +10,8 @@ import zipfile
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from object2vec_tf.inference.predictor import load_model
@@ -82,6 +85,11 @@ def serving(prefix, port):
 
 
 def test_the_model_of_a_job_is_served(prefix):
+    # The content of files without a suffix decides how they are read.
+    line = b'{"in0": [1], "in1": [2], "label": 1}\n'
+    (prefix / "input/data/train/part-1").write_bytes(gzip.compress(line * 5))
+    table = pa.table({"in0": [[1]] * 3, "in1": [[2]] * 3, "label": [1] * 3})
+    pq.write_table(table, prefix / "input/data/train/part-2")
     done = train(prefix)
     assert (done.returncode, done.stderr) == (0, "")
     assert "#quality_metric: host=algo-1, epoch=0, train cross_entropy <loss>=" in (
@@ -91,7 +99,7 @@ def test_the_model_of_a_job_is_served(prefix):
     assert names(prefix / "model/export") == {"1"}
     assert (prefix / "model/export/1/saved_model.pb").is_file()
     metrics = json.loads((prefix / "model/metrics.json").read_text())
-    assert metrics["rows"] == {"train": 40}
+    assert metrics["rows"] == {"train": 40 + 5 + 3}
     assert metrics["stopped"] == "all epochs done"
     with zipfile.ZipFile(prefix / "model/model.keras") as file:
         weights = h5py.File(io.BytesIO(file.read("model.weights.h5")))

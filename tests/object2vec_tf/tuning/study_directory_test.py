@@ -17,6 +17,7 @@ MODEL = (
     "model.keras",
     "export/1/saved_model.pb",
     "checkpoints/epoch-0001/weights",
+    "checkpoints/best-epoch-0000.keras",
 )
 
 
