@@ -41,7 +41,7 @@ FORMAT = flags.DEFINE_enum(
 ITEMS = flags.DEFINE_string(
     "items",
     None,
-    "JSON Lines of items, in1, which the signature recommend searches",
+    "items, in1, which the signature recommend searches: JSON Lines, Parquet or Arrow",
 )
 LABELS = flags.DEFINE_string("labels", None, "text file with one line per item")
 K = flags.DEFINE_integer(

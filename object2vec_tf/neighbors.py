@@ -38,9 +38,9 @@ _MODEL = flags.DEFINE_string(
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    "JSON Lines, also .gz and .zst; build, add and query: objects (in0 or in1) or "
-    '{"embeddings": [...]}; evaluate: pairs, in comma-separated files, directories or '
-    "globs; those with a label above 0, or without a label, are true",
+    "JSON Lines, also .gz and .zst, Parquet or Arrow; build, add and query: objects "
+    '(in0 or in1) or {"embeddings": [...]}; evaluate: pairs, in comma-separated files, '
+    "directories or globs; those with a label above 0, or without a label, are true",
 )
 _INDEX = flags.DEFINE_string("index", None, "directory of the index")
 _LABELS = flags.DEFINE_string(
@@ -58,8 +58,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "output file (default: stdout)")
 _EXCLUDE = flags.DEFINE_string(
     "exclude",
     None,
-    "JSON Lines of known pairs (files, directories or globs), such as those of "
-    "training; an item is not found for the objects that it is paired with, whatever "
+    "known pairs, such as those of training, in files as for --input, directories or "
+    "globs; an item is not found for the objects that it is paired with, whatever "
     "the label; in evaluate, their counts define the popularity baseline",
 )
 _EXCLUDE_SELF = flags.DEFINE_bool(
@@ -76,8 +76,8 @@ _RESCORE = flags.DEFINE_bool(
 _POOL = flags.DEFINE_string(
     "pool",
     None,
-    "JSON Lines of candidate items, in1 (files, directories or globs); the "
-    "items of the pairs are added (default: the items of the pairs)",
+    "candidate items, in1, in files as for --input, directories or globs; the items "
+    "of the pairs are added (default: the items of the pairs)",
 )
 _SCORE = flags.DEFINE_enum(
     "score",

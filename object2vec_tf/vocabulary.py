@@ -40,7 +40,8 @@ _BUILD_TOKENIZERS = ("whitespace", "unicode_script", "wordpiece", "id")
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    "comma-separated files, directories or globs of JSON Lines, also .gz and .zst",
+    "comma-separated files, directories or globs of JSON Lines, also .gz and .zst, "
+    "Parquet or Arrow",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "output file, written atomically")
 _FIELDS = flags.DEFINE_list("fields", ["in0", "in1"], "fields whose tokens are counted")

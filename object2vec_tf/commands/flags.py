@@ -26,7 +26,8 @@ TRAIN = flags.DEFINE_string(
     "train",
     None,
     "training pairs: comma-separated files, directories or globs of JSON Lines, which "
-    "may be compressed (.gz, .zst) (required)",
+    "may be compressed (.gz, .zst), Parquet (.parquet) or Arrow (.arrow, .feather) "
+    "(required)",
 )
 VALIDATION = flags.DEFINE_string("validation", None, "validation pairs, see --train")
 TEST = flags.DEFINE_string("test", None, "test pairs, see --train")
@@ -37,7 +38,7 @@ ITEMS = flags.DEFINE_string(
     "items",
     None,
     'JSON Lines of objects as token ids, {"in0": [...]} or {"in1": [...]}, whose names '
-    "are in --labels",
+    "are in --labels; or Parquet or Arrow",
 )
 LABELS = flags.DEFINE_string(
     "labels",
@@ -140,9 +141,10 @@ PRECISION = flags.DEFINE_enum(
 RETRIEVAL_POOL = flags.DEFINE_string(
     "retrieval_pool",
     None,
-    'JSON Lines of items, {"in1": [...]}, in which validation pairs with a label above '
-    "0 are ranked after every epoch (hits@1, hits@10, recall@10, mean_rank, mrr), the "
-    "items of known train pairs left out (default: none)",
+    'JSON Lines of items, {"in1": [...]}, or Parquet or Arrow, in which validation '
+    "pairs with a label above 0 are ranked after every epoch (hits@1, hits@10, "
+    "recall@10, mean_rank, mrr), the items of known train pairs left out (default: "
+    "none)",
 )
 BATCH_LAYOUT = flags.DEFINE_enum(
     "batch_layout",
