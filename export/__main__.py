@@ -22,6 +22,7 @@ from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.downloads import list_files, stage_directory
 from object2vec_tf.files.remote import PathLike, is_remote, join_url, local_path
+from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
@@ -95,11 +96,11 @@ def main() -> None:
                 f"{PRECISION.value}. ONNX graphs compute in float32: remove "
                 "--precision or --format."
             )
-        directory = EXPORT_DIR.value or _below(parent, "onnx")
+        directory = _export_directory(parent, "onnx")
         exported = export_onnx(load_object2vec(path), directory)
         print(f"{exported}")
         return
-    directory = EXPORT_DIR.value or _below(parent, "export")
+    directory = _export_directory(parent, "export")
     metrics = RunDirectory(path.parent).results()
     model = load_object2vec(path)
     exported = export_saved_model(model, directory, metrics=metrics, **settings)
@@ -122,10 +123,15 @@ def _model_and_parent(run: str) -> tuple[Path, PathLike]:
     return stage_directory(url, files) / name, url
 
 
-def _below(parent: PathLike, name: str) -> PathLike:
-    return (
-        join_url(os.fspath(parent), name) if is_remote(parent) else Path(parent, name)
-    )
+def _export_directory(parent: PathLike, name: str) -> PathLike:
+    """Returns the directory of versions, of which a remote one can be written."""
+    directory: PathLike = EXPORT_DIR.value or ""
+    if not directory and is_remote(parent):
+        directory = join_url(os.fspath(parent), name)
+    directory = directory or Path(parent, name)
+    if is_remote(directory):
+        check_remote_writable(os.fspath(directory), "export_dir")
+    return directory
 
 
 def cli() -> None:

@@ -166,9 +166,9 @@ def _source() -> Iterator[ModelSource]:
         return
     runtime = _RUNTIME.value
     model_file = ONNX if runtime == "onnx" else SAVED_MODEL
-    with exported_model(staged_model(_model(), model_file), runtime) as path:
+    with exported_model(_model(), runtime) as path:
         seconds = _RELOAD_SECONDS.value if _RELOAD.value else 0.0
-        yield ModelSource(str(path), runtime, seconds)
+        yield ModelSource(str(staged_model(path, model_file)), runtime, seconds)
 
 
 def _model() -> str:

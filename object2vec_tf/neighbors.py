@@ -22,7 +22,8 @@ from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.files.downloads import staged_file
-from object2vec_tf.files.remote import local_path
+from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.files.uploads import local_output
 from object2vec_tf.metrics.ranking import METRICS
 from object2vec_tf.search.evaluation import SCORES, evaluate
 from object2vec_tf.search.faiss_index import SEARCHES
@@ -139,7 +140,7 @@ def _add() -> None:
 
 def _query() -> None:
     source = _required_file(_INPUT)
-    if _OUTPUT.value:
+    if _OUTPUT.value and not is_remote(_OUTPUT.value):
         reject_input_paths(local_path(_OUTPUT.value), [staged_file(source)])
     index = NeighborIndex(required_value(_INDEX), _MODEL.value)
     results = index.query(
@@ -154,7 +155,11 @@ def _query() -> None:
         for line in lines:
             print(line, end="")
         return
-    with atomic_file(local_path(_OUTPUT.value)) as path, path.open("w") as file:
+    with (
+        local_output(_OUTPUT.value) as output,
+        atomic_file(output) as path,
+        path.open("w") as file,
+    ):
         file.writelines(lines)
 
 

@@ -8,8 +8,10 @@ python -m object2vec_tf.transform --model=RUN --input='shards/*.parquet' \
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from absl import flags
@@ -20,6 +22,7 @@ from object2vec_tf.bulk.answer_options import FAIL, ON_ERROR, AnswerOptions
 from object2vec_tf.bulk.file_jobs import FileJob, find_file_jobs, writer_for
 from object2vec_tf.bulk.job import predict_file, record_model, split_done
 from object2vec_tf.bulk.output_writers import FORMATS
+from object2vec_tf.bulk.remote_outputs import RemoteOutputs, remote_outputs
 from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
@@ -27,8 +30,9 @@ from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
-from object2vec_tf.files.downloads import staged_file
-from object2vec_tf.files.remote import local_path
+from object2vec_tf.files.downloads import list_files, single_file, staged_file
+from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.files.uploads import local_output
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
@@ -143,34 +147,65 @@ def transform(
     return counts.answers(options)
 
 
-def _file_jobs(options: AnswerOptions) -> tuple[list[FileJob], Path | None]:
-    """Returns the file jobs, and the output directory if --output is a directory."""
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What the flags ask for.
+
+    Attributes:
+        jobs: The file jobs.
+        directory: The output directory; None for a single output file.
+        remote: The output directory if it is remote.
+    """
+
+    jobs: list[FileJob]
+    directory: Path | None = None
+    remote: RemoteOutputs | None = None
+
+    def split_done(self) -> tuple[list[FileJob], list[FileJob]]:
+        """Returns the jobs that are not done, and those that are."""
+        if self.remote is None:
+            return split_done(self.jobs)
+        done = [job for job in self.jobs if self.remote.is_done(job)]
+        return [job for job in self.jobs if job not in done], done
+
+
+@contextmanager
+def _work(options: AnswerOptions) -> Iterator[_Work]:
+    """Yields what the flags ask for; at the end, a remote output file is uploaded."""
     source, output = required_value(_INPUT), _OUTPUT.value
-    for flag in (_INPUT, _OUTPUT):
-        if flag.value:
-            local_path(flag.value, f"--{flag.name}")
-    path = Path(source)
-    if path.is_file() and (
-        not output or not (output.endswith("/") or Path(output).is_dir())
-    ):
+    path = single_file(source)
+    if path is not None and not (output and _is_directory(output)):
         writer = writer_for(path, _FORMAT.value)
-        file = Path(output or f"{path}{writer.suffix}")
-        return [FileJob(path, file, writer, options)], None
+        with local_output(output or f"{path}{writer.suffix}") as file:
+            yield _Work([FileJob(path, file, writer, options)])
+        return
     channel_files(source, "input")
     if not output:
         raise UserError("--output is required for several inputs. Give a directory.")
-    directory = Path(output)
+    if is_remote(output):
+        with remote_outputs(output) as remote:
+            jobs = find_file_jobs(source, remote.directory, _FORMAT.value, options)
+            yield _Work(jobs, remote.directory, remote)
+        return
+    directory = local_path(output)
     if directory.is_file():
         raise UserError(
             f"{directory}: expected a directory for several inputs, got a file. Change "
             "--output."
         )
-    jobs = find_file_jobs(source, directory, _FORMAT.value, options)
-    return jobs, directory
+    yield _Work(find_file_jobs(source, directory, _FORMAT.value, options), directory)
+
+
+def _is_directory(output: str) -> bool:
+    if output.endswith("/"):
+        return True
+    if is_remote(output):
+        return any(file.name for file in list_files(output))
+    return local_path(output).is_dir()
 
 
 def _run_jobs(
-    model: str | os.PathLike[str], jobs: Sequence[FileJob], console: Console
+    jobs: Sequence[FileJob], exported: Path, console: Console
 ) -> Iterator[tuple[FileJob, RowCounts]]:
     """Yields each job after it is complete, with the counts of its lines."""
     if _RUNNER.value == "ray":
@@ -178,14 +213,14 @@ def _run_jobs(
 
         yield from predict_on_ray(
             jobs,
-            os.fspath(model),
+            str(exported),
             _RUNTIME.value,
             address=_RAY_ADDRESS.value,
             workers=_WORKERS.value,
             console=console,
         )
         return
-    predictor = load_model(model, _RUNTIME.value)
+    predictor = load_model(exported, _RUNTIME.value)
     for job in jobs:
         yield job, predict_file(predictor, job, console)
     warn_of_unknown_tokens(predictor.token_counts, predictor.hyperparameters)
@@ -214,31 +249,46 @@ def main() -> None:
         )
     _select_device()
     options = AnswerOptions(tuple(_KEEP.value), _ON_ERROR.value)
-    jobs, directory = _file_jobs(options)
-    with exported_model(model, _RUNTIME.value) as exported:
-        _transform(exported, jobs, directory, options)
+    _check_paths_of_workers()
+    model_file = ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL
+    with (
+        _work(options) as work,
+        exported_model(model, _RUNTIME.value) as exported,
+    ):
+        _transform(work, find_exported(exported, model_file), options)
 
 
-def _transform(
-    model: str | os.PathLike[str],
-    jobs: Sequence[FileJob],
-    directory: Path | None,
-    options: AnswerOptions,
-) -> None:
-    """Processes files by an exported model, and reports what was done."""
-    exported = find_exported(model, ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL)
+def _check_paths_of_workers() -> None:
+    """Checks that the workers of a Ray cluster find the local copies of URLs."""
+    if _RUNNER.value != "ray" or _RAY_ADDRESS.value == _RAY_ADDRESS.default:
+        return
+    for flag in (_MODEL, _INPUT, _OUTPUT):
+        if "://" in (flag.value or "").replace("file://", ""):
+            raise UserError(
+                f"--{flag.name}: expected a path that all workers of the cluster can "
+                f"access, got the URL {flag.value}. Mount it, or remove --ray_address."
+            )
+
+
+def _transform(work: _Work, exported: Path, options: AnswerOptions) -> None:
+    """Runs the jobs that are not done, and reports what was done."""
+    jobs, directory = work.jobs, work.directory
     done: list[FileJob] = []
     if directory:
         given = required_value(_MODEL)
         is_file = is_keras_file(given)
         record_model(directory, staged_file(given) if is_file else exported, options)
-        jobs, done = split_done(jobs)
+        if work.remote:
+            work.remote.upload_record()
+        jobs, done = work.split_done()
         for job in done:
             print(f"{job.output}: already complete")
     total = RowCounts()
     if jobs:
-        for job, counts in _run_jobs(model, jobs, Console(stderr=True)):
+        for job, counts in _run_jobs(jobs, exported, Console(stderr=True)):
             total += counts
+            if work.remote:
+                work.remote.upload(job.output)
             print(f"{job.output}: {counts.summary(options)}", flush=True)
             counts.warn(job.path)
     if directory:

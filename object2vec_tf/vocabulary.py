@@ -23,7 +23,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import reject_input_paths, write_atomic
 from object2vec_tf.files.channels import channel_files, open_file
 from object2vec_tf.files.downloads import staged_file
-from object2vec_tf.files.remote import local_path
+from object2vec_tf.files.uploads import local_output
 from object2vec_tf.hyperparameters import (
     MAX_VOCAB_SIZE,
     TOKENIZERS,
@@ -102,12 +102,12 @@ def main(verb: str) -> None:
     Args:
         verb: build, encode, decode or shuffle.
     """
-    source, output = required_value(_INPUT), local_path(required_value(_OUTPUT))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    reject_input_paths(output, channel_files(source, "input"))
-    {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}[verb](
-        source, output
-    )
+    source = required_value(_INPUT)
+    run = {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}
+    with local_output(required_value(_OUTPUT)) as output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        reject_input_paths(output, channel_files(source, "input"))
+        run[verb](source, output)
 
 
 def _build(source: str, output: Path) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from object2vec_tf.bulk.answer_options import PLAIN, AnswerOptions
 from object2vec_tf.bulk.output_writers import FORMATS, OutputWriter, ParquetWriter
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.channels import channel_files
+from object2vec_tf.files.channels import channel_files, remote_files
 from object2vec_tf.files.record_batches import is_table_file
+from object2vec_tf.files.remote import is_remote, local_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,16 +74,10 @@ def find_file_jobs(
     """
     jobs: dict[Path, FileJob] = {}
     for part in [source] if Path(source).exists() else source.split(","):
-        root = _root(part.strip())
-        if Path(part).is_dir() and directory.resolve().is_relative_to(root.resolve()):
-            raise UserError(
-                f"{directory}: is inside the input {part}: the next run would read it "
-                "as input. Give another --output."
-            )
-        for path in channel_files(part, "input"):
+        for path, name in _named_files(part.strip(), directory):
             writer = writer_for(path, output_format)
-            name = f"{path.relative_to(root)}{writer.suffix}"
-            job = FileJob(path, directory / name, writer, options)
+            output = directory / f"{name}{writer.suffix}"
+            job = FileJob(path, output, writer, options)
             other = jobs.setdefault(job.output, job)
             if not other.path.samefile(path):
                 raise UserError(
@@ -91,6 +86,32 @@ def find_file_jobs(
                     "for each."
                 )
     return list(jobs.values())
+
+
+def _named_files(part: str, directory: Path) -> Iterator[tuple[Path, str]]:
+    """Yields the files of a part of the input, and their relative paths.
+
+    Raises:
+        UserError: The output directory is inside the input.
+    """
+    root = Path()
+    if is_remote(part):
+        is_inside = f"{directory}/".startswith(f"{part.rstrip('/')}/")
+    else:
+        path = local_path(part)
+        root = _root(str(path))
+        is_directory = path.is_dir()
+        is_inside = is_directory and directory.resolve().is_relative_to(root.resolve())
+    if is_inside:
+        raise UserError(
+            f"{directory}: is inside the input {part}: the next run would read it as "
+            "input. Give another --output."
+        )
+    if is_remote(part):
+        yield from remote_files(part, "input")
+        return
+    for file in channel_files(part, "input"):
+        yield file, str(file.relative_to(root))
 
 
 def writer_for(path: Path, output_format: str | None) -> type[OutputWriter]:

@@ -22,7 +22,7 @@ from object2vec_tf.inference.file_splits import FileSplit
 from object2vec_tf.inference.predictor import Predictor
 
 # A hidden file, so that programs that read all output files skip it.
-_RECORD = ".transform.json"
+RECORD = ".transform.json"
 _CHUNK_BYTES = 1 << 22
 
 
@@ -38,8 +38,8 @@ def record_model(directory: Path, model: Path, options: AnswerOptions = PLAIN) -
         UserError: The directory has answers of another model or with other options.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / _RECORD
-    record = {"model": str(model.resolve()), "digest": _digest(model)}
+    path = directory / RECORD
+    record = {"model": f"{model.resolve()}", "digest": _digest(model)}
     record |= options.to_dict()
     if not path.exists():
         write_atomic(path, json.dumps(record, indent=2) + "\n")

@@ -30,7 +30,10 @@ def reject_input_paths(output: Path, inputs: Iterable[Path]) -> None:
         UserError: It is.
     """
     for path in inputs:
-        if output.exists() and path.exists() and output.samefile(path):
+        has_same_name = f"{output}" == f"{path}"  # or URL
+        if has_same_name or (
+            output.exists() and path.exists() and output.samefile(path)
+        ):
             raise UserError(f"{output}: is also an input. Choose another --output.")
 
 

@@ -20,6 +20,7 @@ from object2vec_tf.files.downloads import (
     stage_files,
 )
 from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.files.staging import StagedPath
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -81,6 +82,26 @@ def _files_of(part: str, channel: str) -> list[Path]:
         )
         raise DataError(f"{channel}: {part}: {problem}. Check the path.")
     return found
+
+
+def remote_files(url: str, channel: str) -> list[tuple[StagedPath, str]]:
+    """Returns local copies of the files of a URL, and their names.
+
+    Args:
+        url: A file, a directory or a glob.
+        channel: The channel's name, for messages.
+
+    Returns:
+        The copies, and the paths relative to the directory, or to the part of a glob
+        without wildcards.
+
+    Raises:
+        DataError: There is no such file.
+        UserError: A file cannot be read.
+    """
+    files = _remote_files_of(url, channel)
+    names = [file.name or file.url.rpartition("/")[2] for file in files]
+    return list(zip(stage_files(files), names, strict=True))
 
 
 def _remote_files_of(url: str, channel: str) -> list[RemoteFile]:

@@ -287,6 +287,26 @@ def download(file: RemoteFile, target: Path) -> None:
         os.utime(target, (file.modified, file.modified))
 
 
+def single_file(source: str) -> Path | None:
+    """Returns the only file that a source means; None for a directory, a glob, a list.
+
+    Args:
+        source: A path or a URL, whose file is copied into the staging directory.
+
+    Raises:
+        RemoteError: The remote file system does not answer, or denies access.
+    """
+    if Path(source).is_file():
+        return Path(source)
+    if "," in source:
+        return None
+    if not is_remote(source):
+        path = local_path(source)
+        return path if path.is_file() else None
+    files = [file for file in list_files(source) if not file.name]
+    return stage_files(files)[0] if files else None
+
+
 def staged_file(path: PathLike) -> Path:
     """Returns a local path as it is, and the local copy of a remote file.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,12 @@ from typing import Any
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.downloads import list_files
 from object2vec_tf.files.remote import (
+    PathLike,
     RemoteError,
     attempt,
+    is_remote,
     join_url,
+    local_path,
     open_filesystem,
     remote_error,
 )
@@ -117,6 +121,7 @@ def check_remote_writable(url: str, setting: str) -> None:
     Raises:
         UserError: They cannot.
     """
+    open_filesystem(url)  # names this URL if the scheme cannot be used
     probe = join_url(url, _PROBE)
     try:
         upload_bytes(b"", probe)
@@ -158,6 +163,36 @@ def upload_directory(local: Path, url: str, last: Sequence[str] = ()) -> None:
 
 def _upload_below(root: Path, path: Path, url: str) -> None:
     upload_file(path, join_url(url, path.relative_to(root).as_posix()))
+
+
+@contextmanager
+def local_output(path: PathLike, setting: str = "output") -> Iterator[Path]:
+    """Yields a local path for an output file; a remote file is uploaded at the end.
+
+    Args:
+        path: The path or URL of the file.
+        setting: The flag that gives it, for messages.
+
+    Raises:
+        UserError: The remote file cannot be written. The message names a local copy.
+    """
+    if not is_remote(path):
+        yield local_path(path)
+        return
+    url = os.fspath(path)
+    parent, _, name = url.rpartition("/")
+    if not name:
+        raise UserError(f"{url}: expected a file, got a directory. Give --{setting}.")
+    open_filesystem(url)
+    check_remote_writable(parent, setting)
+    with output_directory(parent) as directory:
+        yield directory / name
+        try:
+            upload_file(directory / name, url)
+        except RemoteError as error:
+            kept = make_directory(_OUTPUTS) / f"{digest(url)}-{name}"
+            shutil.move(directory / name, kept)
+            raise UserError(f"{error} The result is in {kept}.") from error
 
 
 def remote_versions(url: str) -> list[int]:

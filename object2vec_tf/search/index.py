@@ -16,7 +16,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
-from object2vec_tf.files.remote import absolute, local_path
+from object2vec_tf.files.remote import absolute
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor, load_model
@@ -46,7 +46,8 @@ from object2vec_tf.search.index_directory import (
     VECTORS,
     IndexFiles,
     model_digest,
-    replace_directory,
+    replace_index,
+    staged_index,
     write_manifest,
 )
 from object2vec_tf.search.index_model import load_index_model
@@ -133,7 +134,7 @@ def build_index(
         digest = model_digest(exported)
         predictor = load_model(exported)
         vectors = embed_file(path, predictor)
-    with replace_directory(local_path(directory)) as temporary:
+    with replace_index(directory) as temporary:
         index = None
         for block in vectors:
             index = index or new_index(block.shape[1], metric, search)
@@ -186,7 +187,7 @@ class NeighborIndex:
         directory: str | os.PathLike[str],
         model: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._path = local_path(directory)
+        self._path = staged_index(directory)
         files = IndexFiles.read(self._path)
         self.metric: str = files.manifest["metric"]
         self.dim: int = files.manifest["dim"]

@@ -17,7 +17,7 @@ import xxhash
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
-from object2vec_tf.files.remote import absolute, local_path
+from object2vec_tf.files.remote import absolute
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
@@ -42,7 +42,8 @@ from object2vec_tf.search.index_directory import (
     IndexFiles,
     locked_index,
     model_digest,
-    replace_directory,
+    replace_index,
+    staged_index,
     write_manifest,
 )
 from object2vec_tf.search.index_model import item_side, load_index_model
@@ -107,14 +108,14 @@ def add_items(
         UserError: There is no index, the model embeds its items differently, or the
             new items do not fit the index.
     """
-    path, index_path = staged_file(source), local_path(directory)
+    path, index_path = staged_file(source), staged_index(directory)
     IndexFiles.read(index_path)  # reports a missing index
     with locked_index(index_path):
         files = IndexFiles.read(index_path)
         manifest, index = files.manifest, files.vectors
         new = _read_items(path, files, index_path, model)
         names = _read_names(labels, files, len(new.is_new), index_path)
-        with replace_directory(index_path, is_locked=True) as temporary:
+        with replace_index(directory, is_locked=True) as temporary:
             for block in new.vectors:
                 if block.shape[1] != index.d:
                     raise UserError(

@@ -29,7 +29,15 @@ import xxhash
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import exchange, sync
+from object2vec_tf.files.downloads import list_files, stage_directory
 from object2vec_tf.files.locks import is_locked, locked
+from object2vec_tf.files.remote import PathLike, is_remote, join_url, local_path
+from object2vec_tf.files.uploads import (
+    check_remote_writable,
+    delete_file,
+    output_directory,
+    upload_directory,
+)
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import DAMAGE_ERRORS
 from object2vec_tf.search.faiss_index import import_faiss
@@ -146,6 +154,58 @@ def locked_index(directory: Path) -> Iterator[None]:
                 return
 
 
+def staged_index(directory: PathLike) -> Path:
+    """Returns a local directory as it is, and the local copy of a remote index.
+
+    Raises:
+        UserError: The remote directory has no index, or cannot be read.
+    """
+    if not is_remote(directory):
+        return local_path(directory)
+    url = os.fspath(directory)
+    files = [file for file in list_files(url) if not file.name.startswith(".")]
+    if not any(file.name == MANIFEST for file in files):
+        raise UserError(
+            f"{url}: contains no index that can be read: no {MANIFEST}. Build it with "
+            "python -m object2vec_tf.neighbors build."
+        )
+    return stage_directory(url, files)
+
+
+@contextlib.contextmanager
+def replace_index(directory: PathLike, *, is_locked: bool = False) -> Iterator[Path]:
+    """Yields a temporary directory, which replaces the index at the end.
+
+    While a remote index is replaced, it has no manifest, so that no reader mixes the
+    files of two indexes.
+
+    Args:
+        directory: The index directory or its URL.
+        is_locked: Whether the caller has locked it, or its local copy.
+
+    Raises:
+        UserError: The directory contains files that are not of an index, or a remote
+            one cannot be written.
+    """
+    if not is_remote(directory):
+        path = local_path(directory)
+        with replace_directory(path, is_locked=is_locked) as temporary:
+            yield temporary
+        return
+    url = os.fspath(directory)
+    old = {file.name for file in list_files(url) if not file.name.startswith(".")}
+    if name := _foreign_name(old):
+        raise _not_an_index(url, name)
+    check_remote_writable(url, "index")
+    with output_directory(url) as local:
+        yield local
+        new = {path.name for path in local.iterdir()}
+        for name in sorted(old, key=lambda name: name != MANIFEST):
+            if name == MANIFEST or name not in new:
+                delete_file(join_url(url, name))
+        upload_directory(local, url, (MANIFEST,))
+
+
 @contextlib.contextmanager
 def replace_directory(directory: Path, *, is_locked: bool = False) -> Iterator[Path]:
     """Yields a temporary directory, which replaces the index directory at the end.
@@ -158,10 +218,7 @@ def replace_directory(directory: Path, *, is_locked: bool = False) -> Iterator[P
         UserError: The directory contains files that are not of an index.
     """
     if directory.exists() and (name := _foreign_file(directory)):
-        raise UserError(
-            f"{directory}: expected an index or a new directory, got one with {name}. "
-            "Give another --index."
-        )
+        raise _not_an_index(f"{directory}", name)
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp("", f".{directory.name}.new-", directory.parent))
     try:
@@ -209,7 +266,18 @@ def _foreign_file(directory: Path) -> str | None:
     """Returns the name of a file that no index has; None if there is none."""
     if not directory.is_dir():
         return directory.name
-    names = {entry.name for entry in directory.iterdir()}
+    return _foreign_name({entry.name for entry in directory.iterdir()})
+
+
+def _not_an_index(directory: str, name: str) -> UserError:
+    return UserError(
+        f"{directory}: expected an index or a new directory, got one with {name}. Give "
+        "another --index."
+    )
+
+
+def _foreign_name(names: set[str]) -> str | None:
+    """Returns one of the names of files that no index has; None if there is none."""
     lines = [Path(name) for name in (ITEMS, LABELS)]
     own = {MANIFEST, VECTORS}
     own |= {path.name for file in lines for path in (file, starts_path(file))}

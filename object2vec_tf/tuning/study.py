@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from object2vec_tf.devices import select_device
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.model.freezing import check_something_is_trained
@@ -183,6 +185,8 @@ def _make_task(
     check_something_is_trained(space.base, options.freeze)
     _check_initial_model(options.initial_model, directory)
     options = options.replace(cache_dir=options.cache_dir or directory.cache)
+    if options.export_dir and is_remote(options.export_dir):
+        check_remote_writable(os.fspath(options.export_dir), "export_dir")
     return Task(space, parsed, directory, channels, trials, pruner, options)
 
 
