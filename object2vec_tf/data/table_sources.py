@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from object2vec_tf.data.table_reader import FIELDS, REQUIRED, Rows, check_names
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.record_batches import BATCH_ROWS
 
-_BATCH_ROWS = 1 << 16
 _MAPPINGS = 1 << 12
 
 
@@ -69,6 +69,8 @@ def is_table(source: object) -> bool:
     """
     if isinstance(source, list | tuple):
         return bool(source) and isinstance(source[0], Mapping)
+    if isinstance(source, pa.Array | pa.ChunkedArray) or _is_series(source):
+        return False
     return (
         _is_pandas(source)
         or _is_polars(source)
@@ -97,11 +99,11 @@ def table_source(source: Any, required: Sequence[str] = REQUIRED) -> TableSource
         source = source.select([f for f in FIELDS if f in source.columns])
     elif _is_hugging_face(source) and hasattr(source, "with_format"):
         return _hugging_face_source(source, name, required)
-    if hasattr(source, "__arrow_c_stream__"):
+    if is_table(source) and hasattr(source, "__arrow_c_stream__"):
         reader = pa.RecordBatchReader.from_stream(source)
         check_names(reader.schema.names, name, required)
         return TableSource(name, _selected(reader))
-    if hasattr(source, "__arrow_c_array__"):
+    if is_table(source) and hasattr(source, "__arrow_c_array__"):
         batch = pa.record_batch(source)
         check_names(batch.schema.names, name, required)
         return TableSource(name, _selected([batch]))
@@ -115,12 +117,17 @@ def table_source(source: Any, required: Sequence[str] = REQUIRED) -> TableSource
     return TableSource(name, _mappings(source))
 
 
+def _is_series(source: object) -> bool:
+    return type(source).__name__ == "Series"
+
+
 def _is_pandas(source: object) -> bool:
-    return _is_of(source, "pandas") and hasattr(source, "iloc")
+    return _is_of(source, "pandas") and hasattr(source, "columns")
 
 
 def _is_polars(source: object) -> bool:
-    return _is_of(source, "polars") and hasattr(source, "__arrow_c_stream__")
+    is_frame = hasattr(source, "__arrow_c_stream__") and not _is_series(source)
+    return is_frame and _is_of(source, "polars")
 
 
 def _is_hugging_face(source: object) -> bool:
@@ -136,8 +143,8 @@ def _is_of(source: object, package: str) -> bool:
 def _selected(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         selected = batch.select([f for f in FIELDS if f in batch.schema.names])
-        for start in range(0, len(batch), _BATCH_ROWS):
-            yield selected.slice(start, _BATCH_ROWS)
+        for start in range(0, len(batch), BATCH_ROWS):
+            yield selected.slice(start, BATCH_ROWS)
 
 
 def _mappings(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
@@ -149,8 +156,8 @@ def _mappings(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
 def _pandas_parts(frame: Any) -> Iterator[Rows]:
     """Yields the rows of a DataFrame, as mappings where pyarrow has no type."""
     names = [field for field in FIELDS if field in frame.columns]
-    for start in range(0, len(frame), _BATCH_ROWS):
-        part = frame.iloc[start : start + _BATCH_ROWS]
+    for start in range(0, len(frame), BATCH_ROWS):
+        part = frame.iloc[start : start + BATCH_ROWS]
         try:
             # Without from_pandas, NaN is not taken for null.
             arrays = [pa.array(part[name], from_pandas=False) for name in names]
@@ -160,7 +167,7 @@ def _pandas_parts(frame: Any) -> Iterator[Rows]:
             yield from _mappings(dict(zip(names, row, strict=True)) for row in rows)
         else:
             table = pa.Table.from_arrays(arrays, names)
-            yield from _selected(table.to_batches(_BATCH_ROWS))
+            yield from _selected(table.to_batches(BATCH_ROWS))
 
 
 def _hugging_face_source(
@@ -176,7 +183,7 @@ def _hugging_face_source(
         return TableSource(name, _mappings(dataset))
     check_names(names, name, required)
     dataset = dataset.select_columns([f for f in FIELDS if f in names])
-    tables = dataset.with_format("arrow").iter(_BATCH_ROWS)
+    tables = dataset.with_format("arrow").iter(BATCH_ROWS)
     return TableSource(
         name, _selected(batch for table in tables for batch in table.to_batches())
     )

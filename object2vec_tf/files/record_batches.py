@@ -19,7 +19,8 @@ from object2vec_tf.files.fingerprints import Digest
 
 # Bytes of a Parquet column that are read at a time.
 _BUFFER_BYTES = 1 << 20
-_BATCH_ROWS = 1 << 16
+# Rows of a batch. With 500 ids per object, a batch has some 100 MB.
+BATCH_ROWS = 1 << 14
 _HASHED_BYTES = 1 << 22
 # Bytes of a memory-mapped Arrow file after which its pages are released.
 _MAPPED_BYTES = 1 << 26
@@ -66,15 +67,21 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
     except _DAMAGED as error:
         raise DataError(
-            f"{path}: cannot be read as Parquet: {error}. Write the file again."
+            f"{path}: cannot be read as Parquet: {_reason(error)}. Write the file "
+            "again."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns the message of an error of pyarrow in one line."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 @contextmanager
 def open_batches(
     path: Path,
     columns: Sequence[str] | None,
-    rows: int = _BATCH_ROWS,
+    rows: int = BATCH_ROWS,
     groups: range | None = None,
     *,
     threads: bool = True,
@@ -117,8 +124,8 @@ def _checked(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.Recor
         yield from batches
     except _DAMAGED as error:
         raise DataError(
-            f"{path}: cannot be read to its end: {error}. The file is damaged: write "
-            "it again."
+            f"{path}: cannot be read to its end: {_reason(error)}. The file is "
+            "damaged: write it again."
         ) from error
 
 
@@ -147,8 +154,8 @@ def _open_arrow(path: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch
             reader = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source)
         except (*_DAMAGED, ValueError) as error:
             raise DataError(
-                f"{path}: cannot be read as an Arrow IPC file or stream: {error}. "
-                "Write the file again."
+                f"{path}: cannot be read as an Arrow IPC file or stream: "
+                f"{_reason(error)}. Write the file again."
             ) from error
         batches = _file_batches(reader) if is_file else iter(reader)
         yield reader.schema, _released(batches, mapped)

@@ -1,9 +1,17 @@
+import json
+from decimal import Decimal
+
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from object2vec_tf.files.record_batches import is_table_file, open_batches
+from object2vec_tf.errors import DataError
+from object2vec_tf.files.record_batches import (
+    is_table_file,
+    open_batches,
+    table_lines,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,3 +30,39 @@ def test_the_content_counts_if_a_name_has_no_suffix(write, expected, tmp_path):
     if expected:
         with open_batches(path, ["label"]) as (_, batches):
             assert [batch["label"].to_pylist() for batch in batches] == [[5, 6]]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_rows_become_lines_with_all_columns(suffix, tmp_path):
+    rows = [
+        {"in1": [i, 1], "title": f"é {i}", "price": Decimal("0.50"), "raw": b"x"}
+        for i in range(10)
+    ]
+    table, path = pa.Table.from_pylist(rows), tmp_path / f"a{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=3)
+    else:
+        with pa.ipc.new_stream(path, table.schema) as writer:
+            writer.write_table(table, 3)
+    blocks = list(table_lines(path, rows=4))
+    assert len(blocks) > 2
+    lines = b"".join(blocks).splitlines()
+    expected = [row | {"price": 0.5, "raw": "x"} for row in rows]
+    assert [json.loads(line) for line in lines] == expected
+
+
+def test_a_damaged_file_is_one_line_of_error(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"label": list(range(50_000))}), path)
+    content = bytearray(path.read_bytes())
+    content[1_000:60_000] = bytes(59_000)
+    path.write_bytes(content)
+    with (
+        pytest.raises(DataError) as raised,
+        open_batches(path, ["label"]) as (_, batches),
+    ):
+        list(batches)
+    message = str(raised.value)
+    assert message.startswith(f"{path}: cannot be read to its end: ")
+    assert message.endswith(". The file is damaged: write it again.")
+    assert "\n" not in message
