@@ -102,8 +102,11 @@ def boolean_labels(directory):
 @idiom()
 def one_hot_labels(directory):
     built = model(compiled=False)
-    built.compile(loss="categorical_crossentropy")
-    built.fit(pairs(), keras.utils.to_categorical(LABELS, 2), **STEP)
+    built.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    labels = keras.utils.to_categorical(LABELS, 2)
+    built.fit(pairs(), labels, **STEP)
+    measured = built.evaluate(pairs(), labels, return_dict=True, verbose=0)
+    assert measured["accuracy"] == pytest.approx(hit_rate(built))
     assert_same_weights(built, trained())
     return built
 
