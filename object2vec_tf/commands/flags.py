@@ -26,8 +26,8 @@ TRAIN = flags.DEFINE_string(
     "train",
     None,
     "training pairs: comma-separated files, directories or globs of JSON Lines, which "
-    "may be compressed (.gz, .zst), Parquet (.parquet) or Arrow (.arrow, .feather) "
-    "(required)",
+    "may be compressed (.gz, .zst), Parquet (.parquet) or Arrow (.arrow, .feather); "
+    "local or URLs, as s3://bucket/directory (required)",
 )
 VALIDATION = flags.DEFINE_string("validation", None, "validation pairs, see --train")
 TEST = flags.DEFINE_string("test", None, "test pairs, see --train")
@@ -47,7 +47,9 @@ LABELS = flags.DEFINE_string(
     "TensorBoard",
 )
 MODEL_DIR = flags.DEFINE_string(
-    "model_dir", None, "directory of the run, or of the study for tune (required)"
+    "model_dir",
+    None,
+    "directory of the run, local or a URL, or of the study for tune, local (required)",
 )
 HYPERPARAMETERS = flags.DEFINE_string(
     "hyperparameters",
