@@ -17,7 +17,10 @@ import keras
 from absl import flags
 
 from export.exported_model import exported_model
+from export.serving.model_source import ModelSource
 from export.serving.server import local_backend, serve
+from export.serving.settings import GatewaySettings
+from export.serving.workers import serve_with_workers
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.commands.signals import catch_sigterm
@@ -47,8 +50,8 @@ _FLAG_USES: FlagUses = {"train": (_PREFIX,), "serve": (_PREFIX, _HOST)}
 
 # Number of characters of output/failure that SageMaker shows.
 _MAX_FAILURE_CHARACTERS = 1024
-_DEFAULT_PORT = 8080
 _MAX_PORT = 65535
+_MAX_WORKERS = 1000
 
 
 def train(prefix: Path) -> None:
@@ -140,14 +143,41 @@ def main(verb: str) -> None:
     if verb == "train":
         train(prefix)
     else:
-        port = os.environ.get("SAGEMAKER_BIND_TO_PORT") or str(_DEFAULT_PORT)
-        if not port.isdecimal() or int(port) > _MAX_PORT:
-            raise UserError(
-                f"SAGEMAKER_BIND_TO_PORT: expected a port in 0..{_MAX_PORT}, "
-                f"got {port}."
+        port = _variable("SAGEMAKER_BIND_TO_PORT", "a port", 0, _MAX_PORT, 8080)
+        workers = _variable(
+            "SAGEMAKER_MODEL_SERVER_WORKERS", "a number", 1, _MAX_WORKERS, 1
+        )
+        _serve(prefix / "model", port, workers)
+
+
+def _variable(name: str, kind: str, minimum: int, maximum: int, default: int) -> int:
+    """Returns the value of an environment variable that SageMaker sets.
+
+    Raises:
+        UserError: It is not an integer in the range.
+    """
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or not minimum <= int(text) <= maximum:
+        raise UserError(
+            f"{name}: expected {kind} in {minimum}..{maximum}, got {text}. Correct the "
+            "environment variable."
+        )
+    return int(text)
+
+
+def _serve(model: Path, port: int, workers: int) -> None:
+    """Serves the model in a directory."""
+    with exported_model(_served(model)) as path:
+        if workers == 1:
+            serve(local_backend(path), _HOST.value, port)
+        else:
+            serve_with_workers(
+                ModelSource(os.fspath(path)),
+                _HOST.value,
+                port,
+                settings=GatewaySettings(),
+                workers=workers,
             )
-        with exported_model(_served(prefix / "model")) as path:
-            serve(local_backend(path), _HOST.value, int(port))
 
 
 def _served(path: Path) -> Path:

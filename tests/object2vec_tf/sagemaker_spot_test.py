@@ -174,7 +174,7 @@ def test_a_stopped_job_has_a_model_and_continues_on_another_machine(whole, tmp_p
     assert_same_weights(third, whole)
     serve_and_ask(third)
     shutil.rmtree(third / "model/export")  # then model.keras is served
-    serve_and_ask(third)
+    serve_and_ask(third, SAGEMAKER_MODEL_SERVER_WORKERS="2")
 
 
 def check_serving(path):
@@ -187,7 +187,7 @@ def check_serving(path):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
-def serve_and_ask(prefix):
+def serve_and_ask(prefix, **variables):
     """Serves a job's model, and asks AWS's client for scores and embeddings."""
     boto3 = pytest.importorskip("boto3")
     line = [*python_m("object2vec_tf.sagemaker"), "serve", f"--prefix={prefix}"]
@@ -196,7 +196,7 @@ def serve_and_ask(prefix):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"SAGEMAKER_BIND_TO_PORT": "0"},
+        env=os.environ | {"SAGEMAKER_BIND_TO_PORT": "0"} | variables,
     ) as server:
         try:
             port = int(first_line(server).rsplit(":", 1)[1])
