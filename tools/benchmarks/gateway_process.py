@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def gateway(directory: Path) -> Iterator[int]:
+def gateway(directory: Path, more_flags: Sequence[str] = ()) -> Iterator[int]:
     """Serves an exported model from a subprocess and yields its port."""
-    with gateway_process(directory) as (_, port):
+    with gateway_process(directory, more_flags) as (_, port):
         yield port
 
 
 @contextmanager
 def gateway_process(
-    directory: Path,
+    directory: Path, more_flags: Sequence[str] = ()
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Serves an exported model from a subprocess; yields the process and its port."""
     command = [sys.executable, "-m", "export.gateway"]
-    command += [f"--model={directory}", "--port=0"]
+    command += [f"--model={directory}", "--port=0", *more_flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import http.client
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -130,3 +132,21 @@ def _repeat(requests: Sequence[bytes], start: int) -> Iterator[bytes]:
     while True:
         yield requests[i % len(requests)]
         i += 1
+
+
+def responses(host: str, port: int, requests: Sequence[bytes]) -> list[bytes]:
+    """Returns the bodies of the responses to requests, each over a new connection.
+
+    Args:
+        host: Host of the server.
+        port: Port of the server.
+        requests: The requests.
+    """
+    bodies = []
+    for content in requests:
+        with socket.create_connection((host, port)) as connection:
+            connection.sendall(content)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            bodies.append(response.read())
+    return bodies
