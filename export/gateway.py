@@ -168,7 +168,8 @@ def _source() -> Iterator[ModelSource]:
     model_file = ONNX if runtime == "onnx" else SAVED_MODEL
     with exported_model(_model(), runtime) as path:
         seconds = _RELOAD_SECONDS.value if _RELOAD.value else 0.0
-        yield ModelSource(str(staged_model(path, model_file)), runtime, seconds)
+        path = staged_model(path, model_file)
+        yield ModelSource(str(path), runtime, reload_seconds=seconds)
 
 
 def _model() -> str:

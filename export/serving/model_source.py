@@ -20,6 +20,7 @@ class ModelSource:
         model: The path of an exported model, of a directory of versions, or of a run;
             empty for a model on TF Serving.
         runtime: tensorflow or onnx.
+        threads: The number of threads of an op in onnxruntime; 0 for its own choice.
         reload_seconds: The time between two looks for a new version; 0 to serve only
             the first one.
         tf_serving: The address of TF Serving; empty for a model on disk.
@@ -29,6 +30,7 @@ class ModelSource:
 
     model: str = ""
     runtime: str = "tensorflow"
+    threads: int = 0
     reload_seconds: float = 0.0
     tf_serving: str = ""
     model_name: str = ""
@@ -60,7 +62,7 @@ class ModelSource:
             return None
         return Reloader(
             Path(self.model),
-            lambda path: local_backend(path, self.runtime),
+            lambda path: local_backend(path, self.runtime, self.threads),
             model_file=self.model_file,
             seconds=self.reload_seconds or 1.0,
         )

@@ -95,13 +95,14 @@ class _AnnouncingServer(uvicorn.Server):
 
 
 def local_backend(
-    model: str | os.PathLike[str], runtime: str = "tensorflow"
+    model: str | os.PathLike[str], runtime: str = "tensorflow", threads: int = 0
 ) -> Backend:
     """Returns a backend for a model in this process, warmed up.
 
     Args:
         model: A run directory, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
+        threads: The number of threads of an op in onnxruntime; 0 for its own choice.
 
     Raises:
         UserError: There is no such model, or INFERENCE_PREFERRED_MODE is not a mode.
@@ -112,6 +113,6 @@ def local_backend(
             "INFERENCE_PREFERRED_MODE: expected embedding or classification, got "
             f"{mode}"
         )
-    loaded = load_model(model, runtime)
+    loaded = load_model(model, runtime, threads)
     loaded.warm_up(first=_PREFERRED_MODES[mode])
     return LocalBackend(loaded)

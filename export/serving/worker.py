@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 import shutil
@@ -33,7 +34,7 @@ class WorkerTask(NamedTuple):
         source: The model.
         settings: Limits, names and additional paths.
         descriptor: The file descriptor of its socket.
-        threads: The number of threads of TensorFlow's ops; 0 for its own choice.
+        threads: The number of threads of an op; 0 for the runtime's own choice.
         metrics_directory: The directory of all workers' metrics.
     """
 
@@ -52,12 +53,13 @@ def main() -> None:
     if task.threads:
         tf.config.threading.set_intra_op_parallelism_threads(task.threads)
         tf.config.threading.set_inter_op_parallelism_threads(task.threads)
-    reloader = task.source.reloader()
+    source = dataclasses.replace(task.source, threads=task.threads)
+    reloader = source.reloader()
     try:
         gateway = Gateway(
-            task.source.backend(reloader),
+            source.backend(reloader),
             task.settings,
-            reloader if task.source.reload_seconds else None,
+            reloader if source.reload_seconds else None,
             ServingMetrics(task.metrics_directory),
         )
     except UserError as error:

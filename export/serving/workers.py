@@ -109,7 +109,7 @@ class _Supervisor:
             message: The line to print when all of them are ready.
         """
         if _THREADS not in os.environ:
-            self._threads = max(len(os.sched_getaffinity(0)) // workers, 1)
+            self._threads = max(_cores() // workers, 1)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -241,6 +241,13 @@ async def _first_error(*futures: asyncio.Future[None], stopping: asyncio.Event) 
     finally:
         stopped.cancel()
         everything.cancel()
+
+
+def _cores() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _end_of(status: int) -> str:

@@ -34,6 +34,7 @@ class OnnxPredictor:
 
     Args:
         path: A version that `export_onnx` wrote.
+        threads: The number of threads of an op; 0 for onnxruntime's own choice.
 
     Raises:
         UserError: It cannot be loaded, or onnxruntime is not installed.
@@ -44,10 +45,11 @@ class OnnxPredictor:
     token_counts: CountsByInput = MappingProxyType({})
     catalog: Catalog | None = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 0) -> None:
         runtime = import_extra("onnxruntime", "onnx", "an ONNX model")
         self.version = version_number(path)
         options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 4  # Errors are raised; do not log them too.
         try:
             text = (path / ONNX_HYPERPARAMETERS).read_text(encoding="utf-8")

@@ -202,16 +202,19 @@ def _load_text_ops(path: Path) -> None:
         pass  # If this is not one of our exports, the constructor reports it.
 
 
-def load_model(model: str | os.PathLike[str], runtime: str = "tensorflow") -> Predictor:
+def load_model(
+    model: str | os.PathLike[str], runtime: str = "tensorflow", threads: int = 0
+) -> Predictor:
     """Loads an exported model into this process.
 
     Args:
         model: A run directory, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
+        threads: The number of threads of an op in onnxruntime; 0 for its own choice.
 
     Raises:
         UserError: There is no such model.
     """
     if runtime == "onnx":
-        return OnnxPredictor(find_exported(model, ONNX))
+        return OnnxPredictor(find_exported(model, ONNX), threads)
     return SavedModelPredictor(find_exported(model))

@@ -39,9 +39,11 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway(*flags):
+def gateway(*flags, port=0):
+    if port is not None:
+        flags = [f"--port={port}", *flags]
     process = subprocess.Popen(
-        [*python_m("export.gateway"), "--port=0", *flags],
+        [*python_m("export.gateway"), *flags],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -313,6 +315,32 @@ def test_503_above_max_concurrency_and_sigterm_drains(exported):
         connection.sendall(body[-1:])
         assert b"200 OK" in read_all(connection)
         assert served.process.wait(TIMEOUT) == 0
+
+
+def test_vertex_ai_gives_port_paths_and_model(exported, monkeypatch):
+    model = exported()
+    monkeypatch.setenv("AIP_HTTP_PORT", str(free_port()))
+    monkeypatch.setenv("AIP_HEALTH_ROUTE", "/health")
+    monkeypatch.setenv("AIP_PREDICT_ROUTE", "/v1/endpoints/1/deployedModels/2:predict")
+    monkeypatch.setenv("AIP_STORAGE_URI", str(model.directory))
+    with gateway(port=None) as served:
+        assert served.port == int(os.environ["AIP_HTTP_PORT"])
+        assert served.request(None, path="/health", method="GET")[0] == 200
+        body = '{"instances": [{"in0": [1], "in1": [2]}], "parameters": {"a": 1}}'
+        status, _, text = served.request(body, path=os.environ["AIP_PREDICT_ROUTE"])
+        assert status == 200
+        (row,) = json.loads(text)["predictions"]
+        expected = model.expected({"in0": [[1]], "in1": [[2]]})
+        np.testing.assert_allclose([row["scores"]], expected, rtol=1e-5)
+
+
+def test_an_invalid_variable_of_vertex_ai_is_an_error(monkeypatch):
+    monkeypatch.setenv("AIP_HTTP_PORT", "eighty")
+    done = run_gateway("--model=none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: AIP_HTTP_PORT: expected a port in 1..65535, got eighty.\n"
+    )
 
 
 @pytest.mark.parametrize("flags", [[], ["--model=a", "--tf_serving=b:1"]])

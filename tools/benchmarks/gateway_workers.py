@@ -53,7 +53,7 @@ def measure(network: str, directory: Path) -> None:
             several: stack.enter_context(gateway(directory, more)),
         }
         scores = [_scores(port, requests) for port in ports.values()]
-        np.testing.assert_allclose(*scores, atol=1e-6)
+        np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
         for _ in range(flags.FLAGS.rounds):
             for name, port in ports.items():
                 load = _load(pool, port, requests)

@@ -130,6 +130,17 @@ def test_every_client_gets_the_413(port, client, megabytes, chunked):
     assert f"at most {LIMIT} bytes" in json.loads(content)["error"]["message"]
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_every_client_gets_the_413_for_100_mb(client, chunked):
+    """With the limits of the gateway."""
+    size = 100 << 20
+    with running(DrainingProtocol) as port:
+        body = chunks(size) if chunked else b" " * size
+        assert client(port, body, {}, "/invocations")[0] == 413
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("path", "headers", "status"),

@@ -112,6 +112,16 @@ def test_bare_values_are_accepted_where_the_signature_has_one_input(ask, exporte
         assert "an object with the inputs in0 and in1" in response["error"]
 
 
+def test_padding_whole_floats_and_single_ids(ask, exported):
+    expected = exported("pooled_embedding").expected({"in0": [[1, 2], [3], [4]]})
+    rows = [[-1, 1, -1, 2.0], [3.0, -1.0, -1, -1], 4]
+    for key in ("instances", "inputs"):
+        status, response = ask({"signature_name": "embed_enc0", key: rows})
+        assert status == 200
+        (values,) = response.values()
+        np.testing.assert_allclose(values, expected, atol=1e-6)
+
+
 def test_the_content_type_does_not_matter(ask):
     """As curl -d sends it, for example."""
     headers = {"content-type": "application/x-www-form-urlencoded"}
