@@ -18,6 +18,7 @@ from object2vec_tf.files.remote import (
     PathLike,
     RemoteError,
     attempt,
+    has_buckets,
     is_remote,
     join_url,
     local_path,
@@ -76,12 +77,16 @@ def list_files(url: str) -> list[RemoteFile]:
 
     def find() -> Mapping[str, Any]:
         filesystem.invalidate_cache()
+        info = filesystem.info(root)
+        if info["type"] == "file":
+            return {root: info}
         return dict(filesystem.find(root, detail=True))
 
     try:
         found = attempt(find, url, "listed")
     except RemoteError as error:
-        if error.is_missing and _bucket_exists(filesystem, root):
+        is_bucket = not has_buckets(filesystem) or _bucket_exists(filesystem, root)
+        if error.is_missing and is_bucket:
             return []
         raise
     return _remote_files(found, root, url)
@@ -132,8 +137,6 @@ def _name(path: str) -> str:
 def _bucket_exists(filesystem: Any, path: str) -> bool:
     """Returns whether the first part of a path exists; a missing bucket is an error."""
     bucket = path.strip("/").partition("/")[0]
-    if not bucket or "memory" in filesystem.protocol:
-        return True
     try:
         return bool(filesystem.exists(bucket))
     except Exception:

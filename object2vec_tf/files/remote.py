@@ -37,6 +37,8 @@ _PERMANENT = (
 )
 _PERMANENT_NAMES = ("Credential", "Forbidden", "Unauthorized", "ParamValidation")
 _MAX_REASON = 300
+# Schemes of stores of objects in buckets. Directories exist there as parts of names.
+_BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "oci"}
 _LOGGERS = ("fsspec", "gcsfs", "s3fs")
 
 
@@ -112,6 +114,13 @@ def local_path(path: PathLike, setting: str = "") -> Path:
         return Path(text)
     rest = text[match.end() :]
     return Path(rest.removeprefix("/") if rest.startswith("/") else f"/{rest}")
+
+
+def has_buckets(filesystem: Any) -> bool:
+    """Returns whether a file system stores objects in buckets."""
+    protocols = filesystem.protocol
+    names = {protocols} if isinstance(protocols, str) else set(protocols)
+    return bool(names & _BUCKETS)
 
 
 def absolute(path: PathLike) -> str:

@@ -18,6 +18,7 @@ from object2vec_tf.files.remote import (
     PathLike,
     RemoteError,
     attempt,
+    has_buckets,
     is_remote,
     join_url,
     local_path,
@@ -35,8 +36,6 @@ from object2vec_tf.files.staging import (
 _OUTPUTS = "outputs"
 _PROBE = ".object2vec_tf-probe"
 _PARALLEL = 8
-# Object stores create the "directories" of a new file by themselves.
-_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "hf", "memory", "oss", "oci"}
 
 
 def upload_file(local: Path, url: str) -> None:
@@ -104,10 +103,9 @@ def delete_file(url: str) -> None:
 
 
 def _make_parents(filesystem: Any, path: str) -> None:
-    protocols = filesystem.protocol
-    names = {protocols} if isinstance(protocols, str) else set(protocols)
     parent = path.rpartition("/")[0]
-    if parent and not names & _OBJECT_STORES:
+    # Object stores have no directories; s3fs would create a bucket.
+    if parent and not has_buckets(filesystem):
         filesystem.makedirs(parent, exist_ok=True)
 
 
