@@ -1,5 +1,6 @@
 """Tests of object2vec_tf/data/block_parser.py: parsed and rejected blocks."""
 
+import itertools
 import json
 
 import pytest
@@ -61,6 +62,43 @@ def test_valid_lines_are_parsed(end, more):
 )
 def test_a_block_that_may_be_invalid_is_rejected(text):
     assert parse_block(text.encode(), SIZES, "integer") is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[1.0, 2], []], [[1, 2], []]),
+        ([3, 4], [[3], [4]]),
+        ([3.0, 4], [[3], [4]]),
+        ([[3e0], [-0.0]], [[3], [0]]),
+    ],
+)
+@pytest.mark.parametrize("label", [1, 1.0])
+def test_whole_floats_and_single_ids_are_parsed(rows, expected, label):
+    pairs = [{"in0": row, "in1": [5], "label": label} for row in rows]
+    text = "\n".join(map(json.dumps, pairs)).encode()
+    columns, labels, _ = parse_block(text, SIZES, "integer")
+    splits = columns["in0"].row_splits
+    values = columns["in0"].values
+    assert values.dtype == "int32"
+    assert [values[a:b].tolist() for a, b in itertools.pairwise(splits)] == expected
+    assert labels.tolist() == [1, 1]
+    assert labels.dtype == "int64"
+
+
+@pytest.mark.parametrize(
+    "row", ["[1.5]", "2.5", "[10.0]", "10", "-1", "[-1.0]", "true", "[true]", "[null]"]
+)
+def test_other_numbers_are_rejected(row):
+    text = f'{{"in0":{row},"in1":[1.0],"label":1}}'
+    assert parse_block(text.encode(), SIZES, "integer") is None
+
+
+def test_large_floats_are_no_exact_ids():
+    sizes = {"in0": None}
+    for number, is_exact in ((2.0**52, True), (2.0**53, False), (2.0**70, False)):
+        text = f'{{"in0":[{number!r}]}}'.encode()
+        assert (parse_block(text, sizes) is not None) == is_exact
 
 
 def test_an_empty_block_has_no_pairs():

@@ -175,6 +175,47 @@ def test_ids_of_any_kind_are_looked_up_by_their_text(read):
     assert pairs.report.unknown == {"in0": 3, "in1": 3}
 
 
+@pytest.fixture
+def no_slow_lines(monkeypatch):
+    """Lets a test fail if lines are read one by one."""
+
+    def diagnose_line(line, schema):
+        raise AssertionError(f"read alone: {line!r}")
+
+    monkeypatch.setattr("object2vec_tf.data.json_lines.diagnose_line", diagnose_line)
+
+
+@pytest.mark.usefixtures("no_slow_lines")
+def test_whole_floats_and_single_ids_beside_text(read):
+    values = [([1.0, 2], 1.0), (8.0, 0), (3, 2), ([], 1)]
+    pairs = read([line("a x", in1=in1, label=label) for in1, label in values])
+    assert rows(pairs, "in0") == [[1, 0]] * 4
+    assert rows(pairs, "in1") == [[1, 2], [8], [3], []]
+    assert pairs.labels.tolist() == [1, 0, 2, 1]
+    assert pairs.report.unknown == {"in0": 4}
+
+
+@pytest.mark.usefixtures("no_slow_lines")
+def test_whole_floats_are_the_same_ids_as_integers(read, tmp_path):
+    words = {"[UNK]": 0, "7": 1, "12345678901": 2, "sku": 3}
+    (tmp_path / "n.json").write_text(json.dumps(words))
+    settings = ID_SETTINGS | {"enc0_vocab_file": "n.json"}
+    # Lists in all lines, single ids in all lines, and strings among them.
+    for values, expected in (
+        ([[7.0, 12345678901.0], [8.0]], [[1, 2], [0]]),
+        ([7.0, 12345678901], [[1], [2]]),
+        (["sku", [7.0, "sku"], 12345678901.0], [[3], [1, 3], [2]]),
+    ):
+        pairs = read([line(value, in1="a") for value in values], **settings)
+        assert rows(pairs, "in0") == expected
+
+
+@pytest.mark.parametrize("value", [2.5, [7.5], 1e300, float(2**54)])
+def test_floats_that_are_no_exact_ids(read, value):
+    with pytest.raises(o2v.DataError, match=r"train\.jsonl:2: in0.* got [0-9.e+]+\."):
+        read([line("a"), line(value)], **ID_SETTINGS)
+
+
 def test_integers_are_the_same_ids_as_their_decimal_text(read, tmp_path):
     (tmp_path / "n.json").write_text(
         json.dumps({"[UNK]": 0, "12": 1, "-3": 2, str(2**63): 3, "007": 4})
