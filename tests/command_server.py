@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 RELAY = Path(__file__).with_name("command_relay.py")
@@ -39,8 +40,13 @@ EXCLUDED = (
 def python_m(module: str) -> list[str]:
     """Returns the start of a command line that runs a module."""
     if not hasattr(os, "pidfd_open"):  # only Linux has it
-        return [sys.executable, "-m", module]
+        return [sys.executable, *(["-c"] if module == "-c" else ["-m", module])]
     return [sys.executable, "-IS", str(RELAY), _server_address(), module]
+
+
+def python_c(program: str) -> list[str]:
+    """Returns the start of a command line that runs the text of a program."""
+    return [*python_m("-c"), program]
 
 
 @functools.cache
@@ -160,4 +166,9 @@ if __name__ == "__main__":
     os.close(done)
     command = _serve(listener)
     _become(command)
-    runpy.run_module(command["module"], run_name="__main__", alter_sys=True)
+    if command["module"] == "-c":
+        sys.argv = ["-c", *command["arguments"][1:]]
+        program = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(command["arguments"][0], program.__dict__)
+    else:
+        runpy.run_module(command["module"], run_name="__main__", alter_sys=True)

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -24,8 +23,9 @@ from tensorflow_serving.apis import (
 
 import object2vec_tf as o2v
 from export import export_saved_model
+from tests.command_server import python_m
 
-FAKE_SERVER = Path(__file__).with_name("model_server.py")
+FAKE_SERVER = "tests.export.model_server"
 # The path of a real TF Serving binary, to be used instead of the fake server.
 REAL_SERVER = os.environ.get("TENSORFLOW_MODEL_SERVER")
 NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
@@ -257,7 +257,7 @@ def start_model_server(models, directory, batching="", port=0):
     )
     (directory / "models").write_text(f"model_config_list {{ {config} }}")
     port = port or (free_port() if REAL_SERVER else 0)
-    command = [REAL_SERVER] if REAL_SERVER else [sys.executable, str(FAKE_SERVER)]
+    command = [REAL_SERVER] if REAL_SERVER else python_m(FAKE_SERVER)
     rest_port = free_port()
     command += [f"--port={port}", f"--rest_api_port={rest_port}"]
     command += [f"--model_config_file={directory / 'models'}"]

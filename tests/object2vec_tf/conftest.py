@@ -6,7 +6,6 @@ import json
 import random
 import socket
 import subprocess
-import sys
 import time
 import types
 import urllib.request
@@ -14,6 +13,7 @@ import urllib.request
 import pytest
 
 import object2vec_tf as o2v
+from tests.command_server import python_m
 
 WORDS = ["<unk>", "cat", "dog", "<b>", "a|b", "</script>"]
 TEXTS = ["cat dog", "<b> a|b bird", "dog </script> cat cat", "", "a|b dog"]
@@ -85,7 +85,7 @@ def tensorboard(logs):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    line = [sys.executable, "-m", "tensorboard.main", f"--logdir={logs}"]
+    line = [*python_m("tensorboard.main"), f"--logdir={logs}"]
     server = subprocess.Popen(
         [*line, "--host=127.0.0.1", f"--port={address.rpartition(':')[2]}"],
         stderr=subprocess.DEVNULL,

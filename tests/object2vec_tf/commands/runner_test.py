@@ -1,7 +1,4 @@
-"""Tests of how commands end, in this process and in others.
-
-The other processes are slow to start, so that all of them start together, once.
-"""
+"""Tests of how commands end, in this process and in others."""
 
 import logging as python_logging
 import subprocess
@@ -17,26 +14,27 @@ from absl.testing import flagsaver
 
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
+from tests.command_server import python_c, python_m
 
 ROOT = Path(__file__).parents[3]
-MODULE = [sys.executable, "-m", "object2vec_tf.fit"]
 BUG = "from object2vec_tf.commands import runner; runner.run(lambda: 1 / 0)"
 SCRIPT = """
 import importlib, sys
 sys.argv[0] = "/usr/bin/object2vec-fit"
 importlib.import_module("object2vec_tf.fit").cli()
 """
-COMMANDS = {
-    "typo": [*MODULE, "--epoch=3"],
-    "help": [*MODULE, "--help"],
-    "script help": [sys.executable, "-c", SCRIPT, "--help"],
-    "bug": [sys.executable, "-c", BUG],
-}
 
 
 @pytest.fixture(scope="module")
 def ended() -> dict[str, tuple[int, str, str]]:
-    """Exit status, stdout and stderr of each of COMMANDS."""
+    """Exit status, stdout and stderr of each command."""
+    module = python_m("object2vec_tf.fit")
+    commands = {
+        "typo": [*module, "--epoch=3"],
+        "help": [*module, "--help"],
+        "script help": [*python_c(SCRIPT), "--help"],
+        "bug": python_c(BUG),
+    }
     processes = {
         name: subprocess.Popen(
             arguments,
@@ -45,10 +43,10 @@ def ended() -> dict[str, tuple[int, str, str]]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name, arguments in COMMANDS.items()
+        for name, arguments in commands.items()
     }
     texts = {name: process.communicate() for name, process in processes.items()}
-    return {name: (processes[name].returncode, *texts[name]) for name in COMMANDS}
+    return {name: (processes[name].returncode, *texts[name]) for name in commands}
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.commands.signals import catch_sigterm
+from tests.command_server import python_m
 
 
 def weights(model_dir):
@@ -138,7 +139,7 @@ PAIRS = 40_000
 
 @pytest.fixture
 def command(tmp_path):
-    """A command that trains for half a minute or more, without --model_dir."""
+    """Flags of a run that trains for half a minute or more, without --model_dir."""
     generator = np.random.default_rng(0)
     lines = [
         json.dumps({"in0": [int(a)], "in1": [int(b), int(a)], "label": int(a + b) % 5})
@@ -152,7 +153,7 @@ def command(tmp_path):
         "token_embedding_storage_type": "row_sparse",
     }  # fmt: skip
     return [
-        sys.executable, "-m", "object2vec_tf.fit", "--checkpoint_seconds=1",
+        "--checkpoint_seconds=1",
         f"--train={tmp_path}/train.jsonl",
         *(f"--{name}={value}" for name, value in settings.items()),
     ]  # fmt: skip
@@ -160,7 +161,8 @@ def command(tmp_path):
 
 def test_the_command_reports_sigterm_and_exits_with_0(command, tmp_path):
     run = tmp_path / "run"
-    line = [*command, f"--model_dir={run}", "--checkpoint_seconds=0"]
+    module = python_m("object2vec_tf.fit")
+    line = [*module, *command, f"--model_dir={run}", "--checkpoint_seconds=0"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         first = next(text for text in process.stdout if text.startswith("epoch 1/"))
         assert "cross_entropy" in first
@@ -179,6 +181,7 @@ def test_a_run_killed_at_20_random_moments_has_the_same_weights(command, tmp_pat
     uninterrupted, resumed = tmp_path / "uninterrupted", tmp_path / "resumed"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     start = time.monotonic()
+    command = [sys.executable, "-m", "object2vec_tf.fit", *command]
     subprocess.run([*command, f"--model_dir={uninterrupted}"], check=True, **quiet)
     seconds = time.monotonic() - start
     moments = random.Random(0)

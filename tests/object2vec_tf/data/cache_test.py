@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -20,6 +19,7 @@ from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from tests.command_server import python_c
 
 SETTINGS: dict[str, Any] = {
     "enc0_max_seq_len": 4,
@@ -422,7 +422,7 @@ _PYTEST_DIRECTORIES = ("pytest-", "popen-", "test_")
 def as_nobody(source: Path, cache: Path) -> str:
     """The output of reading as a user without write permission."""
     return subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY.format(settings=SETTINGS), source, cache],
+        [*python_c(_AS_NOBODY.format(settings=SETTINGS)), source, cache],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -13,6 +13,7 @@ import pytest
 from object2vec_tf.data import parallel_parser
 from object2vec_tf.data.block_parser import parse_block
 from object2vec_tf.data.parallel_parser import ParallelParser
+from tests.command_server import python_c
 
 SIZES = {"in0": 1000, "in1": 1000}
 LINES = 20_000
@@ -108,8 +109,9 @@ print(reader._second.process.pid, flush=True)
 reader._second._connection.poll(60)
 time.sleep(600)
 """
-    line = [sys.executable, "-c", program]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        python_c(program), stdout=subprocess.PIPE, text=True
+    ) as process:
         second = int(process.stdout.readline())
         time.sleep(0.2)
         os.kill(second, 0)

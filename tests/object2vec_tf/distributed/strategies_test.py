@@ -64,7 +64,7 @@ def wait_for(processes):
 
 
 def train_by_workers(count, output, *cases):
-    line = [sys.executable, "-m", PROGRAM, "multi_worker", str(output), *cases]
+    line = [*python_m(PROGRAM), "multi_worker", str(output), *cases]
     for status, _, err in wait_for(start_workers([line] * count)):
         assert status == 0, err
     return np.load(output)
