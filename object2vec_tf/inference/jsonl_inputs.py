@@ -9,6 +9,7 @@ from pathlib import Path
 from object2vec_tf.data.block_parser import parse_block
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.line_blocks import drop_bom, line_blocks
+from object2vec_tf.files.record_batches import is_table_file
 from object2vec_tf.inference.file_splits import (
     BLOCK_BYTES,
     FileSplit,
@@ -181,6 +182,8 @@ class ObjectReader:
 
     def location(self, line: int) -> str:
         """Returns the location of a line of the part of the file, for messages."""
+        if is_table_file(self._split.path):  # each line was a row
+            return f"{self._split.path}: row {line}"
         return f"{self._split.path}:{self._lines_before + line}"
 
 
