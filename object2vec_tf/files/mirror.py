@@ -13,14 +13,12 @@ and the local files are at least as new. Otherwise the remote files replace them
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
 import socket
 import threading
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +30,12 @@ from typing import Any, Self
 from object2vec_tf.errors import Interrupted, RunDirectoryError, UserError
 from object2vec_tf.files.downloads import RemoteFile, download, list_files
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.mirror_state import (
+    MirrorState,
+    parse_marker,
+    remove_unused,
+    size_and_time,
+)
 from object2vec_tf.files.remote import RemoteError, join_url
 from object2vec_tf.files.staging import (
     StagedPath,
@@ -53,28 +57,6 @@ _RUNS = "runs"
 _PARALLEL = 8
 # Seconds before the last upload is tried again, after errors that may pass.
 FINAL_PAUSES = (5.0, 20.0)
-# A staging directory without files to upload is removed after this time without use.
-_MAX_SECONDS = 7 * 24 * 3600
-
-# Size and time of the last change of a local file.
-_Signature = tuple[int, int]
-
-
-@dataclasses.dataclass
-class _State:
-    """What a staging directory knows of its remote directory, in state.json.
-
-    Attributes:
-        writer: The name of the staging directory.
-        claimed: Whether the marker was written.
-        clean: Whether all files are uploaded.
-        uploaded: The local files of which the remote directory has a copy.
-    """
-
-    writer: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
-    claimed: bool = False
-    clean: bool = False
-    uploaded: dict[str, _Signature] = dataclasses.field(default_factory=dict)
 
 
 class Mirror:
@@ -109,7 +91,7 @@ class Mirror:
         self._home = Path()
         self.path = StagedPath()
         self._stack = contextlib.ExitStack()
-        self._state = _State()
+        self._state = MirrorState()
         self._is_open = self._is_claimed = False
         self._lock = threading.Condition()
         self._queued: Path | None = None
@@ -146,7 +128,7 @@ class Mirror:
         self._synchronize()
         check_remote_writable(self.url, self._setting)
         self._is_open = True
-        _remove_unused(self._home.parent, self._home)
+        remove_unused(self._home.parent, self._home)
 
     def use_without_remote(self) -> None:
         """Makes a local directory that is not uploaded, as for workers."""
@@ -155,17 +137,13 @@ class Mirror:
         self.path.mkdir(exist_ok=True)
 
     @property
-    def _state_path(self) -> Path:
-        return self._home / "state.json"
-
-    @property
     def _snapshot_directory(self) -> Path:
         return self._home / "snapshots"
 
     def _synchronize(self) -> None:
         """Decides which directory is current, and downloads the remote one if it is."""
-        state = _read_state(self._state_path)
-        marker = _parse_marker(read_bytes(join_url(self.url, MARKER)))
+        state = MirrorState.read(self._home)
+        marker = parse_marker(read_bytes(join_url(self.url, MARKER)))
         remote = {
             file.name: file
             for file in list_files(self.url)
@@ -179,8 +157,9 @@ class Mirror:
                 self._state = state
                 self._forget_missing(remote)
                 return
+        # Without a state, a download that is killed starts again.
+        MirrorState.remove(self._home)
         shutil.rmtree(self.path, ignore_errors=True)
-        self._state_path.unlink(missing_ok=True)
         self.path.mkdir(parents=True)
         self._download(remote)
 
@@ -194,7 +173,7 @@ class Mirror:
 
     def _download(self, remote: Mapping[str, RemoteFile]) -> None:
         ignored = self._incomplete(remote)
-        self._state = _State(uploaded=dict.fromkeys(ignored, (-1, -1)))
+        self._state = MirrorState(uploaded=dict.fromkeys(ignored, (-1, -1)))
         remote = {name: remote[name] for name in remote if name not in ignored}
         targets = [self.path / name for name in remote]
         for target in targets:
@@ -203,7 +182,7 @@ class Mirror:
             for _ in pool.map(download, remote.values(), targets):
                 pass
         for name, target in zip(remote, targets, strict=True):
-            self._state.uploaded[name] = _signature(target)
+            self._state.uploaded[name] = size_and_time(target)
         self._save_state()
 
     def claim(self) -> None:
@@ -230,11 +209,7 @@ class Mirror:
         self._save_state()
 
     def _save_state(self) -> None:
-        # Not synchronized with the disk, for speed: after a power failure the remote
-        # directory counts, as on a new machine.
-        temporary = self._state_path.with_suffix(".new")
-        temporary.write_text(json.dumps(dataclasses.asdict(self._state)))
-        temporary.replace(self._state_path)
+        self._state.save(self._home)
 
     def push(self, *, wait: bool = False) -> None:
         """Uploads what changed, in the background.
@@ -334,9 +309,9 @@ class Mirror:
             if path.is_file()
         }
         uploaded = self._state.uploaded
-        changed = [n for n in files if uploaded.get(n) != _signature(files[n])]
+        changed = [n for n in files if uploaded.get(n) != size_and_time(files[n])]
         for name in sorted(changed, key=self._position):
-            signature = _signature(files[name])
+            signature = size_and_time(files[name])
             upload_file(files[name], join_url(self.url, name))
             uploaded[name] = signature
             self._save_state()
@@ -357,7 +332,7 @@ class Mirror:
 
     def _owns_remote(self) -> bool:
         """Returns whether the marker is still that of this directory."""
-        marker = _parse_marker(read_bytes(join_url(self.url, MARKER)))
+        marker = parse_marker(read_bytes(join_url(self.url, MARKER)))
         if not marker:  # someone deleted the directory
             self._state.uploaded.clear()
             self._write_marker()
@@ -415,42 +390,3 @@ class Mirror:
                     raise UserError(message) from problem
                 warnings.warn(message, stacklevel=2)
                 return
-
-
-def _signature(path: Path) -> _Signature:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _read_state(path: Path) -> _State | None:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values["uploaded"] = {
-            name: (size, time) for name, (size, time) in values["uploaded"].items()
-        }
-        return _State(**values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def _parse_marker(content: bytes | None) -> dict[str, Any]:
-    """Returns the content of a marker; an unreadable one is of another writer."""
-    if content is None:
-        return {}
-    try:
-        marker = json.loads(content)
-    except ValueError:
-        marker = None
-    return marker if isinstance(marker, dict) and marker else {"writer": ""}
-
-
-def _remove_unused(parent: Path, current: Path) -> None:
-    """Removes staging directories that were not used for long and are uploaded."""
-    for home in parent.iterdir():
-        state = _read_state(home / "state.json")
-        with contextlib.suppress(OSError):
-            age = time.time() - (home / "state.json").stat().st_mtime
-            if home == current or age < _MAX_SECONDS or not (state and state.clean):
-                continue
-            with locked(home / "lock", timeout=0):
-                shutil.rmtree(home, ignore_errors=True)

@@ -43,7 +43,7 @@ class StagedPath(PosixPath):
 
     def __format__(self, specification: str) -> str:
         """Returns the URL."""
-        return format(with_urls(str(self)), specification)
+        return format(_url_of(str(self)), specification)
 
 
 def register(local: Path, url: str) -> StagedPath:
@@ -59,10 +59,19 @@ def register(local: Path, url: str) -> StagedPath:
 
 def with_urls(text: str) -> str:
     """Returns a text in which URLs replace the paths of local copies."""
-    if str(staging_directory()) in text:
-        for local in sorted(_urls, key=len, reverse=True):
-            text = text.replace(local, _urls[local])
+    for local in sorted(_urls, key=len, reverse=True):
+        text = text.replace(local, _urls[local])
     return text
+
+
+def _url_of(path: str) -> str:
+    """Returns the URL of a local copy, or of a path below one; others as they are."""
+    end = len(path)
+    while end > 0:
+        if path[:end] in _urls:
+            return _urls[path[:end]] + path[end:]
+        end = path.rfind("/", 0, end)
+    return path
 
 
 def staging_directory() -> Path:
