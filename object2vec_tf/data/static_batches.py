@@ -64,7 +64,7 @@ class StaticBatches:
             laid out, and where this epoch may have begun; None to begin when asked.
 
     Attributes:
-        pairs: The batches.
+        steps: Number of batches per group.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class StaticBatches:
         upcoming: UpcomingEpoch | None = None,
     ) -> None:
         self._reader = reader
-        self._steps = steps
+        self.steps = steps
         self._epoch = epoch
         self._menu = menu
         self._finders = finders
@@ -92,6 +92,11 @@ class StaticBatches:
     def pairs(self) -> PairBatches:
         """The batches."""
         return self._reader.pairs
+
+    @property
+    def menu(self) -> ShapeMenu:
+        """The shapes of the batches."""
+        return self._menu()
 
     @property
     def batches(self) -> int:
@@ -107,7 +112,7 @@ class StaticBatches:
         total, first = self.pairs.total_batches, self.pairs.first_batch
         if first >= total:
             return range(0)
-        return range(first - first % self._steps, total, self._steps)
+        return range(first - first % self.steps, total, self.steps)
 
     def start(self) -> StaticBatches:
         """Begins to lay out the first groups, and returns the batches.
@@ -126,11 +131,11 @@ class StaticBatches:
         """Returns what the groups of an epoch depend on."""
         pairs = self.pairs
         settings = pairs.batch_size, pairs.bucket_width, pairs.seed
-        return self._reader.layout, self._steps, epoch, firsts, *settings
+        return self._reader.layout, self.steps, epoch, firsts, *settings
 
     def _prepare(self, epoch: int, firsts: range) -> Prepared:
         """Lays out the groups that begin with these batches."""
-        maker = GroupMaker(self._reader, epoch, self._steps, self._menu, self._finders)
+        maker = GroupMaker(self._reader, epoch, self.steps, self._menu, self._finders)
         return OrderedThreads(
             maker.make, firsts, threads=self._threads, ahead=self._ahead
         )
@@ -138,13 +143,13 @@ class StaticBatches:
     @property
     def _ahead(self) -> int:
         """The number of groups to lay out in advance."""
-        size = self._reader.bytes_per_batch * self._steps
+        size = self._reader.bytes_per_batch * self.steps
         return min(max(int(_MAX_AHEAD_BYTES / size), 2), self._threads + 2)
 
     def _begin_next(self, upcoming: UpcomingEpoch) -> None:
         """Begins to lay out the groups of the next epoch."""
         epoch = self._epoch + 1
-        firsts = range(0, self.pairs.total_batches, self._steps)
+        firsts = range(0, self.pairs.total_batches, self.steps)
         upcoming.begin(self._key(epoch, firsts), self._prepare(epoch, firsts))
 
     def __iter__(self) -> Iterator[StaticGroup]:

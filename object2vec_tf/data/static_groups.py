@@ -38,8 +38,9 @@ from object2vec_tf.ragged.static_layout import BatchShape, Layout
 Draws = Sequence[npt.NDArray[np.int32] | None]
 KnownNumbers = list[npt.NDArray[np.int32]]
 
-# Batches are laid out together up to this number of tokens.
-_PART_TOKENS = 1 << 14
+# Batches are laid out together up to this number of tokens. numpy gets and releases
+# Python's lock in each call, so that many small calls keep threads waiting for it.
+_PART_TOKENS = 1 << 20
 _MAX_KEPT_DRAWS = 64
 # The square fits 32 bits with a sign.
 _MAX_COMPARED_ROWS = 46_340

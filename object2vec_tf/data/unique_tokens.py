@@ -16,6 +16,9 @@ from object2vec_tf.ragged.column import Counts, Ids
 # this number per token. Otherwise the tokens are sorted.
 _MAX_MARKS = 1 << 26
 _MARKS_PER_TOKEN = 100
+# Batches with at least this number of tokens are taken one by one: marks for the
+# tokens of a single batch stay in the cache of a processor.
+_MANY_TOKENS = 1 << 12
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,6 +76,8 @@ class TokenFinder:
             distinct, positions = self._find(tokens, vocab_size)
             ids = distinct.astype(np.int32)
             return UniqueTokens(ids, np.array([len(ids)]), positions)
+        if sum(map(len, tokens)) >= batches * _MANY_TOKENS:
+            return self._find_one_by_one(tokens, splits, vocab_size)
         # A token of another batch is another key.
         edges = np.arange(batches + 1, dtype=np.int64) * vocab_size
         sizes = [np.diff(edges) for edges in splits]
@@ -87,6 +92,22 @@ class TokenFinder:
         for position, size in zip(positions, sizes, strict=True):
             position -= np.repeat(starts[:-1].astype(np.int32), size)
         return UniqueTokens(ids, counts, positions)
+
+    def _find_one_by_one(
+        self, tokens: Sequence[Ids], splits: Sequence[Counts], vocab_size: int
+    ) -> UniqueTokens:
+        """Does the same as `find`, a batch at a time."""
+        positions = [np.empty(len(ids), np.int32) for ids in tokens]
+        found = []
+        for batch in range(len(splits[0]) - 1):
+            parts = [slice(edges[batch], edges[batch + 1]) for edges in splits]
+            keys = [ids[part] for ids, part in zip(tokens, parts, strict=True)]
+            distinct, of_keys = self._find(keys, vocab_size)
+            found.append(distinct)
+            for array, part, values in zip(positions, parts, of_keys, strict=True):
+                array[part] = values
+        counts = np.array([len(distinct) for distinct in found])
+        return UniqueTokens(np.concatenate(found).astype(np.int32), counts, positions)
 
     def _find(
         self, keys: Sequence[npt.NDArray[Any]], limit: int

@@ -7,6 +7,7 @@ from object2vec_tf.devices.placement import (
 )
 from object2vec_tf.devices.selection import (
     DEVICES,
+    apply_tf32_override,
     check_device,
     describe_devices,
     make_deterministic,
@@ -15,6 +16,7 @@ from object2vec_tf.devices.selection import (
 
 __all__ = [
     "DEVICES",
+    "apply_tf32_override",
     "check_device",
     "describe_devices",
     "gpu_is_visible",

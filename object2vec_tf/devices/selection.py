@@ -96,6 +96,15 @@ def describe_devices(gpus: int | None = None) -> str:
     return f"{f'{len(visible)} x ' * (len(visible) > 1)}{name} (GPU)"
 
 
+def apply_tf32_override() -> None:
+    """Makes XLA respect ``NVIDIA_TF32_OVERRIDE=0``, which NVIDIA's libraries do.
+
+    XLA computes some products by kernels of its own, which do not read the variable.
+    """
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
 def make_deterministic(seed: int) -> None:
     """Makes TensorFlow's ops deterministic for the rest of this process.
 

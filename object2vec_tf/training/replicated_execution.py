@@ -38,6 +38,7 @@ class ReplicatedExecution(StaticExecution):
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
         super().__init__(replicas, report)
+        self._compiles_ahead = False  # the vectors of several replicas are a list
         self._strategy = strategy
 
     def _copied(self, group: StaticGroup) -> list[tf.Tensor]:

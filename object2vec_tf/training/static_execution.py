@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
@@ -15,8 +16,9 @@ import tensorflow as tf
 
 from object2vec_tf.data.layout_choice import layout_of
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.data.static_batches import StaticBatches
+from object2vec_tf.data.static_batches import StaticBatches, processors
 from object2vec_tf.data.static_groups import StaticGroup
+from object2vec_tf.devices import apply_tf32_override
 from object2vec_tf.distributed.padded_batch import padded_data
 from object2vec_tf.distributed.replicas import Replicas, build_metrics
 from object2vec_tf.ragged.static_layout import BatchShape
@@ -94,6 +96,8 @@ class StaticExecution(Execution):
         # Variables cannot be created within a program.
         build_metrics(replicas.model)
         self._device = _device_of(replicas.model)
+        self._compiles_ahead = "GPU" in self._device
+        apply_tf32_override()
         self._programs: dict[ProgramKey, Callable[..., None]] = {}
         self._compile_seconds: dict[ProgramKey, float] = {}
         self._waits: dict[ProgramKey, float] = {}
@@ -116,6 +120,7 @@ class StaticExecution(Execution):
     @contextmanager
     def training_steps(self, batches: _Epoch) -> Iterator[RunSteps]:
         """See `Execution`."""
+        self._compile_ahead(batches.groups, training=True)
         with closing(self._prefetched(batches)) as groups:
             current: list[Group] = []
 
@@ -139,6 +144,7 @@ class StaticExecution(Execution):
         self, batches: _Epoch, between_calls: Callable[[], None] = lambda: None
     ) -> None:
         """See `Execution`."""
+        self._compile_ahead(batches.groups, training=False)
         with closing(self._prefetched(batches)) as groups:
             for group in groups:
                 between_calls()
@@ -161,7 +167,7 @@ class StaticExecution(Execution):
     def _run(self, key: ProgramKey, group: Group) -> None:
         """Runs the steps of a group."""
         size = group.vectors.shape[0]
-        if size == 1:
+        if size == 1 and key not in self._compile_seconds:
             self._run_single(key._replace(steps=1), group.vectors)
             return
         if group.stop - group.start == size and self._waits_for_long(key, size):
@@ -224,6 +230,40 @@ class StaticExecution(Execution):
             repeat_all if key.steps else repeat, jit_compile=True, autograph=False
         )
         return function
+
+    def _compile_ahead(self, groups: StaticBatches, *, training: bool) -> None:
+        """Compiles the programs for all shapes of batches at the same time.
+
+        XLA compiles a program in one thread, mostly. With buckets there are up to a
+        dozen, each of which takes a GPU's compiler several seconds.
+        """
+        if not self._compiles_ahead:
+            return
+        keys = [ProgramKey(shape, training) for shape in groups.menu.shapes]
+        keys = [key for key in keys if key not in self._compile_seconds]
+        if len(keys) < 2:
+            return
+        start = time.perf_counter()
+        with ThreadPoolExecutor(min(len(keys), processors())) as executor:
+            compilations = []
+            for key in keys:
+                vectors = self._no_vectors(groups.steps, key.shape)
+                arguments = vectors, tf.constant(0), tf.constant(0)  # make no step
+                # Traced in this thread: Keras does not support several.
+                function: Any = self.program(key)
+                program = function.get_concrete_function(*arguments)
+                compilations.append(executor.submit(program, *arguments))
+            for compilation in compilations:
+                compilation.result()
+        seconds = time.perf_counter() - start
+        self._compile_seconds.update(dict.fromkeys(keys, seconds / len(keys)))
+        if seconds > _REPORTED_SECONDS:
+            kind = "training" if training else "evaluation"
+            self._report(f"{len(keys)} {kind} steps: compiled in {seconds:.0f} s")
+
+    def _no_vectors(self, steps: int, shape: BatchShape) -> Any:
+        """Returns vectors of zeros on the device, in the shape of a group's."""
+        return on_device(np.zeros((steps, shape.size), np.int32), self._device)
 
     def _compile(self, key: ProgramKey, vectors: tf.Tensor) -> float:
         """Compiles a program; returns and perhaps reports how long it took."""

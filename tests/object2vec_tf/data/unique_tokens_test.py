@@ -9,8 +9,10 @@ from object2vec_tf.errors import DataError
 
 
 @pytest.mark.parametrize("vocab_size", [1, 40, 10_000, 2**31 - 1, 2**60])
-@pytest.mark.parametrize("batches", [1, 5])
-def test_tokens_are_found_by_batch(vocab_size, batches):
+@pytest.mark.parametrize(("batches", "many"), [(1, 1), (5, 1), (5, 1 << 20)])
+def test_tokens_are_found_by_batch(vocab_size, batches, many, monkeypatch):
+    """Together if they have few tokens on average, otherwise one by one."""
+    monkeypatch.setattr(unique_tokens, "_MANY_TOKENS", many)
     random, finder = np.random.default_rng(1), TokenFinder()
     # Twice, as a finder's buffers must not keep tokens of earlier calls.
     for _ in range(2):

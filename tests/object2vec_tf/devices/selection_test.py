@@ -4,7 +4,12 @@ import warnings
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.devices import describe_devices, select_device, selection
+from object2vec_tf.devices import (
+    apply_tf32_override,
+    describe_devices,
+    select_device,
+    selection,
+)
 from object2vec_tf.errors import UserError
 
 GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
@@ -79,3 +84,26 @@ def test_an_unknown_device_is_rejected():
 def test_devices_are_named(gpus, used, description, visible):
     visible.extend([GPU] * gpus)
     assert re.fullmatch(description, describe_devices(used))
+
+
+@pytest.mark.parametrize(
+    ("value", "enabled"), [("0", False), ("1", True), (None, True)]
+)
+def test_xla_computes_without_tf32_where_nvidia_libraries_do(
+    value, enabled, monkeypatch
+):
+    """The products of XLA's program say how exact they must be."""
+    if value is None:
+        monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    else:
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", value)
+    was_enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    try:
+        apply_tf32_override()
+        multiply = tf.function(lambda a: a @ a, jit_compile=True)
+        program = multiply.experimental_get_compiler_ir(tf.ones([2, 2]))(stage="hlo")
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(was_enabled)
+
+    assert ("operand_precision={highest,highest}" in program) is not enabled

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from object2vec_tf.training import static_execution
+from object2vec_tf.training.static_execution import ProgramKey
 from tests.object2vec_tf.training.layout_cases import (
     BILSTM,
     HCNN,
@@ -85,6 +86,30 @@ def test_a_batch_that_is_a_group_of_its_own_trains_the_same(monkeypatch):
     settings = hyperparameters(ONE_ID)
 
     assert_layouts_agree(settings, epochs=1)
+
+
+@pytest.mark.long
+def test_programs_that_are_compiled_ahead_train_the_same(monkeypatch):
+    monkeypatch.setattr(static_execution, "_MAX_GROUP", 1)
+    settings = hyperparameters(POOLED, bucket_width=4)
+    pairs = pairs_of(settings)
+    loop = training_loop("static", built(settings, pairs))
+    loop.execution._compiles_ahead = True
+    batches = loop.execution.batches(pairs, shuffle=True, seed=2)
+    shapes = batches.groups.menu.shapes
+
+    with loop.execution.training_steps(batches):
+        programs = {
+            shape: loop.execution.program(ProgramKey(shape, training=True))
+            for shape in shapes
+        }
+        counts = [p.experimental_get_tracing_count() for p in programs.values()]
+    trained = train_model(loop, pairs)
+
+    assert len(shapes) > 1
+    assert counts == [1] * len(shapes)
+    assert counts == [p.experimental_get_tracing_count() for p in programs.values()]
+    assert_same(train("ragged", settings), trained)
 
 
 def assert_resumes(loop, pairs):
