@@ -202,7 +202,7 @@ class Pairs:
             first_batch: As for `dataset`.
             tally: As for `dataset`.
             threads: Number of threads that lay out groups in advance; None for the
-                number of processors, at most 16.
+                number of processors, at most 8.
             prepare_next: Whether to begin the next epoch when the last groups of this
                 one are laid out. The next call with these settings continues it.
 

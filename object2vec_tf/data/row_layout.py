@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.data.unique_tokens import TokenFinder, UniqueTokens
-from object2vec_tf.ragged.column import Counts, Ids, RaggedColumn
+from object2vec_tf.ragged.column import (
+    Counts,
+    Ids,
+    RaggedColumn,
+    consecutive,
+    repeated,
+)
 from object2vec_tf.ragged.static_layout import (
     OWN_FIELDS,
     BatchShape,
@@ -173,7 +179,7 @@ class LaidOutRows:
         lengths = column.lengths
         counts = chunk_counts(lengths, side)
         ends = _cumulative(counts)
-        starts = ends[:-1] - np.repeat(ends[self._splits[:-1]], self._shards)
+        starts = ends[:-1] - repeated(ends[self._splits[:-1]], self._shards)
         return _SideChunks(lengths, counts, starts, np.diff(ends[self._splits]))
 
     def _find_unique(
@@ -262,18 +268,16 @@ class LaidOutRows:
     ) -> None:
         chunks, width = self._chunks[side], self._layout.sides[side].width
         sizes = self._shards
-        row = np.arange(len(chunks.counts)) - np.repeat(self._splits[:-1], sizes)
+        row = np.arange(len(chunks.counts)) - repeated(self._splits[:-1], sizes)
         _fill(views[f"lengths{side}"], chunks.lengths, sizes, 0)
         _fill(views[f"starts{side}"], chunks.starts, sizes, chunks.totals)
-        numbers = np.repeat(row, chunks.counts)
+        numbers = repeated(row, chunks.counts)
         _fill(views[f"chunk_rows{side}"], numbers, chunks.totals, shape.rows)
         views[f"cells{side}"][:] = shape.unique[shape.table(side)]
         # The index of each row's first cell among the elements of all vectors.
         shard_starts = np.arange(len(sizes)) * shape.size + fields[f"cells{side}"].start
-        first_cells = np.repeat(shard_starts, sizes) + chunks.starts * width
-        splits = self._rows.sides[side].row_splits
-        cells = np.arange(splits[-1])
-        cells += np.repeat(first_cells - splits[:-1], chunks.lengths)
+        first_cells = repeated(shard_starts, sizes) + chunks.starts * width
+        cells = consecutive(first_cells, chunks.lengths)
         vectors.reshape(-1)[cells] = self._positions[side]
 
 

@@ -16,7 +16,9 @@ from object2vec_tf.data.static_groups import (
 )
 from object2vec_tf.data.static_shapes import ShapeMenu
 
-_MAX_THREADS = 16
+# On 16 processors, 8 threads were faster than 4 and than 16: they wait for Python's
+# lock.
+_MAX_THREADS = 8
 # Groups are laid out in advance as far as they fit this many bytes.
 _MAX_AHEAD_BYTES = 1 << 28
 
@@ -59,7 +61,7 @@ class StaticBatches:
         finders: Token finders, for all epochs.
         tally: Counts the negatives of the batches, without the skipped ones; None if
             nobody needs them.
-        threads: Number of threads; None for the number of processors, at most 16.
+        threads: Number of threads; None for the number of processors, at most 8.
         upcoming: Where to begin the next epoch when the last groups of this one are
             laid out, and where this epoch may have begun; None to begin when asked.
 

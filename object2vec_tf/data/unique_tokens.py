@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.errors import DataError
-from object2vec_tf.ragged.column import Counts, Ids
+from object2vec_tf.ragged.column import Counts, Ids, repeated
 
 # Arrays with one element per token id are used for up to this number of ids, and for
 # this number per token. Otherwise the tokens are sorted.
@@ -82,15 +82,15 @@ class TokenFinder:
         edges = np.arange(batches + 1, dtype=np.int64) * vocab_size
         sizes = [np.diff(edges) for edges in splits]
         keys = [
-            ids + np.repeat(edges[:-1], size)
+            ids + repeated(edges[:-1], size)
             for ids, size in zip(tokens, sizes, strict=True)
         ]
         distinct, positions = self._find(keys, batches * vocab_size)
         starts = np.searchsorted(distinct, edges)
         counts = np.diff(starts)
-        ids = (distinct - np.repeat(edges[:-1], counts)).astype(np.int32)
+        ids = (distinct - repeated(edges[:-1], counts)).astype(np.int32)
         for position, size in zip(positions, sizes, strict=True):
-            position -= np.repeat(starts[:-1].astype(np.int32), size)
+            position -= repeated(starts[:-1], size).astype(np.int32)
         return UniqueTokens(ids, counts, positions)
 
     def _find_one_by_one(
@@ -121,6 +121,8 @@ class TokenFinder:
             self._marks = np.zeros(limit, bool)
             self._numbers = np.empty(limit, np.int32)
         marks, numbers = self._marks[:limit], self._numbers[:limit]
+        # numpy reads indices of this type much faster than others.
+        keys = [array.astype(np.int64, copy=False) for array in keys]
         for array in keys:
             marks[array] = True
         distinct = np.flatnonzero(marks)

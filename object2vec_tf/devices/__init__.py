@@ -11,6 +11,7 @@ from object2vec_tf.devices.selection import (
     check_device,
     describe_devices,
     make_deterministic,
+    prefer_library_products,
     select_device,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "in_full_precision",
     "make_deterministic",
     "on_host",
+    "prefer_library_products",
     "select_device",
 ]

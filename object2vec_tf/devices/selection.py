@@ -96,6 +96,10 @@ def describe_devices(gpus: int | None = None) -> str:
     return f"{f'{len(visible)} x ' * (len(visible) > 1)}{name} (GPU)"
 
 
+# XLA's flags that choose the kernels of products.
+_PRODUCT_FLAGS = ("xla_gpu_enable_triton_gemm", "xla_gpu_autotune_level")
+
+
 def apply_tf32_override() -> None:
     """Makes XLA respect ``NVIDIA_TF32_OVERRIDE=0``, which NVIDIA's libraries do.
 
@@ -103,6 +107,20 @@ def apply_tf32_override() -> None:
     """
     if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
         tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def prefer_library_products() -> None:
+    """Makes XLA for GPUs compute products by cuBLAS, unless ``XLA_FLAGS`` decides.
+
+    XLA otherwise also compiles and times many kernels of its own for each product. One
+    step of the hcnn encoder of `tools.benchmarks.gpu` then took more than 60 s to
+    compile on an H100, and 17 s without them. It must be called before XLA compiles
+    anything.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if not any(name in flags for name in _PRODUCT_FLAGS):
+        flag = f"--{_PRODUCT_FLAGS[0]}=false"
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def make_deterministic(seed: int) -> None:

@@ -15,6 +15,9 @@ Splits = npt.NDArray[np.int64]
 # Row numbers or token counts, in any integer type that is wide enough.
 Counts = npt.NDArray[np.integer[Any]]
 
+# From this number of tokens on, other threads should not wait while rows are gathered.
+_MANY_TOKENS = 1 << 17
+
 
 class Column(Protocol):
     """Rows of token ids, in memory or in a file."""
@@ -133,9 +136,56 @@ def gather_rows(
     """
     splits = _splits(lengths)
     positions = starts
-    if np.any(lengths != 1):
+    if splits[-1] >= _MANY_TOKENS:
+        positions = consecutive(starts, lengths)
+    elif np.any(lengths != 1):
         positions = np.repeat(starts - splits[:-1], lengths) + np.arange(splits[-1])
     return RaggedColumn(values[positions].astype(np.int32, copy=False), splits)
+
+
+def repeated(values: Counts, counts: Counts) -> Splits:
+    """Returns the same as ``np.repeat``, without Python's lock.
+
+    numpy 2 keeps the lock in ``np.repeat``, so that other threads wait for it.
+
+    Args:
+        values: int64 ``[rows]``.
+        counts: How often to repeat each value, ``[rows]``.
+
+    Example:
+        >>> repeated(np.array([7, 3, 5]), np.array([2, 0, 3])).tolist()
+        [7, 7, 5, 5, 5]
+    """
+    return _running_sums(values, counts, 0)
+
+
+def consecutive(starts: Counts, counts: Counts) -> Splits:
+    """Returns ``counts[i]`` consecutive numbers from ``starts[i]`` on, for each i.
+
+    It does not keep Python's lock; see `repeated`.
+
+    Args:
+        starts: int64 ``[rows]``.
+        counts: ``[rows]``.
+
+    Example:
+        >>> consecutive(np.array([7, 3, 5]), np.array([2, 0, 3])).tolist()
+        [7, 8, 5, 6, 7]
+    """
+    return _running_sums(starts, counts, 1)
+
+
+def _running_sums(starts: Counts, counts: Counts, step: int) -> Splits:
+    """Returns arithmetic sequences with a common step, end to end."""
+    has_any = counts > 0
+    if not np.all(has_any):
+        starts, counts = starts[has_any], counts[has_any]
+    splits = _splits(counts)
+    steps = np.full(splits[-1], step, np.int64)
+    if len(starts):
+        steps[0] = starts[0]
+        steps[splits[1:-1]] = starts[1:] - starts[:-1] - step * (counts[:-1] - 1)
+    return np.cumsum(steps, out=steps)
 
 
 def first_tokens(column: Column, *, block_rows: int = 1 << 16) -> RaggedColumn:
@@ -156,7 +206,7 @@ def first_tokens(column: Column, *, block_rows: int = 1 << 16) -> RaggedColumn:
     )
 
 
-def _splits(lengths: Splits) -> Splits:
+def _splits(lengths: Counts) -> Splits:
     splits = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=splits[1:])
     return splits

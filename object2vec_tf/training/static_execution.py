@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from object2vec_tf.data.layout_choice import layout_of
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.data.static_batches import StaticBatches, processors
 from object2vec_tf.data.static_groups import StaticGroup
-from object2vec_tf.devices import apply_tf32_override
+from object2vec_tf.devices import apply_tf32_override, prefer_library_products
 from object2vec_tf.distributed.padded_batch import padded_data
 from object2vec_tf.distributed.replicas import Replicas, build_metrics
 from object2vec_tf.ragged.static_layout import BatchShape
@@ -37,6 +38,9 @@ _GROUPS_AHEAD = 2
 # For how long a GPU waits for the host before each step of a loop whose length is not
 # known to the compiler; an estimate.
 _HOST_WAIT_SECONDS = 2e-5
+# Programs that are compiled at the same time may each copy the weights, up to this
+# number of bytes in total.
+_MAX_COPIED_BYTES = 1 << 32
 # Compilations that take longer than this are reported, in seconds.
 _REPORTED_SECONDS = 5.0
 
@@ -98,6 +102,8 @@ class StaticExecution(Execution):
         self._device = _device_of(replicas.model)
         self._compiles_ahead = "GPU" in self._device
         apply_tf32_override()
+        if "GPU" in self._device and _has_large_products(replicas.model):
+            prefer_library_products()
         self._programs: dict[ProgramKey, Callable[..., None]] = {}
         self._compile_seconds: dict[ProgramKey, float] = {}
         self._waits: dict[ProgramKey, float] = {}
@@ -244,7 +250,7 @@ class StaticExecution(Execution):
         if len(keys) < 2:
             return
         start = time.perf_counter()
-        with ThreadPoolExecutor(min(len(keys), processors())) as executor:
+        with ThreadPoolExecutor(min(len(keys), self._compilers())) as executor:
             compilations = []
             for key in keys:
                 vectors = self._no_vectors(groups.steps, key.shape)
@@ -260,6 +266,15 @@ class StaticExecution(Execution):
         if seconds > _REPORTED_SECONDS:
             kind = "training" if training else "evaluation"
             self._report(f"{len(keys)} {kind} steps: compiled in {seconds:.0f} s")
+
+    def _compilers(self) -> int:
+        """Returns how many programs to compile at the same time."""
+        model = self.replicas.model
+        size = sum(
+            math.prod(variable.shape) * tf.as_dtype(variable.dtype).size
+            for variable in [*model.variables, *model.optimizer.variables]
+        )
+        return max(min(processors(), _MAX_COPIED_BYTES // max(size, 1)), 1)
 
     def _no_vectors(self, steps: int, shape: BatchShape) -> Any:
         """Returns vectors of zeros on the device, in the shape of a group's."""
@@ -326,6 +341,12 @@ def on_device(vectors: npt.NDArray[np.int32], device: str) -> tf.Tensor:
     """
     with tf.device(device):
         return tf.constant(vectors.view(np.uint32))
+
+
+def _has_large_products(model: Any) -> bool:
+    """Returns whether an encoder computes products, which make compilation slow."""
+    networks = {model.hyperparameters.network(encoder) for encoder in (0, 1)}
+    return networks != {"pooled_embedding"}
 
 
 def _device_of(model: keras.Model) -> str:

@@ -1,3 +1,4 @@
+import os
 import re
 import warnings
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 from object2vec_tf.devices import (
     apply_tf32_override,
     describe_devices,
+    prefer_library_products,
     select_device,
     selection,
 )
@@ -107,3 +109,20 @@ def test_xla_computes_without_tf32_where_nvidia_libraries_do(
         tf.config.experimental.enable_tensor_float_32_execution(was_enabled)
 
     assert ("operand_precision={highest,highest}" in program) is not enabled
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, "--xla_gpu_enable_triton_gemm=false"),
+        ("--xla_dump_to=d", "--xla_dump_to=d --xla_gpu_enable_triton_gemm=false"),
+        ("--xla_gpu_autotune_level=4", "--xla_gpu_autotune_level=4"),
+        ("--xla_gpu_enable_triton_gemm=true", "--xla_gpu_enable_triton_gemm=true"),
+    ],
+)
+def test_flags_of_the_user_choose_the_kernels_of_products(given, expected, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", given or "")
+
+    prefer_library_products()
+
+    assert os.environ["XLA_FLAGS"] == expected

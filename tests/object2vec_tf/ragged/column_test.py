@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from object2vec_tf.ragged.column import RaggedColumn, first_tokens
+from object2vec_tf.ragged import column as column_module
+from object2vec_tf.ragged.column import RaggedColumn, first_tokens, repeated
 
 ROWS = [[1, 2, 3], [], [4], [5, 6, 7, 8], [0]]
 
@@ -31,10 +32,14 @@ def test_a_column_has_a_number_of_rows_and_their_lengths():
     assert ragged.lengths.tolist() == [3, 0, 1, 4, 1]
 
 
+@pytest.mark.parametrize("many", [0, 1 << 20])
 @pytest.mark.parametrize(
     "rows", [[0, 1, 2, 3, 4], [3, 0], [1], [1, 1, 1], [4, 2, 4], []], ids=str
 )
-def test_take_returns_rows_in_the_given_order(rows: list[int]):
+def test_take_returns_rows_in_the_given_order(
+    rows: list[int], many: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(column_module, "_MANY_TOKENS", many)
     taken = column(ROWS).take(np.array(rows, np.int64))
     assert as_lists(taken) == [ROWS[row] for row in rows]
 
@@ -77,3 +82,18 @@ def test_concatenating_no_columns_returns_no_rows():
 def test_first_tokens_of_rows(block_rows: int):
     firsts = first_tokens(column(ROWS), block_rows=block_rows)
     assert as_lists(firsts) == [[1], [], [4], [5], [0]]
+
+
+@pytest.mark.parametrize("counts", [[2, 0, 3], [0, 0, 0], [1, 1, 1], [0, 4, 0]])
+def test_values_are_repeated_as_by_numpy(counts: list[int]):
+    values = np.array([7, -3, 5])
+
+    result = repeated(values, np.array(counts))
+
+    assert result.tolist() == np.repeat(values, counts).tolist()
+
+
+def test_nothing_is_repeated():
+    empty = np.zeros(0, np.int64)
+
+    assert repeated(empty, empty).tolist() == []

@@ -150,7 +150,8 @@ def assert_layouts_agree(settings, *, atol=1e-6, **options):
 def assert_same(expected, received, atol=1e-6):
     """Checks that two results of `train` are equal; returns the differences."""
     largest = []
-    for one, two, tolerance in zip(expected, received, (1e-5, atol), strict=True):
+    tolerances = max(1e-5, atol), atol
+    for one, two, tolerance in zip(expected, received, tolerances, strict=True):
         assert one.keys() == two.keys()
         differences = {
             name: difference(np.asarray(two[name]), value)
