@@ -33,12 +33,11 @@ class StagedPath(PosixPath):
     use the local path.
 
     Example:
-        >>> register(Path("/tmp/staging/0123/train.jsonl"), "s3://bucket/train.jsonl")
-        >>> path = StagedPath("/tmp/staging/0123/train.jsonl")
+        >>> path = register(Path("/staging/0123/a.jsonl"), "s3://bucket/a.jsonl")
         >>> f"{path}: no such file"
-        's3://bucket/train.jsonl: no such file'
+        's3://bucket/a.jsonl: no such file'
         >>> str(path)
-        '/tmp/staging/0123/train.jsonl'
+        '/staging/0123/a.jsonl'
     """
 
     def __format__(self, specification: str) -> str:
