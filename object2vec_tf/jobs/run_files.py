@@ -38,8 +38,13 @@ def job_run_directory(path: Path, checkpoints: Path) -> Iterator[RunDirectory]:
     """
     with report_unwritable(path, "prefix"):
         path.mkdir(parents=True, exist_ok=True)
-    with report_unwritable(checkpoints, "LocalPath"):
+    try:
         checkpoints.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{checkpoints}: the folder of the checkpoints cannot be created: "
+            f"{error.strerror}. Correct LocalPath in checkpointconfig.json."
+        ) from error
     try:
         with locked(path, timeout=0):
             directory = RunDirectory(path / "model")
@@ -48,8 +53,10 @@ def job_run_directory(path: Path, checkpoints: Path) -> Iterator[RunDirectory]:
             directory.checkpoints.symlink_to(checkpoints.resolve())
             _discard_incomplete(directory)
             _restore_best(directory)
-            yield directory
-            shutil.rmtree(directory.path, ignore_errors=True)
+            try:
+                yield directory
+            finally:
+                shutil.rmtree(directory.path, ignore_errors=True)
     except BlockingIOError as error:
         raise UserError(
             f"{path}: another process trains with this --prefix. Wait for it to end, "
