@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import object2vec_tf as o2v
+from object2vec_tf.runs.opened_run import open_run
 from object2vec_tf.training.options import FitOptions
 from object2vec_tf.training.preparation import prepare_run, sources_by_channel
 
@@ -33,7 +34,8 @@ NEW_ROWS = [{"in0": i, "in1": [8], "label": 1} for i in range(10)]
 def prepared(directory, train, validation=None, test=None, **options):
     sources = sources_by_channel(train, validation, test, None)
     options = FitOptions(verbose=False, **options)
-    return prepare_run(SETTINGS, sources, directory, options)
+    with open_run(directory) as run_directory:
+        return prepare_run(SETTINGS, sources, run_directory, options)
 
 
 def test_channels_may_be_tables_and_pairs(tmp_path):
