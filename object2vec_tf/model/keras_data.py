@@ -91,7 +91,10 @@ class PairData:
             return KerasData((self._batch(batch) for batch in x), *data[1:])
         if not is_in_memory(x):
             return data
-        return KerasData(self.inputs(x), as_array(data.y), as_array(data.sample_weight))
+        inputs = self.inputs(x)
+        if not inputs["in0"].nrows():
+            raise DataError("inputs: expected at least one pair, got none.")
+        return KerasData(inputs, as_array(data.y), as_array(data.sample_weight))
 
     def inputs(self, x: Any) -> dict[str, Any]:
         """Returns pairs in memory, ragged int ``[pairs, (time)]`` for in0 and in1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -281,9 +282,10 @@ class KerasMethods(keras.Model):
         # The package `export` imports this one.
         write = getattr(importlib.import_module(module), name)
         try:
-            path: Path = write(self, filepath, **kwargs)
+            inspect.signature(write).bind(self, filepath, **kwargs)
         except TypeError as error:
             raise UserError(f"export: {error}. Leave the argument out.") from error
+        path: Path = write(self, filepath, **kwargs)
         if verbose:
             print(f"Saved the model at {path}")
         return path
