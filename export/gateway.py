@@ -113,9 +113,7 @@ _FLAG_USES: FlagUses = {
 
 def main() -> None:
     """Serves with the values of the flags."""
-    if bool(_model()) == bool(_TF_SERVING.value) or (
-        _MODEL.value and _TF_SERVING.value
-    ):
+    if bool(_MODEL.value and _TF_SERVING.value) or not (_model() or _TF_SERVING.value):
         raise UserError("expected exactly one of --model and --tf_serving. See --help.")
     mode = "--tf_serving" if _TF_SERVING.value else "--model"
     reject_unused_flags(mode, _FLAG_USES)

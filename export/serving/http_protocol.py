@@ -35,7 +35,9 @@ class DrainingProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._is_message_open = False
+        # The last request that the client has sent completely.
+        self._complete: object = None
+        self._is_malformed = False
         self._is_closing = False
         self._dropped = 0
         self._deadline: float | None = None
@@ -51,7 +53,6 @@ class DrainingProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the timer."""
         self._stop_draining()
-        self._is_message_open = False
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -61,15 +62,10 @@ class DrainingProtocol(HttpToolsProtocol):
         else:
             super().data_received(data)
 
-    def on_message_begin(self) -> None:
-        """Notes that the client is sending a request."""
-        self._is_message_open = True
-        super().on_message_begin()
-
     def on_message_complete(self) -> None:
         """Notes that the client has sent the whole request."""
-        self._is_message_open = False
-        if not self._is_closing:
+        self._complete = self.cycle
+        if self._deadline is not None:
             self._stop_draining()
         super().on_message_complete()
 
@@ -82,7 +78,7 @@ class DrainingProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers a malformed request, the rest of which cannot be parsed."""
-        self._is_message_open = True
+        self._is_malformed = True
         super().send_400_response(msg)
 
     def close(self) -> None:
@@ -90,7 +86,8 @@ class DrainingProtocol(HttpToolsProtocol):
         assert self._socket
         if self._is_closing:
             return
-        if not self._is_message_open or self._socket.is_closing():
+        is_complete = self.cycle is self._complete and not self._is_malformed
+        if is_complete or self._socket.is_closing():
             self._socket.close()
             return
         self._is_closing = True

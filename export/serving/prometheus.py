@@ -28,6 +28,7 @@ class ServingMetrics:
 
     def __init__(self, directory: str = "") -> None:
         self._directory = directory
+        self._count = 0
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "object2vec_requests",
@@ -81,7 +82,9 @@ class ServingMetrics:
 
     def count_in_progress(self, change: int) -> None:
         """Adds to the number of invocations in progress."""
-        self._in_progress.inc(change)
+        self._count += change
+        if self._directory:  # another process may be asked
+            self._in_progress.inc(change)
 
     def set_version(self, version: int | None) -> None:
         """Sets the version of the model; None if it has none."""
@@ -93,7 +96,9 @@ class ServingMetrics:
         Those of several processes are added up; the version is the lowest one.
         """
         registry = self._registry
-        if self._directory:
+        if not self._directory:
+            self._in_progress.set(self._count)
+        else:
             registry = CollectorRegistry()
             collector: Any = multiprocess.MultiProcessCollector  # it has no types
             collector(registry, self._directory)
