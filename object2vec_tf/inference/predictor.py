@@ -130,7 +130,7 @@ class SavedModelPredictor:
             )
         description = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
         self.hyperparameters = parse_description(
-            description["hyperparameters"][0].numpy(), str(path)
+            description["hyperparameters"][0].numpy(), f"{path}"
         )
         self.texts: Collection[str] = self.hyperparameters.texts
         self.token_counts: CountsByInput = {}
@@ -140,7 +140,7 @@ class SavedModelPredictor:
         if DESCRIBE_CATALOG in self._signatures:
             outputs = self._signatures[DESCRIBE_CATALOG](rows=tf.zeros(1, tf.int64))
             text = outputs["catalog"][0].numpy()
-            self.catalog = Catalog.from_json(text, str(path))
+            self.catalog = Catalog.from_json(text, f"{path}")
 
     def warm_up(self, first: str = "") -> None:
         """See `Predictor`."""
@@ -195,7 +195,7 @@ def _load_text_ops(path: Path) -> None:
     """Registers the ops of a text model, which must happen before it is loaded."""
     try:
         text = (path / HYPERPARAMETERS).read_text(encoding="utf-8")
-        hyperparameters = parse_description(text, str(path))
+        hyperparameters = parse_description(text, f"{path}")
         if set(hyperparameters.texts) - set(hyperparameters.external_ids):
             load_text_ops()
     except OSError:

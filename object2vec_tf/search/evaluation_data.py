@@ -80,14 +80,14 @@ def read_evaluation_data(
     items = CandidatePool("in1")
     if pool is not None:
         blocks = (objects for path in pool for objects in read_split(path, model))
-        items = read_pool(blocks, "in1", ", ".join(map(str, pool)))
+        items = read_pool(blocks, "in1", ", ".join(f"{path}" for path in pool))
     queries = CandidatePool("in0")
     numbers, positions = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for block in read_pair_blocks(pairs, model):
         is_true = block.is_true
         positions.append(items.add(block.objects)[is_true])
         numbers.append(queries.add(block.objects.take(np.flatnonzero(is_true))))
-    name = ", ".join(map(str, pairs))
+    name = ", ".join(f"{path}" for path in pairs)
     if not len(items):
         raise UserError(f"{name}: expected lines with in0 and in1, got an empty file.")
     if not len(queries):

@@ -94,7 +94,7 @@ def _read_id_words(
         if path.name == name:
             with open_file(path) as file:
                 data = file.read()
-            parse_vocabulary(data, str(path))
+            parse_vocabulary(data, f"{path}")
             return data
     return None
 

@@ -88,7 +88,7 @@ def _read_tokenizer(
         return None
     name = hyperparameters.of_encoder(encoder, "vocab_file")
     path = auxiliary_file(auxiliary, name, f"enc{encoder}_vocab_file")
-    return make_tokenizer(hyperparameters, encoder, _read(path), str(path))
+    return make_tokenizer(hyperparameters, encoder, _read(path), f"{path}")
 
 
 def make_tokenizer(
@@ -160,7 +160,7 @@ def with_vocab_sizes(
         kind = values.get(f"enc{encoder}_tokenizer") or defaults()["enc0_tokenizer"]
         path = auxiliary_file(auxiliary, str(name), file)
         tokenization = Tokenization("whitespace" if kind == "none" else str(kind))
-        words = Tokenizer(tokenization, _read(path), str(path)).vocab_size
+        words = Tokenizer(tokenization, _read(path), f"{path}").vocab_size
         result[size] = max(words + _num_oov_buckets(values, encoder), 2)
     return result
 
