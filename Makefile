@@ -4,8 +4,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# With a path file: a directory named export would hide setuptools' import hook.
-EDITABLE := --config-settings editable_mode=compat
+# With a path file: a directory named export would hide setuptools' import hook. Modules
+# are compiled when they are imported, since most of the dependencies' never are.
+EDITABLE := --config-settings editable_mode=compat --no-compile
 RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 TOP10 := data/movielens_top10
@@ -17,15 +18,17 @@ TOP10_RUN ?= runs/movielens_top10
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/base: setup.py pyproject.toml
+$(VENV)/pyvenv.cfg:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; PYTHON=/path/to/python make ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/base: setup.py pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable .
 	@touch $@
 
-$(VENV)/test: $(VENV)/base
+$(VENV)/test: setup.py pyproject.toml | $(VENV)/pyvenv.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[test]'
-	@touch $@
+	@touch $(VENV)/base $@
 
 data: $(VENV)/base ## Fetch MovieLens-100k into data/movielens
 	$(BIN)/python tools/datasets/movielens.py --output=$(MOVIELENS)
@@ -117,7 +120,8 @@ lint: $(VENV)/test ## Check style, spelling and the order of imports
 types: $(VENV)/test ## Check types
 	$(BIN)/mypy
 
-test: lint types doctest ## Lint, types, examples and tests: under 10 minutes on 2 cores
+test: lint ## Lint, types, examples and tests: under 10 minutes on 2 cores
+	$(MAKE) --jobs=2 --output-sync=target types doctest
 	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
 
 test-gpu: $(VENV)/test ## Tests on a GPU: those that need one, and those of models

@@ -29,6 +29,8 @@ from pathlib import Path
 
 RELAY = Path(__file__).with_name("command_relay.py")
 START_SECONDS = 120
+# The environment variable with the path of the socket of a server that runs already.
+ADDRESS = "OBJECT2VEC_COMMAND_SERVER"
 # Modules that define flags, and programs of their own.
 EXCLUDED = (
     "object2vec_tf.commands.flags",
@@ -49,9 +51,30 @@ def python_c(program: str) -> list[str]:
     return [*python_m("-c"), program]
 
 
+def share_server() -> None:
+    """Starts the server that this process and those that it starts use."""
+    os.environ[ADDRESS] = _start_server()[0]
+
+
 @functools.cache
 def _server_address() -> str:
-    """Starts the server of this process and returns the path of its socket."""
+    """Returns the path of a server's socket; starts the server if there is none."""
+    if ADDRESS in os.environ:
+        return os.environ[ADDRESS]
+    address, ready = _start_server()
+    if not select.select([ready], [], [], START_SECONDS)[0] or not os.read(ready, 1):
+        raise RuntimeError("the command server did not start")
+    os.close(ready)
+    return address
+
+
+def _start_server() -> tuple[str, int]:
+    """Starts a server, which ends with this process.
+
+    Returns:
+        The path of its socket, and a file descriptor from which one byte can be read
+        when it is ready.
+    """
     directory = tempfile.TemporaryDirectory()
     address = str(Path(directory.name) / "socket")
     ready, done = os.pipe()
@@ -70,10 +93,7 @@ def _server_address() -> str:
         directory.cleanup()
 
     atexit.register(stop)
-    if not select.select([ready], [], [], START_SECONDS)[0] or not os.read(ready, 1):
-        raise RuntimeError("the command server did not start")
-    os.close(ready)
-    return address
+    return address, ready
 
 
 def _import_packages() -> None:

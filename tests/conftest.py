@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from object2vec_tf import Hyperparameters
+from tests.command_server import share_server
 
 
 def lines(rows):
@@ -77,6 +78,12 @@ def remote(tmp_path, monkeypatch):
     filesystem.pseudo_dirs[:] = [""]
     yield filesystem
     filesystem.store.clear()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts one command server for all workers of pytest-xdist."""
+    if getattr(config.option, "numprocesses", None) and hasattr(os, "pidfd_open"):
+        share_server()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -4,12 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.command_server import python_m
+from tests.command_server import python_c, python_m
 
 SEARCH = "--tune=learning_rate=0.01..0.1,dropout=0..0.5"
 
@@ -74,15 +73,18 @@ def test_a_flag_that_only_applies_to_fit_is_rejected(settings, ratings, tmp_path
 def test_missing_optuna_is_reported_with_the_command_that_installs_it(
     settings, ratings, tmp_path
 ):
-    (tmp_path / "optuna.py").write_text("raise ImportError")
     line = command(settings, ratings, tmp_path / "study")
     flags = line[line.index("object2vec_tf.tune") + 1 :]
-    line = [sys.executable, "-m", "object2vec_tf.tune", *flags]
-    status, _, stderr = run(line, PYTHONPATH=str(tmp_path))
+    program = """
+import runpy, sys
+sys.modules["optuna"] = None
+runpy.run_module("object2vec_tf.tune", run_name="__main__", alter_sys=True)
+"""
+    status, _, stderr = run([*python_c(program), *flags])
     assert status == 2
     assert stderr == (
-        "error: object2vec_tf.tune needs optuna: it cannot be imported. "
-        "Run: pip install 'optuna>=4'\n"
+        "error: object2vec_tf.tune needs optuna: import of optuna halted; None in "
+        "sys.modules. Run: pip install 'optuna>=4'\n"
     )
     assert stderr.count("\n") == 1
 

@@ -100,7 +100,6 @@ ROWS = [
     "more",
     [
         {},
-        {"negative_sampling_rate": 2, "learn_temperature": True},
         pytest.param(
             {"popularity_correction": True, "enc0_network": "hcnn", "enc0_layers": 2},
             marks=pytest.mark.long,
@@ -111,6 +110,7 @@ ROWS = [
             "learning_rate_warmup_epochs": 0.5,
             "learning_rate_decay": "cosine",
             "label_smoothing": 0.1,
+            "learn_temperature": True,
         },
         pytest.param(
             {"negative_sampling_rate": 2, "negative_frequency_power": 0.5},

@@ -26,6 +26,10 @@ SETTINGS = {
 
 @pytest.fixture
 def channels(tmp_path):
+    return write_channels(tmp_path)
+
+
+def write_channels(tmp_path):
     auxiliary = tmp_path / "auxiliary"
     auxiliary.mkdir()
     words = {word: i for i, word in enumerate(WORDS)}
@@ -64,20 +68,41 @@ def test_a_run_with_text_reports_unknown_tokens(channels, tmp_path, capsys):
     assert "pretrained" not in run.metrics
 
 
+PRETRAINED = SETTINGS | {
+    "enc0_pretrained_embedding_file": "glove.txt",
+    "token_embedding_storage_type": "row_sparse",
+}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A run with vectors that are not trained, and its channels."""
+    directory = tmp_path_factory.mktemp("pretrained")
+    sources, _ = write_channels(directory)
+    return o2v.fit(
+        PRETRAINED, **sources, model_dir=directory / "run", verbose=False
+    ), sources
+
+
+def test_pretrained_vectors_are_frozen(pretrained):
+    run, _ = pretrained
+    np.testing.assert_array_equal(table(run.model, 0)[:4], VECTORS)
+    assert run.metrics["pretrained"] == {"enc0": {"found": 4, "words": 5}}
+
+
 @pytest.mark.parametrize(
     ("frozen", "storage"),
-    [(True, "row_sparse"), (False, "row_sparse"), (True, "dense")],
+    [(False, "row_sparse"), pytest.param(True, "dense", marks=pytest.mark.long)],
 )
 def test_pretrained_vectors_are_frozen_or_trained(
     channels, tmp_path, capsys, frozen, storage
 ):
     sources, _ = channels
-    pretrained = {
-        "enc0_pretrained_embedding_file": "glove.txt",
+    settings = PRETRAINED | {
         "enc0_freeze_pretrained_embedding": frozen,
         "token_embedding_storage_type": storage,
     }
-    run = o2v.fit(SETTINGS | pretrained, **sources, model_dir=tmp_path / "run")
+    run = o2v.fit(settings, **sources, model_dir=tmp_path / "run")
     vectors = table(run.model, 0)[:4]
     assert np.array_equal(vectors, VECTORS) is frozen
     assert abs(vectors - VECTORS).max() < 1
@@ -107,14 +132,15 @@ def test_a_tied_table_is_pretrained_once(channels, tmp_path):
     ],
 )
 def test_a_run_directory_of_other_vocabularies_or_vectors_is_rejected(
-    channels, tmp_path, file, content, difference
+    pretrained, file, content, difference
 ):
-    sources, _ = channels
-    settings = SETTINGS | {"enc0_pretrained_embedding_file": "glove.txt"}
-    o2v.fit(settings, **sources, model_dir=tmp_path / "run")
-    (sources["auxiliary"] / file).write_text(content)
+    run, sources = pretrained
+    path = sources["auxiliary"] / file
+    before = path.read_text()
+    path.write_text(content)
     with pytest.raises(o2v.RunDirectoryError, match=f"\n  {difference}: "):
-        o2v.fit(settings, **sources, model_dir=tmp_path / "run")
+        o2v.fit(PRETRAINED, **sources, model_dir=run.model_dir)
+    path.write_text(before)
 
 
 @pytest.mark.parametrize(
