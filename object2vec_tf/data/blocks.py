@@ -102,6 +102,14 @@ def checked_block(
     return Block(columns["in0"], columns["in1"], labels, weights)
 
 
+def has_valid_numbers(
+    labels: npt.NDArray[Any], weights: npt.NDArray[Any] | None, schema: PairSchema
+) -> bool:
+    """Returns whether all labels and weights are in range; see `checked_block`."""
+    no_ids = dict.fromkeys(INPUTS, RaggedColumn.from_rows([]))
+    return checked_block(no_ids, labels, weights, schema) is not None
+
+
 def _as_finite_float32(numbers: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
     """Returns numbers as float32; None if one of them is too large for it."""
     with np.errstate(over="ignore"):

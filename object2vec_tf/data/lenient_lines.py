@@ -22,6 +22,7 @@ from object2vec_tf.data.block_parser import (
     count_objects,
     whole_numbers,
 )
+from object2vec_tf.data.blocks import has_valid_numbers
 from object2vec_tf.data.line_diagnosis import MAX_WHOLE
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.ragged.column import RaggedColumn
@@ -79,7 +80,8 @@ class LenientDecoder:
         )
         if labels is not None and self._schema.num_classes is not None:
             labels = whole_numbers(labels)
-        if labels is None:
+        weights = _weights(lines)
+        if labels is None or not has_valid_numbers(labels, weights, self._schema):
             return None
         columns: dict[str, RaggedColumn] = {}
         for name, size, tokenization in zip(
@@ -95,7 +97,7 @@ class LenientDecoder:
         # Tokenizing counts unknown tokens: only after everything else was valid.
         for name in self._schema.text_inputs:
             columns[name] = column(name, rows[name])
-        return columns, labels, _weights(lines)
+        return columns, labels, weights
 
 
 def _weights(lines: Sequence[Any]) -> npt.NDArray[np.float64] | None:

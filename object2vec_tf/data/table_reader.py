@@ -15,8 +15,15 @@ from typing import Any, TypeAlias
 import orjson
 import pyarrow as pa
 
-from object2vec_tf.data.blocks import BadLines, Block, block_of_pairs, checked_block
+from object2vec_tf.data.blocks import (
+    BadLines,
+    Block,
+    block_of_pairs,
+    checked_block,
+    has_valid_numbers,
+)
 from object2vec_tf.data.json_lines import LineReader
+from object2vec_tf.data.lenient_lines import LenientDecoder
 from object2vec_tf.data.line_diagnosis import pair_problem, surrogate_problem
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.table_columns import (
@@ -68,6 +75,7 @@ class TableReader:
         self._reader = reader
         self._bad_lines = bad_lines
         self._after_block = after_block
+        self._lenient = LenientDecoder(schema)
 
     def read_file(self, path: Path, digest: Digest) -> Iterator[Block]:
         """Yields the pairs of a Parquet or Arrow file, block by block.
@@ -141,10 +149,7 @@ class TableReader:
                 texts[name] = rows
             else:
                 return None
-        empty = RaggedColumn.from_rows([])
-        if not checked_block(
-            dict.fromkeys(INPUTS, empty), labels, weights, self._schema
-        ):
+        if not has_valid_numbers(labels, weights, self._schema):
             return None
         # Unknown tokens are counted here: only after everything was valid.
         columns = {n: self._reader.looked_up(n, c) for n, c in columns.items()}
@@ -160,7 +165,8 @@ class TableReader:
             return None
         self._after_block(len(text))
         for parsed in self._reader.read([text]):
-            return parsed and checked_block(*parsed, self._schema)
+            found = parsed or self._lenient.decode(text, self._reader.column)
+            return found and checked_block(*found, self._schema)
         return None
 
     def _block_of_rows(self, part: Rows, name: str, first_row: int) -> Block:

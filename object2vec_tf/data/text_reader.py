@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from object2vec_tf.data.block_parser import Parsed
+from object2vec_tf.data.blocks import has_valid_numbers
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.parallel_parser import ParallelParser
 from object2vec_tf.ragged.column import RaggedColumn
@@ -35,6 +36,7 @@ class TextReader:
     """
 
     def __init__(self, schema: PairSchema, tokenizers: Tokenizers) -> None:
+        self._schema = schema
         self._tokenizers = dict(zip(INPUTS, tokenizers, strict=True))
         self.unknown = {
             name: 0 for name, tokenizer in self._tokenizers.items() if tokenizer
@@ -92,6 +94,9 @@ class TextReader:
                 yield self._decode(text)
                 continue
             columns, labels, weights = parsed
+            if not has_valid_numbers(labels, weights, self._schema):
+                yield None
+                continue
             ids = {name: self.looked_up(name, c) for name, c in columns.items()}
             yield ids, labels, weights
 
@@ -110,16 +115,20 @@ class TextReader:
             lines = decode_lines(self._decoder, block)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        columns = {
-            name: self.column(name, list(map(operator.attrgetter(name), lines)))
-            for name in self._tokenizers
-        }
         given = list(map(operator.attrgetter("weight"), lines))
         weights = None
         if {*map(type, given)} - {msgspec.UnsetType}:
             weights = np.array([1.0 if w is msgspec.UNSET else w for w in given])
-        labels = map(operator.attrgetter("label"), lines)
-        return columns, np.fromiter(labels, self._label_type, len(lines)), weights
+        label_of = operator.attrgetter("label")
+        labels = np.fromiter(map(label_of, lines), self._label_type, len(lines))
+        # Unknown tokens are counted below: only after the numbers were valid.
+        if not has_valid_numbers(labels, weights, self._schema):
+            return None
+        columns = {
+            name: self.column(name, list(map(operator.attrgetter(name), lines)))
+            for name in self._tokenizers
+        }
+        return columns, labels, weights
 
     def column(self, name: str, rows: Sequence[Any]) -> RaggedColumn:
         """Returns the token ids of one input's rows."""

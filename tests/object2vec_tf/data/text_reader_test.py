@@ -131,6 +131,8 @@ def test_invalid_lines_are_explained_and_skipped_within_the_budget(read, bad, me
     pairs = read(lines, bad=1)
     assert rows(pairs, "in0") == [[1, 2], [4]]
     assert len(pairs.report.bad_lines) == 1
+    pairs = read([line("zzz a"), bad, line(["red wine"])], bad=1)
+    assert pairs.report.unknown == {"in0": 1}  # not counted again
 
 
 def test_real_labels_of_text(read):
