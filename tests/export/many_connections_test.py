@@ -20,7 +20,7 @@ INVALID = [
     (JSON, b'{"instances": [{"in0": [1]}, {"in1": [2]}]}', 400),
     (JSON, b'{"instances": [{"in0": "a"}]}', 400),
     (JSON, b'{"instances": [{"in1": [1, 30]}, {"in1": [2]}]}', 400),
-    (JSON, b'{"instances": [{"in0": [-1], "in1": [2]}]}', 400),
+    (JSON, b'{"instances": [{"in0": [-2], "in1": [2]}]}', 400),
     (JSON, b'[{"in0": [1]}]', 400),
     (JSON + "; infer_max_seqlens=0,1", b'{"instances": [{"in0": [1]}]}', 400),
     (LINES, b'{"in0": [1]}\n{"in0": [1.5]}', 400),

@@ -230,6 +230,27 @@ def test_recommend_returns_positions_and_scores(ask, recommending):
     np.testing.assert_allclose(outputs["scores"], scores, atol=2e-6)
 
 
+def test_unknown_words_are_counted_on_every_path(backends):
+    async def main():
+        backend = backends("recommending")
+        app = App(backend, Gateway(backend, GatewaySettings(model_name="m")))
+        rest = {"signature_name": "recommend", "inputs": ["a xyz"]}
+        plain = {"instances": [{"in0": "a xyz"}]}
+        try:
+            for path, body in (
+                ("/recommend", plain),
+                ("/invocations", plain),
+                (PREDICT, rest),
+            ):
+                assert (await app.json(body, path=path))[0] == 200
+            return await app.request({}, path="/metrics", method="GET")
+        finally:
+            await backend.close()
+
+    text = asyncio.run(main())[2].decode()
+    assert "\nobject2vec_unknown_tokens_total 3.0\n" in text
+
+
 def test_recommend_has_a_maximum_number_of_items(ask):
     """4 rows with the 20 items of the export are more than the gateway's 60."""
     for path, body in (
