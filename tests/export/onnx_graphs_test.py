@@ -109,9 +109,16 @@ def check_all(model, directory, max_len=4):
         np.testing.assert_array_equal(zeros, np.zeros((2, 8), np.float32))
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("output_layer", ["softmax", "mean_squared_error"])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    ("network", "output_layer", "tied"),
+    [
+        ("pooled_embedding", "softmax", True),
+        ("hcnn", "mean_squared_error", False),
+        ("bilstm", "softmax", False),
+        pytest.param("hcnn", "softmax", True, marks=pytest.mark.long),
+        pytest.param("bilstm", "mean_squared_error", True, marks=pytest.mark.long),
+    ],
+)
 def test_graphs_return_the_models_predictions(network, output_layer, tied, tmp_path):
     model = make_model(
         network, output_layer=output_layer, tied_token_embedding_weight=tied
@@ -170,9 +177,14 @@ def test_all_activations(activation, layers, tmp_path):
     check(model, graphs, ids, ids[::-1])
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_minus_one_is_dropped_at_any_position(network, tmp_path):
-    embed = sessions(make_model(network), tmp_path)["embed_enc0"]
+@pytest.fixture(scope="module", params=NETWORKS)
+def graphs(request, tmp_path_factory):
+    """Graphs of each encoder."""
+    return sessions(make_model(request.param), tmp_path_factory.mktemp("graphs"))
+
+
+def test_minus_one_is_dropped_at_any_position(graphs):
+    embed = graphs["embed_enc0"]
     plain = run(embed, [[1, 2, 3]])
     for row in (
         [-1, 1, 2, 3],
@@ -184,17 +196,17 @@ def test_minus_one_is_dropped_at_any_position(network, tmp_path):
 
 
 @pytest.mark.parametrize("invalid", [10, -2, -10, -11, 2**62, -(2**63), 2**63 - 1])
-@pytest.mark.parametrize("network", NETWORKS)
-def test_an_id_out_of_range_is_an_error(network, invalid, tmp_path):
-    graphs = sessions(make_model(network), tmp_path)
+def test_an_id_out_of_range_is_an_error(graphs, invalid):
     with pytest.raises(Exception, match="indices element out of data bounds"):
         run(graphs["embed_enc1"], [[1, 2], [3, invalid]])
     with pytest.raises(Exception, match="indices element out of data bounds"):
         run(graphs["predict_pair"], [[1]], [[invalid]])
 
 
-@pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    ("network", "tied"),
+    [("pooled_embedding", True), ("hcnn", False), ("bilstm", True)],
+)
 def test_weights_are_stored_once(network, tied, tmp_path):
     more = {"enc0_token_embedding_dim": 64} if network != "pooled_embedding" else {}
     model = make_model(

@@ -20,7 +20,7 @@ from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.inference.warmup_requests import SIGNATURE_INPUTS, warm_up_requests
 from tests.command_server import python_m
-from tests.export.conftest import NETWORKS, OUTPUTS, TIMEOUT, make_model
+from tests.export.conftest import NETWORKS, OUTPUTS, SERVED, TIMEOUT, make_model
 
 EXTRA = "assets.extra"
 
@@ -66,8 +66,7 @@ def test_warm_up_has_every_signature_over_batches_and_lengths(exported, output):
     assert shapes[twin] == {(b, n) for b in batches for n in (1, 6)}
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("network", "output"), SERVED)
 def test_a_server_runs_every_warm_up_request(network, output, exported, model_server):
     model = exported(network, output)
     methods = {
@@ -109,7 +108,7 @@ def test_warm_up_of_long_rows_uses_small_batches():
 
 
 def test_golden_requests_and_settings_are_extra_assets(exported, tmp_path):
-    model = exported("bilstm", "mean_squared_error")
+    model = exported("pooled_embedding", "mean_squared_error")
     path = export_saved_model(model.model, tmp_path, metrics={"test": {"mse": 0.5}})
     extra = path / EXTRA
     assert sorted(p.name for p in extra.iterdir()) == [

@@ -13,8 +13,8 @@ from tensorflow_serving.apis import classification_pb2, regression_pb2
 import export
 from export.warmup import examples
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from tests.export.conftest import NETWORKS, SERVED
 
-NETWORKS = ("pooled_embedding", "hcnn", "bilstm")
 IN0 = [[1, 2, 3], [4], [0, 0], [], [7, 8, 9, 10, 11, 12, 13]]
 IN1 = [[5, 6], [], [29], [9, 9, 9], [1, 2, 3, 4, 5]]
 REQUESTS = {
@@ -30,8 +30,7 @@ def padded(rows, leading=0):
     return [[-1] * leading + row + [-1] * (width - len(row)) for row in rows]
 
 
-@pytest.mark.parametrize("output", ["softmax", "mean_squared_error"])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("network", "output"), SERVED)
 @pytest.mark.parametrize("leading", [0, 1])
 def test_predictions_are_the_models(exported, model_server, network, output, leading):
     model = exported(network, output)
@@ -47,28 +46,28 @@ def test_predictions_are_the_models(exported, model_server, network, output, lea
             np.testing.assert_allclose(alone[0], together[i], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_examples_take_lists_without_padding(exported, model_server, network):
+@pytest.mark.parametrize(("network", "output"), SERVED)
+def test_examples_take_lists_without_padding(exported, model_server, network, output):
     rows = {"in0": IN0, "in1": IN1}
-    for output, request, method in (
-        ("softmax", classification_pb2.ClassificationRequest(), "Classify"),
-        ("mean_squared_error", regression_pb2.RegressionRequest(), "Regress"),
-    ):
-        model = exported(network, output)
-        request.model_spec.name = model.name
-        kind = "classify_pair" if output == "softmax" else "regress_pair"
-        request.model_spec.signature_name = kind
-        inputs = examples(RaggedInputs.from_rows(rows))
-        request.input.example_list.examples.extend(inputs)
-        result = getattr(model_server.prediction, method)(request, timeout=60).result
-        expected = model.expected(rows)
-        if output == "softmax":
-            scores = [[c.score for c in row.classes] for row in result.classifications]
-            labels = [c.label for c in result.classifications[0].classes]
-            assert labels == ["0", "1", "2"]
-        else:
-            scores = [[row.value] for row in result.regressions]
-        np.testing.assert_allclose(scores, expected, rtol=1e-6)
+    model = exported(network, output)
+    inputs = examples(RaggedInputs.from_rows(rows))
+    if output == "softmax":
+        request, name = classification_pb2.ClassificationRequest(), "classify_pair"
+        method = model_server.prediction.Classify
+    else:
+        request, name = regression_pb2.RegressionRequest(), "regress_pair"
+        method = model_server.prediction.Regress
+    request.model_spec.name = model.name
+    request.model_spec.signature_name = name
+    request.input.example_list.examples.extend(inputs)
+    result = method(request, timeout=60).result
+    if output == "softmax":
+        scores = [[c.score for c in row.classes] for row in result.classifications]
+        labels = [c.label for c in result.classifications[0].classes]
+        assert labels == ["0", "1", "2"]
+    else:
+        scores = [[row.value] for row in result.regressions]
+    np.testing.assert_allclose(scores, model.expected(rows), rtol=1e-6)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
