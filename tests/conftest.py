@@ -2,10 +2,15 @@
 
 import json
 import os
+import tempfile
 
 # GPUs otherwise round the inputs of products to 10 bits (TF32), which no test with a
 # tolerance of float32 passes. It must be set before TensorFlow starts.
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+
+# Local copies of remote files; not those of the user.
+_STAGING = tempfile.TemporaryDirectory(prefix="object2vec-staging-")
+os.environ["OBJECT2VEC_TF_STAGING"] = _STAGING.name
 
 import numpy as np
 import pytest

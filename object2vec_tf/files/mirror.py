@@ -36,7 +36,7 @@ from object2vec_tf.files.mirror_state import (
     remove_unused,
     size_and_time,
 )
-from object2vec_tf.files.remote import RemoteError, join_url
+from object2vec_tf.files.remote import RemoteError, join_url, open_filesystem
 from object2vec_tf.files.staging import (
     StagedPath,
     digest,
@@ -114,6 +114,7 @@ class Mirror:
         """
         if self._is_open:
             return
+        open_filesystem(self.url)  # reports a scheme that cannot be used
         self._home = make_directory(_RUNS, digest(self.url))
         try:
             self._stack.enter_context(locked(self._home / "lock", timeout=0))
