@@ -8,16 +8,16 @@ import tempfile
 # tolerance of float32 passes. It must be set before TensorFlow starts.
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
 
-# Local copies of remote files; not those of the user.
-_STAGING = tempfile.TemporaryDirectory(prefix="object2vec-staging-")
-os.environ["OBJECT2VEC_TF_STAGING"] = _STAGING.name
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from object2vec_tf import Hyperparameters
 from tests.command_server import share_server
+
+# Local copies of remote files; not those of the user.
+_STAGING = tempfile.TemporaryDirectory(prefix="object2vec-staging-")
+os.environ["OBJECT2VEC_TF_STAGING"] = _STAGING.name
 
 
 def lines(rows):
