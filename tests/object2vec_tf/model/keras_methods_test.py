@@ -109,6 +109,7 @@ def test_fit_takes_a_step_on_all_pairs(name, model):
     np.testing.assert_allclose(bias, expected, atol=1e-6)
 
 
+@pytest.mark.long
 def test_weights_validation_and_split(model):
     _, before = forward(model, WEIGHTS)
     history = model.fit(
@@ -172,7 +173,9 @@ def test_an_invalid_argument_of_export_is_an_error(arguments, message, model, tm
         model.export(tmp_path, **arguments)
 
 
-@pytest.mark.parametrize("network", ["hcnn", "bilstm"])
+@pytest.mark.parametrize(
+    "network", ["hcnn", pytest.param("bilstm", marks=pytest.mark.long)]
+)
 def test_encoders_take_row_splits_of_any_type(network):
     settings = {"enc0_network": network, "enc0_max_seq_len": 3, "enc0_vocab_size": 9}
     sizes = {"enc_dim": 4, "enc0_layers": 1, "enc0_token_embedding_dim": 3}
