@@ -31,6 +31,11 @@ def lines(rows):
 @pytest.fixture
 def ratings(tmp_path):
     """Paths of 300 train, 70 validation and 50 test pairs with a pattern to learn."""
+    return write_ratings(tmp_path)
+
+
+def write_ratings(directory):
+    """Writes the files of `ratings`, which always have the same content."""
     generator = np.random.default_rng(5)
     taste, quality = generator.normal(size=20), generator.normal(size=30)
     paths = {}
@@ -43,7 +48,7 @@ def ratings(tmp_path):
             ([int(u)], [int(i)], round(float(taste[u] + quality[i] + 3), 3))
             for u, i in zip(users, items, strict=True)
         ]
-        paths[name] = tmp_path / f"{name}.jsonl"
+        paths[name] = directory / f"{name}.jsonl"
         paths[name].write_text(lines(rows), encoding="utf-8")
     return paths
 
@@ -51,6 +56,11 @@ def ratings(tmp_path):
 @pytest.fixture
 def settings():
     """Hyperparameters for `ratings`, as keyword arguments."""
+    return ratings_settings()
+
+
+def ratings_settings():
+    """Returns the hyperparameters of `settings`."""
     return {
         "enc0_network": "pooled_embedding",
         "enc1_network": "pooled_embedding",

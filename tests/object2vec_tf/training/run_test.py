@@ -1,5 +1,8 @@
+import contextlib
+import io
 import json
 import shutil
+import types
 import warnings
 
 import keras
@@ -9,6 +12,7 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.training.early_stopping import EarlyStopping
+from tests.conftest import ratings_settings, write_ratings
 
 
 def fit(settings, ratings, model_dir, **options):
@@ -27,10 +31,24 @@ def squared_error(model, path, hyperparameters):
     return np.mean((scores.astype(np.float64) - pairs.labels) ** 2)
 
 
-def test_writes_a_complete_run_directory(settings, ratings, tmp_path, capsys):
-    run = fit(settings, ratings, tmp_path / "run")
-    out = capsys.readouterr().out
-    names = {entry.name for entry in (tmp_path / "run").iterdir()}
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of `settings` and `ratings`, and the text that it printed."""
+    directory = tmp_path_factory.mktemp("finished")
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        run = fit(ratings_settings(), write_ratings(directory), directory / "run")
+    return types.SimpleNamespace(run=run, path=directory / "run", out=text.getvalue())
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    """A copy of the directory of `finished`."""
+    return shutil.copytree(finished.path, tmp_path / "run")
+
+
+def test_writes_a_complete_run_directory(finished):
+    run, path, out = finished.run, finished.path, finished.out
+    names = {entry.name for entry in path.iterdir()}
     assert names == {
         "hyperparameters.json",
         "metrics.json",
@@ -43,22 +61,21 @@ def test_writes_a_complete_run_directory(settings, ratings, tmp_path, capsys):
         "tensorboard",
         "export",
     }
-    written = json.loads((tmp_path / "run/hyperparameters.json").read_text())
+    written = json.loads((path / "hyperparameters.json").read_text())
     assert written["enc_dim"] == 8
     assert written["learning_rate"] == 0.02
     assert o2v.Hyperparameters(**written) == run.model.hyperparameters
     history = [
-        json.loads(line)
-        for line in (tmp_path / "run/history.jsonl").read_text().splitlines()
+        json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()
     ]
     assert [record["epoch"] for record in history] == [0, 1, 2]
     assert all(record["validation"]["mean_squared_error"] > 0 for record in history)
-    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    metrics = json.loads((path / "metrics.json").read_text())
     assert metrics == run.metrics
     assert metrics["rows"] == {"train": 300, "validation": 70, "test": 50}
     assert metrics["epochs_run"] == 3
     assert metrics["stopped"] == "all epochs done"
-    assert (tmp_path / "run/export/1/saved_model.pb").is_file()
+    assert (path / "export/1/saved_model.pb").is_file()
     value = history[1]["validation"]["mean_squared_error"]
     assert (
         "#quality_metric: host=algo-1, epoch=1, validation mean_squared_error "
@@ -90,11 +107,9 @@ def test_metrics_use_weights_and_the_report_shows_them(
     )
 
 
-def test_metrics_are_of_the_best_epoch_and_count_each_pair_once(
-    settings, ratings, tmp_path
-):
+def test_metrics_are_of_the_best_epoch_and_count_each_pair_once(finished, ratings):
     # 70 and 50 pairs leave partial batches of 6 and 18 at mini_batch_size=32.
-    run = fit(settings, ratings, tmp_path / "run")
+    run = finished.run
     losses = [r["validation"]["mean_squared_error"] for r in run.history]
     assert run.metrics["best_epoch"] == int(np.argmin(losses))
     for channel in ("validation", "test"):
@@ -154,21 +169,18 @@ def test_uses_the_training_loss_without_validation(settings, ratings, tmp_path):
     assert "test" not in run.metrics
 
 
-def test_finished_run_is_only_loaded(settings, ratings, tmp_path):
-    first = fit(settings, ratings, tmp_path / "run")
-    before = (tmp_path / "run/model.keras").stat().st_mtime_ns
-    again = fit(settings, ratings, tmp_path / "run")
-    assert again.metrics == first.metrics
-    assert (tmp_path / "run/model.keras").stat().st_mtime_ns == before
-    assert [e.name for e in (tmp_path / "run/export").iterdir()] == ["1"]
+def test_finished_run_is_only_loaded(finished, finished_copy, settings, ratings):
+    before = (finished_copy / "model.keras").stat().st_mtime_ns
+    again = fit(settings, ratings, finished_copy)
+    assert again.metrics == finished.run.metrics
+    assert (finished_copy / "model.keras").stat().st_mtime_ns == before
+    assert [e.name for e in (finished_copy / "export").iterdir()] == ["1"]
 
 
 def test_finished_run_is_exported_again_to_export_dir(
-    settings, ratings, tmp_path, capsys
+    finished, finished_copy, settings, ratings, tmp_path, capsys
 ):
-    settings |= {"epochs": 1}
-    first = fit(settings, ratings, tmp_path / "run")
-    fit(settings, ratings, tmp_path / "run", export_dir=tmp_path / "other")
+    fit(settings, ratings, finished_copy, export_dir=tmp_path / "other")
     assert f"exported to {tmp_path / 'other/1'}\n" in capsys.readouterr().out
     served = tf.saved_model.load(str(tmp_path / "other/1"))
     pair = {"in0": [[3]], "in1": [[4]]}
@@ -176,16 +188,14 @@ def test_finished_run_is_exported_again_to_export_dir(
     ragged = {name: tf.ragged.constant(ids) for name, ids in pair.items()}
     np.testing.assert_allclose(
         served.signatures["predict_pair"](**dense)["scores"],
-        first.model(ragged),
+        finished.run.model(ragged),
         rtol=1e-5,
     )
 
 
 def test_damaged_run_directory_is_an_error_that_names_overwrite(
-    settings, ratings, tmp_path
+    finished, settings, ratings, tmp_path
 ):
-    settings |= {"epochs": 1}
-    fit(settings, ratings, tmp_path / "run")
     for name, content in (
         ("metrics.json", b"{"),
         ("metrics.json", b"[]"),
@@ -199,7 +209,7 @@ def test_damaged_run_directory_is_an_error_that_names_overwrite(
         ("model.keras", None),
     ):
         copy = tmp_path / "copy"
-        shutil.copytree(tmp_path / "run", copy)
+        shutil.copytree(finished.path, copy)
         (copy / name).unlink()
         if content is not None:
             (copy / name).write_bytes(content)
@@ -228,49 +238,48 @@ def test_dropout_of_1_gives_one_warning(settings, ratings, tmp_path):
     assert messages[0].startswith("dropout: 1 drops every activation")
 
 
-def test_different_run_is_rejected_with_the_differences(settings, ratings, tmp_path):
-    fit(settings, ratings, tmp_path / "run")
-    before = (tmp_path / "run/metrics.json").read_bytes()
+def test_different_run_is_rejected_with_the_differences(
+    finished_copy, settings, ratings
+):
+    before = (finished_copy / "metrics.json").read_bytes()
     other = {**ratings, "train": ratings["validation"]}
     with pytest.raises(o2v.RunDirectoryError) as error:
-        fit(settings | {"enc_dim": 16}, other, tmp_path / "run", seed=1)
+        fit(settings | {"enc_dim": 16}, other, finished_copy, seed=1)
     message = str(error.value)
     assert "enc_dim: 8 in the directory, 16 now" in message
     assert "seed: 0 in the directory, 1 now" in message
     assert "data of train" in message
     assert "--overwrite" in message
-    assert (tmp_path / "run/metrics.json").read_bytes() == before
-    run = fit(settings | {"enc_dim": 16}, other, tmp_path / "run", overwrite=True)
+    assert (finished_copy / "metrics.json").read_bytes() == before
+    run = fit(settings | {"enc_dim": 16}, other, finished_copy, overwrite=True)
     assert run.metrics["rows"]["train"] == 70
     assert run.model.hyperparameters.enc_dim == 16
 
 
-def test_overwrite_removes_only_files_of_a_run(settings, ratings, tmp_path):
-    run = tmp_path / "run"
+def test_overwrite_removes_only_files_of_a_run(finished_copy, settings, ratings):
+    run = finished_copy
     for name in ("checkpoints/mine/a", "checkpoints/epoch-best/a", "tensorboard/b"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("foreign")
-    fit(settings | {"epochs": 1}, ratings, run)
     fit(settings | {"epochs": 2}, ratings, run, overwrite=True)
     for name in ("checkpoints/mine/a", "checkpoints/epoch-best/a", "tensorboard/b"):
         assert (run / name).read_text() == "foreign"
 
 
 def test_unwritable_export_dir_leaves_an_earlier_run_unchanged(
-    settings, ratings, tmp_path
+    finished_copy, settings, ratings, tmp_path
 ):
-    fit(settings | {"epochs": 1}, ratings, tmp_path / "run")
-    before = (tmp_path / "run/metrics.json").read_bytes()
+    before = (finished_copy / "metrics.json").read_bytes()
     (tmp_path / "file").write_text("")
     with pytest.raises(o2v.UserError, match="export_dir cannot be written"):
         fit(
             settings,
             ratings,
-            tmp_path / "run",
+            finished_copy,
             overwrite=True,
             export_dir=tmp_path / "file",
         )
-    assert (tmp_path / "run/metrics.json").read_bytes() == before
+    assert (finished_copy / "metrics.json").read_bytes() == before
 
 
 def test_continues_and_resumes_to_the_same_weights(settings, ratings, tmp_path, capsys):
