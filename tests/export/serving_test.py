@@ -1,7 +1,6 @@
 """A model server's predictions equal the Keras model's to the last bit."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import grpc
@@ -13,6 +12,7 @@ from tensorflow_serving.apis import classification_pb2, regression_pb2
 import export
 from export.warmup import examples
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from tests.command_server import python_c
 from tests.export.conftest import NETWORKS, SERVED
 
 IN0 = [[1, 2, 3], [4], [0, 0], [], [7, 8, 9, 10, 11, 12, 13]]
@@ -93,8 +93,9 @@ def test_describe_returns_the_hyperparameters_once_per_row(exported, model_serve
 def test_the_example_client_gets_predictions(exported, model_server):
     model = exported("pooled_embedding", "mean_squared_error")
     client = Path(export.__file__).with_name("tf_serving") / "clients/grpc_client.py"
+    program = f"import runpy; runpy.run_path({str(client)!r}, run_name='__main__')"
     done = subprocess.run(
-        [sys.executable, str(client), model_server.address, model.name],
+        [*python_c(program), model_server.address, model.name],
         capture_output=True,
         text=True,
         check=True,

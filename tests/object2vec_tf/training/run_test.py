@@ -388,11 +388,11 @@ def test_divergence_is_reported(settings, ratings, tmp_path):
         fit(settings, ratings, tmp_path / "run")
 
 
-def test_tensorboard_has_both_curves_under_one_tag(settings, ratings, tmp_path):
-    run = fit(settings, ratings, tmp_path / "run")
+def test_tensorboard_has_both_curves_under_one_tag(finished):
+    run = finished.run
     for channel in ("train", "validation"):
         found = {}
-        for path in (tmp_path / "run/tensorboard" / channel).iterdir():
+        for path in (finished.path / "tensorboard" / channel).iterdir():
             for event in tf.compat.v1.train.summary_iterator(str(path)):
                 for value in event.summary.value:
                     if value.tag == "mean_squared_error":
@@ -416,11 +416,10 @@ def test_second_run_in_the_same_directory_is_rejected(settings, ratings, tmp_pat
     assert "another run is using this model_dir" in Intruder.message
 
 
-def test_model_of_an_unknown_run_is_not_overwritten(settings, ratings, tmp_path):
-    fit(settings, ratings, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run/checkpoints")
+def test_model_of_an_unknown_run_is_not_overwritten(finished_copy, settings, ratings):
+    shutil.rmtree(finished_copy / "checkpoints")
     with pytest.raises(o2v.RunDirectoryError, match=r"model\.keras"):
-        fit(settings, ratings, tmp_path / "run")
+        fit(settings, ratings, finished_copy)
 
 
 @pytest.mark.long
