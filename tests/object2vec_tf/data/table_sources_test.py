@@ -268,7 +268,7 @@ def test_types_of_columns():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"in0": [[1]]}, "dict: expected files, a table, Pairs or an iterable of mapp"),
+        ({"in0": [[1]]}, "dict: expected files, a table, Pairs or an iterable of "),
         (5, "int: expected files, a table, Pairs or an iterable of mappings such as"),
         ([], "train: no file given."),
         (iter([]), "train: list_iterator: contains no pairs. Expected rows such as"),
