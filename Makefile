@@ -4,9 +4,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-# With a path file: a directory named export would hide setuptools' import hook. Modules
-# are compiled when they are imported, since most of the dependencies' never are.
-EDITABLE := --config-settings editable_mode=compat --no-compile
+# With a path file: a directory named export would hide setuptools' import hook.
+EDITABLE := --config-settings editable_mode=compat
 RUN ?= runs/movielens_rating
 MOVIELENS := data/movielens
 TOP10 := data/movielens_top10
@@ -27,7 +26,8 @@ $(VENV)/base: setup.py pyproject.toml | $(VENV)/pyvenv.cfg
 	@touch $@
 
 $(VENV)/test: setup.py pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(EDITABLE) --editable '.[test]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # pip compiles on one core only
 	@touch $(VENV)/base $@
 
 data: $(VENV)/base ## Fetch MovieLens-100k into data/movielens

@@ -297,7 +297,6 @@ def test_types_of_columns():
             'list: row 1: in0[0]: expected an integer token id, got "\\ud800".',
         ),
     ],
-    ids=repr,
 )
 def test_sources_that_are_no_pairs(source: Any, message: str):
     with pytest.raises(o2v.DataError) as raised:
