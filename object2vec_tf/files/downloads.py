@@ -10,11 +10,12 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.remote import (
+    RELATIVE_NAMES,
     PathLike,
     RemoteError,
     attempt,
@@ -28,6 +29,7 @@ from object2vec_tf.files.staging import (
     StagedPath,
     clean,
     digest,
+    local_name,
     make_directory,
     register,
     touch,
@@ -130,10 +132,6 @@ def _after_magic(path: str) -> str:
     return "/".join(parts[first:])
 
 
-def _name(path: str) -> str:
-    return PurePosixPath(path).name
-
-
 def _bucket_exists(filesystem: Any, path: str) -> bool:
     """Returns whether the first part of a path exists; a missing bucket is an error."""
     bucket = path.strip("/").partition("/")[0]
@@ -144,13 +142,18 @@ def _bucket_exists(filesystem: Any, path: str) -> bool:
 
 
 def _remote_files(found: Mapping[str, Any], root: str, url: str) -> list[RemoteFile]:
-    """Returns the files among the entries of a listing, without directory markers."""
+    """Returns the files among the entries of a listing, without directory markers.
+
+    Keys of object stores such as ``model/../../x`` are left out: their local copies
+    would be outside of the directory.
+    """
     root = root.strip("/")
     files = []
     for path, info in sorted(found.items()):
-        if info.get("type") != "file" or path.endswith("/"):
-            continue
         name = path.strip("/").removeprefix(root).lstrip("/")
+        is_file = info.get("type") == "file" and not path.endswith("/")
+        if not is_file or RELATIVE_NAMES & set(name.split("/")):
+            continue
         files.append(
             RemoteFile(
                 join_url(url, name) if name else url,
@@ -187,7 +190,7 @@ def stage_files(files: Sequence[RemoteFile]) -> list[StagedPath]:
     """
     parent = make_directory(_INPUTS)
     targets = [
-        parent / digest(file.url, file.version) / _name(file.url) for file in files
+        parent / digest(file.url, file.version) / local_name(file.url) for file in files
     ]
     missing = [
         pair for pair in zip(files, targets, strict=True) if not _is_used(pair[1])
@@ -214,7 +217,7 @@ def stage_directory(url: str, files: Sequence[RemoteFile]) -> StagedPath:
     """
     parent = make_directory(_INPUTS)
     versions = [f"{file.name}={file.version}" for file in files]
-    target = parent / digest(url, *versions) / (_name(url) or "root")
+    target = parent / digest(url, *versions) / local_name(url)
     if not _is_used(target):
         _stage(files, target.parent, below=target.name)
         clean(parent)
@@ -255,7 +258,7 @@ def _stage(files: Sequence[RemoteFile], entry: Path, below: str = "") -> None:
     temporary = Path(tempfile.mkdtemp("", f".{entry.name}-", entry.parent))
     try:
         targets = [
-            temporary / below / (f.name if below else _name(f.url)) for f in files
+            temporary / below / (f.name if below else local_name(f.url)) for f in files
         ]
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)

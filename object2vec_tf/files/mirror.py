@@ -39,6 +39,7 @@ from object2vec_tf.files.mirror_state import (
 from object2vec_tf.files.remote import RemoteError, join_url, open_filesystem
 from object2vec_tf.files.staging import (
     StagedPath,
+    clean,
     digest,
     make_directory,
     register,
@@ -54,6 +55,9 @@ from object2vec_tf.files.uploads import (
 
 MARKER = ".object2vec_tf.json"
 _RUNS = "runs"
+_WORKERS = "workers"
+# The name of the local directory, whatever the URL: other files are next to it.
+_FILES = "run"
 _PARALLEL = 8
 # Seconds before the last upload is tried again, after errors that may pass.
 FINAL_PAUSES = (5.0, 20.0)
@@ -124,7 +128,7 @@ class Mirror:
                 f"to end, or choose another --{self._setting}."
             ) from error
         touch(self._home)
-        self.path = register(self._home / self.url.rpartition("/")[2], self.url)
+        self.path = register(self._home / _FILES, self.url)
         shutil.rmtree(self._snapshot_directory, ignore_errors=True)
         self._synchronize()
         check_remote_writable(self.url, self._setting)
@@ -132,9 +136,12 @@ class Mirror:
         remove_unused(self._home.parent, self._home)
 
     def use_without_remote(self) -> None:
-        """Makes a local directory that is not uploaded, as for workers."""
-        self._home = make_directory("workers", f"{digest(self.url)}-{os.getpid()}")
-        self.path = register(self._home / self.url.rpartition("/")[2], self.url)
+        """Makes a local directory that is not uploaded and does not remain."""
+        parent = make_directory(_WORKERS)
+        clean(parent)
+        self._home = make_directory(_WORKERS, f"{digest(self.url)}-{os.getpid()}")
+        self._stack.callback(shutil.rmtree, self._home, ignore_errors=True)
+        self.path = register(self._home / _FILES, self.url)
         self.path.mkdir(exist_ok=True)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.staging import MIN_SECONDS, limit_bytes, size_of
 
 # A staging directory without files to upload is removed after this time without use.
 _MAX_SECONDS = 7 * 24 * 3600
@@ -90,17 +91,27 @@ def parse_marker(content: bytes | None) -> dict[str, Any]:
 
 
 def remove_unused(parent: Path, current: Path) -> None:
-    """Removes staging directories that were not used for long and are uploaded.
+    """Removes staging directories that are uploaded, and old or above the limit.
 
     Args:
         parent: The directory of the staging directories.
         current: The one that is being used.
     """
-    for home in parent.iterdir():
-        state = MirrorState.read(home)
-        with contextlib.suppress(OSError):
-            age = time.time() - (home / _STATE).stat().st_mtime
-            if home == current or age < _MAX_SECONDS or not (state and state.clean):
-                continue
-            with locked(home / "lock", timeout=0):
-                shutil.rmtree(home, ignore_errors=True)
+    limit, now, sizes = limit_bytes(), time.time(), size_of(current)
+    others = ((_last_use(home), home) for home in parent.iterdir() if home != current)
+    for last_use, home in sorted(others, reverse=True):  # the last used ones first
+        sizes += size_of(home)
+        age = now - last_use
+        if age > _MAX_SECONDS or (age > MIN_SECONDS and sizes > limit):
+            state = MirrorState.read(home)
+            if state and state.clean:
+                with contextlib.suppress(OSError), locked(home / "lock", timeout=0):
+                    shutil.rmtree(home, ignore_errors=True)
+
+
+def _last_use(home: Path) -> float:
+    """Returns when the state was last written; now, if there is none."""
+    try:
+        return (home / _STATE).stat().st_mtime
+    except OSError:
+        return time.time()

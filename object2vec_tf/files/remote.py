@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -37,6 +37,8 @@ _PERMANENT = (
 )
 _PERMANENT_NAMES = ("Credential", "Forbidden", "Unauthorized", "ParamValidation")
 _MAX_REASON = 300
+# Names that are parts of no local path: they mean other directories.
+RELATIVE_NAMES: Final = frozenset((".", ".."))
 # Schemes of stores of objects in buckets. Directories exist there as parts of names.
 _BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "oci"}
 _LOGGERS = ("fsspec", "gcsfs", "s3fs")
@@ -78,6 +80,7 @@ def is_remote(path: PathLike) -> bool:
     if match[1].lower() in _LOCAL_SCHEMES:
         return False
     if text.startswith("/", match.end()):
+        _check_names(text, text[match.end() :].split("/"))
         return True
     if Path(text).exists() or Path(match[0]).exists():  # a directory named "s3:"
         return False
@@ -85,6 +88,20 @@ def is_remote(path: PathLike) -> bool:
         f"{text}: expected {match[1]}://..., got a single slash. Give the URL as a "
         "string: pathlib.Path drops a slash."
     )
+
+
+def _check_names(url: str, names: Sequence[str]) -> None:
+    """Checks that the local copy of a URL can have its name."""
+    if not any(names):
+        raise UserError(
+            f"{url}: expected a URL such as s3://bucket/name, got one without a name. "
+            "Give the bucket or the host."
+        )
+    if RELATIVE_NAMES & set(names):
+        raise UserError(
+            f"{url}: expected a URL without the names . and .., which object stores do "
+            "not resolve. Write the path in full."
+        )
 
 
 def local_path(path: PathLike, setting: str = "") -> Path:

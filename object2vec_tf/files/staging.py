@@ -19,8 +19,10 @@ DIRECTORY_VARIABLE: Final = "OBJECT2VEC_TF_STAGING"
 LIMIT_VARIABLE: Final = "OBJECT2VEC_TF_STAGING_GB"
 _DEFAULT_GB = 100.0
 # A copy that was used within this time may be in use, and stays.
-_MIN_SECONDS = 24 * 3600
+MIN_SECONDS: Final = 24 * 3600
 _MAX_SECONDS = 30 * 24 * 3600
+# Local file systems allow 255 bytes; temporary files have longer names than others.
+_MAX_NAME_BYTES = 200
 
 # The URL of each local copy that this process uses.
 _urls: dict[str, str] = {}
@@ -96,8 +98,9 @@ def make_directory(*names: str) -> Path:
     """Creates a directory in the staging directory, and returns it.
 
     Raises:
-        UserError: It cannot be created.
+        UserError: It cannot be created, or the limit of its size is invalid.
     """
+    limit_bytes()  # reports an invalid limit before there is a result
     directory = staging_directory().joinpath(*names)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -114,6 +117,19 @@ def digest(*parts: str) -> str:
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
 
+def local_name(url: str) -> str:
+    """Returns the name of a local copy: the last one of the URL, or the end of it.
+
+    Example:
+        >>> local_name("s3://bucket/train/part-0.jsonl.gz")
+        'part-0.jsonl.gz'
+        >>> len(local_name("s3://bucket/" + 1000 * "n"))
+        200
+    """
+    name = url.rstrip("/").rpartition("/")[2]
+    return name.encode()[-_MAX_NAME_BYTES:].decode(errors="ignore")
+
+
 def touch(path: Path) -> None:
     """Records that a local copy is used."""
     with contextlib.suppress(OSError):
@@ -128,12 +144,12 @@ def clean(parent: Path) -> None:
     Args:
         parent: The directory whose entries are copies.
     """
-    limit, now = _limit_bytes(), time.time()
+    limit, now = limit_bytes(), time.time()
     entries = sorted((_age(path, now), path) for path in _entries(parent))
     sizes = 0
     for age, path in entries:  # the most recently used ones first
-        sizes += _size(path)
-        if age > _MAX_SECONDS or (age > _MIN_SECONDS and sizes > limit):
+        sizes += size_of(path)
+        if age > _MAX_SECONDS or (age > MIN_SECONDS and sizes > limit):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -148,13 +164,19 @@ def _age(path: Path, now: float) -> float:
         return 0.0
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Returns the size of all files in a directory, in bytes."""
     with contextlib.suppress(OSError):
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return 0
 
 
-def _limit_bytes() -> float:
+def limit_bytes() -> float:
+    """Returns the limit of the sizes of inputs, of results, and of runs, in bytes each.
+
+    Raises:
+        UserError: The environment variable is invalid.
+    """
     text = os.environ.get(LIMIT_VARIABLE) or str(_DEFAULT_GB)
     try:
         limit = float(text)

@@ -29,6 +29,7 @@ from object2vec_tf.files.staging import (
     StagedPath,
     clean,
     digest,
+    local_name,
     make_directory,
     register,
 )
@@ -178,18 +179,19 @@ def local_output(path: PathLike, setting: str = "output") -> Iterator[Path]:
         yield local_path(path)
         return
     url = os.fspath(path)
-    parent, _, name = url.rpartition("/")
-    if not name:
+    parent = url.rpartition("/")[0]
+    if url.endswith("/"):
         raise UserError(f"{url}: expected a file, got a directory. Give --{setting}.")
     open_filesystem(url)
     check_remote_writable(parent, setting)
     with output_directory(parent) as directory:
-        yield directory / name
+        file = register(directory / local_name(url), url)
+        yield file
         try:
-            upload_file(directory / name, url)
+            upload_file(file, url)
         except RemoteError as error:
-            kept = make_directory(_OUTPUTS) / f"{digest(url)}-{name}"
-            shutil.move(directory / name, kept)
+            kept = make_directory(_OUTPUTS) / f"{digest(url)}-{file.name}"
+            shutil.move(file, kept)
             raise UserError(f"{error} The result is in {kept}.") from error
 
 
@@ -215,24 +217,30 @@ def next_remote_version(
     """
     check_remote_writable(url, "export_dir")
     name = str(max(remote_versions(url), default=0) + 1)
-    with output_directory(join_url(url, name)) as path:
+    with output_directory(join_url(url, name), keep=True) as path:
         yield path, path
         upload_directory(path, join_url(url, name), last)
 
 
 @contextmanager
-def output_directory(url: str) -> Iterator[StagedPath]:
+def output_directory(url: str, *, keep: bool = False) -> Iterator[StagedPath]:
     """Yields a new local directory for files that are then uploaded to a URL.
 
-    It remains in the staging directory if the context ends without an error.
+    Args:
+        url: The directory or a directory above it.
+        keep: Whether it remains in the staging directory if the context ends without
+            an error.
     """
     parent = make_directory(_OUTPUTS)
     entry = Path(tempfile.mkdtemp("", f"{digest(url)}-", parent))
     try:
-        directory = entry / url.rstrip("/").rpartition("/")[2]
+        directory = entry / local_name(url)
         directory.mkdir()
         yield register(directory, url)
     except BaseException:
-        shutil.rmtree(entry, ignore_errors=True)
+        keep = False
         raise
-    clean(parent)
+    finally:
+        if not keep:
+            shutil.rmtree(entry, ignore_errors=True)
+        clean(parent)

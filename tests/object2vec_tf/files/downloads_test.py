@@ -119,6 +119,16 @@ def test_a_subdirectory_is_copied_with_its_structure(bucket):
     assert f"{copy / '_temporary'}" == "memory://bucket/sub/_temporary"
 
 
+def test_keys_that_lead_out_of_a_directory_are_left_out(bucket):
+    bucket.pipe("/bucket/model/../../outside", b"evil")
+    bucket.pipe("/bucket/model/1/./x", b"evil")
+    bucket.pipe("/bucket/model/1/..x", b"good")
+    names = [file.name for file in list_files("memory://bucket/model")]
+    assert names == ["1/..x"]
+    names = [file.name for file in match_files("memory://bucket/model/**")]
+    assert names == []  # a wildcard matches no hidden name
+
+
 def test_a_directory_is_no_file(bucket):
     with pytest.raises(UserError, match="no such file"):
         staged_file("memory://bucket/sub")

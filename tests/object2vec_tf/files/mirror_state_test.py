@@ -35,3 +35,16 @@ def test_only_old_directories_that_are_uploaded_are_removed(tmp_path):
         remove_unused(tmp_path, tmp_path / "own")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"used", "dirty", "own", "locked"}
+
+
+def test_directories_above_the_limit_are_removed_after_a_day(tmp_path, monkeypatch):
+    monkeypatch.setenv("OBJECT2VEC_TF_STAGING_GB", "2.5e-6")  # 2,500 bytes
+    hours = {"own": 0, "recent": 2, "day": 30, "days": 50}
+    for name, age in hours.items():
+        (tmp_path / name).mkdir()
+        MirrorState(clean=True).save(tmp_path / name)
+        (tmp_path / name / "columns.arrow").write_bytes(bytes(700))
+        state = tmp_path / name / "state.json"
+        os.utime(state, (time.time() - 3600 * age,) * 2)
+    remove_unused(tmp_path, tmp_path / "own")
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "recent", "day"}

@@ -324,3 +324,27 @@ def test_an_unwritable_directory_is_found_when_it_is_opened(faulty):
     faulty.remaining = 0
     with pytest.raises(UserError, match=r"model_dir.*Or choose another --model_dir"):
         new_mirror().open()
+
+
+@pytest.mark.parametrize(
+    "name", ["lock", "snapshots", "state.json", "state.json.new", 300 * "n", "a//b"]
+)
+def test_any_name_of_a_remote_directory_can_be_used(remote, name):
+    url = f"faulty://bucket/{name}"
+    for number in range(2):
+        with Mirror(url, "model_dir", upload_position, incomplete_files) as mirror:
+            mirror.open()
+            assert f"{mirror.path / 'x'}" == f"{url}/x"
+            assert (mirror.path / "model.keras").exists() == bool(number)
+            write(mirror.path / "model.keras", f"model {number}")
+            mirror.claim()
+        assert remote.cat(f"/bucket/{name}/model.keras").decode() == f"model {number}"
+        new_machine()
+
+
+def test_the_directory_of_a_worker_does_not_remain(remote):
+    with new_mirror() as mirror:
+        mirror.use_without_remote()
+        write(mirror.path / "cache/columns.arrow", "data")
+    assert not any(staging_directory().rglob("*.arrow"))
+    assert remote.find("/bucket") == []

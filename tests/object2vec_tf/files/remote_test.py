@@ -43,6 +43,19 @@ def test_urls_are_remote(path, expected):
     assert is_remote(path) is expected
 
 
+@pytest.mark.parametrize("url", ["s3://", "s3:///", "memory://", "memory:////"])
+def test_a_url_without_a_name_is_an_error(url):
+    with pytest.raises(UserError, match="got one without a name"):
+        is_remote(url)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/..", "s3://bucket/a/../b", "s3://b/./a"])
+def test_a_url_with_relative_names_is_an_error(url):
+    with pytest.raises(UserError, match=r"without the names \. and \.\."):
+        is_remote(url)
+    assert is_remote("s3://bucket/..a/b..") is True
+
+
 def test_a_path_that_lost_a_slash_is_an_error():
     with pytest.raises(UserError, match=r"expected s3://\.\.\., got a single slash"):
         is_remote(Path("s3://bucket/run"))

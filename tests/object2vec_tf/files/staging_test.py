@@ -65,7 +65,7 @@ def test_old_copies_and_those_over_the_limit_are_removed(root, monkeypatch):
 def test_a_limit_that_is_no_number_is_an_error(root, monkeypatch):
     monkeypatch.setenv("OBJECT2VEC_TF_STAGING_GB", "much")
     with pytest.raises(UserError, match="OBJECT2VEC_TF_STAGING_GB: expected gigabytes"):
-        staging.clean(root)
+        staging.make_directory("inputs")
 
 
 def test_a_directory_that_cannot_be_made_is_an_error(root, monkeypatch):

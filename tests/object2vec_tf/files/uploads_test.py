@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.staging import staging_directory
 from object2vec_tf.files.uploads import (
     check_remote_writable,
@@ -67,6 +68,7 @@ def test_an_output_file_is_uploaded_when_it_is_complete(remote, tmp_path):
         assert f"{path}" == "memory://b/out.jsonl"
         assert not remote.exists("/b/out.jsonl")
     assert remote.cat("/b/out.jsonl") == b"line"
+    assert not any(file.is_file() for file in staging_directory().rglob("*"))
     with local_output(tmp_path / "out") as path:
         assert path == tmp_path / "out"
 
@@ -84,6 +86,16 @@ def test_an_output_that_cannot_be_uploaded_is_kept(remote, monkeypatch):
         write()
     kept = str(error.value).partition("The result is in ")[2].removesuffix(".")
     assert Path(kept).read_text() == "line"
+
+
+def test_names_may_be_longer_than_those_of_local_files(remote):
+    url = f"memory://b/{400 * 'd'}/{400 * 'n'}.jsonl"
+    with local_output(url) as path:
+        path.write_text("line")
+        assert f"{path}" == url
+        assert path.suffix == ".jsonl"
+    assert remote.cat(url.removeprefix("memory:/")) == b"line"
+    assert staged_file(url).read_text() == "line"
 
 
 def test_a_directory_is_no_output_file(remote):
