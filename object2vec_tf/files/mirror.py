@@ -20,17 +20,17 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from object2vec_tf.errors import Interrupted, RunDirectoryError, UserError
-from object2vec_tf.files.downloads import RemoteFile, download, list_files
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.mirror_download import Layout, synchronize
 from object2vec_tf.files.mirror_state import (
+    MARKER,
     MirrorState,
     parse_marker,
     remove_unused,
@@ -53,12 +53,10 @@ from object2vec_tf.files.uploads import (
     upload_file,
 )
 
-MARKER = ".object2vec_tf.json"
 _RUNS = "runs"
 _WORKERS = "workers"
 # The name of the local directory, whatever the URL: other files are next to it.
 _FILES = "run"
-_PARALLEL = 8
 # Seconds before the last upload is tried again, after errors that may pass.
 FINAL_PAUSES = (5.0, 20.0)
 
@@ -69,10 +67,7 @@ class Mirror:
     Args:
         url: The remote directory.
         setting: The flag that gives it, for messages.
-        order: Returns the position of a file among those that are uploaded, by its
-            name relative to the directory; None for files that are not uploaded.
-        incomplete: Returns those of the names of remote files that belong to something
-            that was not uploaded to its end. They are not downloaded, but deleted.
+        layout: What the files mean.
         finishing: Returns the context of the last upload.
 
     Attributes:
@@ -83,14 +78,12 @@ class Mirror:
         self,
         url: str,
         setting: str,
-        order: Callable[[str], int | None],
-        incomplete: Callable[[Collection[str]], Collection[str]] = lambda names: (),
+        layout: Layout,
         finishing: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
         self.url = url.rstrip("/")
         self._setting = setting
-        self._order = order
-        self._incomplete = incomplete
+        self._layout = layout
         self._finishing = finishing
         self._home = Path()
         self.path = StagedPath()
@@ -130,7 +123,7 @@ class Mirror:
         touch(self._home)
         self.path = register(self._home / _FILES, self.url)
         shutil.rmtree(self._snapshot_directory, ignore_errors=True)
-        self._synchronize()
+        self._state = synchronize(self.url, self._home, self._layout, self.path)
         check_remote_writable(self.url, self._setting)
         self._is_open = True
         remove_unused(self._home.parent, self._home)
@@ -147,51 +140,6 @@ class Mirror:
     @property
     def _snapshot_directory(self) -> Path:
         return self._home / "snapshots"
-
-    def _synchronize(self) -> None:
-        """Decides which directory is current, and downloads the remote one if it is."""
-        state = MirrorState.read(self._home)
-        marker = parse_marker(read_bytes(join_url(self.url, MARKER)))
-        remote = {
-            file.name: file
-            for file in list_files(self.url)
-            if file.name != MARKER and self._order(file.name) is not None
-        }
-        if state is not None and self.path.is_dir():
-            is_ours = marker.get("writer") == state.writer
-            # Nothing is there although all was uploaded: someone deleted it.
-            is_deleted = state.claimed and state.clean
-            if is_ours or not (marker or remote or is_deleted):
-                self._state = state
-                self._forget_missing(remote)
-                return
-        # Without a state, a download that is killed starts again.
-        MirrorState.remove(self._home)
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
-        self._download(remote)
-
-    def _forget_missing(self, remote: Mapping[str, RemoteFile]) -> None:
-        """Forgets copies that are no longer there."""
-        self._state.uploaded = {
-            name: signature
-            for name, signature in self._state.uploaded.items()
-            if name in remote and remote[name].size in (None, signature[0])
-        }
-
-    def _download(self, remote: Mapping[str, RemoteFile]) -> None:
-        ignored = self._incomplete(remote)
-        self._state = MirrorState(uploaded=dict.fromkeys(ignored, (-1, -1)))
-        remote = {name: remote[name] for name in remote if name not in ignored}
-        targets = [self.path / name for name in remote]
-        for target in targets:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            for _ in pool.map(download, remote.values(), targets):
-                pass
-        for name, target in zip(remote, targets, strict=True):
-            self._state.uploaded[name] = size_and_time(target)
-        self._save_state()
 
     def claim(self) -> None:
         """Makes the remote directory that of this one; call it after `open`.
@@ -283,7 +231,7 @@ class Mirror:
         return [
             path
             for path in self.path.rglob("*")
-            if self._order(path.relative_to(self.path).as_posix()) is not None
+            if self._layout.order(path.relative_to(self.path).as_posix()) is not None
             and path.is_file()
         ]
 
@@ -328,7 +276,7 @@ class Mirror:
         self._save_state()
 
     def _position(self, name: str) -> tuple[int, str]:
-        return self._order(name) or 0, name
+        return self._layout.order(name) or 0, name
 
     def _delete(self, names: list[str]) -> None:
         """Deletes remote files, first those that name others."""

@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.staging import MIN_SECONDS, limit_bytes, size_of
@@ -17,6 +17,8 @@ from object2vec_tf.files.staging import MIN_SECONDS, limit_bytes, size_of
 # A staging directory without files to upload is removed after this time without use.
 _MAX_SECONDS = 7 * 24 * 3600
 _STATE = "state.json"
+# The file in a remote directory that names the staging directory which writes to it.
+MARKER: Final = ".object2vec_tf.json"
 
 # Size and time of the last change of a local file.
 Signature = tuple[int, int]

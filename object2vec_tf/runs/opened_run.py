@@ -7,10 +7,11 @@ import fnmatch
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Final
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.mirror import Mirror
+from object2vec_tf.files.mirror_download import Layout
 from object2vec_tf.files.remote import PathLike, is_remote, local_path
 from object2vec_tf.runs.run_directory import RunDirectory
 
@@ -22,7 +23,14 @@ _AFTER_OTHERS = ("*/saved_model.pb", "*/predict_pair.onnx")
 _AFTER_CHECKPOINT = ("checkpoints/*/state.json",)
 _LAST = ("metrics.json",)
 _DIRECTORIES = ("checkpoints", "export", "onnx")
-_NOT_UPLOADED = ("cache/*", "checkpoints/lock")
+# Models that the export command adds to a run.
+_SHARED = ("export/*", "onnx/*")
+# The files of a run. Others in the directory are left alone.
+_OWN = (
+    *("checkpoints/*", "tensorboard/*", *_SHARED, "model.keras", "report.html"),
+    *("report.md", "hyperparameters.json", "history.jsonl", "metrics.json"),
+)
+_NOT_UPLOADED = ("checkpoints/lock",)
 
 
 @contextmanager
@@ -46,13 +54,7 @@ def open_run(
     if not is_remote(model_dir):
         yield RunDirectory(local_path(model_dir))
         return
-    mirror = Mirror(
-        os.fspath(model_dir),
-        "model_dir",
-        upload_position,
-        incomplete_files,
-        finishing,
-    )
+    mirror = Mirror(os.fspath(model_dir), "model_dir", RUN_LAYOUT, finishing)
     with mirror:
         yield RunDirectory(mirror.path, mirror)
 
@@ -64,7 +66,7 @@ def upload_position(name: str) -> int | None:
         name: The file's path relative to the run directory.
 
     Returns:
-        A number; None for a file that is not uploaded.
+        A number; None for a file that is not uploaded or not of a run.
 
     Example:
         >>> upload_position("model.keras") < upload_position("metrics.json")
@@ -73,7 +75,7 @@ def upload_position(name: str) -> int | None:
     """
     if any(part.startswith(".") for part in name.split("/")):  # temporary files
         return None
-    if _matches(name, _NOT_UPLOADED):
+    if _matches(name, _NOT_UPLOADED) or not _matches(name, _OWN):
         return None
     if name in _FIRST:
         return 0
@@ -107,3 +109,8 @@ def incomplete_files(names: Collection[str]) -> set[str]:
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+RUN_LAYOUT: Final = Layout(
+    upload_position, incomplete_files, lambda name: _matches(name, _SHARED)
+)

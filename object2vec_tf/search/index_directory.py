@@ -31,11 +31,18 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import exchange, sync
 from object2vec_tf.files.downloads import list_files, stage_directory
 from object2vec_tf.files.locks import is_locked, locked
-from object2vec_tf.files.remote import PathLike, is_remote, join_url, local_path
+from object2vec_tf.files.remote import (
+    PathLike,
+    RemoteError,
+    is_remote,
+    join_url,
+    local_path,
+)
 from object2vec_tf.files.uploads import (
     check_remote_writable,
     delete_file,
     output_directory,
+    upload_bytes,
     upload_directory,
 )
 from object2vec_tf.inference.model_store import find_exported
@@ -46,6 +53,8 @@ from object2vec_tf.search.stored_lines import StoredLines, starts_path
 FORMAT: Final = 1
 MANIFEST, VECTORS = "manifest.json", "index.faiss"
 ITEMS, LABELS = "items.jsonl", "labels.txt"
+# A file of a remote index that is being replaced, or whose writer was killed.
+_INCOMPLETE: Final = ".incomplete"
 # The start of the names of the weights in an export, see `export.signatures`.
 _WEIGHTS: Final = "_model_variables"
 _MAX_ATTEMPTS: Final = 10
@@ -177,7 +186,8 @@ def replace_index(directory: PathLike, *, is_locked: bool = False) -> Iterator[P
     """Yields a temporary directory, which replaces the index at the end.
 
     While a remote index is replaced, it has no manifest, so that no reader mixes the
-    files of two indexes.
+    files of two indexes. If the process is killed then, the index has to be built
+    again.
 
     Args:
         directory: The index directory or its URL.
@@ -193,17 +203,21 @@ def replace_index(directory: PathLike, *, is_locked: bool = False) -> Iterator[P
             yield temporary
         return
     url = os.fspath(directory)
-    old = {file.name for file in list_files(url) if not file.name.startswith(".")}
-    if name := _foreign_name(old):
+    names = {file.name for file in list_files(url)}
+    old = {name for name in names if not name.startswith(".")}
+    if name := _foreign_name(old, _INCOMPLETE in names):
         raise _not_an_index(url, name)
     check_remote_writable(url, "index")
     with output_directory(url) as local:
         yield local
         new = {path.name for path in local.iterdir()}
+        upload_bytes(b"", join_url(url, _INCOMPLETE))
         for name in sorted(old, key=lambda name: name != MANIFEST):
             if name == MANIFEST or name not in new:
                 delete_file(join_url(url, name))
         upload_directory(local, url, (MANIFEST,))
+        with contextlib.suppress(RemoteError):  # it does no harm next to a manifest
+            delete_file(join_url(url, _INCOMPLETE))
 
 
 @contextlib.contextmanager
@@ -276,12 +290,18 @@ def _not_an_index(directory: str, name: str) -> UserError:
     )
 
 
-def _foreign_name(names: set[str]) -> str | None:
-    """Returns one of the names of files that no index has; None if there is none."""
+def _foreign_name(names: set[str], is_incomplete: bool = False) -> str | None:
+    """Returns one of the names of files that no index has; None if there is none.
+
+    Args:
+        names: The names of the files in a directory.
+        is_incomplete: Whether they may be a part of the files of an index.
+    """
     lines = [Path(name) for name in (ITEMS, LABELS)]
     own = {MANIFEST, VECTORS}
     own |= {path.name for file in lines for path in (file, starts_path(file))}
-    if names and not names >= {MANIFEST, VECTORS}:  # a manifest of something else
+    is_complete = names >= {MANIFEST, VECTORS}
+    if names and not (is_complete or is_incomplete):  # a manifest of something else
         return min(names)
     return min(names - own, default=None)
 

@@ -9,6 +9,8 @@ from typing import Any
 from object2vec_tf.data.batch_negatives import sum_negatives
 from object2vec_tf.devices import describe_devices
 from object2vec_tf.files.atomic import write_atomic
+from object2vec_tf.files.remote import absolute
+from object2vec_tf.files.staging import local_name
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.report.baselines import POPULARITY, baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
@@ -133,7 +135,7 @@ def write_report(
     samples = sample_embeddings(model, run.channels["train"], run.object_names)
     trainer.logs.embeddings(samples)
     report = Report(
-        run.directory.path.resolve().name,
+        local_name(absolute(f"{run.directory.path}")),
         run.hyperparameters,
         run.channels,
         metrics,

@@ -12,7 +12,7 @@ from object2vec_tf.errors import Interrupted, RunDirectoryError, UserError
 from object2vec_tf.files import mirror as module
 from object2vec_tf.files.mirror import MARKER, Mirror
 from object2vec_tf.files.staging import staging_directory
-from object2vec_tf.runs.opened_run import incomplete_files, upload_position
+from object2vec_tf.runs.opened_run import RUN_LAYOUT
 
 fsspec = pytest.importorskip("fsspec")
 URL = "faulty://bucket/run"
@@ -63,7 +63,7 @@ def faulty(remote, monkeypatch):
 
 
 def new_mirror():
-    return Mirror(URL, "model_dir", upload_position, incomplete_files)
+    return Mirror(URL, "model_dir", RUN_LAYOUT)
 
 
 def new_machine():
@@ -332,7 +332,7 @@ def test_an_unwritable_directory_is_found_when_it_is_opened(faulty):
 def test_any_name_of_a_remote_directory_can_be_used(remote, name):
     url = f"faulty://bucket/{name}"
     for number in range(2):
-        with Mirror(url, "model_dir", upload_position, incomplete_files) as mirror:
+        with Mirror(url, "model_dir", RUN_LAYOUT) as mirror:
             mirror.open()
             assert f"{mirror.path / 'x'}" == f"{url}/x"
             assert (mirror.path / "model.keras").exists() == bool(number)
@@ -340,6 +340,12 @@ def test_any_name_of_a_remote_directory_can_be_used(remote, name):
             mirror.claim()
         assert remote.cat(f"/bucket/{name}/model.keras").decode() == f"model {number}"
         new_machine()
+
+
+def test_a_file_is_no_directory(remote):
+    remote.pipe("/bucket/run", b"a file")
+    with pytest.raises(UserError, match=f"{URL}: expected a directory, got a file"):
+        new_mirror().open()
 
 
 def test_the_directory_of_a_worker_does_not_remain(remote):

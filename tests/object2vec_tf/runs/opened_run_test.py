@@ -9,6 +9,7 @@ import pytest
 import object2vec_tf as o2v
 from export import export_saved_model
 from object2vec_tf.files.staging import staging_directory
+from object2vec_tf.inference.model_store import versions
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.runs.opened_run import (
     incomplete_files,
@@ -37,6 +38,7 @@ def test_a_finished_run_is_found_at_its_url(remote, channels, settings, capsys):
     assert str(staging_directory()) not in output
     assert again.metrics == run.metrics == json.loads(remote.cat("/b/run/metrics.json"))
     assert f"{again.model_dir}" == "memory://b/run"
+    assert b"<h1>run</h1>" in remote.cat("/b/run/report.html")
     loaded = o2v.load("memory://b/run")
     for ours, theirs in zip(loaded.weights, run.model.weights, strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
@@ -127,6 +129,50 @@ def test_temporary_files_and_the_cache_are_not_uploaded():
     for name in (".model.x.keras", "checkpoints/.epoch-0001.x/a", "cache/a/b"):
         assert upload_position(name) is None
     assert upload_position("checkpoints/lock") is None
+
+
+def test_other_files_in_the_directory_are_left_alone(remote):
+    foreign = {"/b/train/big.jsonl", "/b/run2/model.keras", "/b/notes.txt"}
+    for path in foreign:
+        remote.pipe(path, b"not of this run")
+    for number in range(2):
+        with open_run("memory://b") as directory:
+            directory.download(is_chief=True)
+            assert directory.model.exists() == bool(number)
+            directory.model.write_bytes(b"model")
+            names = [path.name for path in directory.path.rglob("*") if path.is_file()]
+            assert names == ["model.keras"]
+            directory.mirror.claim()
+        assert set(remote.find("/b")) >= foreign | {"/b/model.keras"}
+        shutil.rmtree(staging_directory())
+
+
+def test_versions_that_another_program_exported_are_downloaded(remote):
+    def export(root, number):
+        path = root / f"export/{number}/saved_model.pb"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"own")
+
+    with open_run("memory://b/run") as directory:
+        directory.download(is_chief=True)
+        export(directory.path, 1)
+        directory.mirror.claim()
+    remote.pipe("/b/run/export/2/saved_model.pb", b"of the export command")
+    remote.pipe("/b/run/export/3/variables/variables.index", b"incomplete")
+    remote.pipe("/b/run/onnx/1/predict_pair.onnx", b"of the export command")
+    with open_run("memory://b/run") as directory:
+        directory.download(is_chief=True)
+        assert sorted(versions(directory.export)) == [1, 2]
+        assert (directory.path / "onnx/1/predict_pair.onnx").exists()
+        export(directory.path, 4)
+        directory.mirror.claim()
+    found = {path: remote.cat(path) for path in remote.find("/b/run/export")}
+    assert found == {
+        "/b/run/export/1/saved_model.pb": b"own",
+        "/b/run/export/2/saved_model.pb": b"of the export command",
+        "/b/run/export/3/variables/variables.index": b"incomplete",
+        "/b/run/export/4/saved_model.pb": b"own",
+    }
 
 
 def test_a_checkpoint_without_a_state_is_incomplete():

@@ -39,6 +39,33 @@ def test_an_index_is_built_extended_and_queried(items):
     }
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_index_that_was_uploaded_in_part_is_built_again(
+    items, monkeypatch, is_first
+):
+    build = ("memory://b/items.jsonl", "memory://b/index")
+    if not is_first:
+        build_index(*build)
+    put_file = type(items).put_file
+
+    def put_items(self, local, path, **kwargs):
+        if not path.endswith("items.jsonl"):
+            raise PermissionError("Access Denied")
+        put_file(self, local, path, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(items), "put_file", put_items)
+        with pytest.raises(UserError, match="Access Denied"):
+            build_index(*build)
+    with pytest.raises(UserError, match="contains no index that can be read"):
+        NeighborIndex("memory://b/index")
+    assert build_index(*build) == 2
+    assert len(items.find("/b/index")) == 4
+    items.rm_file("/b/index/manifest.json")  # files of something else
+    with pytest.raises(UserError, match="expected an index or a new directory"):
+        build_index(*build)
+
+
 def test_other_directories_are_errors(items):
     items.pipe("/b/index/notes.txt", b"")
     with pytest.raises(UserError, match=r"memory://b/index: .*got one with notes.txt"):
