@@ -134,7 +134,9 @@ class InstanceDecoder:
     def _error(self, item: Any, name: str, problem: str, place: str) -> BadRequest:
         got = f", got {json.dumps(item)}"
         if name in self._external_ids:
-            message = f"expected an integer below 2**53 or a string{got}"
+            message = f"expected an integer or a string{got}"
+            if item.is_integer():  # a float from 2**53 on
+                message += ", which is not exact. Write it without a decimal point"
         else:
             message = token_message(name, problem, got, self._limits, self._texts)
         return BadRequest(message, place)
