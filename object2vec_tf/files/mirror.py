@@ -124,7 +124,7 @@ class Mirror:
         self.path = register(self._home / _FILES, self.url)
         shutil.rmtree(self._snapshot_directory, ignore_errors=True)
         self._state = synchronize(self.url, self._home, self._layout, self.path)
-        check_remote_writable(self.url, self._setting)
+        check_remote_writable(self.url, self._setting, deletes=True)
         self._is_open = True
         remove_unused(self._home.parent, self._home)
 

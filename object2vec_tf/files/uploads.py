@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -110,12 +109,13 @@ def _make_parents(filesystem: Any, path: str) -> None:
         filesystem.makedirs(parent, exist_ok=True)
 
 
-def check_remote_writable(url: str, setting: str) -> None:
+def check_remote_writable(url: str, setting: str, *, deletes: bool = False) -> None:
     """Checks that files can be written below a URL, by a small temporary one.
 
     Args:
         url: The directory.
         setting: The flag that gives it, such as ``export_dir``.
+        deletes: Whether it must be possible to delete files, too.
 
     Raises:
         UserError: They cannot.
@@ -126,8 +126,11 @@ def check_remote_writable(url: str, setting: str) -> None:
         upload_bytes(b"", probe)
     except RemoteError as error:
         raise unwritable(url, setting, error) from error
-    with contextlib.suppress(RemoteError):  # the credentials may not allow to delete
+    try:
         delete_file(probe)
+    except RemoteError:
+        if deletes:
+            raise
 
 
 def unwritable(url: str, setting: str, error: RemoteError) -> UserError:

@@ -108,6 +108,16 @@ def test_the_check_of_a_directory_leaves_nothing(remote):
     assert remote.find("/b") == []
 
 
+def test_the_permission_to_delete_is_checked_where_it_is_needed(remote, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(type(remote), "rm_file", denied)
+    check_remote_writable("memory://b/exports", "export_dir")
+    with pytest.raises(UserError, match="cannot be deleted: Access Denied"):
+        check_remote_writable("memory://b/run", "model_dir", deletes=True)
+
+
 def test_files_that_do_not_exist(remote):
     assert read_bytes("memory://b/x") is None
     delete_file("memory://b/x")
