@@ -42,8 +42,12 @@ _SINGLE = {
 }
 # awkward reads this number as -1.
 _WRAPPED_PADDING = b"18446744073709551615"
-# From here on, floats are not exact integers.
+# From here on, a float may be another number that was rounded: 2**53 + 1 becomes 2**53.
 MAX_EXACT_FLOAT = 2**53
+# awkward rounds twice: it reads 9007199254740991.0 as 9007199254740990. Below this
+# number, its whole numbers are right.
+_MAX_AWKWARD_FLOAT = 2**31
+_OPEN, _CLOSE = b"{}"
 
 
 # JSON schemas of the fields of an object, by name.
@@ -222,10 +226,14 @@ def _match_lines(
 def count_objects(text: bytes) -> int | None:
     """Returns the number of lines that are not blank.
 
-    Returns None if a line may not be an object, or may be nested dangerously deep.
+    Returns None if a line may not be an object, or may be nested dangerously deep. If a
+    parser finds as many objects, each line has one of them: between an object's braces,
+    no line that starts with a brace follows a line that ends with one.
     """
     lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
-    if not all(line.startswith(b"{") for line in lines) or _may_be_deep(lines):
+    if not all(line[0] == _OPEN and line[-1] == _CLOSE for line in lines):
+        return None
+    if _may_be_deep(lines):
         return None
     return len(lines)
 
@@ -270,10 +278,13 @@ def _column(
     if layout.is_list:
         lists = layout.to_ListOffsetArray64(True)
         splits = np.asarray(lists.offsets.data)
-        values = whole_numbers(np.asarray(lists.content.data))
+        numbers = np.asarray(lists.content.data)
     else:
-        values = whole_numbers(np.asarray(layout.data))
+        numbers = np.asarray(layout.data)
         splits = np.arange(len(layout) + 1)
+    values = whole_numbers(numbers)
+    if numbers.dtype.kind == "f" and numbers.max(initial=0) >= _MAX_AWKWARD_FLOAT:
+        return None
     lowest = 0 if values is None else values.min(initial=0)
     if values is None or lowest < -1:
         return None

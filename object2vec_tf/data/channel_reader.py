@@ -32,7 +32,7 @@ from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integ
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 # Changes when lines that were invalid become valid.
-_READER = 2
+_READER = 3
 PairSource: TypeAlias = Source | Pairs | Any
 
 

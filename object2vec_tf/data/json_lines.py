@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 
 from object2vec_tf.data.block_parser import Parsed
 from object2vec_tf.data.blocks import BadLines, Block, block_of_pairs, checked_block
 from object2vec_tf.data.lenient_lines import LenientDecoder
-from object2vec_tf.data.line_diagnosis import diagnose_line
+from object2vec_tf.data.line_diagnosis import decode_pair, diagnose_line
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.parallel_parser import ParallelParser
 from object2vec_tf.data.text_reader import TextReader
@@ -134,7 +133,7 @@ def _parse_lines(
             continue
         problem = diagnose_line(line, schema)
         if problem is None:
-            pairs.append(msgspec.json.decode(line))
+            pairs.append(decode_pair(line))
         else:
             bad_lines.add(f"{path}:{number}: {problem}")
     return block_of_pairs(pairs, schema, reader.column)

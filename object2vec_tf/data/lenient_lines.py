@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.data.block_parser import (
+    MAX_EXACT_FLOAT,
     Numbers,
     Parsed,
     count_objects,
     whole_numbers,
 )
 from object2vec_tf.data.blocks import has_valid_numbers
-from object2vec_tf.data.line_diagnosis import MAX_WHOLE
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.json_objects import decode_lines
@@ -130,4 +130,4 @@ def _are_exact(rows: Sequence[Any]) -> bool:
     """Returns whether all floats among ids of any kind are exact integers."""
     lists = (row if type(row) is list else [row] for row in rows)
     floats = (item for row in lists for item in row if type(item) is float)
-    return all(item.is_integer() and abs(item) <= MAX_WHOLE for item in floats)
+    return all(item.is_integer() and abs(item) < MAX_EXACT_FLOAT for item in floats)

@@ -12,16 +12,39 @@ from typing import Any
 
 import msgspec
 
+from object2vec_tf.data.block_parser import MAX_EXACT_FLOAT
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 
+# The fields of a pair. Other fields are ignored.
+FIELDS = ("in0", "in1", "label", "weight")
 _MAX_SHOWN_CHARACTERS = 60
 # Sums of such weights over all pairs are finite and precise enough as float32.
 MAX_WEIGHT = 1_000_000
-# Above it, floats are not exact integers.
-MAX_WHOLE = 2**53
 # float32 rounds this and larger numbers to infinity.
 _FLOAT32_INFINITY = 2**128 - 2**103
+_PAIR: Any = msgspec.defstruct("Pair", [(f, Any, msgspec.UNSET) for f in FIELDS])
+_DECODER = msgspec.json.Decoder(_PAIR)
+_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
+
+
+def decode_pair(line: bytes) -> dict[str, Any]:
+    """Returns the fields of a pair that a line has.
+
+    Other fields are skipped as in the fast parsers, which do not look at their values.
+
+    Raises:
+        msgspec.DecodeError: The line is not an object.
+        RecursionError: It is nested too deeply.
+        UnicodeDecodeError: Text of the pair is not UTF-8.
+
+    Example:
+        >>> decode_pair(b'{"label": 1, "x": 1e400, "in1": [2.0]}')
+        {'in1': [2.0], 'label': 1}
+    """
+    pair = _DECODER.decode(line)
+    values = {field: getattr(pair, field) for field in FIELDS}
+    return {f: value for f, value in values.items() if value is not msgspec.UNSET}
 
 
 def diagnose_line(line: bytes, schema: PairSchema) -> str | None:
@@ -46,15 +69,27 @@ def diagnose_line(line: bytes, schema: PairSchema) -> str | None:
 
 def _problem(line: bytes, schema: PairSchema) -> str | None:
     try:
-        pair = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _lenient_problem(line, schema) or _malformed(line, error)
-    if not isinstance(pair, dict):
+        return pair_problem(decode_pair(line), schema)
+    except _DECODE_ERRORS as error:
         return (
-            'expected one object per line such as {"in0": [1], "in1": [2], "label": 1},'
-            f" got {_kind(pair)}. Write JSON Lines, not a JSON array."
+            _kind_problem(line)
+            or _lenient_problem(line, schema)
+            or _malformed(line, error)
         )
-    return pair_problem(pair, schema)
+
+
+def _kind_problem(line: bytes) -> str | None:
+    """Returns the problem of a line that is JSON, but not an object."""
+    try:
+        value = msgspec.json.decode(line)
+    except _DECODE_ERRORS:
+        return None
+    if isinstance(value, dict):
+        return None
+    return (
+        'expected one object per line such as {"in0": [1], "in1": [2], "label": 1},'
+        f" got {_kind(value)}. Write JSON Lines, not a JSON array."
+    )
 
 
 def pair_problem(pair: Mapping[str, Any], schema: PairSchema) -> str | None:
@@ -232,7 +267,7 @@ def _is_whole(value: Any) -> bool:
 def _is_exact(value: Any) -> bool:
     """Returns whether a value is an integer, or a float that is exactly one."""
     return _is_integer(value) or (
-        isinstance(value, float) and value.is_integer() and abs(value) <= MAX_WHOLE
+        isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT_FLOAT
     )
 
 

@@ -16,28 +16,57 @@ _types = pa.types
 
 
 def plain_array(array: pa.Array) -> pa.Array:
-    """Returns an array without its extension type and its dictionary."""
+    """Returns an array without extension types, dictionaries and run-end encoding.
+
+    Raises:
+        pa.ArrowNotImplementedError: pyarrow cannot convert an array of this type.
+    """
     if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+        storage = plain_array(array.storage)
+        return storage.cast(pa.bool_()) if _is_bool8(array.type) else storage
+    if _types.is_run_end_encoded(array.type):
+        return plain_array(pc.run_end_decode(array))
     if _types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+        values = plain_array(array.dictionary)
+        if _types.is_string_view(values.type):  # as polars writes; take lacks it
+            values = values.cast(pa.large_string())
+        return values.take(array.indices)
     return array
 
 
-def is_text(array: pa.Array) -> bool:
-    """Returns whether an array is strings, or lists of strings."""
-    kind = plain_array(array).type
-    kind = getattr(kind, "value_type", kind)
-    kind = kind.value_type if _types.is_dictionary(kind) else kind
+def _is_bool8(kind: pa.DataType) -> bool:
+    return bool(kind.extension_name == "arrow.bool8")
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Returns the type of `plain_array`."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.bool_() if _is_bool8(kind) else _plain_type(kind.storage_type)
+    if _types.is_dictionary(kind) or _types.is_run_end_encoded(kind):
+        return _plain_type(kind.value_type)
+    return kind
+
+
+def _item_type(kind: pa.DataType) -> pa.DataType:
+    """Returns the type of the items of lists, or of single items."""
+    kind = _plain_type(kind)
+    return _plain_type(kind.value_type) if _is_list(kind) else kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return hasattr(kind, "value_type")
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Returns whether a type is that of strings, or of lists of strings."""
+    kind = _item_type(kind)
     is_string = (_types.is_string, _types.is_large_string, _types.is_string_view)
     return any(check(kind) for check in is_string)
 
 
-def is_numbers(array: pa.Array) -> bool:
-    """Returns whether an array is numbers, or lists of numbers; bools are not."""
-    kind = plain_array(array).type
-    kind = getattr(kind, "value_type", kind)
-    kind = kind.value_type if _types.is_dictionary(kind) else kind
+def is_numbers(kind: pa.DataType) -> bool:
+    """Returns whether a type is that of numbers or of lists of them; bool is not."""
+    kind = _item_type(kind)
     checks = (_types.is_integer, _types.is_floating, _types.is_decimal, _types.is_null)
     return any(check(kind) for check in checks)
 
@@ -124,25 +153,21 @@ def class_labels(array: pa.Array) -> Numbers | None:
 
 def text_rows(array: pa.Array) -> list[Any] | None:
     """Returns strings or lists of strings; None if there are nulls or other values."""
-    if not is_text(array):
-        return None
-    return _rows(plain_array(array))
+    return _rows(plain_array(array)) if is_text(array.type) else None
 
 
 def item_rows(array: pa.Array) -> list[Any] | None:
     """Returns ids of any kind, integers and strings, alone or in lists; else None."""
-    array = plain_array(array)
-    kind = array.type
-    kind = getattr(kind, "value_type", kind)
-    if not (is_text(array) or _types.is_integer(kind)):
-        return None
-    return _rows(array)
+    if is_text(array.type) or _types.is_integer(_item_type(array.type)):
+        return _rows(plain_array(array))
+    return None
 
 
 def _rows(array: pa.Array) -> list[Any] | None:
     """Returns strings, integers or lists of them; None if there are nulls."""
-    is_list = hasattr(array.type, "value_type")
-    if array.null_count or (is_list and plain_array(array.flatten()).null_count):
+    if array.null_count:
+        return None
+    if _is_list(array.type) and plain_array(array.flatten()).null_count:
         return None
     try:
         rows: list[Any] = array.to_pylist()

@@ -7,11 +7,14 @@ other batches are checked one by one, as lines of JSON are.
 from __future__ import annotations
 
 import decimal
+import enum
 import numbers
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -24,7 +27,7 @@ from object2vec_tf.data.blocks import (
 )
 from object2vec_tf.data.json_lines import LineReader
 from object2vec_tf.data.lenient_lines import LenientDecoder
-from object2vec_tf.data.line_diagnosis import pair_problem, surrogate_problem
+from object2vec_tf.data.line_diagnosis import FIELDS, pair_problem, surrogate_problem
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.table_columns import (
     class_labels,
@@ -35,11 +38,14 @@ from object2vec_tf.data.table_columns import (
 )
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.fingerprints import Digest, verify_unchanged
-from object2vec_tf.files.record_batches import hash_file, open_batches
+from object2vec_tf.files.record_batches import (
+    hash_file,
+    mappings,
+    open_batches,
+    plain_decimal,
+)
 from object2vec_tf.ragged.column import RaggedColumn
 
-# The fields of a pair. Other columns are ignored.
-FIELDS = (*INPUTS, "label", "weight")
 REQUIRED = (*INPUTS, "label")
 # Rows of a table, as a record batch or as mappings.
 Rows: TypeAlias = "pa.RecordBatch | Sequence[Any]"
@@ -107,7 +113,10 @@ class TableReader:
         row = 1
         for part in parts:
             if isinstance(part, pa.RecordBatch):
-                block = self._block_of_batch(part)
+                try:
+                    block = self._block_of_batch(part)
+                except pa.ArrowNotImplementedError:  # rare types: row by row
+                    block = None
                 self._after_block(part.nbytes)
             else:
                 block = self._block_of_mappings(part)
@@ -158,6 +167,8 @@ class TableReader:
 
     def _block_of_mappings(self, rows: Sequence[Any]) -> Block | None:
         """Returns the pairs of mappings; None if one of them may be invalid."""
+        if not all(issubclass(kind, Mapping) for kind in {*map(type, rows)}):
+            return None
         try:
             fields = [{f: row[f] for f in FIELDS if f in row} for row in rows]
             text = b"\n".join([orjson.dumps(row, option=_OPTIONS) for row in fields])
@@ -173,6 +184,8 @@ class TableReader:
         """Returns the valid rows, and adds the invalid ones to the bad lines."""
         pairs: list[Mapping[str, Any]] = []
         for number, row in enumerate(_mappings(part, name, first_row), first_row):
+            if not isinstance(row, Mapping) and hasattr(row, "keys"):
+                row = dict(row)  # a Series of pandas, among others
             if not isinstance(row, Mapping):
                 problem: str | None = (
                     'expected a row such as {"in0": [1], "in1": [2], "label": 1}, got '
@@ -189,16 +202,9 @@ class TableReader:
 
 
 def _mappings(part: Rows, name: str, first_row: int) -> Sequence[Any]:
-    if not isinstance(part, pa.RecordBatch):
-        return part
-    try:
-        rows: list[Any] = part.to_pylist()
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: rows {first_row} to {first_row + len(part) - 1}: contain text "
-            f"that is not UTF-8: {error.reason}. Write the text as UTF-8."
-        ) from error
-    return rows
+    if isinstance(part, pa.RecordBatch):
+        return mappings(part, name, first_row)
+    return part
 
 
 def plain_value(value: Any) -> Any:
@@ -214,8 +220,9 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain_value(item) for item in value]
     if isinstance(value, decimal.Decimal):
-        is_whole = value.is_finite() and value == value.to_integral_value()
-        return int(value) if is_whole else float(value)
+        return plain_decimal(value)
+    if isinstance(value, uuid.UUID | enum.Enum) or _is_time(value):
+        return orjson.loads(orjson.dumps(value, option=_OPTIONS))
     if hasattr(value, "numpy"):  # a tensor of TensorFlow or PyTorch
         value = value.numpy()
     if hasattr(value, "tolist"):  # an array or a number of numpy
@@ -223,6 +230,11 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
     return value
+
+
+def _is_time(value: object) -> bool:
+    """Returns whether a value is a time of numpy, which orjson writes as text."""
+    return isinstance(value, np.generic | np.ndarray) and value.dtype.kind == "M"
 
 
 def check_names(

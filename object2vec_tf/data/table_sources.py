@@ -10,11 +10,13 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
-from object2vec_tf.data.table_reader import FIELDS, REQUIRED, Rows, check_names
+from object2vec_tf.data.line_diagnosis import FIELDS
+from object2vec_tf.data.table_reader import REQUIRED, Rows, check_names
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.record_batches import BATCH_ROWS
 
@@ -75,8 +77,7 @@ def is_table(source: object) -> bool:
         _is_pandas(source)
         or _is_polars(source)
         or _is_hugging_face(source)
-        or hasattr(source, "__arrow_c_stream__")
-        or hasattr(source, "__arrow_c_array__")
+        or _has_arrow_interface(source)
     )
 
 
@@ -99,14 +100,10 @@ def table_source(source: Any, required: Sequence[str] = REQUIRED) -> TableSource
         source = source.select([f for f in FIELDS if f in source.columns])
     elif _is_hugging_face(source) and hasattr(source, "with_format"):
         return _hugging_face_source(source, name, required)
-    if is_table(source) and hasattr(source, "__arrow_c_stream__"):
-        reader = pa.RecordBatchReader.from_stream(source)
-        check_names(reader.schema.names, name, required)
-        return TableSource(name, _selected(reader))
-    if is_table(source) and hasattr(source, "__arrow_c_array__"):
-        batch = pa.record_batch(source)
-        check_names(batch.schema.names, name, required)
-        return TableSource(name, _selected([batch]))
+    if is_table(source) and _has_arrow_interface(source):
+        names, batches = _arrow_batches(source, name)
+        check_names(names, name, required)
+        return TableSource(name, _selected(batches))
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         advice = "Give one of its values." if isinstance(source, Mapping) else ""
         raise DataError(
@@ -115,6 +112,42 @@ def table_source(source: Any, required: Sequence[str] = REQUIRED) -> TableSource
             f"{type(source).__module__}.{name}. {advice}".rstrip()
         )
     return TableSource(name, _mappings(source))
+
+
+def _has_arrow_interface(source: object) -> bool:
+    return hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")
+
+
+def _arrow_batches(
+    source: Any, name: str
+) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    """Returns the names of columns and the batches of an object with Arrow's interface.
+
+    Raises:
+        DataError: Arrow lacks the type of a column. The iterator raises it if the
+            source fails.
+    """
+    with _arrow_errors(name):
+        if hasattr(source, "__arrow_c_stream__"):
+            reader = pa.RecordBatchReader.from_stream(source)
+            return reader.schema.names, _checked(reader, name)
+        batch = pa.record_batch(source)
+        return batch.schema.names, iter([batch])
+
+
+def _checked(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+    with _arrow_errors(name):
+        yield from batches
+
+
+@contextmanager
+def _arrow_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{name}: cannot be read as an Arrow table: {error}. Convert its columns."
+        ) from error
 
 
 def _is_series(source: object) -> bool:
@@ -161,7 +194,7 @@ def _pandas_parts(frame: Any) -> Iterator[Rows]:
         try:
             # Without from_pandas, NaN is not taken for null.
             arrays = [pa.array(part[name], from_pandas=False) for name in names]
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
             columns = [part[name].tolist() for name in names]
             rows = zip(*columns, strict=True)
             yield from _mappings(dict(zip(names, row, strict=True)) for row in rows)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from object2vec_tf.data.block_parser import Parsed
+from object2vec_tf.data.block_parser import Parsed, count_objects
 from object2vec_tf.data.blocks import has_valid_numbers
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.parallel_parser import ParallelParser
@@ -114,6 +114,8 @@ class TextReader:
         try:
             lines = decode_lines(self._decoder, block)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(lines) != count_objects(block):
             return None
         given = list(map(operator.attrgetter("weight"), lines))
         weights = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import decimal
+import json
+import math
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -190,8 +192,36 @@ def table_lines(path: Path, rows: int = _LINE_ROWS) -> Iterator[bytes]:
         DataError: The file is damaged.
     """
     with open_batches(path, None, rows) as (_, batches):
+        row = 1
         for batch in batches:
-            yield json_lines(batch.to_pylist())
+            yield json_lines(mappings(batch, f"{path}", row))
+            row += len(batch)
+
+
+def mappings(batch: pa.RecordBatch, name: str, first_row: int) -> list[Any]:
+    """Returns the rows of a record batch as mappings.
+
+    Args:
+        batch: The rows.
+        name: The file or the table, for messages.
+        first_row: The number of the first of them.
+
+    Raises:
+        DataError: Python has no such value: text that is not UTF-8, or, for example, a
+            time after the year 9999.
+    """
+    try:
+        rows: list[Any] = batch.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        reason = f"have a value that Python lacks: {_reason(error)}. Leave it out"
+        if isinstance(error, UnicodeDecodeError):
+            reason = (
+                f"contain text that is not UTF-8: {error.reason}. Write it as UTF-8"
+            )
+        raise DataError(
+            f"{name}: rows {first_row} to {first_row + len(batch) - 1}: {reason}."
+        ) from error
+    return rows
 
 
 def json_lines(rows: Iterable[Any]) -> bytes:
@@ -200,18 +230,36 @@ def json_lines(rows: Iterable[Any]) -> bytes:
     Example:
         >>> json_lines([{"in0": 3, "price": decimal.Decimal("1.5")}])
         b'{"in0":3,"price":1.5}\n'
+        >>> json_lines([{"in0": 10**20, "in1": ["a"]}])
+        b'{"in0":100000000000000000000,"in1":["a"]}\n'
     """
-    return b"".join(orjson.dumps(row, _plain, _JSON) for row in rows)
+    return b"".join(map(_json_line, rows))
+
+
+def _json_line(row: Any) -> bytes:
+    try:
+        return orjson.dumps(row, _plain, _JSON)
+    except TypeError:  # an integer of more than 64 bits, among others
+        return json.dumps(row, default=_plain, separators=(",", ":")).encode() + b"\n"
 
 
 def _plain(value: Any) -> Any:
     """Returns a value of a table for which JSON has no type in another type."""
     if isinstance(value, decimal.Decimal):
-        is_whole = value.is_finite() and value == value.to_integral_value()
-        return int(value) if is_whole else float(value)
+        return plain_decimal(value)
+    if hasattr(value, "tolist"):  # an array of strings, among others
+        return value.tolist()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return str(value)
+
+
+def plain_decimal(value: decimal.Decimal) -> float:
+    """Returns a decimal number as an integer if it is one, else as a float."""
+    if value.is_nan():
+        return math.nan
+    is_whole = value.is_finite() and value == value.to_integral_value()
+    return int(value) if is_whole else float(value)
 
 
 def hash_file(path: Path, digest: Digest) -> None:

@@ -120,7 +120,7 @@ class InstanceDecoder:
             if not item.is_integer():
                 problem = "Expected `int`, got `float`"
                 raise self._error(item, name, problem, place)
-            if abs(item) <= _MAX_EXACT_FLOAT or name not in self._external_ids:
+            if abs(item) < _MAX_EXACT_FLOAT or name not in self._external_ids:
                 item = int(item)
             else:
                 raise self._error(item, name, "Expected `int`", place)

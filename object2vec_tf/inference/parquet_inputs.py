@@ -11,7 +11,6 @@ import pyarrow as pa
 from object2vec_tf.data.table_columns import (
     is_numbers,
     is_text,
-    plain_array,
     ragged_integers,
 )
 from object2vec_tf.data.table_reader import Rows
@@ -20,6 +19,7 @@ from object2vec_tf.files.record_batches import (
     is_parquet,
     is_table_file,
     json_lines,
+    mappings,
     open_batches,
     open_parquet,
 )
@@ -31,6 +31,7 @@ from object2vec_tf.inference.jsonl_inputs import (
 )
 from object2vec_tf.inference.predictor import InputModel
 from object2vec_tf.inference.ragged_inputs import MAX_ROWS, RaggedInputs, input_limits
+from object2vec_tf.ragged.column import RaggedColumn
 
 _INPUT_NAMES = ("in0", "in1")
 
@@ -73,7 +74,8 @@ def read_rows(
     """
     reader, row = _RowReader(FileSplit(Path(name)), model), 1
     for part in parts:
-        rows = part.to_pylist() if isinstance(part, pa.RecordBatch) else part
+        is_batch = isinstance(part, pa.RecordBatch)
+        rows = mappings(part, name, row) if is_batch else part
         yield from row_chunks(reader.read(json_lines(rows), row))
         row += len(part)
 
@@ -152,14 +154,21 @@ class ParquetRows:
             DataError: A row is invalid.
         """
         columns = {
-            name: ragged_integers(batch[name], self._limits[name][0], drop_padding=True)
+            name: self._ids(batch[name], name)
             for name in self._names
             if name not in self._external_ids
         }
         valid = {name: ids for name, ids in columns.items() if ids is not None}
         if len(valid) == len(self._names):
             return self._reader.truncate(RaggedInputs(valid))
-        return self._reader.decode_rows(batch.select(self._names).to_pylist(), row)
+        rows = mappings(batch.select(self._names), f"{self._split.path}", row)
+        return self._reader.decode_rows(rows, row)
+
+    def _ids(self, column: pa.Array, name: str) -> RaggedColumn | None:
+        try:
+            return ragged_integers(column, self._limits[name][0], drop_padding=True)
+        except pa.ArrowNotImplementedError:  # rare types: row by row
+            return None
 
 
 class _RowReader(ObjectReader):
@@ -175,8 +184,7 @@ class _RowReader(ObjectReader):
 
 
 def _check_type(field: pa.Field, name: str) -> None:
-    array = plain_array(pa.array([], field.type))
-    if not (is_text(array) or is_numbers(array)):
+    if not (is_text(field.type) or is_numbers(field.type)):
         raise DataError(
             f"{name}: column {field.name}: expected lists of integers (token ids) or, "
             "for a model trained on text, strings or lists of strings, got "

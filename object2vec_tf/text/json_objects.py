@@ -17,6 +17,8 @@ from object2vec_tf.files.line_blocks import open_line_blocks
 _BLOCK_BYTES = 1 << 22
 # The length of a value that an error message shows.
 _MAX_SHOWN = 60
+# From here on, a float may be another integer that was rounded.
+_MAX_EXACT_FLOAT = 2**53
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -60,8 +62,12 @@ class ObjectBlock:
             value = row.get(field)
             items = value if isinstance(value, list) else [value]
             for position, item in enumerate(items):
-                is_whole = isinstance(item, float) and item.is_integer()
-                if not (type(item) is int or is_whole or isinstance(item, str)):
+                is_exact = (
+                    isinstance(item, float)
+                    and item.is_integer()
+                    and abs(item) < _MAX_EXACT_FLOAT
+                )
+                if not (type(item) is int or is_exact or isinstance(item, str)):
                     place = f"{field}[{position}]" if items is value else field
                     raise self._wrong(
                         number, place, item, "an integer or a string as an id"

@@ -262,6 +262,26 @@ def test_bad_lines_within_the_budget_are_skipped_and_reported(tmp_path: Path):
     assert second.startswith(f"{path}:5: label is missing.")
 
 
+@pytest.mark.parametrize("extra", [b"1e400", b'"\xff"', b"1" * 5000])
+@pytest.mark.parametrize("neighbor", [b"", b'{"in0":2.0,"in1":[1],"label":0}', b"x"])
+def test_a_line_is_as_valid_alone_as_beside_others(
+    tmp_path: Path, extra: bytes, neighbor: bytes
+):
+    """The fast parser, the lenient one and the reader of single lines agree."""
+    path = write(tmp_path / "x.jsonl", GOOD[:-1] + b',"x":' + extra + b"}\n" + neighbor)
+    rows = read(path, bad_lines=BadLines(1))
+    assert rows == [GOOD_ROW, (0, [2], [1])][: 2 if neighbor.startswith(b"{") else 1]
+
+
+def test_objects_and_lines_correspond(tmp_path: Path):
+    # As many objects as lines, but not one in each.
+    text = b'{"x":{}\n,%s\n%s %s\n' % (GOOD[1:], GOOD, GOOD)
+    path = write(tmp_path / "x.jsonl", text)
+    bad_lines = BadLines(3)
+    assert read(path, bad_lines=bad_lines) == []
+    assert len(bad_lines.messages) == 3
+
+
 @pytest.mark.parametrize("depth", [100_000, 3_000_000])
 @pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"x":', b"}")])
 def test_a_line_nested_deeply_is_a_bad_line(

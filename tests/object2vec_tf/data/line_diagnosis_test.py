@@ -100,7 +100,8 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
         (b"label,in0,in1", "is not JSON: "),
         (b"{'label': 1}", "is not JSON: "),
         (line(in0="[1,]"), "is not JSON: "),
-        (line()[:-1] + b',"x":"\xff"}', "is not JSON: "),
+        (line(in0='["\xff"]').decode().encode("latin-1"), "is not JSON: "),
+        (line()[:-1] + b',"x":NaN}', "is not JSON: "),
         *(
             (line()[:-1] + extra + b"}", f"contains {half} alone, which is half of a")
             for extra, half in (
@@ -181,6 +182,10 @@ def test_a_long_value_is_shortened():
         b'{"in1":[1],"x":{"in0":"y"},"in0":[1],"label":0,"z":[1.5,null]}',
         rb'{"\u006cabel": 1, "in0": [1], "in1": [1]}',
         rb'{"label": 1, "in0": [1], "in1": [1], "x": "\ud83d\ude00"}',
+        # The fast parsers do not look at values of other fields either.
+        line()[:-1] + b',"x":"\xff"}',
+        line()[:-1] + b',"x\xff":[1e400]}',
+        line()[:-1] + b',"x":' + b"1" * 5000 + b"}",
     ],
     ids=repr,
 )

@@ -1,10 +1,13 @@
 """Tests of object2vec_tf/data/table_reader.py: files, caches, text and any ids."""
 
+import enum
 import json
+import uuid
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -164,6 +167,33 @@ def test_faults_in_text(text, row, problem):
     pairs = o2v.read_pairs([*rows, bad], **text, max_bad_lines=1)
     assert pairs.report.bad_lines[0].startswith(f"list: row 2: {problem}")
     assert rows_of(pairs, "in0") == [[1]]
+
+
+def test_categories_of_polars_are_text_and_ids(text):
+    ids = pl.List(pl.Enum(["7", "a"]))
+    frame = pl.DataFrame(
+        {
+            "in0": pl.Series(["b a", "x", "a"], dtype=pl.Categorical),
+            "in1": pl.Series([["a"], [], ["7", "a"]], dtype=ids),
+            "label": [0, 1, 0],
+        }
+    )
+    pairs = o2v.read_pairs(frame, **text)
+    assert rows_of(pairs, "in0") == [[2, 1], [0], [1]]
+    assert rows_of(pairs, "in1") == [[1], [], [3, 1]]
+
+
+@pytest.mark.parametrize("bad", [[], [{"in0": "a", "in1": 1.5, "label": 1}]])
+def test_ids_that_orjson_writes_as_text(text, bad):
+    """Every row is read in the same way, whatever the others are."""
+    kinds = enum.Enum("kinds", [("A", "a")])
+    rows = [
+        {"in0": kinds.A, "in1": uuid.UUID(int=5), "label": 1},
+        {"in0": "b", "in1": np.datetime64("2020-01-01"), "label": 1},
+    ]
+    pairs = o2v.read_pairs(rows + bad, **text, max_bad_lines=1)
+    assert rows_of(pairs, "in0") == [[1], [2]]
+    assert rows_of(pairs, "in1") == [[0], [0]]
 
 
 def test_values_as_json_has_them():

@@ -3,6 +3,7 @@
 Expected pairs, counts and messages are made from the rows by hand.
 """
 
+import decimal
 import itertools
 import json
 import random
@@ -254,15 +255,32 @@ def test_types_of_columns():
         pa.ListArray.from_arrays([0, 2, 4], pa.array([3, 4, 5, 6]).dictionary_encode()),
         pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(lists)),
         pa.chunked_array([lists[:1], lists[1:]]),
+        pa.ListArray.from_arrays(
+            [0, 2, 4], pa.compute.run_end_encode(pa.array([3, 4, 5, 6]))
+        ),
     ]
     for column in columns:
         table = pa.table({"in0": column, "in1": [1.0, 2.0], "label": [0, 1]})
         result = content(o2v.read_pairs(table, CLASSES))
         assert result["in0"] == lists, column.type
         assert result["in1"] == [[1], [2]]
+    halves = pa.array([3, 4, 5, 6], pa.float16()).dictionary_encode()
+    pairs_of_halves = pa.ListViewArray.from_arrays([2, 0], [2, 2], halves)
+    table = pa.table({"in0": pairs_of_halves, "in1": [1, 2], "label": [0, 1]})
+    assert content(o2v.read_pairs(table, CLASSES))["in0"] == lists[::-1]
     nulls = pa.array([[], []], pa.list_(pa.null()))
     table = pa.table({"in0": nulls, "in1": [1, 2], "label": [0, 1]})
     assert content(o2v.read_pairs(table, CLASSES))["in0"] == [[], []]
+
+
+def bool8(values: list[int]) -> pa.Array:
+    storage = pa.array(values, pa.int8())
+    return pa.ExtensionArray.from_storage(pa.bool8(), storage)
+
+
+def not_utf8() -> pa.Array:
+    offsets = pa.py_buffer(np.array([0, 1], np.int32))
+    return pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
 
 
 @pytest.mark.parametrize(
@@ -293,6 +311,28 @@ def test_types_of_columns():
         ),
         ([{"in0": [1], "label": 1}], "list: row 1: in1 is missing."),
         (
+            pa.table({"in0": [1], "in1": bool8([1]), "label": [1]}),
+            "Table: row 1: in1: expected a list of integer token ids, got true.",
+        ),
+        (
+            pa.table({"in0": not_utf8(), "in1": [1], "label": [1]}),
+            "Table: rows 1 to 1: contain text that is not UTF-8: invalid start byte.",
+        ),
+        (
+            pl.DataFrame(
+                {"in0": pl.Series([1], dtype=pl.Int128), "in1": 1, "label": 1}
+            ),
+            "DataFrame: cannot be read as an Arrow table: ",
+        ),
+        (
+            pd.DataFrame({"in0": [1], "in1": [1], "label": [1]}).groupby("in0"),
+            "DataFrameGroupBy: row 1: expected a row such as {",
+        ),
+        (
+            [{"in0": decimal.Decimal("sNaN"), "in1": 1, "label": 1}],
+            "list: row 1: in0: expected a list of integer token ids, got NaN.",
+        ),
+        (
             [{"in0": ["\ud800"], "in1": [1], "label": 1}],
             'list: row 1: in0[0]: expected an integer token id, got "\\ud800".',
         ),
@@ -315,6 +355,20 @@ def test_values_of_mixed_types_in_a_column_of_pandas():
     result = content(o2v.read_pairs(frame, CLASSES))
     assert result["in0"] == [[1], [2], [3], [4, 5]]
     assert result["in1"] == [[1], [2], [], [3]]
+
+
+def test_large_integers_in_an_object_column():
+    ids = [1, 2**63, -1]
+    frame = pd.DataFrame({"in0": pd.Series(ids, dtype=object), "in1": 1, "label": 1})
+    pairs = o2v.read_pairs(frame, CLASSES, max_bad_lines=2)
+    assert content(pairs)["in0"] == [[1]]
+
+
+def test_rows_that_are_nearly_mappings():
+    row = {"in0": 3, "in1": 4, "label": 1}
+    for bad in ([], [row | {"label": 1.5}]):
+        rows = [pd.Series(row), row, *bad]
+        assert len(o2v.read_pairs(rows, CLASSES, max_bad_lines=1)) == 2
 
 
 def test_a_channel_other_than_train_is_named():

@@ -212,10 +212,27 @@ def test_whole_floats_are_the_same_ids_as_integers(read, tmp_path):
         assert rows(pairs, "in0") == expected
 
 
-@pytest.mark.parametrize("value", [2.5, [7.5], 1e300, float(2**54)])
+@pytest.mark.parametrize("value", [2.5, [7.5], 1e300, float(2**54), float(2**53)])
 def test_floats_that_are_no_exact_ids(read, value):
     with pytest.raises(o2v.DataError, match=r"train\.jsonl:2: in0.* got [0-9.e+]+\."):
         read([line("a"), line(value)], **ID_SETTINGS)
+
+
+def test_floats_that_are_exact_ids_are_not_rounded(read, tmp_path):
+    """A float parser may read 9007199254740991.0 as 9007199254740990."""
+    (tmp_path / "n.json").write_text(json.dumps({"[UNK]": 0, str(2**53 - 1): 1}))
+    settings = ID_SETTINGS | {"enc0_vocab_file": "n.json"}
+    pairs = read([line([2.0**53 - 1], in1=1)] * 2, **settings)
+    assert rows(pairs, "in0") == [[1], [1]]
+    # 2**53 + 1 becomes 2**53.
+    text = line([1]).replace("[1]", "[9007199254740993.0]")
+    with pytest.raises(o2v.DataError, match=r"in0\[0\]: expected an integer or a str"):
+        read([text], **settings)
+
+
+def test_several_texts_in_a_line_are_an_error(read):
+    with pytest.raises(o2v.DataError, match=r"train\.jsonl:2: is not JSON"):
+        read(["", line("a") + line("b")])
 
 
 def test_integers_are_the_same_ids_as_their_decimal_text(read, tmp_path):

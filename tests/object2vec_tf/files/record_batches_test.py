@@ -1,6 +1,7 @@
 import json
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -9,6 +10,8 @@ import pytest
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.record_batches import (
     is_table_file,
+    json_lines,
+    mappings,
     open_batches,
     table_lines,
 )
@@ -49,6 +52,14 @@ def test_rows_become_lines_with_all_columns(suffix, tmp_path):
     lines = b"".join(blocks).splitlines()
     expected = [row | {"price": 0.5, "raw": "x"} for row in rows]
     assert [json.loads(line) for line in lines] == expected
+
+
+def test_values_that_are_rare():
+    rows = [{"in1": [2**70, Decimal(10**30)], "x": np.array(["a", "b"])}]
+    assert json.loads(json_lines(rows)) == {"in1": [2**70, 10**30], "x": ["a", "b"]}
+    far = pa.record_batch({"time": pa.array([2**60], pa.timestamp("s"))})
+    with pytest.raises(DataError, match=r"^x: rows 5 to 5: have a value that"):
+        mappings(far, "x", 5)
 
 
 def test_a_damaged_file_is_one_line_of_error(tmp_path):

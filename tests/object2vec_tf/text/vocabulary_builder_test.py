@@ -87,7 +87,9 @@ def test_ids_of_any_kind_are_counted_by_their_text(tmp_path, max_counters):
     assert (vocabulary.tokens, vocabulary.distinct, vocabulary.covered) == (9, 6, 9)
 
 
-@pytest.mark.parametrize("value", ["1.5", "null", "true", "[1]", "{}"])
+@pytest.mark.parametrize(
+    "value", ["1.5", "9007199254740993.0", "null", "true", "[1]", "{}"]
+)
 def test_what_is_not_an_id_is_rejected_with_its_place(tmp_path, value):
     path = tmp_path / "ids.jsonl"
     path.write_text(f'{{"in0": 1}}\n{{"in0": [1, "a", {value}]}}\n')
