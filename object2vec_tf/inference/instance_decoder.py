@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -28,7 +29,8 @@ class InstanceDecoder:
         limits: The vocabulary size and the maximum length of each input, by name.
         texts: The inputs that may be text too.
         external_ids: The inputs that contain ids of any kind.
-        more_fields: Further fields of an instance, as ``msgspec.defstruct`` takes them.
+        options: Further fields and their types. The body of JSON may have them too, for
+            all instances that lack them.
 
     Example:
         >>> from object2vec_tf.inference.instance_decoder import InstanceDecoder
@@ -42,15 +44,17 @@ class InstanceDecoder:
         limits: Mapping[str, tuple[int, int]],
         texts: Collection[str] = (),
         external_ids: Collection[str] = (),
-        more_fields: Sequence[Any] = (),
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._limits = limits
         self._texts = texts
         self._external_ids = external_ids
-        self._more_fields = more_fields
+        self._options = options
 
     def decode(self, body: bytes, lines: bool) -> Sequence[Any]:
         """Returns the instances of a body, with integers as ids.
+
+        Fields that neither an instance nor its body has are ``msgspec.UNSET``.
 
         Args:
             body: The body.
@@ -102,7 +106,11 @@ class InstanceDecoder:
             objects: Any = list[item] | item | msgspec.UnsetType
             fields.append((name, objects, msgspec.UNSET))
         # msgspec ignores all keys that are not fields.
-        return _Decoders([*fields, *self._more_fields])
+        options: list[Any] = [
+            (name, kind | msgspec.UnsetType, msgspec.UNSET)
+            for name, kind in self._options.items()
+        ]
+        return _Decoders(fields, options)
 
     def _integers(self, value: Any, name: str, place: str) -> Any:
         """Returns an object with integers in place of whole numbers."""
@@ -147,11 +155,13 @@ class _Decoders:
 
     Args:
         fields: The fields of an instance, as ``msgspec.defstruct`` takes them.
+        options: The fields of an instance or of its body.
     """
 
-    def __init__(self, fields: Sequence[Any]) -> None:
-        instance: Any = msgspec.defstruct("Instance", fields, gc=False)
-        body: Any = msgspec.defstruct("Body", [("instances", list[instance])])
+    def __init__(self, fields: Sequence[Any], options: Sequence[Any]) -> None:
+        instance: Any = msgspec.defstruct("Instance", [*fields, *options], gc=False)
+        body: Any = msgspec.defstruct("Body", [("instances", list[instance]), *options])
+        self._options = [name for name, _, _ in options]
         self._line = msgspec.json.Decoder(instance)
         self._body = msgspec.json.Decoder(body)
 
@@ -159,7 +169,14 @@ class _Decoders:
         """Returns the instances of a body; see `InstanceDecoder.decode`."""
         if lines:
             return decode_lines(self._line, body)
-        instances: Sequence[Any] = self._body.decode(body).instances
+        content = self._body.decode(body)
+        instances: Sequence[Any] = content.instances
+        for name in self._options:
+            common = getattr(content, name)
+            if common is not msgspec.UNSET:
+                for instance in instances:
+                    if getattr(instance, name) is msgspec.UNSET:
+                        setattr(instance, name, common)
         return instances
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.instance_decoder import InstanceDecoder
-from object2vec_tf.inference.ragged_inputs import Rows
+from object2vec_tf.inference.ragged_inputs import PADDING, Rows
 from object2vec_tf.inference.request_codec import (
     JSON,
     JSON_LINES,
@@ -97,18 +97,18 @@ class RecommendDecoder:
         self._expected = {
             **self._objects.expected,
             "k": f"an integer from 1 to {catalog.k}, the k of the export",
-            "exclude": "a list of positions of items",
+            "exclude": "a list of positions of items, or a single position",
             "exclude[]": f"a position of an item, from 0 to {catalog.items - 1}",
             "rescore": "true or false",
         }
-        position = Annotated[int, msgspec.Meta(ge=0, lt=catalog.items)]
-        k = Annotated[int, msgspec.Meta(ge=1, le=catalog.k)]
-        fields = [
-            ("k", k, min(DEFAULT_K, catalog.k)),
-            ("exclude", list[position], []),
-            ("rescore", bool, False),
-        ]
-        self._decoder = InstanceDecoder(limits, texts, external_ids, fields)
+        self._default_k = min(DEFAULT_K, catalog.k)
+        position: Any = _whole_number(PADDING, catalog.items - 1)
+        options = {
+            "k": _whole_number(1, catalog.k),
+            "exclude": list[position] | position,
+            "rescore": bool,
+        }
+        self._decoder = InstanceDecoder(limits, texts, external_ids, options)
 
     def decode(
         self,
@@ -150,9 +150,9 @@ class RecommendDecoder:
         objects = self._objects.checked([row.in0 for row in instances], "in0", path)
         return RecommendRequest(
             self.truncate(objects, max_lens),
-            [row.k for row in instances],
-            [row.exclude for row in instances],
-            [row.rescore for row in instances],
+            [int(_given(row.k, self._default_k)) for row in instances],
+            [_positions(_given(row.exclude, [])) for row in instances],
+            [_given(row.rescore, False) for row in instances],
         )
 
     def truncate(
@@ -174,12 +174,29 @@ class RecommendDecoder:
                     "expected in0, for which items are recommended, got no in0",
                     f"{path}[{i}]",
                 )
-            if instance.rescore and self._classes:
+            if instance.rescore is True and self._classes:
                 raise BadRequest(
                     "expected false, since this model has no single score of a pair "
                     f"but {self._classes} class probabilities, got true",
                     f"{path}[{i}].rescore",
                 )
+
+
+def _whole_number(lowest: int, highest: int) -> Any:
+    """Returns the type of an integer, which may be written as 3.0."""
+    integer = Annotated[int, msgspec.Meta(ge=lowest, le=highest)]
+    decimal = Annotated[float, msgspec.Meta(ge=lowest, le=highest, multiple_of=1)]
+    return integer | decimal
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is msgspec.UNSET else value
+
+
+def _positions(exclude: Any) -> list[int]:
+    """Returns the positions of excluded items, without padding."""
+    positions = exclude if isinstance(exclude, list) else [exclude]
+    return [int(position) for position in positions if position != PADDING]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from object2vec_tf.inference.catalog import RECOMMEND
-from object2vec_tf.inference.ragged_inputs import PADDING, Rows
+from object2vec_tf.inference.ragged_inputs import Rows
 from object2vec_tf.inference.recommend_requests import (
     RecommendDecoder,
     RecommendRequest,
@@ -218,8 +218,6 @@ class TensorDecoder:
         assert self._recommend
         for row in objects:
             row |= {"k": self._k, "rescore": False}
-            if isinstance(row.get("exclude"), list):
-                row["exclude"] = [x for x in row["exclude"] if x != PADDING]
         body = json.dumps({"instances": objects}).encode()
         request = self._recommend.decode(body)
         return TensorRequest(RECOMMEND, columns, {}, request)

@@ -92,6 +92,30 @@ def test_defaults_text_and_too_few_items(ask, recommending):
     assert ask({"instances": []}) == [(200, {"predictions": []})]
 
 
+def test_options_are_of_an_instance_or_of_all(ask, recommending):
+    instances = [{"in0": 5.0}, {"in0": [2], "k": 2.0, "exclude": [7, -1, 9.0]}]
+    options = {"k": 3, "exclude": 4, "rescore": True}
+    (plain, common, wrong) = ask(
+        {"instances": instances},
+        {"instances": instances, **options},
+        {"instances": instances, "k": 21},
+    )
+    check(recommending, plain[1]["predictions"][0], [5], [], 10)
+    check(recommending, plain[1]["predictions"][1], [2], [7, 9], 2)
+    for answer, in0, exclude, k in zip(
+        common[1]["predictions"], ([5], [2]), ([4], [7, 9]), (3, 2), strict=True
+    ):
+        (best,), _ = recommending.best([in0], [exclude], k)
+        items = [recommending.item_ids[i] for i in best]
+        pairs = {"in0": [in0] * k, "in1": items}
+        scores = sorted(recommending.exported.expected(pairs)[:, 1], reverse=True)
+        assert {x["position"] for x in answer["items"]} == {*best}
+        np.testing.assert_allclose(
+            [x["score"] for x in answer["items"]], scores, rtol=1e-5
+        )
+    assert (wrong[0], wrong[1]["error"]["path"]) == (400, "$.k")
+
+
 def test_the_comparator_orders_the_best_items_by_similarity(ask, recommending):
     instances = [{"in0": [1, 2], "k": 8, "rescore": i == 0} for i in range(2)]
     instances.append({"in0": [9], "k": 4, "rescore": True})
@@ -121,8 +145,10 @@ def test_the_comparator_orders_the_best_items_by_similarity(ask, recommending):
     [
         ({"in0": [50]}, "in0[0]", "expected a token id below enc0_vocab_size=50"),
         ({"in0": [1], "exclude": [3, 100]}, "exclude[1]", "from 0 to 99, got 100"),
-        ({"in0": [1], "exclude": [-1]}, "exclude[0]", "from 0 to 99, got -1"),
-        ({"in0": [1], "exclude": 3}, "exclude", "a list of positions of items, got 3"),
+        ({"in0": [1], "exclude": [-2]}, "exclude[0]", "from 0 to 99, got -2"),
+        ({"in0": [1], "exclude": [2.5]}, "exclude[0]", "from 0 to 99, got 2.5"),
+        ({"in0": [1], "exclude": "3"}, "exclude", 'a single position, got "3"'),
+        ({"in0": [1], "k": 2.5}, "k", "from 1 to 20, the k of the export, got 2.5"),
         ({"in0": [1], "k": 21}, "k", "from 1 to 20, the k of the export, got 21"),
         ({"in0": [1], "k": 0}, "k", "from 1 to 20, the k of the export, got 0"),
         ({"in0": [1], "rescore": 1}, "rescore", "expected true or false, got 1"),
