@@ -21,6 +21,8 @@ from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 # Longer values are abbreviated in messages.
 _SHOWN_CHARACTERS = 60
+# Floats are exact integers below it.
+_MAX_EXACT_FLOAT = 2**53
 
 
 def object_inputs(
@@ -61,7 +63,8 @@ def side_column(
 
     Args:
         objects: As for `object_inputs`, except that integers are always token ids, as
-            in tensors, also where ``encX_tokenizer`` is id.
+            in tensors, also where ``encX_tokenizer`` is id. There, objects have either
+            token ids or strings.
         name: The side: in0 or in1.
         vocab_size: All token ids are below it.
         tokenizer: Its tokenizer; None for a side of ids.
@@ -70,9 +73,12 @@ def side_column(
         DataError: An object is invalid.
     """
     objects = _in_memory(objects)
-    has_text = isinstance(objects, list) and any(map(_has_text, objects))
-    if tokenizer is not None and tokenizer.tokenization.is_id and not has_text:
-        tokenizer = None
+    if tokenizer is not None and tokenizer.tokenization.is_id:
+        has_text = isinstance(objects, list) and any(map(_has_text, objects))
+        if not has_text:
+            tokenizer = None
+        else:
+            _check_all_text(objects, name)
     return _Side(name, vocab_size, tokenizer).column(objects)
 
 
@@ -150,7 +156,7 @@ class _Side:
         """Returns lists of ids of any kind."""
         if isinstance(objects, tf.RaggedTensor):
             objects = objects.to_list()
-        if isinstance(objects, np.ndarray) and objects.dtype.kind in "iu":
+        if isinstance(objects, np.ndarray) and objects.dtype.kind in "iuf":
             if objects.ndim == 1:
                 objects = objects[:, np.newaxis]
             if objects.ndim == 2:
@@ -163,7 +169,7 @@ class _Side:
             for position, item in enumerate(items):
                 if isinstance(item, str) or type(item) is int:
                     continue
-                if isinstance(item, np.integer):
+                if isinstance(item, np.integer) or _is_whole(item):
                     items[position] = int(item)
                 elif isinstance(item, bytes):
                     items[position] = _decoded(item)
@@ -339,6 +345,28 @@ def _has_text(row: Any) -> bool:
     if isinstance(row, list | tuple | np.ndarray) and len(row):
         row = row[0]
     return isinstance(row, str | bytes)
+
+
+def _check_all_text(objects: Sequence[Any], name: str) -> None:
+    """Rejects numbers beside strings, since both are ids but of different kinds."""
+    for i, row in enumerate(objects):
+        items = row if isinstance(row, list | tuple | np.ndarray) else [row]
+        for position, item in enumerate(items):
+            if not isinstance(item, str | bytes):
+                raise DataError(
+                    f"{name}[{i}][{position}]: expected a string, as in other objects, "
+                    f"got {_shown(item)}. Integers are rows of the token table here: "
+                    "write ids as strings, or call Object2Vec.score."
+                )
+
+
+def _is_whole(item: Any) -> bool:
+    """Returns whether a value is a float that is exactly an integer, such as 3.0."""
+    return (
+        isinstance(item, float | np.floating)
+        and float(item).is_integer()
+        and abs(float(item)) <= _MAX_EXACT_FLOAT
+    )
 
 
 def _as_list(objects: Any, name: str) -> list[Any]:

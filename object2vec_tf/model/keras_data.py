@@ -16,6 +16,7 @@ from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.data.table_sources import is_table
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.python_inputs import object_inputs
 from object2vec_tf.inference.ragged_inputs import PADDING, input_limits
 from object2vec_tf.inference.tensor_inputs import as_tensor, clean_side, pair_of
 from object2vec_tf.text.tokenizer_loading import Tokenizers
@@ -124,7 +125,7 @@ class PairData:
 
         Args:
             x: As the data of `convert`. The objects of a table follow the rule of
-                objects in memory, and its other columns are ignored.
+                `Object2Vec.score`, and its other columns are ignored.
             batch_size: Pairs per batch of `Pairs`.
             in_memory: Whether `Pairs` become tensors rather than batches.
 
@@ -132,7 +133,14 @@ class PairData:
             DataError: An object is invalid.
         """
         if is_table(x) and not isinstance(x, Pairs):
-            x = table_sides(x)
+            x = {
+                name: as_tensor(
+                    object_inputs(
+                        objects, name, self._hyperparameters, self._tokenizers
+                    ).columns[name]
+                )
+                for name, objects in table_sides(x).items()
+            }
         return self.convert(KerasData(x), batch_size=batch_size, split=in_memory).x
 
     def _batch(self, batch: Any, padded: bool = False) -> Any:

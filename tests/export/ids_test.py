@@ -133,6 +133,7 @@ def test_a_loaded_run_embeds_and_scores_ids(run):
     np.testing.assert_allclose(model.embed(OBJECTS["in0"]), in0, atol=1e-6)
     np.testing.assert_allclose(model.embed(OBJECTS["in1"], encoder=1), in1, atol=1e-6)
     np.testing.assert_allclose(model.score(OBJECTS), scores, atol=1e-6)
+    np.testing.assert_allclose(model.predict(PAIRS, verbose=0), scores, atol=1e-6)
 
 
 def test_the_served_signatures_take_strings(run):

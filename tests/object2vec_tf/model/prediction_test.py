@@ -8,7 +8,11 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
-from object2vec_tf.inference.python_inputs import object_inputs, pair_inputs
+from object2vec_tf.inference.python_inputs import (
+    object_inputs,
+    pair_inputs,
+    side_column,
+)
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 
 HYPERPARAMETERS = o2v.Hyperparameters(
@@ -175,6 +179,8 @@ def test_updated_weights_give_updated_embeddings(hyperparameters):
         (["a man", 3, ["two words", 2**70], []], [[0], [5], [4, 6], []]),
         (np.array([[3, -1], [2, 3]]), [[5], [0, 5]]),
         (np.array([3, 4]), [[5], [0]]),
+        (np.array([[3.0, -1.0]]), [[5]]),
+        ([[3.0, np.float32(3)], 4.0], [[5, 5], [0]]),
         (np.array(["a", "3"]), [[1], [5]]),
         (tf.ragged.constant([["a", "3"], []]), [[1, 5], []]),
         ([(np.int64(3), b"a"), np.array(["man"])], [[5, 1], [2]]),
@@ -190,8 +196,18 @@ def test_converts_ids_of_any_kind(objects, ids):
     assert rows.to_list() == ids
 
 
-@pytest.mark.parametrize("value", [1.5, None, True, [1]])
+@pytest.mark.parametrize("value", [1.5, 2.0**60, None, True, [1]])
 def test_what_is_not_an_id_of_any_kind_is_an_error_with_its_position(value):
     tokenizers = (Tokenizer(Tokenization("id"), b"a"), None)
     with pytest.raises(o2v.DataError, match=r"in0\[1\]\[1\]: expected an integer or a"):
         object_inputs(["a", ["a", value]], "in0", HYPERPARAMETERS, tokenizers)
+
+
+def test_methods_of_keras_take_rows_or_ids_of_any_kind():
+    tokenizer = Tokenizer(Tokenization("id"), b"[UNK]\na\n5")
+    column = side_column([["a", "5"], "x"], "in0", 3, tokenizer)
+    assert column.values.tolist() == [1, 2, 0]
+    assert column.row_splits.tolist() == [0, 2, 3]
+    assert side_column([[1, 2], 0], "in0", 3, tokenizer).values.tolist() == [1, 2, 0]
+    with pytest.raises(o2v.DataError, match=r"in0\[1\]\[1\]: expected a string, as"):
+        side_column(["a", ["a", 2]], "in0", 3, tokenizer)
