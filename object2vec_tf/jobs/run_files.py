@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.atomic import copy_by_link
+from object2vec_tf.files.atomic import copy_by_link, remove
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.runs.run_directory import RunDirectory
@@ -78,7 +78,7 @@ def _discard_incomplete(directory: RunDirectory) -> None:
             warnings.warn(
                 f"{path.resolve()}: checkpoint skipped: {error}", stacklevel=3
             )
-            shutil.rmtree(path)
+            remove(path)
 
 
 def _restore_best(directory: RunDirectory) -> None:

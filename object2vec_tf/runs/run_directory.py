@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.files.atomic import write_atomic
+from object2vec_tf.files.atomic import remove, write_atomic
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.mirror import Mirror
 from object2vec_tf.files.writable import report_unwritable
@@ -207,7 +207,8 @@ class RunDirectory:
 
     def has_checkpoint(self) -> bool:
         """Returns whether there is a checkpoint."""
-        return any(any(self.checkpoints.glob(name)) for name in CHECKPOINT_NAMES)
+        found = (self.checkpoints.glob(name) for name in CHECKPOINT_NAMES)
+        return any(path.is_dir() for paths in found for path in paths)
 
     def download(self, *, is_chief: bool) -> None:
         """Downloads the files of a remote directory, unless they are here already.
@@ -289,9 +290,9 @@ class RunDirectory:
         """Deletes the checkpoints, and the models that they refer to."""
         for pattern in CHECKPOINT_NAMES:
             for checkpoint in self.checkpoints.glob(pattern):
-                shutil.rmtree(checkpoint)
+                remove(checkpoint)
         for file in self.checkpoints.glob(BEST_MODELS):
-            file.unlink()
+            remove(file)
 
     def _clear(self) -> None:
         """Removes the files that a run wrote, and nothing else."""

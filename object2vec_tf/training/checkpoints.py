@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import time
 import warnings
 import zipfile
@@ -17,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.files.atomic import atomic_directory, copy_by_link
+from object2vec_tf.files.atomic import atomic_directory, copy_by_link, remove
 from object2vec_tf.runs.run_directory import BEST_MODELS, CHECKPOINT_NAMES
 
 _KEPT = 2
@@ -66,8 +65,7 @@ class Checkpoints:
         """
         name = f"epoch-{epochs:04d}" + (f"-batch-{batches:09d}" if batches else "")
         path = self.directory / name
-        if path.exists():
-            shutil.rmtree(path)
+        remove(path)
         try:
             with atomic_directory(path) as temporary:
                 self._variables().write(str(temporary / "variables"))
@@ -81,7 +79,7 @@ class Checkpoints:
                 "and start the run again: it resumes from the checkpoint before."
             ) from error
         for old in checkpoint_paths(self.directory)[:-_KEPT]:
-            shutil.rmtree(old)
+            remove(old)
         self._delete_former_best()
 
     def _delete_former_best(self) -> None:
@@ -92,7 +90,7 @@ class Checkpoints:
                 with suppress(*_UNREADABLE):  # `restore` reports the damage
                     files.discard(best_model(path, read_state(path)) or path)
             for file in files:
-                file.unlink()
+                remove(file)
 
     def restore(self, best_file: Path | None = None) -> dict[str, Any] | None:
         """Restores the model from the newest checkpoint that can be read.
@@ -107,10 +105,9 @@ class Checkpoints:
             RunDirectoryError: There are checkpoints, but none can be read.
         """
         # Left by a process that was killed while it wrote them.
-        for incomplete in self.directory.glob(".epoch-*"):
-            shutil.rmtree(incomplete)
-        for file in self.directory.glob(".best-epoch-*"):
-            file.unlink()
+        for pattern in (".epoch-*", ".best-epoch-*"):
+            for incomplete in self.directory.glob(pattern):
+                remove(incomplete)
         paths = checkpoint_paths(self.directory)
         for path in reversed(paths):
             try:
@@ -142,13 +139,21 @@ class Checkpoints:
 
 def checkpoint_paths(directory: Path) -> list[Path]:
     """Returns the checkpoints in a directory, from the oldest to the newest."""
-    return sorted(path for names in CHECKPOINT_NAMES for path in directory.glob(names))
+    found = [path for names in CHECKPOINT_NAMES for path in directory.glob(names)]
+    return sorted(path for path in found if path.is_dir())
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Returns the state that was saved with a checkpoint."""
-    text = (checkpoint / "state.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
+    """Returns the state that was saved with a checkpoint.
+
+    Raises:
+        OSError: It is missing.
+        ValueError: It is damaged.
+    """
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    if not isinstance(state, dict):
+        raise ValueError("state.json is damaged")
+    return state
 
 
 def best_model(checkpoint: Path, state: Mapping[str, Any]) -> Path | None:

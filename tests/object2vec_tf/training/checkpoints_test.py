@@ -51,6 +51,18 @@ def test_restores_weights_slots_and_random_state_in_another_model(
     )
 
 
+def test_checkpoints_are_written_next_to_files_of_other_programs(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, model)
+    (tmp_path / "epoch-0003").touch()
+    (tmp_path / ".epoch-0001").touch()
+    (tmp_path / ".best-epoch-0001").mkdir()
+    assert checkpoints.restore() is None
+    for epoch in (1, 2, 3):
+        checkpoints.save(epoch, {"history": [epoch]})
+    assert {path.name for path in tmp_path.iterdir()} == {"epoch-0002", "epoch-0003"}
+    assert checkpoints.restore() == {"history": [3]}
+
+
 def test_restores_the_scale_of_the_loss(hyperparameters, tmp_path):
     scaled, other = (
         o2v.Object2Vec(hyperparameters, seed=seed, dtype="mixed_float16")
