@@ -30,7 +30,7 @@ _PARQUET = ".parquet"
 _ARROW = (".arrow", ".arrows", ".feather", ".ipc")
 _LINE_ROWS = 1 << 12
 _JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
-_DAMAGED = (OSError, pa.ArrowException)
+_DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 
 def is_parquet(path: Path) -> bool:
@@ -66,7 +66,14 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         DataError: The file is not Parquet, or it is damaged.
     """
     try:
-        return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        file = pq.ParquetFile(
+            path,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
+            page_checksum_verification=True,
+        )
+        _ = file.schema_arrow.names  # which may not be UTF-8
+        return file
     except _DAMAGED as error:
         raise DataError(
             f"{path}: cannot be read as Parquet: {_reason(error)}. Write the file "
@@ -141,6 +148,8 @@ def _slices(
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         selected = batch.select(_found(columns, batch.schema))
+        # Arrow reads whatever offsets a damaged file has, in and out of its memory.
+        selected.validate(full=True)
         for start in range(0, len(batch), rows):
             yield selected.slice(start, rows)
 
@@ -154,6 +163,7 @@ def _open_arrow(path: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch
             source = pa.BufferReader(pa.py_buffer(mapped))
             is_file = mapped[:6] == b"ARROW1"
             reader = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source)
+            _ = reader.schema.names  # which may not be UTF-8
         except (*_DAMAGED, ValueError) as error:
             raise DataError(
                 f"{path}: cannot be read as an Arrow IPC file or stream: "

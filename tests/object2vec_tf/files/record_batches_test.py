@@ -62,6 +62,48 @@ def test_values_that_are_rare():
         mappings(far, "x", 5)
 
 
+def test_wrong_offsets_in_an_arrow_file_are_an_error(tmp_path):
+    """Arrow does not check them: they may be anywhere in memory."""
+    path = tmp_path / "a.arrow"
+    offsets = np.arange(0, 400, 4, np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(range(396)))
+    table = pa.table({"in0": lists})
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+    content = path.read_bytes()
+    assert offsets.tobytes() in content
+    for position, offset in ((50, 2**30), (98, -4), (99, 401)):
+        wrong = offsets.copy()
+        wrong[position] = offset
+        path.write_bytes(content.replace(offsets.tobytes(), wrong.tobytes()))
+        with (
+            pytest.raises(DataError, match=r"a\.arrow: cannot be read to its end: "),
+            open_batches(path, ["in0"]) as (_, batches),
+        ):
+            list(batches)
+
+
+def test_the_checksums_of_parquet_are_verified(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pa.table({"label": list(range(100))})
+    pq.write_table(
+        table,
+        path,
+        compression="none",
+        use_dictionary=False,
+        write_page_checksum=True,
+    )
+    content = path.read_bytes()
+    fifty = np.int64(50).tobytes() + np.int64(51).tobytes()
+    path.write_bytes(content.replace(fifty, fifty.replace(b"2", b"3")))
+    assert path.read_bytes() != content
+    with (
+        pytest.raises(DataError, match=r"a\.parquet: cannot be read to its end: "),
+        open_batches(path, None) as (_, batches),
+    ):
+        list(batches)
+
+
 def test_a_damaged_file_is_one_line_of_error(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"label": list(range(50_000))}), path)
