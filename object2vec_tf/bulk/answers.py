@@ -56,13 +56,18 @@ def _members(kept: pa.RecordBatch) -> list[bytes]:
     """Returns each row as the members of a JSON object."""
     try:
         objects = [orjson.dumps(row, default=_json_value) for row in kept.to_pylist()]
-    except TypeError as error:
-        types = ", ".join(f"{field.name}: {field.type}" for field in kept.schema)
+    except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:
         raise UserError(
-            f"--keep: expected columns with values that JSON has, got {types}. "
-            "Give --format=parquet, or keep other columns."
+            "--keep: expected columns with values that JSON has, got "
+            f"{column_types(kept.schema)}. Give --format=parquet, or keep other "
+            "columns."
         ) from error
     return [text[1:-1] for text in objects]
+
+
+def column_types(schema: pa.Schema) -> str:
+    """Returns the names and types of columns, for messages."""
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)
 
 
 def _json_value(value: Any) -> str:

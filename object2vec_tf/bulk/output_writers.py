@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from object2vec_tf.bulk.answer_rows import AnswerRows
-from object2vec_tf.bulk.answers import json_lines, record_batch
+from object2vec_tf.bulk.answers import column_types, json_lines, record_batch
+from object2vec_tf.errors import UserError
 from object2vec_tf.inference.ragged_inputs import Predictions
 
 # Predictions are collected up to this many bytes, and then become a row group.
@@ -118,7 +119,7 @@ class ParquetWriter:
 
     def __exit__(self, *error: object) -> None:
         """See `OutputWriter`."""
-        if self._batches:
+        if self._batches and error[0] is None:
             self._write_row_group()
         if self._writer:
             self._writer.close()
@@ -140,6 +141,17 @@ class ParquetWriter:
             self._write_row_group()
 
     def _write_row_group(self) -> None:
+        try:
+            self._write_batches()
+        except pa.ArrowException as error:
+            types = column_types(self._batches[0].schema)
+            raise UserError(
+                f"--keep: expected columns with values that Parquet has, got {types}: "
+                f"{error}. Give --format=jsonl, or keep other columns."
+            ) from error
+        self._batches, self._bytes = [], 0
+
+    def _write_batches(self) -> None:
         if self._writer is None:
             schemas = [batch.schema for batch in self._batches]
             # The rows of a batch without a column of predictions are all invalid.
@@ -149,7 +161,6 @@ class ParquetWriter:
         schema = self._writer.schema
         batches = [_with_schema(batch, schema) for batch in self._batches]
         self._writer.write_table(pa.Table.from_batches(batches, schema))
-        self._batches, self._bytes = [], 0
 
     def append(self, path: Path) -> None:
         """See `OutputWriter`."""

@@ -156,8 +156,11 @@ class ObjectReader:
         Raises:
             DataError: A line is invalid.
         """
-        lines = enumerate(text.split(b"\n"), line)
-        numbers = [number for number, content in lines if content.strip()]
+        contents = list(map(bytes.strip, text.split(b"\n")))
+        lines = enumerate(contents, line)
+        numbers = [number for number, content in lines if content]
+        if b"\f" in text or b"\v" in text:  # not blank for a parser of JSON
+            text = b"\n".join(contents)
         try:
             rows: Rows = self._decoder.decode(text, JSON_LINES)
             if self._model.texts and has_text(rows):
@@ -167,7 +170,10 @@ class ObjectReader:
             message = f"{self.location(numbers[index])}: {field}{error.reason}"
             raise DataError(message) from error
         count = len(next(iter(rows.values())))
-        if count != len(numbers):
+        # Between the braces of an object, no line that starts with a brace follows a
+        # line that ends with one.
+        is_whole = all(c[:1] == b"{" and c[-1:] == b"}" for c in contents if c)
+        if count != len(numbers) or not is_whole:
             raise DataError(
                 f"{self.location(line)}: expected one object per line, got {count} "
                 f"objects in {len(numbers)} lines from here on. Write one object per "

@@ -135,6 +135,12 @@ class ParquetRows:
                 f"{path}: expected a column in0 or in1, got the columns "
                 f"{', '.join(schema.names)}. Rename them."
             )
+        for name in [*self._names, *columns]:
+            if (count := schema.names.count(name)) > 1:
+                raise DataError(
+                    f"{path}: expected one column {name}, got {count}. Remove or "
+                    "rename the others."
+                )
         for name in self._names:
             _check_type(schema.field(name), f"{path}")
         for name in set(columns) - set(schema.names):

@@ -108,7 +108,10 @@ def _only_in1(rows: Rows) -> Rows:
     """Returns the items of rows, which may be pairs."""
     if isinstance(rows, pa.RecordBatch):
         return rows.select(["in1"])
-    return [{"in1": row["in1"]} if "in1" in row else row for row in rows]
+    return [
+        {"in1": row["in1"]} if isinstance(row, Mapping) and "in1" in row else row
+        for row in rows
+    ]
 
 
 def _digest(path: Path) -> str:

@@ -163,6 +163,27 @@ def test_a_value_that_is_not_utf_8_is_an_error_of_its_line(loaded, tmp_path):
     assert list(second) == ["error"]
 
 
+@pytest.mark.parametrize("keep", [(), ("id",)])
+def test_objects_and_lines_correspond(loaded, tmp_path, keep):
+    path = tmp_path / "in.jsonl"
+    # As many objects as lines, but not one in each.
+    path.write_text('{"in0":\n[1]}\n{"in0": [2]} {"in0": [3]}\n')
+    _, out = transformed(loaded, path, keep=keep, on_error="mark")
+    lines = out.read_text().splitlines()
+    assert [list(json.loads(line)) for line in lines] == [["error"]] * 3
+    with pytest.raises(DataError, match=r"in\.jsonl:1: expected one object per line"):
+        transformed(loaded, path, keep=keep)
+
+
+def test_a_line_of_form_feeds_is_blank(loaded, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('\f\n{"in0": [1]}\n\v\n{"in0": [true]}\n')
+    counts, _ = transformed(loaded, path, on_error="skip")
+    assert (counts.rows, counts.invalid) == (2, 1)
+    with pytest.raises(DataError, match=r"in\.jsonl:4: in0\[0\]: expected an integer"):
+        transformed(loaded, path)
+
+
 def test_only_invalid_lines(loaded, tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_text("x\n" * 3)
@@ -227,6 +248,33 @@ def test_columns_become_fields_of_json_lines(loaded, tmp_path):
     with pytest.raises(UserError, match="values that JSON has, got raw: binary"):
         transformed(loaded, path, "jsonl", keep=("raw",), on_error="skip")
     with pytest.raises(DataError, match="expected a column x, got the columns in0, id"):
+        transformed(loaded, path, keep=("x",))
+
+
+@pytest.mark.parametrize(
+    ("output_format", "column"),
+    [
+        ("jsonl", pa.array([2**60], pa.timestamp("s"))),
+        ("jsonl", pa.array([2**30], pa.date32())),
+        ("parquet", pa.array([2**60], pa.timestamp("s"))),
+        ("parquet", pa.array([pa.MonthDayNano([1, 2, 3])])),
+    ],
+    ids=str,
+)
+def test_values_that_a_format_lacks(loaded, tmp_path, output_format, column):
+    path = tmp_path / "in.arrow"
+    table = pa.table({"in0": [[1]], "x": column})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(UserError, match=r"^--keep: expected columns with values that "):
+        transformed(loaded, path, output_format, keep=("x",))
+
+
+@pytest.mark.parametrize("name", ["in0", "x"])
+def test_two_columns_of_the_same_name(loaded, tmp_path, name):
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table([[[1]], [1], [[2]]], ["in0", "x", name]), path)
+    with pytest.raises(DataError, match=f"expected one column {name}, got 2"):
         transformed(loaded, path, keep=("x",))
 
 
