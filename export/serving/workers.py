@@ -241,6 +241,8 @@ async def _first_error(*futures: asyncio.Future[None], stopping: asyncio.Event) 
     finally:
         stopped.cancel()
         everything.cancel()
+        # Retrieves its exception, which asyncio would otherwise log.
+        await asyncio.gather(everything, return_exceptions=True)
 
 
 def _cores() -> int:

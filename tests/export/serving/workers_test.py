@@ -1,6 +1,8 @@
 """Several gateway processes on one port."""
 
+import asyncio
 import contextlib
+import gc
 import http.client
 import json
 import os
@@ -18,6 +20,7 @@ import pytest
 
 from export.serving.listening import listening, reserved, shared
 from export.serving.prometheus import ServingMetrics
+from export.serving.workers import _first_error
 from object2vec_tf.errors import UserError
 from tests.export.conftest import TIMEOUT, first_line
 from tests.export.gateway_test import JSON, Gateway, half_sent, read_all, run_gateway
@@ -36,6 +39,21 @@ def test_sockets_share_a_reserved_port_only():
                 reserved("127.0.0.1", port)
             with pytest.raises(UserError, match="cannot listen there"):
                 listening("127.0.0.1", port)
+
+
+def test_a_stop_before_all_workers_are_ready_logs_nothing(caplog):
+    async def stop():
+        stopping = asyncio.Event()
+        ready = [asyncio.get_running_loop().create_future() for _ in range(2)]
+        ready[0].set_result(None)
+        asyncio.get_running_loop().call_later(0.01, stopping.set)
+        await _first_error(*ready, stopping=stopping)
+        with pytest.raises(asyncio.CancelledError):
+            ready[1].result()
+
+    asyncio.run(stop())
+    gc.collect()  # asyncio logs exceptions that were not retrieved
+    assert not caplog.records
 
 
 @pytest.mark.long
