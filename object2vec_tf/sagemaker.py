@@ -92,7 +92,8 @@ def _train(prefix: Path, config: Path) -> None:
         os.environ[TF_CONFIG] = tf_config_of_hosts(hosts, own)
     # SageMaker uploads everything in prefix/model and in the folder of the checkpoints,
     # so that cache and run directory are elsewhere.
-    with job_run_directory(prefix / "run", checkpoints) as run:
+    run_directory = job_run_directory(prefix / "run", checkpoints, prefix / "model")
+    with run_directory as run:
         trained = keras.callbacks.Callback()  # gets the model
         try:
             fit(

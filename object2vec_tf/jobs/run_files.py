@@ -11,6 +11,7 @@ from pathlib import Path
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import copy_by_link, remove
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.staging import register
 from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.training.checkpoints import (
@@ -22,7 +23,9 @@ from object2vec_tf.training.checkpoints import (
 
 
 @contextmanager
-def job_run_directory(path: Path, checkpoints: Path) -> Iterator[RunDirectory]:
+def job_run_directory(
+    path: Path, checkpoints: Path, published: Path
+) -> Iterator[RunDirectory]:
     """Yields a run directory whose checkpoints are in another folder.
 
     Only the checkpoints outlast the job's machine, and the run resumes from them alone.
@@ -32,6 +35,8 @@ def job_run_directory(path: Path, checkpoints: Path) -> Iterator[RunDirectory]:
     Args:
         path: The directory that contains the run directory. It is locked.
         checkpoints: The folder of the checkpoints.
+        published: The directory that gets the results. Messages have its path, since
+            the run directory is deleted at the end.
 
     Raises:
         UserError: A directory cannot be written, or another process trains there.
@@ -47,7 +52,9 @@ def job_run_directory(path: Path, checkpoints: Path) -> Iterator[RunDirectory]:
         ) from error
     try:
         with locked(path, timeout=0):
-            directory = RunDirectory(path / "model")
+            directory = RunDirectory(
+                register(path.absolute() / "model", f"{published}")
+            )
             shutil.rmtree(directory.path, ignore_errors=True)
             directory.path.mkdir()
             directory.checkpoints.symlink_to(checkpoints.resolve())

@@ -95,6 +95,9 @@ def test_the_model_of_a_job_is_served(prefix):
     assert "#quality_metric: host=algo-1, epoch=0, train cross_entropy <loss>=" in (
         done.stdout
     )
+    # Not the path of the run directory, which is deleted.
+    assert f"exported to {prefix}/model/export/1\n" in done.stdout
+    assert f"report: {prefix}/model/report.html\n" in done.stdout
     assert names(prefix / "model") == MODEL_FILES
     assert names(prefix / "model/export") == {"1"}
     assert (prefix / "model/export/1/saved_model.pb").is_file()

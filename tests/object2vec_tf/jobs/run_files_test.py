@@ -20,6 +20,10 @@ def write_best(folder, epoch):
         file.writestr("epoch", str(epoch))
 
 
+def run_directory(prefix, checkpoints):
+    return job_run_directory(prefix / "run", checkpoints, prefix / "model")
+
+
 def test_the_best_model_of_the_newest_complete_checkpoint_is_restored(tmp_path):
     folder = tmp_path / "checkpoints"
     write_checkpoint(folder, "epoch-0001", best_epoch=0, history=[{"epoch": 0}])
@@ -30,7 +34,7 @@ def test_the_best_model_of_the_newest_complete_checkpoint_is_restored(tmp_path):
     write_best(folder, 0)
     with ExitStack() as stack:
         with pytest.warns(UserWarning, match="checkpoint skipped") as warned:
-            run = stack.enter_context(job_run_directory(tmp_path / "run", folder))
+            run = stack.enter_context(run_directory(tmp_path, folder))
         assert zipfile.ZipFile(run.model).read("epoch") == b"0"
         assert run.read_history() == [{"epoch": 0}]
         assert run.checkpoints.samefile(folder)
@@ -53,16 +57,16 @@ def test_checkpoints_of_an_unknown_run_are_not_used(tmp_path):
     write_checkpoint(folder, "epoch-0001", history=[])
     with ExitStack() as stack:
         with pytest.warns(UserWarning, match="that identifies its run is missing"):
-            run = stack.enter_context(job_run_directory(tmp_path / "run", folder))
+            run = stack.enter_context(run_directory(tmp_path, folder))
         assert not run.has_checkpoint()
         assert not run.model.exists()
 
 
 def test_two_jobs_cannot_use_the_same_prefix(tmp_path):
     with (
-        job_run_directory(tmp_path / "run", tmp_path / "a") as first,
+        run_directory(tmp_path, tmp_path / "a") as first,
         pytest.raises(UserError, match="another process trains with this --prefix"),
-        job_run_directory(tmp_path / "run", tmp_path / "b"),
+        run_directory(tmp_path, tmp_path / "b"),
     ):
         pass
     assert not first.path.exists()
@@ -72,7 +76,7 @@ def test_a_folder_that_cannot_be_created_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UserError, match=r"cannot be created: Not a directory\. Correct"),
-        job_run_directory(tmp_path / "run", tmp_path / "file/checkpoints"),
+        run_directory(tmp_path, tmp_path / "file/checkpoints"),
     ):
         pass
 
@@ -90,7 +94,7 @@ def test_files_that_other_programs_add_to_the_folder_do_no_harm(tmp_path):
         (folder / f"epoch-00{number}/state.json").write_text(text)
     with ExitStack() as stack:
         with pytest.warns(UserWarning, match="checkpoint skipped") as warned:
-            run = stack.enter_context(job_run_directory(tmp_path / "run", folder))
+            run = stack.enter_context(run_directory(tmp_path, folder))
         assert len(warned) == 4
         assert zipfile.ZipFile(run.model).read("epoch") == b"0"
     assert {path.name for path in folder.iterdir()} == {
