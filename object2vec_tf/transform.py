@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import keras
 from absl import flags
 from rich.console import Console
 
@@ -45,8 +46,8 @@ _MODEL = flags.DEFINE_string(
 _INPUT = flags.DEFINE_string(
     "input",
     None,
-    "comma-separated files, directories or globs of JSON Lines (also .gz and .zst) or "
-    "Parquet (.parquet) with in0, in1 or both",
+    "comma-separated files, directories or globs of JSON Lines (also .gz and .zst), "
+    "Parquet or Arrow, with in0, in1 or both",
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -121,8 +122,8 @@ def transform(
     scores. Memory use does not depend on the size of the file.
 
     Args:
-        model: The model.
-        source: JSON Lines, also ``.gz`` and ``.zst``, or ``.parquet``.
+        model: The model of `object2vec_tf.inference.predictor.load_model`.
+        source: JSON Lines (also ``.gz`` and ``.zst``), Parquet or Arrow.
         destination: Output file; written atomically.
         keep: Fields of each line that are copied to its answer.
         on_error: What an invalid line becomes. fail: an error. skip: it has no answer.
@@ -137,8 +138,13 @@ def transform(
 
     Raises:
         DataError: A line is invalid. The message says file, line, field and value.
-        UserError: Fields cannot be kept.
+        UserError: Fields cannot be kept, or the model is not an exported one.
     """
+    if isinstance(model, keras.Model):
+        raise UserError(
+            f"model: expected an exported model, got {type(model).__name__}. Load it "
+            "with object2vec_tf.inference.predictor.load_model."
+        )
     path = staged_file(source)
     options = AnswerOptions(tuple(keep), on_error)
     job = FileJob(path, local_path(destination), writer_for(path, None), options)
@@ -293,7 +299,8 @@ def _transform(work: _Work, exported: Path, options: AnswerOptions) -> None:
             counts.warn(job.path)
     if directory:
         already = f", {len(done)} already complete" if done else ""
-        print(f"{directory}: {total.summary(options)} in {len(jobs)} files{already}")
+        files = "1 file" if len(jobs) == 1 else f"{len(jobs)} files"
+        print(f"{directory}: {total.summary(options)} in {files}{already}")
 
 
 def cli() -> None:

@@ -57,7 +57,8 @@ class RowCounts:
 
     def summary(self, options: AnswerOptions) -> str:
         """Returns the number of answers and of invalid rows, for a report."""
-        text = f"{self.answers(options):,} lines"
+        answers = self.answers(options)
+        text = f"{answers:,} line{'' if answers == 1 else 's'}"
         if options.on_error == FAIL:
             return text
         done = "skipped" if options.on_error == SKIP else "marked"
@@ -79,6 +80,6 @@ class RowCounts:
             if count:
                 warnings.warn(
                     f"{path}: {count:,} of {self.rows - self.invalid:,} valid rows "
-                    f"have no field {name}, which their answers lack too",
+                    f"have no field {name}, so their answers have none",
                     stacklevel=2,
                 )

@@ -35,7 +35,7 @@ def reject_unused_flags(mode: str, uses: FlagUses) -> None:
     for name, modes in _modes_by_flag(uses).items():
         if name not in used and flags.FLAGS[name].present:
             raise UserError(
-                f"--{name}: expected a flag that {mode} uses, got one of "
+                f"--{name}: expected a flag of {mode}, got a flag of "
                 f"{' and '.join(modes)}. Remove it."
             )
 
@@ -62,9 +62,11 @@ def check_complete(uses: FlagUses, key_flags: Sequence[flags.Flag[Any]]) -> None
 def describe_uses(uses: FlagUses) -> None:
     """Adds the verbs or modes to the help of each flag that not all of them use."""
     for name, modes in _modes_by_flag(uses).items():
-        if len(modes) < len(uses):
-            flag = flags.FLAGS[name]
-            flag.help = f"{', '.join(modes)}: {flag.help}"
+        if len(modes) == len(uses) or f"--{name}" in modes:
+            continue
+        flag = flags.FLAGS[name]
+        with_ = "with " if modes[0].startswith("--") else ""
+        flag.help = f"{with_}{', '.join(modes)}: {flag.help}"
 
 
 def hide_unused_flags(arguments: Sequence[str], uses: FlagUses) -> None:

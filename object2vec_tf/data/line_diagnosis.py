@@ -186,7 +186,8 @@ def _malformed(line: bytes, error: Exception) -> str:
         )
     if text.startswith(b"["):
         return "is a JSON array. Write JSON Lines, one object per line."
-    return f"is not JSON: {error} ({_head(text)}). Fix or remove the line."
+    reason = str(error).removeprefix("JSON is malformed: ")
+    return f"is not JSON: {reason}, got {_head(text)}. Fix or remove the line."
 
 
 def _label_problem(pair: Mapping[str, Any], schema: PairSchema) -> str | None:

@@ -106,6 +106,8 @@ def table_source(source: Any, required: Sequence[str] = REQUIRED) -> TableSource
         return TableSource(name, _selected(batches))
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         advice = "Give one of its values." if isinstance(source, Mapping) else ""
+        if hasattr(source, "collect"):  # a LazyFrame of polars
+            advice = "Call its collect()."
         raise DataError(
             f"{name}: expected files, a table, Pairs or an iterable of mappings such "
             'as {"in0": [1], "in1": [2], "label": 1}, got an object of type '

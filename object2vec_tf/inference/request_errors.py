@@ -101,9 +101,17 @@ def _malformed(error: Exception, body: bytes, lines: bool, example: str) -> BadR
                 msgspec.json.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as line_error:
                 return BadRequest(
-                    f"line is not JSON: {line_error}, got {_shown(line)}", f"$[{i}]"
+                    f"line is not JSON: {_reason(line_error)}, got {_shown(line)}",
+                    f"$[{i}]",
                 )
-    return BadRequest(f"the body is not JSON: {error}, got {_shown(body)}", "$")
+    return BadRequest(
+        f"the body is not JSON: {_reason(error)}, got {_shown(body)}", "$"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Returns what is wrong with JSON, without msgspec's introduction."""
+    return str(error).removeprefix("JSON is malformed: ")
 
 
 def _value_at(path: str, body: bytes, lines: bool) -> Any:

@@ -37,6 +37,11 @@ def random_rows(count):
     return [generator.integers(0, 40, n).tolist() for n in lengths]
 
 
+def test_a_keras_model_is_an_error(exported, tmp_path):
+    with pytest.raises(o2v.UserError, match="expected an exported model, got Object2V"):
+        transform(exported[0], tmp_path / "in.jsonl", tmp_path / "out")
+
+
 @pytest.mark.parametrize("names", [("in0",), ("in1",), ("in0", "in1")])
 def test_output_lines_have_the_order_of_the_input(exported, names, tmp_path):
     model, _, loaded = exported
@@ -164,8 +169,8 @@ def test_a_restarted_job_skips_finished_files(exported, tmp_path):
     assert done.stdout.splitlines() == [
         f"{out}/a.jsonl.out: already complete",
         f"{out}/c.parquet.out.parquet: already complete",
-        f"{out}/b.jsonl.out: 1 lines",
-        f"{out}: 1 lines in 1 files, 2 already complete",
+        f"{out}/b.jsonl.out: 1 line",
+        f"{out}: 1 line in 1 file, 2 already complete",
     ]
 
 
@@ -178,7 +183,7 @@ def test_a_directory_has_answers_with_one_set_of_options(exported, tmp_path):
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         f"{out}/in.jsonl.out: 2 lines, 1 invalid (marked)",
-        f"{out}: 2 lines, 1 invalid (marked) in 1 files",
+        f"{out}: 2 lines, 1 invalid (marked) in 1 file",
     ]
     assert done.stderr.startswith(
         f"warning: {source}: 1 of 2 rows are invalid, the first: line 2: in0[0]: e"

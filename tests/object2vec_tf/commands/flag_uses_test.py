@@ -40,7 +40,7 @@ def test_a_flag_of_other_verbs_or_modes_is_an_error(module, mode, flag, others):
     name = re.match("-+(no(?=re|enc))?([a-z0-9_]+)", flag)[2]
     done = run(module, mode, flag)
     shown = mode.removesuffix("=x")
-    message = f"error: --{name}: expected a flag that {shown} uses, got one of {others}"
+    message = f"error: --{name}: expected a flag of {shown}, got a flag of {others}"
     assert done.returncode == 2
     assert done.stderr.startswith(message)
     assert done.stderr.endswith(". Remove it.\n")
@@ -57,7 +57,7 @@ def test_flags_in_a_flagfile_count(tmp_path):
     path.write_text("--index=index\n--metric=euclidean\n")
     done = run("object2vec_tf.neighbors", "query", f"--flagfile={path}")
     assert done.returncode == 2
-    assert "--metric: expected a flag that query uses, got one of build" in done.stderr
+    assert "--metric: expected a flag of query, got a flag of build" in done.stderr
 
 
 def shown_flags(text):
@@ -79,6 +79,12 @@ def test_the_help_of_the_command_names_the_verbs_of_its_flags():
     assert "--index: build, add, query: directory of the index" in words
     assert "--pool: evaluate: " in words
     assert "--input: JSON Lines" in words  # a flag of all verbs
+
+
+def test_the_help_of_the_command_names_the_modes_of_its_flags():
+    words = " ".join(run("export.gateway", "--help").stdout.split())
+    assert "--timeout: with --tf_serving: timeout" in words
+    assert "--model: run directory" in words  # its own mode
 
 
 @pytest.mark.parametrize(

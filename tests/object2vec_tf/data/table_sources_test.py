@@ -344,6 +344,11 @@ def test_sources_that_are_no_pairs(source: Any, message: str):
     assert str(raised.value).startswith(message)
 
 
+def test_a_lazy_frame_must_be_collected():
+    with pytest.raises(o2v.DataError, match=r"LazyFrame\. Call its collect\(\)\.$"):
+        o2v.read_pairs(pl.LazyFrame({"in0": [1]}), CLASSES)
+
+
 def test_values_of_mixed_types_in_a_column_of_pandas():
     frame = pd.DataFrame(
         {
