@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from export.onnx_model import export_onnx
 from export.saved_model import export_saved_model
 from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.leftovers import scratch_directory
 from object2vec_tf.model.loading import load_object2vec
 
 _KERAS_SUFFIX = ".keras"
@@ -39,7 +39,7 @@ def exported_model(
         yield path
         return
     model = load_object2vec(staged_file(path), compile=False)
-    with tempfile.TemporaryDirectory(prefix="object2vec-") as folder:
+    with scratch_directory("export") as folder:
         exported = _EXPORTERS[runtime](model, folder)
         del model  # frees its memory
         yield exported

@@ -8,7 +8,6 @@ import os
 import pickle
 import signal
 import sys
-import tempfile
 import warnings
 from asyncio.subprocess import PIPE, Process
 from typing import Any, Final
@@ -20,6 +19,7 @@ from export.serving.model_source import ModelSource
 from export.serving.settings import GatewaySettings
 from export.serving.worker import FAILED, READY, WorkerTask
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.leftovers import scratch_directory
 
 # Seconds until a worker that could not be restarted is started again; then doubled.
 _FIRST_DELAY: Final = 1.0
@@ -53,10 +53,10 @@ def serve_with_workers(
     source = source.pinned()
     with (
         reserved(host, port) as address,
-        tempfile.TemporaryDirectory(prefix="object2vec-metrics-") as directory,
+        scratch_directory("metrics") as directory,
     ):
         actual_port = address.getsockname()[1]
-        supervisor = _Supervisor(source, settings, (host, actual_port), directory)
+        supervisor = _Supervisor(source, settings, (host, actual_port), f"{directory}")
         asyncio.run(supervisor.run(workers, f"serving on {url_of(address)}"))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.leftovers import temporary_directory, temporary_file
 
 # Constants of Linux: paths are relative to the working directory; exchange two paths.
 _AT_FDCWD = -100
@@ -56,26 +56,23 @@ def copy_by_link(source: Path, destination: Path) -> None:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary file, which replaces ``path`` at the end of the context.
 
-    The temporary file is in the same directory, and its name has the same suffix.
+    The temporary file is in the same directory, and its name has the same suffix. If
+    the process is killed, the next one that writes there removes it.
 
     Raises:
         OSError: The file cannot be written. The error always names a file.
     """
-    handle, name = tempfile.mkstemp(path.suffix, f".{path.stem}.", path.parent)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
+        with temporary_file(path) as temporary:
+            yield temporary
+            temporary.chmod(0o644)
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
     except OSError as error:
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -86,16 +83,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         OSError: ``path`` exists and is not empty.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp("", f".{path.name}.", path.parent))
-    try:
+    with temporary_directory(path) as temporary:
         yield temporary
         temporary.chmod(0o755)
         for entry in [*temporary.rglob("*"), temporary]:
             sync(entry)
         temporary.rename(path)
         sync(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove(path: Path) -> None:

@@ -6,14 +6,13 @@ import dataclasses
 import datetime
 import glob
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.remote import (
     RELATIVE_NAMES,
     PathLike,
@@ -255,8 +254,7 @@ def _is_used(target: Path) -> bool:
 
 def _stage(files: Sequence[RemoteFile], entry: Path, below: str = "") -> None:
     """Downloads files into a new entry of the staging directory, atomically."""
-    temporary = Path(tempfile.mkdtemp("", f".{entry.name}-", entry.parent))
-    try:
+    with temporary_directory(entry) as temporary:
         targets = [
             temporary / below / (f.name if below else local_name(f.url)) for f in files
         ]
@@ -270,8 +268,6 @@ def _stage(files: Sequence[RemoteFile], entry: Path, below: str = "") -> None:
         except OSError:  # another process was faster
             if not entry.exists():
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def download(file: RemoteFile, target: Path) -> None:

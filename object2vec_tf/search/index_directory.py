@@ -30,6 +30,7 @@ import xxhash
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import exchange, sync
 from object2vec_tf.files.downloads import list_files, stage_directory
+from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.locks import is_locked, locked
 from object2vec_tf.files.remote import (
     PathLike,
@@ -234,24 +235,20 @@ def replace_directory(directory: Path, *, is_locked: bool = False) -> Iterator[P
     if directory.exists() and (name := _foreign_file(directory)):
         raise _not_an_index(f"{directory}", name)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp("", f".{directory.name}.new-", directory.parent))
-    try:
-        with locked(temporary):
-            _remove_leftovers(directory)
-            yield temporary
-            temporary.chmod(0o755)
-            for entry in [*temporary.iterdir(), temporary]:
-                sync(entry)
-            if not directory.exists():
-                temporary.rename(directory)
-            elif is_locked:
+    with temporary_directory(directory) as temporary:
+        _remove_leftovers(directory)
+        yield temporary
+        temporary.chmod(0o755)
+        for entry in [*temporary.iterdir(), temporary]:
+            sync(entry)
+        if not directory.exists():
+            temporary.rename(directory)
+        elif is_locked:
+            _swap(temporary, directory)
+        else:
+            with locked_index(directory):
                 _swap(temporary, directory)
-            else:
-                with locked_index(directory):
-                    _swap(temporary, directory)
-            sync(directory.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        sync(directory.parent)
 
 
 def _remove_leftovers(directory: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.line_blocks import open_line_blocks
 
 # The intended size of a part, which is shuffled in memory.
@@ -53,8 +52,7 @@ def shuffle_lines(
     )
     parts = min(max(-(-size // part_bytes), 1), _MAX_PARTS)
     generator = np.random.default_rng(seed)
-    scratch = Path(tempfile.mkdtemp("", ".shuffle-", destination.parent))
-    try:
+    with temporary_directory(destination.with_name("shuffle")) as scratch:
         paths = [scratch / str(number) for number in range(parts)]
         count = _distribute(files, paths, generator)
         if not count:
@@ -68,8 +66,6 @@ def shuffle_lines(
                 order = generator.permutation(len(lines)).tolist()
                 file.writelines(lines[i] + b"\n" for i in order)
         return count
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _distribute(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import heapq
 import itertools
 import operator
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source
+from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.text.json_objects import (
     ObjectBlock,
     read_object_blocks,
@@ -183,6 +184,7 @@ class _TokenCounts:
         self._scratch = scratch
         self._max_counters = max_counters
         self._directory: Path | None = None
+        self._stack = contextlib.ExitStack()
         self._files: list[Path] = []
         self.tokens = 0
 
@@ -194,7 +196,10 @@ class _TokenCounts:
 
     def _spill(self) -> None:
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp("", ".counts-", self._scratch))
+            parent = self._scratch or Path(tempfile.gettempdir())
+            self._directory = self._stack.enter_context(
+                temporary_directory(parent / "counts")
+            )
         path = self._directory / str(len(self._files))
         with path.open("wb") as file:
             for word, count in sorted(self._counter.items()):
@@ -212,8 +217,7 @@ class _TokenCounts:
 
     def close(self) -> None:
         """Removes the files."""
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        self._stack.close()
 
 
 def _read_counts(path: Path) -> Iterator[tuple[bytes, int]]:

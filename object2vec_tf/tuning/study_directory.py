@@ -194,11 +194,11 @@ class StudyDirectory:
     def link_best(self, number: int) -> None:
         """Replaces ``best`` by hard links to all files of a trial's run."""
         run, best = self.trial(number), RunDirectory(self.best)
+        new, old = self.path / ".best.new", self.path / ".best.old"
+        for leftover in (new, old):  # of a process that was killed here
+            shutil.rmtree(leftover, ignore_errors=True)
         if _read_if_file(best.metrics) == _read_if_file(run.metrics):
             return
-        new, old = self.path / ".best.new", self.path / ".best.old"
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
         with atomic_directory(new) as temporary:
             shutil.copytree(
                 run.path,
