@@ -21,8 +21,9 @@ from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import reject_input_paths, write_atomic
-from object2vec_tf.files.channels import channel_files, open_file
+from object2vec_tf.files.channels import channel_files
 from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.file_content import read_content
 from object2vec_tf.files.uploads import local_output
 from object2vec_tf.hyperparameters import (
     MAX_VOCAB_SIZE,
@@ -208,8 +209,7 @@ def _read_vocabulary(side: int) -> tuple[bytes, str]:
         raise UserError(
             f"--enc{side}_vocab_file is required with a tokenizer. See --help."
         )
-    with open_file(staged_file(name)) as file:
-        return file.read(), str(name)
+    return read_content(staged_file(name)), str(name)
 
 
 def cli() -> None:

@@ -34,10 +34,17 @@ def read_labels(path: Path, items: int) -> list[bytes]:
             for block in blocks
             for line in block.removesuffix(b"\n").split(b"\n")
         ]
+    text = b"\n".join(labels)
     try:
-        b"\n".join(labels).decode()
+        text.decode()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: labels cannot be read: {error}.") from error
+    if b"\0" in text:
+        line = text[: text.index(b"\0")].count(b"\n") + 1
+        raise DataError(
+            f"{path}:{line}: expected text, got a NUL byte. The file is damaged. Write "
+            "it again."
+        )
     if len(labels) != items:
         raise UserError(
             f"{path}: expected {items:,} labels, one line per item in their order, got "

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from object2vec_tf.errors import DataError, UserError
-from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.downloads import staged_file
+from object2vec_tf.files.file_content import read_content
 from object2vec_tf.files.record_batches import is_table_file, table_lines
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.item_ids import item_ids
@@ -125,10 +125,10 @@ def _item_text(path: Path) -> str:
 
 
 def _read_text(path: Path) -> str:
+    content = read_content(path)
     try:
-        with open_file(path) as file:
-            return file.read().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise UserError(
             f"{path}: cannot be read: {error}. Check the file and its permissions."
         ) from error

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import xxhash
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.channels import Source, channel_files, open_file
+from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.file_content import read_content
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.pretrained_vectors import read_vectors
 from object2vec_tf.text.tokenizer_loading import (
@@ -92,8 +93,7 @@ def _read_id_words(
         return None
     for path in channel_files(auxiliary, "auxiliary"):
         if path.name == name:
-            with open_file(path) as file:
-                data = file.read()
+            data = read_content(path)
             parse_vocabulary(data, f"{path}")
             return data
     return None
@@ -128,8 +128,7 @@ def _read_encoder_vectors(
     vocabulary = auxiliary_file(
         auxiliary, of_encoder(encoder, "vocab_file"), f"enc{encoder}_vocab_file"
     )
-    with open_file(vocabulary) as file:
-        words = parse_vocabulary(file.read(), str(vocabulary))
+    words = parse_vocabulary(read_content(vocabulary), str(vocabulary))
     vocab_size = of_encoder(encoder, "vocab_size")
     if max(words.values()) >= vocab_size:
         raise UserError(

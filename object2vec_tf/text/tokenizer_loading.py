@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.channels import Source, channel_files, open_file
+from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.file_content import read_content
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE, Hyperparameters, defaults
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 
@@ -88,7 +89,7 @@ def _read_tokenizer(
         return None
     name = hyperparameters.of_encoder(encoder, "vocab_file")
     path = auxiliary_file(auxiliary, name, f"enc{encoder}_vocab_file")
-    return make_tokenizer(hyperparameters, encoder, _read(path), f"{path}")
+    return make_tokenizer(hyperparameters, encoder, read_content(path), f"{path}")
 
 
 def make_tokenizer(
@@ -160,7 +161,7 @@ def with_vocab_sizes(
         kind = values.get(f"enc{encoder}_tokenizer") or defaults()["enc0_tokenizer"]
         path = auxiliary_file(auxiliary, str(name), file)
         tokenization = Tokenization("whitespace" if kind == "none" else str(kind))
-        words = Tokenizer(tokenization, _read(path), f"{path}").vocab_size
+        words = Tokenizer(tokenization, read_content(path), f"{path}").vocab_size
         result[size] = max(words + _num_oov_buckets(values, encoder), 2)
     return result
 
@@ -171,8 +172,3 @@ def _num_oov_buckets(values: Mapping[str, Any], encoder: int) -> int:
     if value is None and values.get("enc1_network") in (None, "enc0"):
         value = values.get("enc0_num_oov_buckets")
     return int(str(value)) if str(value).isdigit() else 0
-
-
-def _read(path: Path) -> bytes:
-    with open_file(path) as file:
-        return file.read()

@@ -34,7 +34,8 @@ def read_text_vectors(table: VectorTable, block_bytes: int) -> None:
     Raises:
         DataError: The file cannot be read, or a line is malformed.
     """
-    line = 1
+    line, words = 1, 0
+    expected_words: int | None = None
     has_line_ends = False
     parsing: collections.deque[Future[tuple[Ids, Vectors]]] = collections.deque()
     with (
@@ -45,16 +46,23 @@ def read_text_vectors(table: VectorTable, block_bytes: int) -> None:
             block = _TextBlock(content, line, table)
             if line == 1:
                 has_line_ends = block.check_first_line()
+                expected_words = block.expected_words
             block.has_line_ends = has_line_ends
             parsing.append(pool.submit(block.vectors))
             if len(parsing) > _PARALLEL_BLOCKS:
                 table.add(*parsing.popleft().result())
             line += content.count(b"\n")
+            words += _count_lines(content)
         for block_vectors in parsing:
             table.add(*block_vectors.result())
     if line == 1 and not parsing:
         raise DataError(
             f"{table.path}: expected vectors, got an empty file. Download it again."
+        )
+    if expected_words is not None and words - 1 != expected_words:
+        raise DataError(
+            f"{table.path}: expected {expected_words:,} words, as its first line says, "
+            f"got {words - 1:,}. The file is incomplete or damaged. Download it again."
         )
 
 
@@ -68,6 +76,7 @@ class _TextBlock:
 
     Attributes:
         has_line_ends: Whether lines end with a space or a carriage return.
+        expected_words: The number of words of the file, if its first line says it.
     """
 
     def __init__(self, content: bytes, first_line: int, table: VectorTable) -> None:
@@ -75,6 +84,7 @@ class _TextBlock:
         self._first_line = first_line
         self._table = table
         self.has_line_ends = False
+        self.expected_words: int | None = None
 
     def check_first_line(self) -> bool:
         """Checks the first line of the file, and skips it if it is a header.
@@ -91,6 +101,7 @@ class _TextBlock:
             self._table.check_width(line.rstrip().count(b" "))
         else:
             self._table.check_width(width)
+            self.expected_words = int(line.split()[0])
             self._content, self._first_line = rest, self._first_line + 1
         return (line + second).endswith((b" ", b"\r"))
 
@@ -186,9 +197,15 @@ class _TextBlock:
         )
 
 
+def _count_lines(content: bytes) -> int:
+    """Returns the number of lines, without blank ones at the end."""
+    lines = content.rstrip()
+    return lines.count(b"\n") + bool(lines)
+
+
 def _is_float32(number: bytes) -> bool:
     """Returns whether a text is a number that is finite as float32."""
     try:
-        return abs(float(number)) < 2.0**128
+        return b"_" not in number and abs(float(number)) < 2.0**128
     except ValueError:
         return False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import functools
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,6 +17,7 @@ import tensorflow as tf
 
 from object2vec_tf.devices import on_host
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.wrong_formats import reject_wrong_format
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 
 # Words that a vocabulary lacks get the id of the first of these that it has.
@@ -31,8 +35,9 @@ def parse_vocabulary(data: bytes, name: str) -> dict[str, int]:
         name: The file's name, for messages.
 
     Raises:
-        DataError: It is neither, or two words have the same id.
+        DataError: It is neither, a word occurs twice, or two words have the same id.
     """
+    reject_wrong_format(Path(name), data)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -44,12 +49,34 @@ def parse_vocabulary(data: bytes, name: str) -> dict[str, int]:
     if text.lstrip().startswith("{"):
         words = _parse_json(text, name)
     else:
+        _reject_other_content(text, name)
         words = _parse_lines(text.splitlines(), name)
     if not words:
         raise DataError(
             f"{name}: expected at least one word, got none. Build the vocabulary again."
         )
     return words
+
+
+def _reject_other_content(text: str, name: str) -> None:
+    """Checks that text can be words, one per line.
+
+    Raises:
+        DataError: It contains NUL characters, or is a JSON array.
+    """
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(
+            f"{name}:{line}: expected a word, got a NUL character. The file is "
+            "damaged. Build the vocabulary again."
+        )
+    if text.lstrip().startswith("["):
+        with contextlib.suppress(msgspec.DecodeError):
+            msgspec.json.decode(text, type=list)
+            raise DataError(
+                f'{name}: expected a vocabulary as JSON, {{"word": id}}, or one word '
+                "per line, got a JSON array. Write one word per line."
+            )
 
 
 def _parse_lines(lines: Iterable[str], name: str) -> dict[str, int]:
@@ -72,6 +99,8 @@ def _parse_json(text: str, name: str) -> dict[str, int]:
             f'{name}: expected a vocabulary as JSON, {{"word": id}}, got an error: '
             f"{error}. Build the vocabulary again."
         ) from error
+    if text.count(":") > len(words):  # a colon per entry, and those in words
+        _reject_repeated(json.loads(text, object_pairs_hook=list), name)
     by_id: dict[int, str] = {}
     for word, id_ in words.items():
         if id_ < 0:
@@ -91,6 +120,21 @@ def _parse_json(text: str, name: str) -> dict[str, int]:
                 f"{other!r} and {word!r}. Change one of the two ids."
             )
     return words
+
+
+def _reject_repeated(entries: list[tuple[str, int]], name: str) -> None:
+    """Checks that every word occurs once among the entries of a JSON object.
+
+    Raises:
+        DataError: One occurs again.
+    """
+    ((word, count),) = collections.Counter(w for w, _ in entries).most_common(1)
+    if count > 1:
+        ids = " and ".join(str(id_) for other, id_ in entries if other == word)
+        raise DataError(
+            f"{name}: expected every word once, got {word!r} with the ids {ids}. "
+            "Remove all but one."
+        )
 
 
 class IntegerVocabulary:

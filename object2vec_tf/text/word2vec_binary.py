@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.file_content import report_damage
 from object2vec_tf.text.vector_table import (
     VectorTable,
     header_width,
@@ -93,13 +94,13 @@ def _records(
             )
         yield word, buffer[end + 1 : end + 1 + size]
         offset = end + 1 + size
+    if (buffer[offset:] or _read(file, table, block_bytes)).strip(b"\n"):
+        raise DataError(
+            f"{table.path}: expected {count:,} words, as its first line says, got "
+            "more. The file is damaged. Download it again."
+        )
 
 
 def _read(file: BinaryIO, table: VectorTable, size: int) -> bytes:
-    try:
+    with report_damage(table.path):
         return file.read(size)
-    except (OSError, EOFError) as error:
-        raise DataError(
-            f"{table.path}: cannot be read to its end: {error}. The file is damaged or "
-            "incomplete. Download it again."
-        ) from error

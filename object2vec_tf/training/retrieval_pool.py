@@ -15,6 +15,7 @@ from object2vec_tf.data.table_reader import Rows
 from object2vec_tf.data.table_sources import is_file_source, is_given, table_source
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files, open_file
+from object2vec_tf.files.file_content import report_damage
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.parquet_inputs import read_rows, read_split
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
@@ -116,7 +117,7 @@ def _only_in1(rows: Rows) -> Rows:
 
 def _digest(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    with open_file(path) as file:
+    with open_file(path) as file, report_damage(path):
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

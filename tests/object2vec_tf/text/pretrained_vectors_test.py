@@ -39,6 +39,7 @@ FORMATS = {
     "windows.txt": glove("\r\n"),
     "word2vec.txt": b"6 4\n" + glove(),
     "fasttext.vec": b"6 4\n" + glove(" \n"),
+    "mark.vec": b"\xef\xbb\xbf6 4\n" + glove() + b"\n",
     "word2vec.bin": binary(),
     "lines.bin": binary(b"\n"),
 }
@@ -129,6 +130,10 @@ def test_missing_rows_have_the_mean_and_deviation_of_the_others(tmp_path):
         ("v.txt", b"b 1 2\na 1 1e99\n", ":2: expected a finite number, got '1e99'"),
         ("v.txt", b"1 2\na 1 1,5\n", ":2: expected a finite number, got '1,5'"),
         ("v.txt", b"b 1 2\na 1\n", ":2: expected 2 numbers after the word, got 1. "),
+        ("v.txt", b"b 1 2\na 1_0 1\n", ":2: expected a finite number, got '1_0'"),
+        ("v.vec", b"3 2\na 1 2\nb 1 2\n", ": expected 3 words, as its first line "),
+        ("v.vec", b"1 2\na 1 2\nb 1 2\n", ": expected 1 words, as its first line "),
+        ("v.bin", b"1 2\na " + bytes(9), ": expected 1 words, as its first line says"),
         ("v.txt", b"", ": expected vectors, got an empty file"),
         (
             "v.txt",
@@ -142,6 +147,7 @@ def test_missing_rows_have_the_mean_and_deviation_of_the_others(tmp_path):
         ("v.vec", struct.pack("<2i", 793712314, 12), ": expected word vectors, got"),
         ("v.txt.gz", gzip.compress(b"a 1 2\n" * 99)[:-9], ": cannot be read to its"),
         ("v.bin.gz", gzip.compress(b"1 2\na " + bytes(8))[:-9], ": cannot be read"),
+        ("v.bin.zst", b"1 2\na " + bytes(8), ": cannot be read to its end"),
     ],
 )
 def test_an_invalid_file_is_rejected(tmp_path, name, data, message):

@@ -32,15 +32,26 @@ def test_a_vocabulary_is_json_or_one_word_per_line():
         (b'{"a": 0', "v: expected a vocabulary as JSON"),
         (b'{"a": 1.5}', "v: expected a vocabulary as JSON"),
         (b"a\nb\na\n", "v:3: expected every word once, got 'a' again after line 1. "),
+        (b'{"a": 0, "b": 1, "a": 2}', "v: expected every word once, got 'a' with the "),
+        (b'{"a": 9223372036854775808}', "v: 'a': expected an id below 2147483647, "),
+        (b"a\n\0\0\0\nb\n", "v:2: expected a word, got a NUL character. "),
+        (b'["a", "b"]', 'v: expected a vocabulary as JSON, {"word": id}, or one word '),
+        (b"PAR1", "v: expected lines of text, got Parquet. "),
         (b"{}", "v: expected at least one word, got none. "),
         (b"", "v: expected at least one word, got none. "),
-        (b"\xff\xfe", "v: expected UTF-8 text, got an invalid byte at position 0. "),
+        (b"\xff\xfe", "v: expected lines of text, got UTF-16. "),
+        (b"\xff", "v: expected UTF-8 text, got an invalid byte at position 0. "),
     ],
 )
 def test_an_invalid_vocabulary_is_rejected(data, message):
     with pytest.raises(DataError) as error:
         parse_vocabulary(data, "v")
     assert str(error.value).startswith(message)
+
+
+def test_a_colon_in_a_word_is_no_second_entry():
+    assert parse_vocabulary(b'{"a:": 0, ":": 1}', "v") == {"a:": 0, ":": 1}
+    assert parse_vocabulary(b"[1]\n[2]\n", "v") == {"[1]": 0, "[2]": 1}
 
 
 def test_the_unknown_token_has_one_of_the_known_names():

@@ -1,0 +1,57 @@
+"""Tests of object2vec_tf/files/file_content.py."""
+
+import gzip
+
+import pytest
+import zstandard
+
+from object2vec_tf.errors import DataError
+from object2vec_tf.files.file_content import read_content
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.text.tokenizer_loading import read_tokenizers
+
+WORDS = b'{"[UNK]": 0, "cat": 1, "dog": 2}'
+GZIP = gzip.compress(WORDS)
+ZSTD = zstandard.ZstdCompressor().compress(WORDS)
+
+
+def flipped(data, position):
+    changed = bytearray(data)
+    changed[position] ^= 4
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("cut.gz", GZIP[:-3]),
+        ("flipped.gz", flipped(GZIP, len(GZIP) - 6)),  # of the checksum
+        ("plain.gz", WORDS),
+        ("extra.gz", GZIP + b"more"),
+        ("cut.json", GZIP[:-3]),  # gzip by its first bytes
+        ("cut.zst", ZSTD[:-3]),
+        ("plain.zst", WORDS),
+        ("extra.zst", ZSTD + b"more"),
+    ],
+)
+def test_a_file_is_read_whole_or_not_at_all(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(data)
+    hyperparameters = Hyperparameters(
+        enc0_network="pooled_embedding",
+        enc0_max_seq_len=10,
+        enc0_vocab_size=3,
+        enc0_tokenizer="whitespace",
+        enc0_vocab_file=name,
+    )
+    message = f"{name}: cannot be read to its end: .* Download or compress it again"
+    with pytest.raises(DataError, match=message):
+        read_content(path)
+    with pytest.raises(DataError, match=message):
+        read_tokenizers(hyperparameters, str(path))
+
+
+def test_complete_files_are_decompressed(tmp_path):
+    for name, data in (("w.gz", GZIP), ("w", GZIP), ("w.zst", ZSTD), ("w.json", WORDS)):
+        (tmp_path / name).write_bytes(data)
+        assert read_content(tmp_path / name) == WORDS
