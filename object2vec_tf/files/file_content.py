@@ -1,4 +1,4 @@
-"""Reads files that must be read whole or not at all, such as vocabularies."""
+"""Reads the complete content of files, such as vocabularies, or reports damage."""
 
 from __future__ import annotations
 
