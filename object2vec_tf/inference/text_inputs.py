@@ -117,7 +117,8 @@ class TextRequest:
 def text_batches(objects: Sequence[Row]) -> list[tuple[list[int], Texts]]:
     """Returns the strings to tokenize: texts and lists of strings in separate batches.
 
-    Lists are batched by similar length, so that one long list does not pad all others.
+    Rows are batched by similar length: a long list would pad all others of its batch,
+    and the ids of a long text would pad those of all others.
 
     Args:
         objects: The objects of one input; token ids are skipped.
@@ -127,35 +128,45 @@ def text_batches(objects: Sequence[Row]) -> list[tuple[list[int], Texts]]:
         ``tokenize_in0`` or ``tokenize_in1``: texts ``[rows]``, or lists of strings
         ``[rows, items]`` padded with empty strings.
     """
-    texts = [i for i, row in enumerate(objects) if isinstance(row, str)]
-    lists = [
-        i for i, row in enumerate(objects) if is_text(row) and not isinstance(row, str)
-    ]
+    texts = {i: _encoded(row) for i, row in enumerate(objects) if isinstance(row, str)}
+    lists = {
+        i: [_encoded(item) for item in row]
+        for i, row in enumerate(objects)
+        if not isinstance(row, str) and is_text(row)
+    }
     batches: list[tuple[list[int], Texts]] = []
-    if texts:
-        batches.append((texts, np.array([_encoded(objects[i]) for i in texts], object)))
-    for numbers in _batches_of_lists(objects, lists):
-        width = max(len(objects[i]) for i in numbers)
+    for numbers in _batches({i: len(text) for i, text in texts.items()}):
+        batches.append((numbers, np.array([texts[i] for i in numbers], object)))
+    for numbers in _batches({i: _most_tokens(row) for i, row in lists.items()}):
+        width = max(len(lists[i]) for i in numbers)
         padded = np.full((len(numbers), width), b"", object)
         for number, i in enumerate(numbers):
-            items = [_encoded(item) for item in objects[i]]
-            padded[number, : len(items)] = items
+            padded[number, : len(lists[i])] = lists[i]
         batches.append((numbers, padded))
     return batches
 
 
-def _batches_of_lists(objects: Sequence[Row], lists: list[int]) -> Iterator[list[int]]:
-    """Yields the row numbers of each batch of lists."""
-    width = max((len(objects[i]) for i in lists), default=0)
-    if len(lists) * width <= MAX_CELLS:
-        if lists:
-            yield lists
+def _most_tokens(items: Sequence[bytes]) -> int:
+    """Returns about the maximum number of tokens of a list: every byte is one."""
+    return max(len(items), sum(map(len, items)))
+
+
+def _batches(lengths: Mapping[int, int]) -> Iterator[list[int]]:
+    """Yields the row numbers of each batch.
+
+    Args:
+        lengths: About the maximum number of tokens of each row, by its number. That of
+            a text is its number of bytes.
+    """
+    if len(lengths) * max(lengths.values(), default=0) <= MAX_CELLS:
+        if lengths:
+            yield list(lengths)
         return
-    lists = sorted(lists, key=lambda i: len(objects[i]))
-    while lists:
-        size = max(MAX_CELLS // len(objects[lists[-1]]), 1)
-        yield lists[-size:]
-        del lists[-size:]
+    numbers = sorted(lengths, key=lengths.__getitem__)
+    while numbers:
+        size = max(MAX_CELLS // max(lengths[numbers[-1]], 1), 1)
+        yield numbers[-size:]
+        del numbers[-size:]
 
 
 def _encoded(text: Any) -> bytes:
