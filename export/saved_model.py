@@ -16,6 +16,7 @@ from export.signatures import Signatures
 from export.top_items import LOWEST
 from export.warmup import golden_requests, write_warm_up
 from object2vec_tf.devices import gpu_is_visible, in_full_precision
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.inference.catalog import RECOMMEND
 from object2vec_tf.inference.model_store import next_version
 from object2vec_tf.inference.ragged_inputs import input_limits, output_name
@@ -143,8 +144,9 @@ def _write(
     items: ItemFiles | None,
 ) -> None:
     signatures = Signatures(model, items)
-    tf.saved_model.save(signatures, str(directory), signatures=signatures.by_name)
-    _set_method_names(directory, signatures.methods)
+    with tensorflow_path(directory) as path:
+        tf.saved_model.save(signatures, path, signatures=signatures.by_name)
+        _set_method_names(path, signatures.methods)
     hyperparameters = model.hyperparameters
     golden = [_golden_request(model, name) for name in SIGNATURE_INPUTS]
     text_golden = [
@@ -172,11 +174,9 @@ def _write(
         (directory / name).write_text(text, encoding="utf-8")
 
 
-def _set_method_names(directory: Path, methods: Mapping[str, str]) -> None:
+def _set_method_names(directory: str, methods: Mapping[str, str]) -> None:
     """Sets the method names that TF Serving expects; TensorFlow 2 only sets Predict."""
-    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(
-        str(directory)
-    )
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(directory)
     for name, method in methods.items():
         updater.replace_method_name(signature_key=name, method_name=method)
     updater.save()
@@ -248,7 +248,9 @@ def _replay(directory: Path, relative: float, absolute: float) -> None:
     """
     # GPUs add numbers in another order in each call.
     factor = 10 if gpu_is_visible() else 1
-    signatures = tf.saved_model.load(str(directory)).signatures
+    with tensorflow_path(directory) as path:
+        model = tf.saved_model.load(path)  # its variables live only as long as it does
+    signatures = model.signatures
     for name, inputs in read_warm_up(directory):
         signatures[name](**inputs)
     for line in (directory / GOLDEN).read_text(encoding="utf-8").splitlines():

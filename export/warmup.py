@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from export.signatures import CLASSIFY, REGRESS
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import (
     DESCRIBE_CATALOG,
@@ -63,7 +64,7 @@ def write_warm_up(
     """
     path = directory / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(path)) as writer:
+    with tensorflow_path(path) as name, tf.io.TFRecordWriter(name) as writer:
         for log in _logs(hyperparameters, methods):
             writer.write(log.SerializeToString())
         for signature, rows in texts.items():

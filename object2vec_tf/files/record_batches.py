@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.fingerprints import Digest
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 
 # Bytes of a Parquet column that are read at a time.
 _BUFFER_BYTES = 1 << 20
@@ -66,12 +67,13 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         DataError: The file is not Parquet, or it is damaged.
     """
     try:
-        file = pq.ParquetFile(
-            path,
-            buffer_size=_BUFFER_BYTES,
-            pre_buffer=False,
-            page_checksum_verification=True,
-        )
+        with tensorflow_path(path) as name:
+            file = pq.ParquetFile(
+                name,
+                buffer_size=_BUFFER_BYTES,
+                pre_buffer=False,
+                page_checksum_verification=True,
+            )
         _ = file.schema_arrow.names  # which may not be UTF-8
         return file
     except _DAMAGED as error:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.model_store import version_number
@@ -54,12 +55,15 @@ class OnnxPredictor:
         try:
             text = (path / ONNX_HYPERPARAMETERS).read_text(encoding="utf-8")
             self.hyperparameters = Hyperparameters.from_mapping(json.loads(text))
-            self._sessions: dict[str, Any] = {
-                name: runtime.InferenceSession(
-                    path / f"{name}.onnx", options, providers=["CPUExecutionProvider"]
-                )
-                for name in SIGNATURE_INPUTS
-            }
+            with tensorflow_path(path) as directory:
+                self._sessions: dict[str, Any] = {
+                    name: runtime.InferenceSession(
+                        f"{directory}/{name}.onnx",
+                        options,
+                        providers=["CPUExecutionProvider"],
+                    )
+                    for name in SIGNATURE_INPUTS
+                }
         except Exception as error:  # onnxruntime's errors share no base class
             raise UserError(
                 f"{path}: cannot be loaded: {error}. Export the model again with "

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import DESCRIBE_CATALOG, Catalog
 from object2vec_tf.inference.model_store import (
@@ -115,7 +116,8 @@ class SavedModelPredictor:
         self._path = path
         _load_text_ops(path)
         try:
-            self._module = tf.saved_model.load(str(path))
+            with tensorflow_path(path) as name:
+                self._module = tf.saved_model.load(name)
         except DAMAGE_ERRORS as error:
             raise UserError(
                 f"{path}: cannot be loaded: {error}. Export the model again."

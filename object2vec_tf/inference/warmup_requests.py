@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 
@@ -55,8 +56,9 @@ def warm_up_requests(
 
 def read_warm_up(directory: Path) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
     """Yields the signature and the inputs of each warm-up request of a SavedModel."""
-    path = str(directory / WARM_UP_FILE)
-    for record in tf.data.TFRecordDataset(path, buffer_size=1 << 20):
+    with tensorflow_path(directory / WARM_UP_FILE) as path:
+        records = list(tf.data.TFRecordDataset(path, buffer_size=1 << 20))
+    for record in records:
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         kind = log.WhichOneof("log_type")
         request = getattr(log, kind).request

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from object2vec_tf.extras import import_extra
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.metrics.ranking import Positions, Vectors, normalized
 from object2vec_tf.metrics.retrieval import ItemLists
 
@@ -46,6 +48,18 @@ def new_index(dim: int, metric: str, search: str) -> Any:
     index = faiss.IndexHNSWFlat(dim, _LINKS, faiss_metric)
     index.hnsw.efConstruction = _CANDIDATES
     return index
+
+
+def write_vectors(index: Any, path: Path) -> None:
+    """Writes an index to a file."""
+    with tensorflow_path(path) as name:
+        import_faiss().write_index(index, name)
+
+
+def read_vectors(path: Path) -> Any:
+    """Returns the index in a file that `write_vectors` wrote."""
+    with tensorflow_path(path) as name:
+        return import_faiss().read_index(name)
 
 
 def add_vectors(index: Any, vectors: Vectors, metric: str) -> None:

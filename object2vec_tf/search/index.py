@@ -38,6 +38,7 @@ from object2vec_tf.search.faiss_index import (
     new_index,
     search_index,
     search_without,
+    write_vectors,
 )
 from object2vec_tf.search.index_directory import (
     FORMAT,
@@ -118,7 +119,7 @@ def build_index(
         UserError: There is no model, the numbers of labels and items differ, or the
             directory contains other files.
     """
-    faiss = import_faiss()
+    import_faiss()
     _check_choice("metric", metric, METRICS)
     _check_choice("search", search, SEARCHES)
     path = staged_file(source)
@@ -144,7 +145,7 @@ def build_index(
         if labels is not None:
             names = read_labels(staged_file(labels), index.ntotal)
             write_lines(temporary / LABELS, names)
-        faiss.write_index(index, str(temporary / VECTORS))
+        write_vectors(index, temporary / VECTORS)
         manifest = {
             "format": FORMAT,
             "metric": metric,

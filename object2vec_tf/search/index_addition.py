@@ -34,7 +34,7 @@ from object2vec_tf.search.embedding_lines import (
     read_embeddings,
     read_lines,
 )
-from object2vec_tf.search.faiss_index import add_vectors, import_faiss
+from object2vec_tf.search.faiss_index import add_vectors, write_vectors
 from object2vec_tf.search.index_directory import (
     ITEMS,
     LABELS,
@@ -130,7 +130,7 @@ def add_items(
             if files.labels is not None:
                 added = itertools.compress(names, new.is_new)
                 write_lines(temporary / LABELS, itertools.chain(files.labels, added))
-            import_faiss().write_index(index, str(temporary / VECTORS))
+            write_vectors(index, temporary / VECTORS)
             if model is not None:
                 manifest["model"] = absolute(model)
             manifest["items"] = index.ntotal

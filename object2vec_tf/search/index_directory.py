@@ -39,6 +39,7 @@ from object2vec_tf.files.remote import (
     join_url,
     local_path,
 )
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.files.uploads import (
     check_remote_writable,
     delete_file,
@@ -48,7 +49,7 @@ from object2vec_tf.files.uploads import (
 )
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import DAMAGE_ERRORS
-from object2vec_tf.search.faiss_index import import_faiss
+from object2vec_tf.search.faiss_index import read_vectors
 from object2vec_tf.search.stored_lines import StoredLines, starts_path
 
 FORMAT: Final = 1
@@ -97,7 +98,7 @@ class IndexFiles:
         manifest = read_manifest(directory)
         return IndexFiles(
             manifest,
-            import_faiss().read_index(str(directory / VECTORS)),
+            read_vectors(directory / VECTORS),
             StoredLines(directory / ITEMS),
             StoredLines(directory / LABELS) if manifest["labels"] else None,
             directory.stat().st_ino,
@@ -318,13 +319,14 @@ def model_digest(model: str | os.PathLike[str]) -> str:
     exported = find_exported(model)
     digest = xxhash.xxh3_128()
     try:
-        checkpoint = tf.train.load_checkpoint(str(exported / "variables" / "variables"))
-        for name in sorted(checkpoint.get_variable_to_shape_map()):
-            if name.startswith(_WEIGHTS):
-                values = np.ascontiguousarray(checkpoint.get_tensor(name))
-                buffer: Any = values.reshape(-1).view(np.uint8)
-                digest.update(name.encode())
-                digest.update(buffer)
+        with tensorflow_path(exported / "variables" / "variables") as prefix:
+            checkpoint = tf.train.load_checkpoint(prefix)
+            for name in sorted(checkpoint.get_variable_to_shape_map()):
+                if name.startswith(_WEIGHTS):
+                    values = np.ascontiguousarray(checkpoint.get_tensor(name))
+                    buffer: Any = values.reshape(-1).view(np.uint8)
+                    digest.update(name.encode())
+                    digest.update(buffer)
     except DAMAGE_ERRORS as error:
         raise UserError(
             f"{exported}: cannot be loaded: {error}. Export the model again."

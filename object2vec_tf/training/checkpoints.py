@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import atomic_directory, copy_by_link, remove
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.runs.run_directory import BEST_MODELS, CHECKPOINT_NAMES
 
 _KEPT = 2
@@ -68,7 +69,8 @@ class Checkpoints:
         remove(path)
         try:
             with atomic_directory(path) as temporary:
-                self._variables().write(str(temporary / "variables"))
+                with tensorflow_path(temporary / "variables") as prefix:
+                    self._variables().write(prefix)
                 (temporary / "state.json").write_text(
                     json.dumps(state), encoding="utf-8"
                 )
@@ -113,7 +115,8 @@ class Checkpoints:
             try:
                 check_complete(path)
                 state = read_state(path)
-                self._variables().read(str(path / "variables")).assert_consumed()
+                with tensorflow_path(path / "variables") as prefix:
+                    self._variables().read(prefix).assert_consumed()
                 if best_file and (best := best_model(path, state)):
                     copy_by_link(best, best_file)
             except _UNREADABLE as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from object2vec_tf.files.atomic import write_atomic
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.report.embedding_sample import EmbeddingSample
 
@@ -30,6 +33,9 @@ class TensorBoardLogs:
         self._directory = directory
         self._hyperparameters = hyperparameters
         self._writers: dict[str, Any] = {}
+        # The names under which the writers find their files until they are closed.
+        self._names = ExitStack()
+        weakref.finalize(self, self._names.close)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Writes the metrics of an epoch.
@@ -61,6 +67,7 @@ class TensorBoardLogs:
                     tf.summary.scalar(f"{channel}_{name}", value)
         for writer in self._writers.values():
             writer.close()
+        self._names.close()
 
     def embeddings(self, samples: Iterable[EmbeddingSample]) -> None:
         """Writes the embeddings of each input for the Projector.
@@ -85,6 +92,8 @@ class TensorBoardLogs:
 
     def _writer(self, name: str) -> Any:
         if name not in self._writers:
-            path = str(self._directory / name)
-            self._writers[name] = tf.summary.create_file_writer(path)
+            path = self._directory / name
+            path.mkdir(parents=True, exist_ok=True)
+            alias = self._names.enter_context(tensorflow_path(path))
+            self._writers[name] = tf.summary.create_file_writer(alias)
         return self._writers[name]

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.tuning.dimensions import Choices, Dimension, Numbers
 from object2vec_tf.tuning.objective import Objective
 from object2vec_tf.tuning.search_space import SearchSpace
@@ -27,10 +28,11 @@ def write_experiment(directory: Path, space: SearchSpace, objective: Objective) 
     ]
     tag = f"{objective.channel}_{objective.metric}"
     metrics = [hparams.Metric(tag, display_name=str(objective))]
-    writer = tf.summary.create_file_writer(str(directory))
-    with writer.as_default():
-        hparams.hparams_config(columns, metrics)
-    writer.close()
+    with tensorflow_path(directory) as path:
+        writer = tf.summary.create_file_writer(path)
+        with writer.as_default():
+            hparams.hparams_config(columns, metrics)
+        writer.close()
 
 
 def _domain(
