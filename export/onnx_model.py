@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from object2vec_tf.extras import import_extra
+from object2vec_tf.files.digests import write_digests
 from object2vec_tf.inference.model_store import next_version
 from object2vec_tf.inference.onnx_predictor import (
     ONNX_HYPERPARAMETERS,
@@ -19,7 +20,8 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
     """Writes embed_enc0.onnx, embed_enc1.onnx and predict_pair.onnx.
 
     Inputs and outputs are those of the SavedModel's signatures. The graphs share one
-    file of weights. The hyperparameters are in another file of the version.
+    file of weights. Other files of the version have the hyperparameters and the
+    checksums.
 
     Args:
         model: The model.
@@ -38,5 +40,6 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
         write_onnx(model, temporary)
         text = json.dumps(model.hyperparameters.to_dict(), indent=2) + "\n"
         (temporary / ONNX_HYPERPARAMETERS).write_text(text, encoding="utf-8")
+        write_digests(temporary)
         OnnxPredictor(temporary).warm_up()
     return path

@@ -18,6 +18,7 @@ from export.warmup import golden_requests, write_warm_up
 from object2vec_tf.devices import gpu_is_visible, in_full_precision
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.inference.catalog import RECOMMEND
+from object2vec_tf.inference.exported_files import ASSETS, write_saved_model_digests
 from object2vec_tf.inference.model_store import next_version
 from object2vec_tf.inference.ragged_inputs import input_limits, output_name
 from object2vec_tf.inference.text_inputs import signature_inputs
@@ -31,7 +32,6 @@ from object2vec_tf.metrics.ranking import scorer
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.precision import computing_in
 
-ASSETS = "assets.extra"
 METRICS = f"{ASSETS}/metrics.json"
 GOLDEN = f"{ASSETS}/golden.jsonl"
 
@@ -86,7 +86,7 @@ def export_saved_model(
     ``assets.extra`` contains warm-up requests, ``hyperparameters.json`` (including
     vocabulary sizes), ``metrics.json`` if given, and ``golden.jsonl``: requests with
     the model's predictions. Before the version appears, all these requests are run on
-    the written SavedModel.
+    the written SavedModel. ``digests.json`` has the checksums of all files.
 
     Args:
         model: The model.
@@ -172,6 +172,7 @@ def _write(
     )
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
+    write_saved_model_digests(directory)
 
 
 def _set_method_names(directory: str, methods: Mapping[str, str]) -> None:

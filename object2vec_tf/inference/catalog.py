@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.sealed_json import parse_object
 
 # The signatures of a model that was exported with items.
 RECOMMEND = "recommend"
@@ -54,11 +55,15 @@ class Catalog:
             UserError: The text is not a catalog.
         """
         try:
-            values = json.loads(text)
-            fields = [field.name for field in dataclasses.fields(Catalog)]
+            values = parse_object(text)
+            fields = {field.name: field.type for field in dataclasses.fields(Catalog)}
+            for name_of_field, kind in fields.items():
+                value = values[name_of_field]
+                if type(value).__name__ != kind:
+                    raise TypeError(f"{name_of_field}: expected {kind}, got {value!r}")
             return Catalog(**{field: values[field] for field in fields})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
-                f"{name}: expected the description of a catalog, got {text!r}. Export "
-                "the model again."
+                f"{name}: expected the description of a catalog, got {text!r:.200}. "
+                "Export the model again."
             ) from error

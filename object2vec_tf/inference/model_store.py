@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from object2vec_tf.files.atomic import atomic_directory
 from object2vec_tf.files.downloads import list_files, stage_below
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.remote import PathLike, is_remote, local_path
+from object2vec_tf.files.sealed_json import parse_object
 from object2vec_tf.files.uploads import next_remote_version
 from object2vec_tf.hyperparameters import Hyperparameters
 
@@ -157,8 +157,8 @@ def parse_description(text: bytes | str, name: str) -> Hyperparameters:
         UserError: The text is not a JSON object of valid hyperparameters.
     """
     try:
-        return Hyperparameters.from_mapping(json.loads(text))
-    except ValueError as error:
+        return Hyperparameters.from_mapping(parse_object(text))
+    except (ValueError, RecursionError, TypeError) as error:
         raise UserError(
             f"{name}: expected the hyperparameters of a model, got an invalid "
             f"description: {error}. Export the model again."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,12 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
-from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import Catalog
-from object2vec_tf.inference.model_store import version_number
+from object2vec_tf.inference.exported_files import (
+    EXPORT_ONNX_AGAIN,
+    report_damage,
+    verify_onnx,
+)
+from object2vec_tf.inference.model_store import parse_description, version_number
 from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
@@ -52,23 +54,19 @@ class OnnxPredictor:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # Errors are raised; do not log them too.
-        try:
-            text = (path / ONNX_HYPERPARAMETERS).read_text(encoding="utf-8")
-            self.hyperparameters = Hyperparameters.from_mapping(json.loads(text))
-            with tensorflow_path(path) as directory:
-                self._sessions: dict[str, Any] = {
-                    name: runtime.InferenceSession(
-                        f"{directory}/{name}.onnx",
-                        options,
-                        providers=["CPUExecutionProvider"],
-                    )
-                    for name in SIGNATURE_INPUTS
-                }
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise UserError(
-                f"{path}: cannot be loaded: {error}. Export the model again with "
-                "python -m export --format=onnx."
-            ) from error
+        verify_onnx(path)
+        self._path = path
+        file = path / ONNX_HYPERPARAMETERS
+        with report_damage(path, EXPORT_ONNX_AGAIN), tensorflow_path(path) as directory:
+            self.hyperparameters = parse_description(file.read_bytes(), f"{file}")
+            self._sessions: dict[str, Any] = {
+                name: runtime.InferenceSession(
+                    f"{directory}/{name}.onnx",
+                    options,
+                    providers=["CPUExecutionProvider"],
+                )
+                for name in SIGNATURE_INPUTS
+            }
         self.signature_defs = onnx_signature_defs(self.hyperparameters)
 
     def warm_up(self, first: str = "") -> None:
@@ -93,4 +91,5 @@ class OnnxPredictor:
 
     def _run(self, inputs: RaggedInputs) -> Predictions:
         session = self._sessions[inputs.signature]
-        return np.asarray(session.run(None, inputs.padded())[0])
+        with report_damage(self._path, EXPORT_ONNX_AGAIN):
+            return np.asarray(session.run(None, inputs.padded())[0])

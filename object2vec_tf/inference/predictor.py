@@ -15,6 +15,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import DESCRIBE_CATALOG, Catalog
+from object2vec_tf.inference.exported_files import report_damage, verify_saved_model
 from object2vec_tf.inference.model_store import (
     ONNX,
     find_exported,
@@ -34,7 +35,11 @@ from object2vec_tf.inference.ragged_inputs import (
 from object2vec_tf.inference.signature_defs import SignatureDefs, read_signature_defs
 from object2vec_tf.inference.text_inputs import TextRequest
 from object2vec_tf.inference.token_counts import CountsByInput, add_counts
-from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS, read_warm_up
+from object2vec_tf.inference.warmup_requests import (
+    HYPERPARAMETERS,
+    WARM_UP_FILE,
+    read_warm_up,
+)
 from object2vec_tf.text.tokenizer import load_text_ops
 
 Array = npt.NDArray[Any]
@@ -114,43 +119,49 @@ class SavedModelPredictor:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        verify_saved_model(path)
         _load_text_ops(path)
-        try:
-            with tensorflow_path(path) as name:
-                self._module = tf.saved_model.load(name)
-        except DAMAGE_ERRORS as error:
-            raise UserError(
-                f"{path}: cannot be loaded: {error}. Export the model again."
-            ) from error
-        # The variables of the signatures live only as long as the module does.
-        self._signatures = self._module.signatures
+        with report_damage(path), tensorflow_path(path) as name:
+            self._module = tf.saved_model.load(name)
+            # The variables of the signatures live only as long as the module does.
+            self._signatures = self._module.signatures
         if "describe" not in self._signatures:
             raise UserError(
                 f"{path}: expected a SavedModel exported by object2vec_tf, got one "
                 "without the signature describe. Export the model with "
                 "python -m export."
             )
-        description = self._signatures["describe"](rows=tf.zeros(1, tf.int64))
-        self.hyperparameters = parse_description(
-            description["hyperparameters"][0].numpy(), f"{path}"
-        )
+        with report_damage(path):
+            text = self._describe("describe", "hyperparameters")
+            self.hyperparameters = parse_description(text, f"{path}")
+            self.signature_defs = read_signature_defs(path)
+            self.catalog: Catalog | None = None
+            if DESCRIBE_CATALOG in self._signatures:
+                text = self._describe(DESCRIBE_CATALOG, "catalog")
+                self.catalog = Catalog.from_json(text, f"{path}")
         self.texts: Collection[str] = self.hyperparameters.texts
         self.token_counts: CountsByInput = {}
         self.version = version_number(path)
-        self.signature_defs = read_signature_defs(path)
-        self.catalog: Catalog | None = None
-        if DESCRIBE_CATALOG in self._signatures:
-            outputs = self._signatures[DESCRIBE_CATALOG](rows=tf.zeros(1, tf.int64))
-            text = outputs["catalog"][0].numpy()
-            self.catalog = Catalog.from_json(text, f"{path}")
+
+    def _describe(self, signature: str, output: str) -> bytes:
+        """Returns the JSON that a signature without inputs of its own returns."""
+        outputs = self._signatures[signature](rows=tf.zeros(1, tf.int64))
+        return bytes(outputs[output][0].numpy())
 
     def warm_up(self, first: str = "") -> None:
-        """See `Predictor`."""
-        requests = list(read_warm_up(self._path))
-        outputs = {name: s.structured_outputs for name, s in self._signatures.items()}
-        requests.sort(key=lambda request: first not in outputs[request[0]])
-        for name, inputs in requests:
-            self._signatures[name](**inputs)
+        """See `Predictor`.
+
+        Raises:
+            UserError: The requests are missing or damaged.
+        """
+        with report_damage(self._path / WARM_UP_FILE):
+            requests = list(read_warm_up(self._path))
+            outputs = {
+                name: s.structured_outputs for name, s in self._signatures.items()
+            }
+            requests.sort(key=lambda request: first not in outputs[request[0]])
+            for name, inputs in requests:
+                self._signatures[name](**inputs)
 
     def __call__(self, inputs: RaggedInputs) -> Predictions:
         """See `Predictor`."""
@@ -195,13 +206,14 @@ class SavedModelPredictor:
 
 def _load_text_ops(path: Path) -> None:
     """Registers the ops of a text model, which must happen before it is loaded."""
+    file = path / HYPERPARAMETERS
     try:
-        text = (path / HYPERPARAMETERS).read_text(encoding="utf-8")
-        hyperparameters = parse_description(text, f"{path}")
-        if set(hyperparameters.texts) - set(hyperparameters.external_ids):
-            load_text_ops()
+        text = file.read_bytes()
     except OSError:
-        pass  # If this is not one of our exports, the constructor reports it.
+        return  # If this is not one of our exports, the constructor reports it.
+    hyperparameters = parse_description(text, f"{file}")
+    if set(hyperparameters.texts) - set(hyperparameters.external_ids):
+        load_text_ops()
 
 
 def load_model(

@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from object2vec_tf.errors import UserError
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.exported_files import EXPORT_AGAIN
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 
 HYPERPARAMETERS = "assets.extra/hyperparameters.json"
@@ -55,9 +57,18 @@ def warm_up_requests(
 
 
 def read_warm_up(directory: Path) -> Iterator[tuple[str, dict[str, tf.Tensor]]]:
-    """Yields the signature and the inputs of each warm-up request of a SavedModel."""
-    with tensorflow_path(directory / WARM_UP_FILE) as path:
-        records = list(tf.data.TFRecordDataset(path, buffer_size=1 << 20))
+    """Yields the signature and the inputs of each warm-up request of a SavedModel.
+
+    Raises:
+        UserError: There are none.
+    """
+    path = directory / WARM_UP_FILE
+    if not path.is_file():
+        raise UserError(
+            f"{path}: is missing: the version is half copied. {EXPORT_AGAIN}"
+        )
+    with tensorflow_path(path) as name:
+        records = list(tf.data.TFRecordDataset(name, buffer_size=1 << 20))
     for record in records:
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         kind = log.WhichOneof("log_type")

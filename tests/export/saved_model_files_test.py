@@ -112,6 +112,7 @@ def test_golden_requests_and_settings_are_extra_assets(exported, tmp_path):
     path = export_saved_model(model.model, tmp_path, metrics={"test": {"mse": 0.5}})
     extra = path / EXTRA
     assert sorted(p.name for p in extra.iterdir()) == [
+        "digests.json",
         "golden.jsonl",
         "hyperparameters.json",
         "metrics.json",
