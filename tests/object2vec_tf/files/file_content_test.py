@@ -34,7 +34,7 @@ def flipped(data, position):
         ("extra.zst", ZSTD + b"more"),
     ],
 )
-def test_a_file_is_read_whole_or_not_at_all(tmp_path, name, data):
+def test_damaged_and_cut_files_are_user_errors(tmp_path, name, data):
     path = tmp_path / name
     path.write_bytes(data)
     hyperparameters = Hyperparameters(
