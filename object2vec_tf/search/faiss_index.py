@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +41,7 @@ def new_index(dim: int, metric: str, search: str) -> Any:
         search: One of `SEARCHES`.
     """
     faiss = import_faiss()
-    faiss_metric = (
-        faiss.METRIC_L2 if metric == "euclidean" else faiss.METRIC_INNER_PRODUCT
-    )
+    faiss_metric = _faiss_metric(metric)
     if search == "exact":
         return faiss.IndexFlat(dim, faiss_metric)
     index = faiss.IndexHNSWFlat(dim, _LINKS, faiss_metric)
@@ -56,10 +55,42 @@ def write_vectors(index: Any, path: Path) -> None:
         import_faiss().write_index(index, name)
 
 
-def read_vectors(path: Path) -> Any:
-    """Returns the index in a file that `write_vectors` wrote."""
-    with tensorflow_path(path) as name:
-        return import_faiss().read_index(name)
+def read_vectors(path: Path, manifest: Mapping[str, Any]) -> Any:
+    """Reads an index.
+
+    Args:
+        path: The file.
+        manifest: The manifest of the index, with the number and width of its vectors.
+
+    Raises:
+        ValueError: The file cannot be read, or does not have these vectors.
+    """
+    faiss = import_faiss()
+    try:
+        with tensorflow_path(path) as name:
+            index = faiss.read_index(name)
+    except (RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path.name}: {reason}") from error
+    kind = faiss.IndexHNSW if manifest["search"] == "approximate" else faiss.IndexFlat
+    found = (index.d, index.ntotal, index.metric_type)
+    expected = (manifest["dim"], manifest["items"], _faiss_metric(manifest["metric"]))
+    if not isinstance(index, kind) or found != expected:
+        raise ValueError(
+            f"{path.name}: expected {kind.__name__} with {_described(*expected)}, got "
+            f"{type(index).__name__} with {_described(*found)}"
+        )
+    return index
+
+
+def _described(dim: int, count: int, metric: int) -> str:
+    return f"{count} vectors of {dim} values and faiss's metric {metric}"
+
+
+def _faiss_metric(metric: str) -> int:
+    faiss = import_faiss()
+    is_distance = metric == "euclidean"
+    return int(faiss.METRIC_L2 if is_distance else faiss.METRIC_INNER_PRODUCT)
 
 
 def add_vectors(index: Any, vectors: Vectors, metric: str) -> None:

@@ -41,7 +41,6 @@ from object2vec_tf.search.faiss_index import (
     write_vectors,
 )
 from object2vec_tf.search.index_directory import (
-    FORMAT,
     ITEMS,
     LABELS,
     VECTORS,
@@ -49,8 +48,8 @@ from object2vec_tf.search.index_directory import (
     model_digest,
     replace_index,
     staged_index,
-    write_manifest,
 )
+from object2vec_tf.search.index_manifest import FIX, FORMAT, write_manifest
 from object2vec_tf.search.index_model import load_index_model
 from object2vec_tf.search.indexed_objects import Exclusions, IndexedObjects, Rescorer
 from object2vec_tf.search.stored_lines import write_lines
@@ -337,7 +336,7 @@ class NeighborIndex:
     def _read_objects(self) -> IndexedObjects:
         """Returns the items as token ids."""
         items = IndexedObjects.read(self._path / ITEMS, self._predictor)
-        if self._path.stat().st_ino != self._files.inode:
+        if (self._path / ITEMS).stat().st_ino != self._files.inode:
             raise UserError(
                 f"{self._path}: was replaced while it was read. Start again."
             )
@@ -360,13 +359,32 @@ class NeighborIndex:
             Neighbor(
                 rank,
                 float(scores[rank - 1]),
-                parse_item(self._items[number]),
-                self._labels[number].decode() if self._labels else None,
+                self._item(number),
+                self._label(number),
                 None if similarities is None else float(similarities[rank - 1]),
             )
             for rank, number in enumerate(numbers, start=1)
             if number >= 0
         ]
+
+    def _item(self, number: int) -> dict[str, Any]:
+        try:
+            return parse_item(self._items[number])
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise self._damaged(ITEMS, number, error) from error
+
+    def _label(self, number: int) -> str | None:
+        if self._labels is None:
+            return None
+        try:
+            return self._labels[number].decode()
+        except UnicodeDecodeError as error:
+            raise self._damaged(LABELS, number, error) from error
+
+    def _damaged(self, name: str, number: int, error: Exception) -> UserError:
+        return UserError(
+            f"{self._path / name}:{number + 1}: is damaged: {error}. {FIX}"
+        )
 
 
 def _check_choice(name: str, value: str, valid: Sequence[str]) -> None:

@@ -42,10 +42,11 @@ from object2vec_tf.search.index_directory import (
     IndexFiles,
     locked_index,
     model_digest,
+    read_consistently,
     replace_index,
     staged_index,
-    write_manifest,
 )
+from object2vec_tf.search.index_manifest import read_manifest, write_manifest
 from object2vec_tf.search.index_model import item_side, load_index_model
 from object2vec_tf.search.stored_lines import write_lines
 
@@ -109,7 +110,7 @@ def add_items(
             new items do not fit the index.
     """
     path, index_path = staged_file(source), staged_index(directory)
-    IndexFiles.read(index_path)  # reports a missing index
+    read_consistently(index_path, read_manifest)  # reports a missing index
     with locked_index(index_path):
         files = IndexFiles.read(index_path)
         manifest, index = files.manifest, files.vectors
@@ -168,18 +169,18 @@ def _read_items(
     exported = find_exported(model or source)
     predictor = load_index_model(exported, files, directory)
     files.manifest["model_digest"] = model_digest(exported)
-    is_new = _is_new(path, files)
+    is_new = _is_new(path, files, directory / ITEMS)
     vectors = _embed_new(path, directory, item_side(files), predictor, is_new)
     return _NewItems(is_new, vectors, predictor)
 
 
-def _is_new(path: Path, files: IndexFiles) -> npt.NDArray[np.bool_]:
+def _is_new(path: Path, files: IndexFiles, items: Path) -> npt.NDArray[np.bool_]:
     """Returns whether each item of a file differs from all items before it.
 
     Items are compared as they are in their files. Their token ids would be equal for
     all objects without a known token.
     """
-    old = (parse_object(path, 0, line) for line in files.items)
+    old = (parse_object(items, *line) for line in enumerate(files.items, 1))
     new = (parse_object(path, number, line) for number, line in read_lines(path))
     hashes = np.fromiter(map(_object_hash, itertools.chain(old, new)), np.uint64)
     is_first = np.zeros(len(hashes), bool)

@@ -2,7 +2,7 @@
 
 The index directory contains:
 
-manifest.json       metric, kind of search, number of items and model
+manifest.json       metric, kind of search, number of items, model and checksums
 index.faiss         the embeddings, as faiss writes them
 items.jsonl         the lines of the items, as they are in their file
 labels.txt          the labels of the items, if given
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
-import json
 import os
 import shutil
 import tempfile
@@ -51,16 +50,22 @@ from object2vec_tf.inference.exported_files import VARIABLES, verify_saved_model
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import DAMAGE_ERRORS
 from object2vec_tf.search.faiss_index import read_vectors
+from object2vec_tf.search.index_manifest import (
+    FIX,
+    MANIFEST,
+    read_manifest,
+    verify_index,
+)
 from object2vec_tf.search.stored_lines import StoredLines, starts_path
 
-FORMAT: Final = 1
-MANIFEST, VECTORS = "manifest.json", "index.faiss"
+VECTORS: Final = "index.faiss"
 ITEMS, LABELS = "items.jsonl", "labels.txt"
 # A file of a remote index that is being replaced, or whose writer was killed.
 _INCOMPLETE: Final = ".incomplete"
 # The start of the names of the weights in an export, see `export.signatures`.
 _WEIGHTS: Final = "_model_variables"
 _MAX_ATTEMPTS: Final = 10
+_UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 # A writer locks its temporary directory right after it creates it.
 _MIN_LEFTOVER_SECONDS: Final = 60
 
@@ -76,7 +81,8 @@ class IndexFiles:
         vectors: The faiss index.
         items: The lines of the items.
         labels: The labels; None without labels.
-        inode: The number of the directory, which another index does not have.
+        inode: The inode of the file of the items. While they are memory-mapped, no
+            other file has it.
     """
 
     manifest: dict[str, Any]
@@ -97,32 +103,15 @@ class IndexFiles:
     @staticmethod
     def _read(directory: Path) -> IndexFiles:
         manifest = read_manifest(directory)
+        verify_index(directory, manifest)
+        count = manifest["items"]
         return IndexFiles(
             manifest,
-            read_vectors(directory / VECTORS),
-            StoredLines(directory / ITEMS),
-            StoredLines(directory / LABELS) if manifest["labels"] else None,
-            directory.stat().st_ino,
+            read_vectors(directory / VECTORS, manifest),
+            StoredLines(directory / ITEMS, count),
+            StoredLines(directory / LABELS, count) if manifest["labels"] else None,
+            (directory / ITEMS).stat().st_ino,
         )
-
-
-def write_manifest(directory: Path, manifest: dict[str, Any]) -> None:
-    """Writes the manifest of an index."""
-    text = json.dumps(manifest, indent=2) + "\n"
-    (directory / MANIFEST).write_text(text, encoding="utf-8")
-
-
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Returns the manifest of an index.
-
-    Raises:
-        OSError: It does not exist.
-        ValueError: Another version of the package wrote it.
-    """
-    manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError("it was written by another version of object2vec_tf")
-    return manifest
 
 
 def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Content:
@@ -135,21 +124,48 @@ def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Con
     Raises:
         UserError: The directory does not contain an index, or the index is damaged.
     """
-    for attempt in range(1, _MAX_ATTEMPTS + 1):
+    for _ in range(_MAX_ATTEMPTS):
         try:
-            before = directory.stat().st_ino
-            content = read(directory)
-            if directory.stat().st_ino == before:
-                break
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            is_replaced = directory.is_dir() and directory.stat().st_ino != before
-            if is_replaced and attempt < _MAX_ATTEMPTS:
-                continue
-            raise UserError(
-                f"{directory}: contains no index that can be read: {error}. Build it "
-                "with python -m object2vec_tf.neighbors build."
-            ) from error
-    return content
+            with _opened(directory) as descriptor:
+                failure: Exception | None = None
+                try:
+                    content = read(directory)
+                except _UNREADABLE as error:
+                    failure = error
+                is_replaced = not _is_directory(directory, descriptor)
+        except OSError as error:
+            raise _unreadable(directory, error) from error
+        if is_replaced:
+            continue
+        if failure is None:
+            return content
+        if isinstance(failure, UserError):
+            raise failure
+        raise _unreadable(directory, failure) from failure
+    raise UserError(f"{directory}: was replaced while it was read. Start again.")
+
+
+def _unreadable(directory: Path, reason: Exception) -> UserError:
+    return UserError(
+        f"{directory}: contains no index that can be read: {reason}. {FIX}"
+    )
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    """Yields a file descriptor; while it is open, no other file gets the inode."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_directory(directory: Path, descriptor: int) -> bool:
+    """Returns whether a path is still that of an open directory."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), directory.stat())
+    return False
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 # The starts of lines are collected in arrays of this size.
 _STARTS_PER_ARRAY: Final = 1 << 15
@@ -19,14 +20,16 @@ class StoredLines:
 
     Args:
         path: The file.
+        count: The number of lines.
 
     Raises:
         OSError: The file or its starts cannot be read.
-        ValueError: The file does not have the size that it was written with.
+        ValueError: The file does not have the size that it was written with, or its
+            starts are damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._starts = np.load(starts_path(path), mmap_mode="r")
+    def __init__(self, path: Path, count: int) -> None:
+        self._starts = _read_starts(starts_path(path), count)
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size != self._starts[-1]:
@@ -47,6 +50,22 @@ class StoredLines:
         """Returns a line by its number from 0, without its line end."""
         start, stop = int(self._starts[number]), int(self._starts[number + 1])
         return self._text[start : stop - 1]
+
+
+def _read_starts(path: Path, count: int) -> npt.NDArray[np.int64]:
+    """Returns the starts of lines, and the end of the last one, memory-mapped."""
+    try:
+        starts = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OverflowError, EOFError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
+    if starts.dtype != np.int64 or starts.shape != (count + 1,):
+        raise ValueError(
+            f"{path.name}: expected {count + 1} values of int64, got {starts.dtype} "
+            f"{list(starts.shape)}"
+        )
+    if starts[0] != 0 or (starts[1:] <= starts[:-1]).any():
+        raise ValueError(f"{path.name}: expected ascending values from 0, got others")
+    return starts
 
 
 def starts_path(path: Path) -> Path:

@@ -12,7 +12,7 @@ def test_lines_are_read_by_number(tmp_path):
     assert write_lines(path, iter(lines)) == 4
     assert path.read_bytes() == b"".join(line + b"\n" for line in lines)
     assert np.load(starts_path(path)).tolist() == [0, 6, 7, 11, 16]
-    stored = StoredLines(path)
+    stored = StoredLines(path, 4)
     assert [stored[number] for number in (3, 0, 1, 2)] == [
         lines[number] for number in (3, 0, 1, 2)
     ]
@@ -24,4 +24,4 @@ def test_a_file_of_another_size_is_rejected(tmp_path):
     with path.open("ab") as file:
         file.write(b"x")
     with pytest.raises(ValueError, match=r"items.jsonl: expected 13 bytes, got 14"):
-        StoredLines(path)
+        StoredLines(path, 2)
