@@ -18,6 +18,7 @@ from export.serving.server import serve
 from export.serving.settings import (
     MAX_CONCURRENCY,
     MAX_REQUEST_BYTES,
+    MAX_RESPONSE_VALUES,
     MODEL_NAME,
     GatewaySettings,
 )
@@ -76,6 +77,13 @@ _MAX_RECOMMENDED_ITEMS = flags.DEFINE_integer(
     "maximum number of items in a response of /recommend: objects times the largest k",
     1,
 )
+_MAX_RESPONSE_VALUES = flags.DEFINE_integer(
+    "max_response_values",
+    MAX_RESPONSE_VALUES,
+    "maximum number of values in a response, objects times the width of an embedding "
+    "or of scores; requests for more get status 413",
+    1,
+)
 _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "timeout of a request to TF Serving in seconds", 0.001
 )
@@ -103,6 +111,7 @@ _COMMON = (
     _MAX_REQUEST_BYTES,
     _MAX_CONCURRENCY,
     _MAX_RECOMMENDED_ITEMS,
+    _MAX_RESPONSE_VALUES,
     _WORKERS,
 )
 _FLAG_USES: FlagUses = {
@@ -122,6 +131,7 @@ def main() -> None:
     settings = GatewaySettings(
         max_request_bytes=_MAX_REQUEST_BYTES.value,
         max_concurrency=_MAX_CONCURRENCY.value,
+        max_response_values=_MAX_RESPONSE_VALUES.value,
         max_recommended_items=_MAX_RECOMMENDED_ITEMS.value,
         model_name=_MODEL_NAME.value,
         health_route=vertex.health_route,

@@ -105,13 +105,8 @@ class DynamicBatcher:
         return batch
 
     async def _run(self, batch: list[_QueuedRequest]) -> None:
-        rows = {
-            name: [row for request in batch for row in request.rows[name]]
-            for name in batch[0].rows
-        }
-        signature = batch[0].signature
         outputs = await asyncio.get_running_loop().run_in_executor(
-            self.thread, lambda: self._call(signature, RaggedInputs.from_rows(rows))
+            self.thread, self._outputs, batch
         )
         start = 0
         for request in batch:
@@ -120,3 +115,10 @@ class DynamicBatcher:
                 own = {name: array[start:stop] for name, array in outputs.items()}
                 request.outputs.set_result(own)
             start += request.size
+
+    def _outputs(self, batch: list[_QueuedRequest]) -> Outputs:
+        rows = {
+            name: [row for request in batch for row in request.rows[name]]
+            for name in batch[0].rows
+        }
+        return self._call(batch[0].signature, RaggedInputs.from_rows(rows))

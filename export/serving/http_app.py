@@ -37,17 +37,19 @@ from export.serving.request_pipeline import (
     tokenize,
 )
 from export.serving.settings import GatewaySettings
+from export.serving.streamed_response import StreamedResponse, respond
 from export.serving.tf_serving_rest import TFServingRest
 from object2vec_tf.inference.catalog import RECOMMEND
 from object2vec_tf.inference.ragged_inputs import output_name, signature_name
 from object2vec_tf.inference.recommend_requests import (
+    ITEM_VALUES,
     RecommendRequest,
-    encode_recommendations,
+    recommendation_parts,
 )
 from object2vec_tf.inference.request_codec import (
     JSON,
-    encode_predictions,
     parse_content_type,
+    prediction_parts,
     response_media_type,
 )
 
@@ -143,41 +145,52 @@ class Gateway:
             start = time.perf_counter()
             self._in_progress += 1
             self._metrics.count_in_progress(1)
-            status = 500
-            try:
-                response = await handle_errors(handler, request)
-                status = response.status_code
-            finally:
+            response: Response | None = None
+
+            def finish() -> None:
+                status = response.status_code if response else 500
                 self._in_progress -= 1
                 self._metrics.count_in_progress(-1)
                 self._metrics.count_request(status, time.perf_counter() - start)
+
+            try:
+                response = await handle_errors(handler, request)
+            finally:
+                if isinstance(response, StreamedResponse):
+                    response.finish = finish
+                else:
+                    finish()
             return response
 
         return measured
 
     async def _invocations(self, request: Request) -> Response:
         body, media_type, max_lens, response_type = await self._content(request)
+        max_values = self._settings.max_response_values
         async with self._active.use() as backend:
             rows = await decode(
                 backend,
                 request_decoder,
-                lambda decoder: decoder.decode(body, media_type, max_lens),
+                lambda decoder: decoder.decode(body, media_type, max_lens, max_values),
+                len(body),
             )
             if not rows:
                 return Response(b'{"predictions":[]}', media_type=JSON)
             rows = await tokenize(backend, rows, self._metrics, max_lens)
             predictions = await backend.predict(rows)
         self._metrics.count_rows(signature_name(rows), len(predictions))
-        content = encode_predictions(predictions, output_name(rows), response_type)
-        return Response(content, media_type=response_type)
+        parts = prediction_parts(predictions, output_name(rows), response_type)
+        return await respond(request, parts, predictions.size, response_type)
 
     async def _recommend(self, request: Request) -> Response:
         body, media_type, max_lens, response_type = await self._content(request)
+        max_values = self._settings.max_response_values
         async with self._active.use() as backend:
             decoded: RecommendRequest = await decode(
                 backend,
                 recommend_decoder,
-                lambda decoder: decoder.decode(body, media_type, max_lens),
+                lambda decoder: decoder.decode(body, media_type, max_lens, max_values),
+                len(body),
             )
             decoded.check_size(self._settings.max_recommended_items)
             predictions = []
@@ -188,8 +201,9 @@ class Gateway:
                 decoded = dataclasses.replace(decoded, objects=rows["in0"])
                 predictions = await recommend(backend, decoded)
         self._metrics.count_rows(RECOMMEND, len(predictions))
-        content = encode_recommendations(predictions, response_type)
-        return Response(content, media_type=response_type)
+        items = sum(map(len, predictions))
+        parts = recommendation_parts(predictions, response_type)
+        return await respond(request, parts, ITEM_VALUES * items, response_type)
 
     async def _content(
         self, request: Request

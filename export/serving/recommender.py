@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.serving.backends import Backend, VersionGone
+from export.serving.off_loop import off_loop
 from object2vec_tf.inference.catalog import (
     DESCRIBE_ITEMS,
     RECOMMEND,
@@ -16,7 +17,11 @@ from object2vec_tf.inference.catalog import (
     Catalog,
 )
 from object2vec_tf.inference.ragged_inputs import PADDING, Ids, Predictions
-from object2vec_tf.inference.recommend_requests import RecommendedItem, RecommendRequest
+from object2vec_tf.inference.recommend_requests import (
+    ITEM_VALUES,
+    RecommendedItem,
+    RecommendRequest,
+)
 
 
 async def recommend(
@@ -59,7 +64,11 @@ async def _recommend(
     response = await backend.call(
         DESCRIBE_ITEMS, {"items": positions.tolist()}, version
     )
-    return _items(positions, scores, response.outputs, await backend.catalog())
+    catalog = await backend.catalog()
+    return await off_loop(
+        ITEM_VALUES * positions.size,
+        lambda: _items(positions, scores, response.outputs, catalog),
+    )
 
 
 async def _pair_scores(

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from export.serving.backends import Backend, Unavailable
+from export.serving.off_loop import off_loop
 from export.serving.prometheus import ServingMetrics
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.ragged_inputs import Rows, input_limits
 from object2vec_tf.inference.recommend_requests import RecommendDecoder
-from object2vec_tf.inference.request_codec import RequestDecoder
+from object2vec_tf.inference.request_codec import RequestDecoder, output_widths
 from object2vec_tf.inference.request_errors import BadRequest
 from object2vec_tf.inference.tensor_requests import TensorDecoder
 from object2vec_tf.inference.text_inputs import has_text
@@ -26,13 +27,15 @@ async def decode(
     backend: Backend,
     decoder_for: Callable[[Backend], Awaitable[_Decoder]],
     decode: Callable[[_Decoder], _Decoded],
+    size: int,
 ) -> _Decoded:
     """Decodes a request for the version of the model that will answer it.
 
     Args:
         backend: The backend.
         decoder_for: Returns the decoder for the backend's current version.
-        decode: Decodes the request.
+        decode: Decodes the request. It is called in a thread for a large one.
+        size: The bytes of the request.
 
     Raises:
         BadRequest: The request is invalid.
@@ -42,7 +45,7 @@ async def decode(
     decoder = None
     try:
         decoder = await decoder_for(backend)
-        return decode(decoder)
+        return await _decoded(decode, decoder, size)
     except BadRequest:
         # A new model version, not seen in any response yet, may know these ids.
         with contextlib.suppress(Unavailable):
@@ -50,7 +53,13 @@ async def decode(
         current = await decoder_for(backend)
         if current is decoder:
             raise
-        return decode(current)
+        return await _decoded(decode, current, size)
+
+
+async def _decoded(
+    decode: Callable[[_Decoder], _Decoded], decoder: _Decoder, size: int
+) -> _Decoded:
+    return await off_loop(size, lambda: decode(decoder))
 
 
 async def tokenize(
@@ -67,12 +76,13 @@ async def tokenize(
         metrics: Counts the unknown tokens.
         max_lens: The request's own maximum lengths of in0 and in1.
     """
-    if not backend.texts or not has_text(rows):
+    size = sum(map(len, rows.values()))
+    if not backend.texts or not await off_loop(size, lambda: has_text(rows)):
         return rows
-    rows, unknown = await backend.tokenize(rows)
+    tokens, unknown = await backend.tokenize(rows)
     metrics.count_unknown_tokens(unknown)
     decoder = await request_decoder(backend)
-    return decoder.truncate(rows, max_lens)
+    return await off_loop(size, lambda: decoder.truncate(tokens, max_lens))
 
 
 async def request_decoder(backend: Backend) -> RequestDecoder:
@@ -86,7 +96,10 @@ def _make_request_decoder(
     hyperparameters: Hyperparameters, texts: frozenset[str]
 ) -> RequestDecoder:
     return RequestDecoder(
-        input_limits(hyperparameters), texts, hyperparameters.external_ids
+        input_limits(hyperparameters),
+        texts,
+        hyperparameters.external_ids,
+        widths=output_widths(hyperparameters),
     )
 
 

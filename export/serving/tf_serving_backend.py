@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -18,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from export.serving.backends import Rejected, Response, Unavailable, VersionGone
+from export.serving.off_loop import off_loop
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import DESCRIBE_CATALOG, Catalog
 from object2vec_tf.inference.model_store import parse_description
@@ -32,7 +34,7 @@ from object2vec_tf.inference.signature_defs import (
     SignatureDefs,
     signature_defs_to_json,
 )
-from object2vec_tf.inference.text_inputs import TextRequest
+from object2vec_tf.inference.text_inputs import TextBatch, TextRequest
 
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -41,6 +43,10 @@ _OPTIONS = [
     # between attempts and fails every request meanwhile.
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
+
+
+# About the number of values of a row.
+_ROW_VALUES = 64
 
 
 class TFServingBackend:
@@ -80,9 +86,8 @@ class TFServingBackend:
 
     async def predict(self, rows: Rows) -> Predictions:
         """See `Backend`."""
-        inputs = RaggedInputs.from_rows(rows)
-        batches = list(inputs.batches())
-        predictions = [await self._run(inputs.take(batch)) for batch in batches]
+        inputs, batches = await _batched(rows)
+        predictions = [await self._run(inputs, batch) for batch in batches]
         return in_row_order(batches, predictions)
 
     @property
@@ -92,11 +97,12 @@ class TFServingBackend:
 
     async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Backend`."""
-        request = TextRequest(rows)
+        size = sum(map(len, rows.values())) * _ROW_VALUES
+        request = await off_loop(size, lambda: TextRequest(rows))
         for batch in request.batches:
-            response = await self._send(batch.signature, {batch.name: batch.texts})
-            outputs = response.outputs.items()
-            request.store(batch, {n: tf.make_ndarray(value) for n, value in outputs})
+            texts = {batch.name: batch.texts}
+            response = await self._send(batch.signature, texts, batch.texts.size)
+            await off_loop(size, functools.partial(_store, request, batch, response))
         return request.rows, request.unknown_tokens
 
     async def catalog(self) -> Catalog | None:
@@ -117,15 +123,15 @@ class TFServingBackend:
         self, signature: str, rows: Rows, version: int | None = None
     ) -> Response:
         """See `Backend`."""
-        inputs = RaggedInputs.from_rows(rows)
-        batches = list(inputs.batches())
+        inputs, batches = await _batched(rows)
         outputs = []
         for batch in batches:
             padded = _padded(inputs.take(batch))
-            response = await self._send(signature, padded, version)
+            size = sum(ids.size for ids in padded.values())
+            response = await self._send(signature, padded, size, version)
             version = response.model_spec.version.value
             outputs.append(
-                {name: tf.make_ndarray(x) for name, x in response.outputs.items()}
+                await off_loop(size, functools.partial(_arrays, response.outputs))
             )
         await self._notice(version)
         arrays = {
@@ -164,7 +170,7 @@ class TFServingBackend:
         if DESCRIBE_CATALOG not in await self._read_signatures(version):
             return None
         rows = {"rows": np.zeros(1, np.int64)}
-        response = await self._send(DESCRIBE_CATALOG, rows, version)
+        response = await self._send(DESCRIBE_CATALOG, rows, version=version)
         text = tf.make_ndarray(response.outputs["catalog"])[0]
         return Catalog.from_json(text, self._label)
 
@@ -186,21 +192,31 @@ class TFServingBackend:
         text = tf.make_ndarray(response.outputs["hyperparameters"])[0]
         self.hyperparameters = parse_description(text, self._label)
 
-    async def _run(self, inputs: RaggedInputs) -> Predictions:
-        response = await self._send(inputs.signature, inputs.padded(leading=1))
+    async def _run(self, inputs: RaggedInputs, batch: Ids | None) -> Predictions:
+        padded = inputs.take(batch).padded(leading=1)
+        size = sum(ids.size for ids in padded.values())
+        response = await self._send(inputs.signature, padded, size)
         await self._notice(response.model_spec.version.value)
         return np.asarray(tf.make_ndarray(response.outputs[inputs.output]))
 
     async def _send(
-        self, signature: str, inputs: Mapping[str, Any], version: int | None = None
+        self,
+        signature: str,
+        inputs: Mapping[str, Any],
+        size: int = 0,
+        version: int | None = None,
     ) -> Any:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._name
         request.model_spec.signature_name = signature
         if version is not None:
             request.model_spec.version.value = version
-        for name, values in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+
+        def add_inputs() -> None:
+            for name, values in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+
+        await off_loop(size, add_inputs)
         rpc = self._service.Predict(request, timeout=self._timeout)
         return await self._call(rpc, version)
 
@@ -215,6 +231,25 @@ class TFServingBackend:
                 raise VersionGone(text) from error
             busy = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             raise Unavailable(text, status=429 if busy else 503) from error
+
+
+async def _batched(rows: Rows) -> tuple[RaggedInputs, list[Ids | None]]:
+    """Returns rows as inputs of the model, and the row numbers of each call."""
+
+    def batched() -> tuple[RaggedInputs, list[Ids | None]]:
+        inputs = RaggedInputs.from_rows(rows)
+        return inputs, list(inputs.batches())
+
+    size = sum(map(len, rows.values())) * _ROW_VALUES
+    return await off_loop(size, batched)
+
+
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    return {name: tf.make_ndarray(tensor) for name, tensor in outputs.items()}
+
+
+def _store(request: TextRequest, batch: TextBatch, response: Any) -> None:
+    request.store(batch, _arrays(response.outputs))
 
 
 def _padded(inputs: RaggedInputs) -> dict[str, Ids]:

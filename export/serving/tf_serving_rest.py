@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +25,12 @@ from export.serving.prometheus import ServingMetrics
 from export.serving.request_body import read_body
 from export.serving.request_pipeline import decode, tensor_decoder, tokenize
 from export.serving.settings import GatewaySettings
+from export.serving.streamed_response import respond
+from object2vec_tf.inference.answer_parts import (
+    array_parts,
+    joined_lists,
+    list_parts,
+)
 from object2vec_tf.inference.catalog import RECOMMEND
 from object2vec_tf.inference.ragged_inputs import output_name, signature_name
 from object2vec_tf.inference.request_codec import JSON
@@ -137,44 +143,28 @@ class TFServingRest:
         body = await read_body(request, self._settings.max_request_bytes)
         async with self._active.use() as backend:
             await _version_in_use(backend, target)
+            max_values = self._settings.max_response_values
             if target.action == "predict":
                 decoded = await decode(
-                    backend, tensor_decoder, lambda d: d.decode(body)
+                    backend,
+                    tensor_decoder,
+                    lambda decoder: decoder.decode(body, max_values),
+                    len(body),
                 )
-                content = await self._predictions(backend, decoded)
+                encode = _prediction_parts
             else:
                 decoded = await decode(
                     backend,
                     tensor_decoder,
-                    lambda d: d.decode_examples(body, target.action),
+                    lambda decoder: decoder.decode_examples(
+                        body, target.action, max_values
+                    ),
+                    len(body),
                 )
-                content = await self._results(backend, decoded)
-        return Response(content, media_type=JSON)
-
-    async def _predictions(self, backend: Backend, decoded: TensorRequest) -> bytes:
-        key = "outputs" if decoded.columns else "predictions"
-        outputs = await self._outputs(backend, decoded)
-        if not outputs:
-            return f'{{"{key}":[]}}'.encode()
-        if len(outputs) == 1:
-            ((_, values),) = outputs.items()
-            return _dumps({key: values})
-        if decoded.columns:
-            return _dumps({key: outputs})
-        columns = zip(*outputs.values(), strict=True)
-        rows = [dict(zip(outputs, row, strict=True)) for row in columns]
-        return _dumps({key: rows})
-
-    async def _results(self, backend: Backend, decoded: TensorRequest) -> bytes:
-        outputs = await self._outputs(backend, decoded)
-        if not outputs:
-            return b'{"results":[]}'
-        scores = outputs["scores"]
-        if decoded.signature.startswith(REGRESS):
-            return _dumps({"results": np.ascontiguousarray(scores[:, 0])})
-        classes = [str(i) for i in range(scores.shape[1])]
-        rows = [list(zip(classes, row, strict=True)) for row in scores]
-        return _dumps({"results": rows})
+                encode = _result_parts
+            outputs = await self._outputs(backend, decoded)
+        values = sum(array.size for array in outputs.values())
+        return await respond(request, encode(outputs, decoded), values, JSON)
 
     async def _outputs(self, backend: Backend, decoded: TensorRequest) -> Outputs:
         """Returns the outputs of the signature by name; nothing for no rows."""
@@ -194,6 +184,42 @@ class TFServingRest:
         )
         self._metrics.count_rows(RECOMMEND, len(recommend.objects))
         return response.outputs
+
+
+def _prediction_parts(outputs: Outputs, decoded: TensorRequest) -> Iterator[bytes]:
+    """Returns the body of a response with predictions, in parts."""
+    key = "outputs" if decoded.columns else "predictions"
+    start, end = f'{{"{key}":['.encode(), b"]}"
+    arrays = list(map(np.ascontiguousarray, outputs.values()))
+    if len(arrays) < 2:
+        return array_parts(arrays[0] if arrays else np.zeros((0, 0)), start, end)
+    if decoded.columns:
+        columns = (
+            array_parts(array, f'"{name}":['.encode(), b"]")
+            for name, array in zip(outputs, arrays, strict=True)
+        )
+        return joined_lists(columns, f'{{"{key}":{{'.encode(), b"}}")
+
+    def rows(first: int, last: int) -> list[dict[str, Any]]:
+        parts = zip(*(array[first:last] for array in arrays), strict=True)
+        return [dict(zip(outputs, row, strict=True)) for row in parts]
+
+    width = sum(array[:1].size for array in arrays)
+    return list_parts(len(arrays[0]), width, rows, start, end)
+
+
+def _result_parts(outputs: Outputs, decoded: TensorRequest) -> Iterator[bytes]:
+    """Returns the body of a response with classes or numbers, in parts."""
+    start, end = b'{"results":[', b"]}"
+    scores = outputs.get("scores", np.zeros((0, 1), np.float32))
+    if decoded.signature.startswith(REGRESS):
+        return array_parts(np.ascontiguousarray(scores[:, 0]), start, end)
+    classes = [str(i) for i in range(scores.shape[1])]
+
+    def rows(first: int, last: int) -> list[list[Any]]:
+        return [list(zip(classes, row, strict=True)) for row in scores[first:last]]
+
+    return list_parts(len(scores), 4 * len(classes), rows, start, end)
 
 
 def _target(pattern: re.Pattern[str], path: str) -> _Target:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
 
+from object2vec_tf.inference.answer_parts import list_parts, row_slices
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.instance_decoder import InstanceDecoder
 from object2vec_tf.inference.ragged_inputs import PADDING, Rows
@@ -22,6 +24,8 @@ from object2vec_tf.inference.request_errors import BadRequest, explain_error
 DEFAULT_K: Final = 10
 # The maximum number of items in a response; each takes about 100 bytes.
 MAX_ITEMS: Final = 100_000
+# The numbers that take about as many bytes as an item.
+ITEM_VALUES: Final = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +51,7 @@ class RecommendRequest:
             max_items: The maximum number of objects times the largest ``k``.
 
         Raises:
-            BadRequest: The response would have more items.
+            BadRequest: 413, the response would have more items.
         """
         k = max(self.k, default=0)
         if len(self.k) * k > max_items:
@@ -55,8 +59,18 @@ class RecommendRequest:
                 f"expected at most {max_items} items in a response, got "
                 f"{len(self.k)} objects with k={k}. Send fewer objects per request, "
                 "ask for fewer items, or start the gateway with a larger "
-                "--max_recommended_items."
+                "--max_recommended_items.",
+                status=413,
             )
+
+    @staticmethod
+    def concatenate(requests: Sequence[RecommendRequest]) -> RecommendRequest:
+        """Returns all objects of several requests as one."""
+        fields = (field.name for field in dataclasses.fields(RecommendRequest))
+        columns = [[getattr(request, name) for request in requests] for name in fields]
+        return RecommendRequest(
+            *(list(itertools.chain.from_iterable(column)) for column in columns)
+        )
 
 
 class RecommendDecoder:
@@ -71,7 +85,8 @@ class RecommendDecoder:
         output_dim: The number of scores of a pair.
 
     Example:
-        >>> from object2vec_tf.inference.catalog import Catalog
+        >>> from object2vec_tf.inference.answer_parts import list_parts, row_slices
+    from object2vec_tf.inference.catalog import Catalog
         >>> from object2vec_tf.inference.recommend_requests import RecommendDecoder
         >>> catalog = Catalog(items=1682, k=100, similarity="cosine", labels=False)
         >>> decoder = RecommendDecoder({"in0": (944, 1)}, catalog, output_dim=1)
@@ -115,6 +130,7 @@ class RecommendDecoder:
         body: bytes,
         media_type: str = JSON,
         max_lens: tuple[int, int] | None = None,
+        max_values: int | None = None,
     ) -> RecommendRequest:
         """Returns the content of a request.
 
@@ -122,6 +138,8 @@ class RecommendDecoder:
             body: The request's body.
             media_type: application/json or application/jsonlines.
             max_lens: The request's own maximum lengths of in0 and in1.
+            max_values: The maximum number of positions to exclude, those that all
+                objects have in common counted for each of them; None for any.
 
         Raises:
             BadRequest: The body is invalid, or this model cannot answer it.
@@ -147,11 +165,13 @@ class RecommendDecoder:
                 "$",
             )
         self._check(instances, path)
+        excluded = [_given(row.exclude, []) for row in instances]
+        self._check_excluded(excluded, max_values)
         objects = self._objects.checked([row.in0 for row in instances], "in0", path)
         return RecommendRequest(
             self.truncate(objects, max_lens),
             [int(_given(row.k, self._default_k)) for row in instances],
-            [_positions(_given(row.exclude, [])) for row in instances],
+            list(map(_positions, excluded)),
             [_given(row.rescore, False) for row in instances],
         )
 
@@ -166,6 +186,37 @@ class RecommendDecoder:
         """
         rows: Rows = {"in0": objects}
         return self._objects.truncate(rows, max_lens)["in0"]
+
+    def check_size(self, count: int, k: int, max_values: int | None) -> None:
+        """Rejects a request whose response would be too large.
+
+        Args:
+            count: The number of objects.
+            k: The number of items of each.
+            max_values: The maximum number of values of the response; None for any.
+
+        Raises:
+            BadRequest: 413, the response would have more values.
+        """
+        if max_values is not None and 2 * count * k > max_values:
+            raise BadRequest(
+                f"expected at most {max_values} values in a response, got {count} "
+                f"objects with {k} items and their scores. Send at most "
+                f"{max_values // (2 * k)} objects per request, or start the gateway "
+                "with a larger --max_response_values.",
+                status=413,
+            )
+
+    def _check_excluded(self, excluded: Sequence[Any], max_values: int | None) -> None:
+        if max_values is None:
+            return
+        count = sum(len(row) for row in excluded if isinstance(row, list))
+        if count > max_values:
+            raise BadRequest(
+                f"expected at most {max_values} positions to exclude in a request, got "
+                f"{count} for {len(excluded)} objects. Send fewer objects per request.",
+                status=413,
+            )
 
     def _check(self, instances: Sequence[Any], path: str) -> None:
         for i, instance in enumerate(instances):
@@ -227,10 +278,10 @@ class RecommendedItem:
         return fields
 
 
-def encode_recommendations(
+def recommendation_parts(
     predictions: Sequence[Sequence[RecommendedItem]], media_type: str
-) -> bytes:
-    r"""Returns the body of a response.
+) -> Iterator[bytes]:
+    r"""Yields the body of a response in parts.
 
     Args:
         predictions: The items of each object, best first.
@@ -239,16 +290,25 @@ def encode_recommendations(
     Example:
         >>> from object2vec_tf.inference.recommend_requests import (
         ...     RecommendedItem,
-        ...     encode_recommendations,
+        ...     recommendation_parts,
         ... )
         >>> item = RecommendedItem(17, 0.5, b'{"in1": [18]}', "Heat")
-        >>> encode_recommendations([[item]], "application/jsonlines").decode()
+        >>> (part,) = recommendation_parts([[item]], "application/jsonlines")
+        >>> part.decode()
         '{"items":[{"position":17,"score":0.5,"item":{"in1": [18]},"label":"Heat"}]}\n'
     """
-    objects = [{"items": [item.to_dict() for item in items]} for items in predictions]
+
+    def objects(first: int, last: int) -> list[dict[str, Any]]:
+        rows = predictions[first:last]
+        return [{"items": [item.to_dict() for item in items]} for items in rows]
+
+    width = ITEM_VALUES * max(map(len, predictions), default=0)
     if media_type == JSON:
-        return orjson.dumps({"predictions": objects}, option=_NUMPY)
-    return b"".join(orjson.dumps(row, option=_NUMPY) + b"\n" for row in objects)
+        return list_parts(len(predictions), width, objects, b'{"predictions":[', b"]}")
+    return (
+        b"".join(orjson.dumps(row, option=_NUMPY) + b"\n" for row in objects(*rows))
+        for rows in row_slices(len(predictions), width)
+    )
 
 
 # Numbers of numpy: float32 is written with as few digits as identify it.

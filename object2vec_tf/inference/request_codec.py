@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import numpy as np
 import orjson
 
+from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.answer_parts import joined, row_slices
 from object2vec_tf.inference.instance_decoder import InstanceDecoder, object_rows
-from object2vec_tf.inference.ragged_inputs import Predictions, Rows
+from object2vec_tf.inference.ragged_inputs import Predictions, Rows, output_name
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
 from object2vec_tf.inference.text_inputs import is_text
 
@@ -35,6 +38,7 @@ class RequestDecoder:
         texts: The inputs that may be text too.
         external_ids: The inputs that contain ids of any kind. Unless they are in texts,
             the model's runtime cannot look them up.
+        widths: The number of values of a row of each output, by name.
 
     Attributes:
         expected: The values that ids of any kind may have, for `explain_error`.
@@ -45,10 +49,13 @@ class RequestDecoder:
         limits: Mapping[str, tuple[int, int]],
         texts: Collection[str] = (),
         external_ids: Collection[str] = (),
+        *,
+        widths: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._limits = limits
         self._texts = texts
         self._external_ids = external_ids
+        self._widths = widths
         self.expected: dict[str, str] = {}
         for name in external_ids:
             self.expected[name] = "a list of ids, integers or strings, or a single id"
@@ -60,6 +67,7 @@ class RequestDecoder:
         body: bytes,
         media_type: str = JSON,
         max_lens: tuple[int, int] | None = None,
+        max_values: int | None = None,
     ) -> Rows:
         """Returns the objects of a request by input name: token ids, or text.
 
@@ -70,6 +78,7 @@ class RequestDecoder:
             media_type: application/json or application/jsonlines.
             max_lens: The request's own maximum lengths of in0 and in1; the model's
                 apply too.
+            max_values: The maximum number of values of the response; None for any.
 
         Raises:
             BadRequest: The body is invalid, or this model cannot answer it.
@@ -88,10 +97,34 @@ class RequestDecoder:
             )
         path = "$" if lines else "$.instances"
         names = _input_names(instances, path)
+        self.check_size(names, len(instances), max_values)
         rows = {name: [getattr(row, name) for row in instances] for name in names}
         for name in names:
             rows[name] = self.checked(rows[name], name, path, b"-" in body)
         return self.truncate(rows, max_lens)
+
+    def check_size(
+        self, names: Collection[str], rows: int, max_values: int | None
+    ) -> None:
+        """Rejects a request whose response would be too large.
+
+        Args:
+            names: The inputs of the request.
+            rows: The number of its objects.
+            max_values: The maximum number of values of the response; None for any.
+
+        Raises:
+            BadRequest: 413, the response would have more values.
+        """
+        width = self._widths.get(output_name(dict.fromkeys(names)), 0)
+        if max_values is not None and rows * width > max_values:
+            raise BadRequest(
+                f"expected at most {max_values} values in a response, got {rows} "
+                f"objects with {width} values each. Send at most {max_values // width} "
+                "objects per request, or start the gateway with a larger "
+                "--max_response_values.",
+                status=413,
+            )
 
     def checked(
         self, objects: Sequence[Any], name: str, path: str, padded: bool = True
@@ -133,6 +166,14 @@ class RequestDecoder:
             name: _truncated(objects, min(own[name], self._limits[name][1]))
             for name, objects in rows.items()
         }
+
+
+def output_widths(hyperparameters: Hyperparameters) -> dict[str, int]:
+    """Returns the number of values of a row of each output, by name."""
+    return {
+        "embeddings": int(hyperparameters.enc_dim),
+        "scores": int(hyperparameters.output_dim),
+    }
 
 
 def _item_texts(row: Any) -> list[str]:
@@ -266,13 +307,30 @@ def encode_predictions(predictions: Predictions, output: str, media_type: str) -
         output: The name of the output: embeddings or scores.
         media_type: application/json or application/jsonlines.
     """
-    array = np.ascontiguousarray(predictions)
-    lists = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join(prediction_parts(predictions, output, media_type))
+
+
+def prediction_parts(
+    predictions: Predictions, output: str, media_type: str
+) -> Iterator[bytes]:
+    """Yields the body of a response in parts of bounded size.
+
+    Args:
+        predictions: Embeddings or scores, float32 ``[rows, width]``.
+        output: The name of the output: embeddings or scores.
+        media_type: application/json or application/jsonlines.
+    """
     start, end = f'{{"{output}":['.encode(), b"]}"
     between = b"," if media_type == JSON else b"\n"
-    objects = start + lists[2:-2].replace(b"],[", end + between + start) + end
-    if not len(predictions):
-        objects = b""
+    next_object = end + between + start
+
+    def objects(first: int, last: int) -> bytes:
+        array = np.ascontiguousarray(predictions[first:last])
+        lists = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+        return start + lists[2:-2].replace(b"],[", next_object) + end
+
+    slices = row_slices(*predictions.shape)
+    parts = (objects(first, last) for first, last in slices)
     if media_type == JSON:
-        return b'{"predictions":[' + objects + b"]}"
-    return objects + b"\n" if objects else b""
+        return joined(parts, b'{"predictions":[', b"]}")
+    return (part + b"\n" for part in parts)

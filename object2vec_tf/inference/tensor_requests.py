@@ -5,12 +5,9 @@ Source: TF Serving's documentation, "RESTful API", and its ``util/json_tensor.cc
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
 import json
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +20,13 @@ from object2vec_tf.inference.recommend_requests import (
 )
 from object2vec_tf.inference.request_codec import RequestDecoder
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
+from object2vec_tf.inference.tensor_objects import (
+    PAIR,
+    RequestObjects,
+    objects_of_columns,
+    objects_of_rows,
+    shortened,
+)
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 CLASSIFY: Final = "classify"
@@ -34,9 +38,6 @@ _INPUTS: Final = {
     "predict_pair": ("in0", "in1"),
     RECOMMEND: ("in0", "exclude"),
 }
-# The path of an error in the rows that a request was converted to.
-_ROW_PATH: Final = re.compile(r"\$\.instances(?:\[(\d+)\](?:\.(\w+))?)?(.*)")
-_EXAMPLE: Final = '{"in0": [1], "in1": [2]}'
 
 
 class _Body(msgspec.Struct):
@@ -101,11 +102,12 @@ class TensorDecoder:
                 self._signatures[f"{name}_text"] = name
         self._signatures |= {DEFAULT_SIGNATURE: "predict_pair", "": "predict_pair"}
 
-    def decode(self, body: bytes) -> TensorRequest:
+    def decode(self, body: bytes, max_values: int | None = None) -> TensorRequest:
         """Returns the content of a request for predictions.
 
         Args:
             body: The request's body.
+            max_values: The maximum number of values of the response; None for any.
 
         Raises:
             BadRequest: The body is invalid, or this model cannot answer it.
@@ -115,7 +117,7 @@ class TensorDecoder:
         if signature is None:
             raise BadRequest(
                 f"expected one of {', '.join(filter(None, self._signatures))}, got "
-                f'"{content.signature_name}"',
+                f'"{shortened(content.signature_name)}"',
                 "$.signature_name",
             )
         columns = bool(bytes(content.inputs))
@@ -126,29 +128,29 @@ class TensorDecoder:
         names = _INPUTS[signature]
         if not columns and signature != RECOMMEND and _is_plain(raw):
             # Each instance is an object without base64; other keys are ignored.
-            return TensorRequest(signature, columns, self._rows(body, names))
-        where = "inputs" if columns else "instances"
-        convert = _rows_of_columns if columns else _objects
+            rows = self._rows(body, names, max_values)
+            return TensorRequest(signature, columns, rows)
         values = _loads(raw)
-        objects, is_named = convert(values, names)
-        for i, row in enumerate(objects):
-            for name in ("in0", "in1"):
-                if name in row:
-                    path = _place(where, i, name if is_named else None)
-                    row[name] = _without_base64(row[name], path)
-        try:
-            if signature == RECOMMEND:
-                return self._recommended(objects, columns)
-            return TensorRequest(signature, columns, self._rows_of(objects, names))
-        except BadRequest as error:
-            raise _moved(error, where, is_named) from error
+        objects = (
+            objects_of_columns(values, names)
+            if columns
+            else objects_of_rows(values, names)
+        )
+        if signature == RECOMMEND:
+            recommend = self._recommended(objects, max_values)
+            return TensorRequest(RECOMMEND, columns, {}, recommend)
+        return TensorRequest(signature, columns, self._rows_of(objects, max_values))
 
-    def decode_examples(self, body: bytes, method: str) -> TensorRequest:
+    def decode_examples(
+        self, body: bytes, method: str, max_values: int | None = None
+    ) -> TensorRequest:
         """Returns the content of a request for classes, or for a regression.
 
         Args:
             body: The request's body.
             method: classify or regress.
+            max_values: The maximum number of values of the response, and of ids that
+                the context adds to the examples; None for any.
 
         Raises:
             BadRequest: The body is invalid, or this model cannot answer it.
@@ -162,7 +164,7 @@ class TensorDecoder:
             )
         if content.signature_name not in (DEFAULT_SIGNATURE, "", signature):
             raise BadRequest(
-                f'expected {signature}, got "{content.signature_name}"',
+                f'expected {signature}, got "{shortened(content.signature_name)}"',
                 "$.signature_name",
             )
         if not bytes(content.examples):
@@ -171,19 +173,27 @@ class TensorDecoder:
         values = _loads(bytes(content.examples))
         if not isinstance(context, dict):
             raise BadRequest("expected an object of features", "$.context")
-        objects, _ = _objects(values, ("in0", "in1"), "examples")
+        objects = objects_of_rows(values, PAIR, "examples")
         # A tf.Example without a feature has no values of it, and does not distinguish
         # a value from a list with one.
-        objects = [{"in0": [], "in1": []} | context | row for row in objects]
-        for row in objects:
-            for name in ("in0", "in1"):
-                if not isinstance(row[name], list | str):
-                    row[name] = [row[name]]
-        try:
-            rows = self._rows_of(objects, ("in0", "in1"))
-        except BadRequest as error:
-            raise _moved(error, "examples") from error
-        return TensorRequest(signature, False, rows)
+        added: dict[str, Any] = {"in0": [], "in1": []} | context
+        added = {name: _listed(added[name]) for name in PAIR}
+        size = max(map(len, added.values()))
+        if max_values is not None and objects.count * size > max_values:
+            raise BadRequest(
+                f"expected a context that adds at most {max_values} ids to the "
+                f"examples, got {size} for each of {objects.count}. Send at most "
+                f"{max_values // size} examples per request",
+                "$.context",
+                status=413,
+            )
+
+        def row(number: int) -> dict[str, Any]:
+            own = objects.row(number)
+            return added | {name: _listed(own[name]) for name in PAIR if name in own}
+
+        examples = dataclasses.replace(objects, row=row, size=size + 1)
+        return TensorRequest(signature, False, self._rows_of(examples, max_values))
 
     def _content(self, body: bytes) -> _Body:
         try:
@@ -193,16 +203,27 @@ class TensorDecoder:
                 error, body, False, {}, expected={"signature_name": "a string"}
             ) from error
 
-    def _rows_of(
-        self, objects: Sequence[Mapping[str, Any]], names: Sequence[str]
-    ) -> Rows:
-        content = [
-            {name: row[name] for name in names if name in row} for row in objects
-        ]
-        return self._rows(json.dumps({"instances": content}).encode(), names)
+    def _rows_of(self, objects: RequestObjects, max_values: int | None) -> Rows:
+        self._objects.check_size(objects.names, objects.count, max_values)
+        rows: dict[str, list[Any]] = {name: [] for name in objects.names}
+        for part in objects.parts():
+            content = [
+                {name: row[name] for name in objects.names if name in row}
+                for row in part.rows
+            ]
+            body = json.dumps({"instances": content}).encode()
+            try:
+                decoded = self._rows(body, objects.names)
+            except BadRequest as error:
+                raise part.moved(error) from error
+            for name, values in decoded.items():
+                rows[name] += values
+        return rows if objects.count else {}
 
-    def _rows(self, body: bytes, names: Sequence[str]) -> Rows:
-        rows = self._objects.decode(body)
+    def _rows(
+        self, body: bytes, names: Sequence[str], max_values: int | None = None
+    ) -> Rows:
+        rows = self._objects.decode(body, max_values=max_values)
         if rows and [*rows] != [*names]:
             raise BadRequest(
                 f"expected {' and '.join(names)}, the inputs of the signature, got "
@@ -213,14 +234,23 @@ class TensorDecoder:
         return rows
 
     def _recommended(
-        self, objects: Sequence[dict[str, Any]], columns: bool
-    ) -> TensorRequest:
+        self, objects: RequestObjects, max_values: int | None
+    ) -> RecommendRequest:
         assert self._recommend
-        for row in objects:
-            row |= {"k": self._k, "rescore": False}
-        body = json.dumps({"instances": objects}).encode()
-        request = self._recommend.decode(body)
-        return TensorRequest(RECOMMEND, columns, {}, request)
+        self._recommend.check_size(objects.count, self._k, max_values)
+        requests = []
+        for part in objects.parts():
+            rows = [row | {"k": self._k, "rescore": False} for row in part.rows]
+            body = json.dumps({"instances": rows}).encode()
+            try:
+                requests.append(self._recommend.decode(body))
+            except BadRequest as error:
+                raise part.moved(error) from error
+        return RecommendRequest.concatenate(requests)
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | str) else [value]
 
 
 def _is_plain(raw: bytes) -> bool:
@@ -241,116 +271,3 @@ def _loads(raw: bytes) -> Any:
         return json.loads(raw, parse_constant=reject)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}", "$") from error
-
-
-def _objects(
-    values: Any, names: Sequence[str], where: str = "instances"
-) -> tuple[list[dict[str, Any]], bool]:
-    """Returns instances as objects, and whether they were objects with names."""
-    if not isinstance(values, list):
-        raise BadRequest("expected a list", f"$.{where}")
-    is_named = bool(values) and _is_object(values[0])
-    for i, value in enumerate(values):
-        if _is_object(value) != is_named:
-            kind = "an object" if is_named else "a list"
-            raise BadRequest(f"expected {kind}, as before", f"$.{where}[{i}]")
-    if is_named or not values:
-        return [dict(value) for value in values], True
-    if (len(names) > 1 and "exclude" not in names) or where == "examples":
-        raise BadRequest(
-            f"expected an object with the inputs {' and '.join(names)} of the "
-            "signature",
-            f"$.{where}[0]",
-        )
-    return [{names[0]: value} for value in values], False
-
-
-def _rows_of_columns(
-    values: Any, names: Sequence[str]
-) -> tuple[list[dict[str, Any]], bool]:
-    """Returns columns as objects, and whether they had names."""
-    if not isinstance(values, dict) or not _is_object(values):
-        if not isinstance(values, list):
-            raise BadRequest("expected an object of lists, or a list", "$.inputs")
-        return _objects_of_list(values, names)
-    required = [name for name in names if name != "exclude"]
-    given = [name for name in (*names, "in0", "in1") if name in values]
-    if not set(required) <= set(given) or not set(given) <= set(names):
-        raise BadRequest(
-            f"expected {' and '.join(required)}, the inputs of the signature, got "
-            f"{' and '.join(values) or 'none'}. Set signature_name to the signature of "
-            "these inputs",
-            "$.inputs",
-        )
-    first = given[0]
-    for name in given:
-        if not isinstance(values[name], list):
-            raise BadRequest("expected a list", f"$.inputs.{name}")
-        if len(values[name]) != len(values[first]):
-            raise BadRequest(
-                f"expected {len(values[first])} rows, as in {first}, got "
-                f"{len(values[name])}",
-                f"$.inputs.{name}",
-            )
-    rows = zip(*(values[name] for name in given), strict=True)
-    return [dict(zip(given, row, strict=True)) for row in rows], True
-
-
-def _objects_of_list(
-    values: Sequence[Any], names: Sequence[str]
-) -> tuple[list[dict[str, Any]], bool]:
-    if len(names) > 1 and "exclude" not in names:
-        raise BadRequest(
-            f"expected an object with the inputs {' and '.join(names)} of the "
-            "signature, got a list",
-            "$.inputs",
-        )
-    return [{names[0]: value} for value in values], False
-
-
-def _is_object(value: Any) -> bool:
-    """Returns whether a value is an object, and not a string in base64."""
-    return isinstance(value, dict) and not _is_base64(value)
-
-
-def _is_base64(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and len(value) == 1
-        and isinstance(value.get("b64"), str)
-    )
-
-
-def _without_base64(value: Any, path: str) -> Any:
-    """Returns an object with its strings in base64 decoded."""
-    if isinstance(value, list):
-        return [_without_base64(x, f"{path}[{i}]") for i, x in enumerate(value)]
-    if not _is_base64(value):
-        return value
-    text = value["b64"]
-    try:
-        text += "=" * (-len(text) % 4)
-        return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise BadRequest(f"expected UTF-8 text in base64: {error}", path) from error
-
-
-def _place(where: str, row: int, name: str | None) -> str:
-    """Returns the JSONPath of an object."""
-    if where == "inputs":
-        return f"$.inputs.{name}[{row}]" if name else f"$.inputs[{row}]"
-    return f"$.{where}[{row}].{name}" if name else f"$.{where}[{row}]"
-
-
-def _moved(error: BadRequest, where: str, is_named: bool = True) -> BadRequest:
-    """Returns an error in converted rows with its path in the request."""
-    match = _ROW_PATH.fullmatch(error.path)
-    if match is None:
-        return error
-    row, name, rest = match.groups()
-    path = f"$.{where}"
-    if row is not None:
-        path = _place(where, int(row), name if is_named else None)
-        if where == "inputs" and name is None and is_named:
-            path = "$.inputs"
-    return BadRequest(error.reason, path + rest, error.status)
