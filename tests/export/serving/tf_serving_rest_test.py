@@ -258,7 +258,7 @@ def test_recommend_has_a_maximum_number_of_items(ask):
         ("/recommend", {"instances": [{"in0": [1], "k": 20}] * 4}),
     ):
         status, response = ask(body, path=path, model="recommending")
-        assert status == 400
+        assert status == 413
         assert "at most 60 items in a response, got 4 objects with k=20" in str(
             response
         )
