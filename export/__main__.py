@@ -20,6 +20,7 @@ from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.digests import DIGESTS
 from object2vec_tf.files.downloads import list_files, stage_directory
 from object2vec_tf.files.remote import PathLike, is_remote, join_url, local_path
 from object2vec_tf.files.uploads import check_remote_writable
@@ -110,7 +111,8 @@ def main() -> None:
 def _model_and_parent(run: str) -> tuple[Path, PathLike]:
     """Returns the ``.keras`` file of a run, and the directory that contains it.
 
-    The file of a remote run is a local copy, next to one of metrics.json.
+    The file of a remote run is a local copy, next to those of metrics.json and its
+    checksum.
     """
     is_file = run.endswith(".keras")
     if not is_remote(run):
@@ -118,7 +120,7 @@ def _model_and_parent(run: str) -> tuple[Path, PathLike]:
         path = path if is_file else RunDirectory(path).model
         return path, path.parent
     url, _, name = run.rpartition("/") if is_file else (run, "", "model.keras")
-    wanted = (name, RunDirectory(Path()).metrics.name)
+    wanted = (name, RunDirectory(Path()).metrics.name, DIGESTS)
     files = [file for file in list_files(url) if file.name in wanted]
     return stage_directory(url, files) / name, url
 

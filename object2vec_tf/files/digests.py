@@ -223,19 +223,49 @@ def verify_files(
     Raises:
         UserError: A file is missing, unreadable or damaged.
     """
-    try:
-        for name, expected in files.items():
-            path = directory / name
-            _check_size(path, path.stat().st_size, expected, fix, error_class)
-        for name, expected in files.items():
-            path = directory / name
-            _check(path, digest_of_file(path), expected, fix, error_class)
-    except FileNotFoundError as error:
-        raise error_class(
-            f"{path}: is missing: the directory is half copied. {fix}"
-        ) from error
-    except OSError as error:
-        raise error_class(f"{path}: cannot be read: {error.strerror}. {fix}") from error
+    verify_sizes(directory, files, fix, error_class=error_class)
+    for name, expected in files.items():
+        path = directory / name
+        try:
+            digest = digest_of_file(path)
+        except OSError as error:
+            raise error_class(
+                f"{path}: cannot be read: {error.strerror}. {fix}"
+            ) from error
+        _check(path, digest, expected, fix, error_class)
+
+
+def verify_sizes(
+    directory: Path,
+    files: Mapping[str, FileDigest],
+    fix: str = COPY_AGAIN,
+    *,
+    error_class: type[UserError] = UserError,
+) -> None:
+    """Checks that files exist and have their sizes; their content is not read.
+
+    Args:
+        directory: The directory of the files.
+        files: The digests by name.
+        fix: The sentence that says what to do if a file is missing.
+        error_class: The class of the errors.
+
+    Raises:
+        UserError: A file is missing, or has another size.
+    """
+    for name, expected in files.items():
+        path = directory / name
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError as error:
+            raise error_class(
+                f"{path}: is missing: the directory is half copied. {fix}"
+            ) from error
+        except OSError as error:
+            raise error_class(
+                f"{path}: cannot be read: {error.strerror}. {fix}"
+            ) from error
+        _check_size(path, size, expected, fix, error_class)
 
 
 def verify_bytes(

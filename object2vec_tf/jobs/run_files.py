@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
@@ -14,11 +14,12 @@ from object2vec_tf.files.locks import locked
 from object2vec_tf.files.staging import register
 from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.runs.run_directory import RunDirectory
-from object2vec_tf.training.checkpoints import (
+from object2vec_tf.training.checkpoint_files import (
     best_model,
     check_complete,
     checkpoint_paths,
     read_state,
+    verify_content,
 )
 
 
@@ -74,26 +75,31 @@ def job_run_directory(
 def _discard_incomplete(directory: RunDirectory) -> None:
     """Deletes checkpoints whose files were not all copied.
 
-    SageMaker copies the folder file by file while the run writes to it.
+    SageMaker copies the folder file by file while the run writes to it. Checkpoints
+    that are damaged stay, and are reported when the run resumes.
     """
     for path in checkpoint_paths(directory.checkpoints):
         try:
             if not directory.is_started():
                 raise OSError("the file that identifies its run is missing")
             check_complete(path)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             warnings.warn(
                 f"{path.resolve()}: checkpoint skipped: {error}", stacklevel=3
             )
             remove(path)
+        except UserError:
+            continue
 
 
 def _restore_best(directory: RunDirectory) -> None:
-    """Restores the best model and the history as of the newest checkpoint."""
+    """Restores the best model and the history as of the newest intact checkpoint."""
     for path in reversed(checkpoint_paths(directory.checkpoints)):
-        state = read_state(path)
-        best = best_model(path, state)
-        if best:
-            copy_by_link(best, directory.model)
-            directory.write_history(state["history"])
-        return
+        with suppress(UserError):
+            state = read_state(path)
+            verify_content(path, state)
+            best = best_model(path, state)
+            if best:
+                copy_by_link(best, directory.model)
+                directory.write_history(state["history"])
+            return

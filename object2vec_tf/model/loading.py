@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import keras
@@ -12,20 +10,10 @@ import keras
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.downloads import list_files, stage_files
 from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.model.keras_archive import verify_archive
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
 
-# Errors of Keras for files that are truncated, damaged, or hold an unknown model.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 # The run of a study's best trial.
 _BEST_RUN = "best"
 _FIX = "Give the model.keras of a finished run, or train again with --overwrite."
@@ -131,9 +119,12 @@ def load_object2vec(
         raise UserError(
             f"{path}: the model cannot be opened: {error.strerror}. {_FIX}"
         ) from error
+    verify_archive(Path(path), _FIX)
     try:
         model = keras.models.load_model(path, compile=compile)
-    except _UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Keras raises errors of many classes
         raise UserError(
             f"{path}: expected a Keras model, got a damaged or foreign file. {_FIX}"
         ) from error

@@ -34,7 +34,7 @@ from object2vec_tf.report.run_tables import (
 )
 from object2vec_tf.report.svg_charts import curves, scatter
 from object2vec_tf.report.tables import Table
-from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.runs.result_files import Record
 
 
 @dataclasses.dataclass(frozen=True)

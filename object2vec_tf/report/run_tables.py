@@ -17,7 +17,7 @@ from object2vec_tf.report.result_rows import (
     score_text,
 )
 from object2vec_tf.report.tables import Table
-from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.runs.result_files import Record
 
 # The most epochs of a table, not counting the best and the last one.
 _MAX_EPOCHS = 10

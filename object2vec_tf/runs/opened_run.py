@@ -28,7 +28,8 @@ _SHARED = ("export/*", "onnx/*")
 # The files of a run. Others in the directory are left alone.
 _OWN = (
     *("checkpoints/*", "tensorboard/*", *_SHARED, "model.keras", "report.html"),
-    *("report.md", "hyperparameters.json", "history.jsonl", "metrics.json"),
+    *("report.md", "hyperparameters.json", "history.jsonl", "digests.json"),
+    "metrics.json",
 )
 _NOT_UPLOADED = ("checkpoints/lock",)
 

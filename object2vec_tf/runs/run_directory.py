@@ -1,12 +1,11 @@
-"""The run directory: the files of a training run, and the identity of the run."""
+"""The run directory: the files of a training run."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import remove, write_atomic
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.mirror import Mirror
+from object2vec_tf.files.sealed_json import read_sealed, sealed_text
 from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters, defaults
-
-Record = dict[str, Any]
+from object2vec_tf.runs.identity import differences
+from object2vec_tf.runs.result_files import RESTORE, Record, ResultFiles
 
 # Glob patterns of the checkpoints of an epoch and of a batch within an epoch.
 _EPOCH = "epoch-" + 4 * "[0-9]"
@@ -33,18 +33,6 @@ PROJECTOR_FILES = ("final/*.tsv", "final/projector_config.pbtxt")
 STOPPED = {"stopped": "resumable", "resumable": True}
 # The value of "stopped" in metrics.json of a run that trained all of its epochs.
 ALL_EPOCHS = "all epochs done"
-# The keys of metrics.json that every finished run has.
-# What an identity without the entry has.
-_WITHOUT_ENTRY = {"precision": "float32"}
-_RESULTS = (
-    "epochs_run",
-    "best_epoch",
-    "stopped",
-    "train",
-    "rows",
-    "seconds",
-    "records_per_second",
-)
 
 
 @dataclasses.dataclass
@@ -67,12 +55,16 @@ class RunDirectory:
     @property
     def metrics(self) -> Path:
         """The results. Written last, when the run finishes or is interrupted."""
-        return self.path / "metrics.json"
+        return self._results.metrics
 
     @property
     def history(self) -> Path:
         """The metrics of each epoch, one line per epoch."""
-        return self.path / "history.jsonl"
+        return self._results.history
+
+    @property
+    def _results(self) -> ResultFiles:
+        return ResultFiles(self.path)
 
     @property
     def model(self) -> Path:
@@ -147,7 +139,7 @@ class RunDirectory:
                     + "\nGive another --model_dir, or --overwrite to start again."
                 )
             if self._starts_or_continues(identity):
-                write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
+                write_atomic(self._identity, sealed_text(identity))
             if self.mirror is not None:
                 self.mirror.claim()
             yield
@@ -170,7 +162,7 @@ class RunDirectory:
         """
         if not self._identity.exists():
             return {}
-        saved = _read_record(self._identity)
+        saved = self._read_identity()
         return {
             name: value
             for name, value in FORMER_VALUES.items()
@@ -185,7 +177,22 @@ class RunDirectory:
         """
         if not self._identity.exists():
             return None
-        return int(_read_record(self._identity).get("epochs", 0))
+        return int(self._read_identity().get("epochs", 0))
+
+    def _read_identity(self) -> Record:
+        """Returns the identity of the run in the directory.
+
+        Raises:
+            RunDirectoryError: It is damaged.
+        """
+        identity = read_sealed(self._identity, RESTORE, error_class=RunDirectoryError)
+        epochs = identity.get("epochs", 0)
+        if type(epochs) is not int:
+            raise RunDirectoryError(
+                f"{self._identity}: is damaged: epochs: expected an integer, got "
+                f"{epochs!r:.40}. {RESTORE}"
+            )
+        return identity
 
     def _starts_or_continues(self, identity: Mapping[str, Any]) -> bool:
         """Returns whether a run has epochs to train.
@@ -258,7 +265,7 @@ class RunDirectory:
         """
         if self._identity.exists():
             former = {k: v for k, v in FORMER_VALUES.items() if k in identity}
-            saved = {**former, **_read_record(self._identity)}
+            saved = {**former, **self._read_identity()}
             if saved.get("epochs", 0) < identity.get("epochs", 0):
                 saved["epochs"] = identity["epochs"]
             return differences(saved, identity)
@@ -271,20 +278,25 @@ class RunDirectory:
 
     def _is_of_unread_run(self, file: Path) -> bool:
         """Returns whether `write_unread` wrote the file."""
-        return file == self.metrics and bool(_read_record(file).get("resumable"))
+        record = self._results.read_metrics() if file == self.metrics else None
+        return record is not None and bool(record.get("resumable"))
 
     def write_unread(self, seconds: float) -> None:
         """Writes the metrics.json of a run interrupted while it reads its channels.
 
-        The directory is not locked yet and may contain another run. An existing
-        metrics.json therefore stays as it is.
+        The directory may contain another run, whose metrics.json stays as it is. If
+        another process is using the directory, nothing is written.
 
         Args:
             seconds: The run's duration.
         """
-        if not self.metrics.exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.write_metrics({**STOPPED, "seconds": seconds})
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        with (
+            suppress(BlockingIOError),
+            locked(self.checkpoints / "lock", timeout=0),
+        ):
+            if not self.metrics.exists():
+                self.write_metrics({**STOPPED, "seconds": seconds})
 
     def delete_checkpoints(self) -> None:
         """Deletes the checkpoints, and the models that they refer to."""
@@ -296,10 +308,8 @@ class RunDirectory:
 
     def _clear(self) -> None:
         """Removes the files that a run wrote, and nothing else."""
-        for path in (
-            *(self.metrics, self.model, self.history, self.hyperparameters),
-            *(self.report, self.card),
-        ):
+        self._results.remove()
+        for path in (self.model, self.hyperparameters, self.report, self.card):
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
         self.initial_model.unlink(missing_ok=True)
@@ -319,11 +329,9 @@ class RunDirectory:
         Raises:
             RunDirectoryError: metrics.json is damaged.
         """
-        if not self.metrics.exists():
+        results = self._results.read_metrics()
+        if results is None or results.get("resumable"):
             return None
-        if _read_record(self.metrics).get("resumable"):
-            return None
-        results = _read_record(self.metrics, _RESULTS)
         has_more = results["stopped"] == ALL_EPOCHS and results["epochs_run"] < epochs
         return None if has_more else results
 
@@ -335,11 +343,16 @@ class RunDirectory:
         """
         if not self.has_checkpoint() or not self.initial_model.exists():
             return None
-        return _read_record(self.initial_model, ("path", "digest"))
+        return read_sealed(
+            self.initial_model,
+            RESTORE,
+            required=("path", "digest"),
+            error_class=RunDirectoryError,
+        )
 
     def write_initial_model(self, record: Mapping[str, Any]) -> None:
         """Writes the record of the initial model."""
-        write_atomic(self.initial_model, json.dumps(record, indent=2) + "\n")
+        write_atomic(self.initial_model, sealed_text(record))
 
     def write_hyperparameters(self, hyperparameters: Hyperparameters) -> None:
         """Writes hyperparameters.json."""
@@ -347,8 +360,7 @@ class RunDirectory:
 
     def write_history(self, history: Sequence[Record]) -> None:
         """Writes history.jsonl."""
-        lines = "".join(json.dumps(record) + "\n" for record in history)
-        write_atomic(self.history, lines)
+        self._results.write_history(history)
 
     def read_history(self) -> list[Record]:
         """Returns the record of each epoch from history.jsonl.
@@ -356,77 +368,8 @@ class RunDirectory:
         Raises:
             RunDirectoryError: The file is missing or damaged.
         """
-        with _report_damage(self.history):
-            lines = self.history.read_text(encoding="utf-8").splitlines()
-            return [json.loads(line) for line in lines]
+        return self._results.read_history()
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, of a run that is finished or marked as resumable."""
-        write_atomic(self.metrics, json.dumps(metrics, indent=2) + "\n")
-
-
-def run_identity(
-    hyperparameters: Hyperparameters,
-    seed: int,
-    fingerprints: Mapping[str, str],
-    words: Mapping[str, str],
-    start: Mapping[str, str],
-) -> dict[str, Any]:
-    """Returns the values, by name, that two runs must share to be the same run.
-
-    Args:
-        hyperparameters: The hyperparameters.
-        seed: The random seed.
-        fingerprints: The fingerprint of the data of each channel.
-        words: The fingerprints of vocabularies and pretrained vectors, by name.
-        start: The digest of the initial model and the frozen parts, if there are any.
-    """
-    return {
-        **hyperparameters.to_dict(),
-        "seed": seed,
-        **{f"data of {name}": value for name, value in fingerprints.items()},
-        **words,
-        **start,
-    }
-
-
-def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Describes the differences of two identities, one line per name.
-
-    Args:
-        saved: The identity of the run in the directory.
-        current: The identity of the run that is about to start.
-    """
-    return [
-        f"{name}: {_shown(name, saved)} in the directory, {_shown(name, current)} now"
-        for name in sorted({*saved, *current})
-        if saved.get(name) != current.get(name)
-    ]
-
-
-@contextmanager
-def _report_damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunDirectoryError(
-            f"{path}: cannot be read: {error}. Restore the file, or give --overwrite "
-            "to start again."
-        ) from error
-
-
-def _read_record(path: Path, required: Collection[str] = ()) -> Record:
-    """Reads a JSON object that has the required keys."""
-    with _report_damage(path):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
-            raise ValueError(f"expected a JSON object, got {record!r:.40}")
-        missing = [key for key in required if key not in record]
-        if missing:
-            raise ValueError(f"the JSON object has no {', '.join(missing)}")
-        return record
-
-
-def _shown(name: str, identity: Mapping[str, Any]) -> str:
-    value = identity.get(name, _WITHOUT_ENTRY.get(name))
-    return "not set" if value is None else repr(value)
+        self._results.write_metrics(metrics)

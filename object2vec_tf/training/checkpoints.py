@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from object2vec_tf.errors import RunDirectoryError
+from object2vec_tf.errors import RunDirectoryError, UserError
 from object2vec_tf.files.atomic import atomic_directory, copy_by_link, remove
+from object2vec_tf.files.digests import FILES
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
-from object2vec_tf.runs.run_directory import BEST_MODELS, CHECKPOINT_NAMES
+from object2vec_tf.runs.result_files import Record
+from object2vec_tf.runs.run_directory import BEST_MODELS
+from object2vec_tf.training.checkpoint_files import (
+    best_model,
+    best_model_path,
+    check_complete,
+    checkpoint_paths,
+    read_state,
+    verify_content,
+    write_state,
+)
 
 _KEPT = 2
-_BEST_MODEL = "best-epoch-{:04d}.keras"  # matches BEST_MODELS
-# Errors of TensorFlow for files that are missing, truncated or of another model.
-_UNREADABLE = (OSError, ValueError, IndexError, AssertionError, tf.errors.OpError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Checkpoints:
 
     directory: Path
     model: keras.Model
+    # Checkpoints that `restore` could not read.
+    _damaged: set[Path] = dataclasses.field(default_factory=set, init=False)
 
     def keep_best(self, epoch: int, file: Path) -> None:
         """Keeps the model of the best epoch so far, for the checkpoints after it.
@@ -50,7 +58,7 @@ class Checkpoints:
             epoch: The epoch.
             file: The ``.keras`` file. It must be replaced, not changed, later.
         """
-        copy_by_link(file, self.directory / _BEST_MODEL.format(epoch))
+        copy_by_link(file, best_model_path(self.directory, epoch))
 
     def save(self, epochs: int, state: Mapping[str, Any], batches: int = 0) -> None:
         """Writes a checkpoint and deletes old ones.
@@ -71,17 +79,19 @@ class Checkpoints:
             with atomic_directory(path) as temporary:
                 with tensorflow_path(temporary / "variables") as prefix:
                     self._variables().write(prefix)
-                (temporary / "state.json").write_text(
-                    json.dumps(state), encoding="utf-8"
-                )
+                write_state(temporary, state)
         except (OSError, tf.errors.OpError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise RunDirectoryError(
                 f"{path}: the checkpoint cannot be written: {reason}. Fix the cause "
                 "and start the run again: it resumes from the checkpoint before."
             ) from error
-        for old in checkpoint_paths(self.directory)[:-_KEPT]:
+        # Damaged ones may be newer, because the run resumed from one before them.
+        paths = checkpoint_paths(self.directory)
+        intact = [other for other in paths if other not in self._damaged - {path}]
+        for old in {*paths} - {*intact[-_KEPT:]}:
             remove(old)
+        self._damaged.clear()
         self._delete_former_best()
 
     def _delete_former_best(self) -> None:
@@ -89,22 +99,27 @@ class Checkpoints:
         files = set(self.directory.glob(BEST_MODELS))
         if len(files) > 1:
             for path in checkpoint_paths(self.directory):
-                with suppress(*_UNREADABLE):  # `restore` reports the damage
+                with suppress(UserError):  # `restore` reports the damage
                     files.discard(best_model(path, read_state(path)) or path)
             for file in files:
                 remove(file)
 
-    def restore(self, best_file: Path | None = None) -> dict[str, Any] | None:
-        """Restores the model from the newest checkpoint that can be read.
+    def restore(
+        self,
+        best_file: Path | None = None,
+        monitored_loss: Callable[[Record], float] | None = None,
+    ) -> dict[str, Any] | None:
+        """Restores the model from the newest checkpoint that is intact.
 
         Args:
             best_file: The file that becomes the model of the checkpoint's best epoch.
+            monitored_loss: See `checkpoint_files.read_state`.
 
         Returns:
             The state saved with it; None if there is no checkpoint.
 
         Raises:
-            RunDirectoryError: There are checkpoints, but none can be read.
+            RunDirectoryError: There are checkpoints, but all of them are damaged.
         """
         # Left by a process that was killed while it wrote them.
         for pattern in (".epoch-*", ".best-epoch-*"):
@@ -113,79 +128,49 @@ class Checkpoints:
         paths = checkpoint_paths(self.directory)
         for path in reversed(paths):
             try:
-                check_complete(path)
-                state = read_state(path)
-                with tensorflow_path(path / "variables") as prefix:
-                    self._variables().read(prefix).assert_consumed()
-                if best_file and (best := best_model(path, state)):
-                    copy_by_link(best, best_file)
-            except _UNREADABLE as error:
-                reason = str(error).splitlines()[0]
+                state = self._restore_from(path, best_file, monitored_loss)
+            except Exception as error:  # TensorFlow raises errors of many classes
+                reason = str(error).removeprefix(f"{path}/") or type(error).__name__
+                reason = reason.splitlines()[0]
                 warnings.warn(
                     f"{path}: damaged checkpoint skipped: {reason}", stacklevel=2
                 )
+                self._damaged.add(path)
             else:
                 return state
         if paths:
             raise RunDirectoryError(
-                f"{self.directory}: no checkpoint can be read. Use --overwrite to "
-                "start from scratch."
+                f"{self.directory}: all checkpoints are damaged. Restore one of them, "
+                "or use --overwrite to start from scratch."
             )
         return None
+
+    def _restore_from(
+        self,
+        path: Path,
+        best_file: Path | None,
+        monitored_loss: Callable[[Record], float] | None,
+    ) -> dict[str, Any]:
+        """Restores the model from a checkpoint; see `restore`.
+
+        Raises:
+            Exception: It is incomplete or damaged.
+        """
+        check_complete(path)
+        state = read_state(path, monitored_loss)
+        verify_content(path, state)
+        with tensorflow_path(path / "variables") as prefix:
+            self._variables().read(prefix).assert_consumed()
+        if best_file and (best := best_model(path, state)):
+            copy_by_link(best, best_file)
+        state.pop(FILES, None)
+        return state
 
     def _variables(self) -> tf.train.Checkpoint:
         metrics = {id(variable) for variable in self.model.metrics_variables}
         own = [v.value for v in self.model.variables if id(v) not in metrics]
         slots = [v.value for v in self.model.optimizer.variables]
         return tf.train.Checkpoint(model=own, optimizer=slots)
-
-
-def checkpoint_paths(directory: Path) -> list[Path]:
-    """Returns the checkpoints in a directory, from the oldest to the newest."""
-    found = [path for names in CHECKPOINT_NAMES for path in directory.glob(names)]
-    return sorted(path for path in found if path.is_dir())
-
-
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Returns the state that was saved with a checkpoint.
-
-    Raises:
-        OSError: It is missing.
-        ValueError: It is damaged.
-    """
-    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    if not isinstance(state, dict):
-        raise ValueError("state.json is damaged")
-    return state
-
-
-def best_model(checkpoint: Path, state: Mapping[str, Any]) -> Path | None:
-    """Returns the model of the best epoch that a checkpoint refers to.
-
-    Args:
-        checkpoint: The directory of the checkpoint.
-        state: Its state.
-
-    Returns:
-        None if no epoch had ended, or if an older version wrote the checkpoint.
-    """
-    epoch = state.get("best_epoch")
-    return None if epoch is None else checkpoint.parent / _BEST_MODEL.format(epoch)
-
-
-def check_complete(checkpoint: Path) -> None:
-    """Checks that a checkpoint has all its files; their content is not checked.
-
-    Raises:
-        OSError: A file is missing or ends early. The message names it.
-        ValueError: The state is damaged.
-    """
-    for pattern in ("state.json", "variables.index", "variables.data-*"):
-        if not any(checkpoint.glob(pattern)):
-            raise OSError(f"{pattern.rstrip('-*')} is missing")
-    best = best_model(checkpoint, read_state(checkpoint))
-    if best is not None and not zipfile.is_zipfile(best):
-        raise OSError(f"{best.name}, the model of the best epoch, is incomplete")
 
 
 class SaveClock:

@@ -34,7 +34,8 @@ from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.model.freezing import check_something_is_trained
 from object2vec_tf.report.hidden_metrics import hidden_metrics
 from object2vec_tf.report.object_names import ObjectNames, read_object_names
-from object2vec_tf.runs.run_directory import RunDirectory, run_identity
+from object2vec_tf.runs.identity import run_identity
+from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import Tokenizers, with_vocab_sizes
 from object2vec_tf.training.console import RunConsole

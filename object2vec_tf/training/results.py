@@ -15,7 +15,8 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.report.baselines import POPULARITY, baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.report import Report
-from object2vec_tf.runs.run_directory import ALL_EPOCHS, Record
+from object2vec_tf.runs.result_files import Record
+from object2vec_tf.runs.run_directory import ALL_EPOCHS
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.retrieval import RetrievalTask, retrieval_task
 from object2vec_tf.training.sagemaker_metrics import quality_lines

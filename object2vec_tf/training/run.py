@@ -21,7 +21,7 @@ from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.opened_run import open_run
-from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.options import FitKeywords, FitOptions, PathLike
 from object2vec_tf.training.preparation import (
     PreparedRun,

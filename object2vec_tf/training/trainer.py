@@ -23,7 +23,8 @@ from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.runs.run_directory import STOPPED, Record
+from object2vec_tf.runs.result_files import Record
+from object2vec_tf.runs.run_directory import STOPPED
 from object2vec_tf.training.batch_layout import make_execution
 from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
 from object2vec_tf.training.console import ProgressBar
@@ -150,7 +151,7 @@ class Trainer:
     def _resume(self) -> None:
         """Restores the newest checkpoint, if there is one."""
         state = self._strategy.broadcast_from_chief(
-            self._checkpoints.restore(self._run.directory.model)
+            self._checkpoints.restore(self._run.directory.model, self._monitored_loss)
             if self._strategy.is_chief
             else None
         )

@@ -23,7 +23,8 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.model.freezing import check_something_is_trained
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.runs.run_directory import Record, run_identity
+from object2vec_tf.runs.identity import run_identity
+from object2vec_tf.runs.result_files import Record
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.console import RunConsole

@@ -24,12 +24,9 @@ from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import atomic_directory, write_atomic
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.writable import report_unwritable
-from object2vec_tf.runs.run_directory import (
-    PROJECTOR_FILES,
-    Record,
-    RunDirectory,
-    differences,
-)
+from object2vec_tf.runs.identity import differences
+from object2vec_tf.runs.result_files import Record
+from object2vec_tf.runs.run_directory import PROJECTOR_FILES, RunDirectory
 
 _TRIAL_NAMES = 4 * "[0-9]"
 # The lock of a killed process is released when its worker processes end. They end by

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from object2vec_tf.report.result_rows import CHANNELS
-from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.sagemaker_metrics import quality_lines
 from object2vec_tf.tuning.objective import Objective

@@ -24,7 +24,7 @@ from object2vec_tf.errors import (
 )
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.runs.run_directory import Record
+from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.options import PathLike, RunOptions
 from object2vec_tf.training.run import fit

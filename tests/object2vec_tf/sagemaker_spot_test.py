@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from object2vec_tf import Interrupted
+from object2vec_tf.files.sealed_json import sealed_text
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.sagemaker import train
@@ -279,7 +280,8 @@ def test_a_job_that_is_killed_twice_continues_from_what_was_copied(whole, tmp_pa
     stale = folder / "epoch-0099"
     shutil.copytree(newest, stale)
     state = json.loads((stale / "state.json").read_text())
-    (stale / "state.json").write_text(json.dumps(state | {"best_epoch": 98}))
+    changed = {"history": [{"epoch": n} for n in range(99)], "best_epoch": 98}
+    (stale / "state.json").write_text(sealed_text(state | changed))
     (newest / "state.json").unlink()
     (folder / ".epoch-0002.abc").mkdir()
     (folder / ".epoch-0002.abc/state.json").write_text("{")

@@ -89,14 +89,24 @@ def test_files_that_other_programs_add_to_the_folder_do_no_harm(tmp_path):
     names = ("epoch-0002", "epoch-0001.sagemaker-uploaded", ".epoch-0003", "notes.txt")
     for name in names:
         (folder / name).touch()
-    for number, text in enumerate(("null", "3", "[]", '{"best_epoch": "x"}'), 10):
-        write_checkpoint(folder, f"epoch-00{number}")
-        (folder / f"epoch-00{number}/state.json").write_text(text)
-    with ExitStack() as stack:
-        with pytest.warns(UserWarning, match="checkpoint skipped") as warned:
-            run = stack.enter_context(run_directory(tmp_path, folder))
-        assert len(warned) == 4
+    with run_directory(tmp_path, folder) as run:
         assert zipfile.ZipFile(run.model).read("epoch") == b"0"
     assert {path.name for path in folder.iterdir()} == {
         *(*names, "epoch-0001", "run.json", "best-epoch-0000.keras")
     }
+
+
+def test_damaged_checkpoints_stay_and_the_best_model_of_an_intact_one_is_restored(
+    tmp_path,
+):
+    folder = tmp_path / "checkpoints"
+    write_checkpoint(folder, "epoch-0001", best_epoch=0, history=[{"epoch": 0}])
+    (folder / "run.json").write_text("{}")
+    write_best(folder, 0)
+    for number, text in enumerate(("null", "3", "[]", '{"best_epoch": "x"}'), 10):
+        write_checkpoint(folder, f"epoch-00{number}")
+        (folder / f"epoch-00{number}/state.json").write_text(text)
+    before = sorted(folder.iterdir())
+    with run_directory(tmp_path, folder) as run:
+        assert zipfile.ZipFile(run.model).read("epoch") == b"0"
+    assert sorted(folder.iterdir()) == before

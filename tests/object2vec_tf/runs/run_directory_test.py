@@ -3,7 +3,10 @@ import json
 import pytest
 
 from object2vec_tf.errors import RunDirectoryError
-from object2vec_tf.runs.run_directory import RunDirectory, differences
+from object2vec_tf.files.locks import locked
+from object2vec_tf.files.sealed_json import seal
+from object2vec_tf.runs.identity import differences
+from object2vec_tf.runs.run_directory import RunDirectory
 
 IDENTITY = {"enc_dim": 8, "seed": 0}
 METRICS = {
@@ -54,7 +57,7 @@ def test_a_directory_belongs_to_one_run(directory):
     with directory.claimed(IDENTITY | {"seed": 1}, overwrite=True):
         pass
     saved = json.loads((directory.path / "checkpoints/run.json").read_text())
-    assert saved == {"enc_dim": 8, "seed": 1}
+    assert saved == seal({"enc_dim": 8, "seed": 1})
 
 
 def claim(directory, epochs, **more):
@@ -115,6 +118,33 @@ def test_metrics_of_an_interrupted_reading_do_not_occupy_the_directory(directory
     assert directory.results() == METRICS
 
 
+def test_metrics_of_an_interrupted_reading_replace_none_of_a_run_that_ends(directory):
+    directory.checkpoints.mkdir(parents=True)
+    with locked(directory.checkpoints / "lock"):  # by the process of another run
+        directory.write_unread(seconds=2.0)
+    assert not directory.metrics.exists()
+
+
+@pytest.mark.parametrize("content", ['{"enc_dim": 8, "epochs": "3"}', "[3]", "\0"])
+def test_a_damaged_identity_is_reported(directory, content):
+    with directory.claimed(IDENTITY, overwrite=False):
+        pass
+    path = directory.checkpoints / "run.json"
+    path.write_text(content)
+    for read in (directory.saved_epochs, directory.former_values):
+        with pytest.raises(RunDirectoryError, match=f"^{path}: is damaged: .*--overwr"):
+            read()
+
+
+def test_a_flip_in_the_identity_is_found(directory):
+    with directory.claimed(IDENTITY | {"epochs": 4}, overwrite=False):
+        pass
+    path = directory.checkpoints / "run.json"
+    path.write_text(path.read_text().replace('"epochs": 4', '"epochs": 0'))
+    with pytest.raises(RunDirectoryError, match=r"run\.json: is damaged: its checksum"):
+        claim(directory, 4)
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -126,7 +156,7 @@ def test_metrics_of_an_interrupted_reading_do_not_occupy_the_directory(directory
 def test_damaged_metrics_are_reported(directory, content, problem):
     directory.make()
     directory.metrics.write_text(content)
-    pattern = rf"metrics\.json: cannot be read: {problem}.* Restore the file, or give "
+    pattern = rf"metrics\.json: is damaged: .*{problem}.* Restore the file; or "
     with pytest.raises(RunDirectoryError, match=pattern):
         directory.results()
 

@@ -1,3 +1,4 @@
+import json
 import zipfile
 
 import keras
@@ -6,7 +7,10 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
+from object2vec_tf.training.checkpoint_files import read_state
 from object2vec_tf.training.checkpoints import Checkpoints
+
+EPOCH = {"epoch": 0, "train": {"loss": 0.5}}
 
 
 @pytest.fixture
@@ -38,12 +42,12 @@ def test_restores_weights_slots_and_random_state_in_another_model(
 ):
     step(model)
     keras.random.uniform((1,), seed=model.negative_seeds)
-    Checkpoints(tmp_path, model).save(1, {"history": [1]})
+    Checkpoints(tmp_path, model).save(1, {"history": [EPOCH]})
     other = o2v.Object2Vec(hyperparameters, seed=2)
     other.compile()
     other.optimizer.build(other.trainable_variables)
     assert not same(state_of(model), state_of(other))
-    assert Checkpoints(tmp_path, other).restore() == {"history": [1]}
+    assert Checkpoints(tmp_path, other).restore() == {"history": [EPOCH]}
     assert same(state_of(model), state_of(other))
     np.testing.assert_array_equal(
         keras.random.uniform((3,), seed=model.negative_seeds),
@@ -58,9 +62,9 @@ def test_checkpoints_are_written_next_to_files_of_other_programs(model, tmp_path
     (tmp_path / ".best-epoch-0001").mkdir()
     assert checkpoints.restore() is None
     for epoch in (1, 2, 3):
-        checkpoints.save(epoch, {"history": [epoch]})
+        checkpoints.save(epoch, {"batches": epoch, "metrics": []})
     assert {path.name for path in tmp_path.iterdir()} == {"epoch-0002", "epoch-0003"}
-    assert checkpoints.restore() == {"history": [3]}
+    assert checkpoints.restore() == {"batches": 3, "metrics": []}
 
 
 def test_restores_the_scale_of_the_loss(hyperparameters, tmp_path):
@@ -119,7 +123,10 @@ def test_unreadable_checkpoints_are_an_error(model, tmp_path):
     (tmp_path / "epoch-0001/state.json").write_text("{")
     with (
         pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(o2v.RunDirectoryError, match="Use --overwrite to start"),
+        pytest.raises(
+            o2v.RunDirectoryError,
+            match=r"all checkpoints are damaged\..* or use --overwrite to start",
+        ),
     ):
         checkpoints.restore()
 
@@ -163,3 +170,75 @@ def test_models_that_no_checkpoint_needs_are_deleted(model, tmp_path):
         # The two newest checkpoints, and the epochs that were their best.
         expected = {1: [0], 2: [0], 3: [0, 2], 4: [2]}[epochs]
         assert kept == [f"best-epoch-{epoch:04d}.keras" for epoch in expected]
+
+
+def replace(path, old, new):
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, new))
+
+
+def test_a_flip_of_a_bit_never_changes_what_a_run_resumes_from(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, model)
+    record = EPOCH | {"validation": {"loss": 0.25}}
+    state = {"history": [record], "batches": 5, "metrics": [[0.5]], "best_epoch": 0}
+    checkpoints.keep_best(0, best_file(tmp_path / "run/0.keras", 0))
+    checkpoints.save(1, state)
+    path = tmp_path / "epoch-0001"
+    flips = [
+        (path / "state.json", b'"batches": 5', b'"batches": 4'),
+        (path / "state.json", b"0.25", b"0.24"),
+        (path / "variables.index", b"optimizer/0", b"optimizer/1"),
+        (tmp_path / "best-epoch-0000.keras", b"epoch0", b"epoch1"),
+    ]
+    for file, old, new in flips:
+        content = file.read_bytes()
+        replace(file, old, new)
+        with (
+            pytest.warns(UserWarning, match="epoch-0001: damaged checkpoint skipped"),
+            pytest.raises(o2v.RunDirectoryError, match="all checkpoints are damaged"),
+        ):
+            checkpoints.restore()
+        file.write_bytes(content)
+    assert checkpoints.restore() == state
+
+
+def test_a_damaged_checkpoint_is_removed_when_the_next_one_is_written(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, model)
+    for epochs in (1, 4):
+        checkpoints.save(epochs, {})
+    damage(tmp_path / "epoch-0004")
+    with pytest.warns(UserWarning, match="epoch-0004: damaged checkpoint skipped"):
+        checkpoints.restore()
+    checkpoints.save(2, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-0001",
+        "epoch-0002",
+    ]
+
+
+def test_a_checkpoint_of_an_older_version_is_restored(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(1, {"history": [EPOCH]})
+    (tmp_path / "epoch-0001/state.json").write_text(json.dumps({"history": [EPOCH]}))
+    assert checkpoints.restore() == {"history": [EPOCH]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"history": 3}, {"history": [3]}, {"history": [EPOCH | {"epoch": 1}]}),
+        *({"history": [EPOCH | {"train": {"loss": "0"}}]}, {"seconds": "1"}),
+        *({"history": [EPOCH | {"train": {}}]}, {"elapsed": None}, {"elapsed": -1}),
+        *({"history": [EPOCH | {"train": {"loss": float("nan")}}]},),
+        *({"best_epoch": 1}, {"best_epoch": "0"}, {"batches": 1.5}, {"batches": 2}),
+        *({"batches": 2, "metrics": ["x"]}, {"negatives": {"asked": 1}}),
+    ],
+)
+def test_the_state_of_an_older_version_is_typed(tmp_path, change):
+    state = {"history": [EPOCH], "seconds": 1.0, "elapsed": 2.0}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert read_state(tmp_path, lambda record: record["train"]["loss"]) == state
+    (tmp_path / "state.json").write_text(json.dumps(state | change))
+    with pytest.raises(o2v.UserError, match=r"state\.json: is damaged: "):
+        read_state(tmp_path, lambda record: record["train"]["loss"])

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
+from object2vec_tf.files.sealed_json import sealed_text
 from object2vec_tf.training.early_stopping import EarlyStopping
 from tests.conftest import ratings_settings, write_ratings
 
@@ -53,6 +54,7 @@ def test_writes_a_complete_run_directory(finished):
         "hyperparameters.json",
         "metrics.json",
         "history.jsonl",
+        "digests.json",
         "report.html",
         "report.md",
         "model.keras",
@@ -310,7 +312,7 @@ def test_continues_and_resumes_to_the_same_weights(settings, ratings, tmp_path, 
     (state,) = (tmp_path / "cut/checkpoints").glob("epoch-0002/state.json")
     spent = json.loads(state.read_text())
     assert spent["elapsed"] > sum(record["seconds"] for record in spent["history"])
-    state.write_text(json.dumps(spent | {"elapsed": 5000.0}))
+    state.write_text(sealed_text(spent | {"elapsed": 5000.0}))
     resumed = fit(settings, ratings, tmp_path / "cut")
     assert 5000 < resumed.metrics["seconds"] < 5000 + whole.metrics["seconds"] + 60
     assert resumed.metrics["epochs_run"] == 4

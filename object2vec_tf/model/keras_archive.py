@@ -1,0 +1,36 @@
+"""Checksums of the ``.keras`` format, a zip archive."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from object2vec_tf.errors import UserError
+
+_BLOCK = 1 << 22
+
+
+def verify_archive(path: Path, fix: str) -> None:
+    """Reads all files in an archive once, and compares their checksums (CRC-32).
+
+    Keras does not: where the weights do not match their checksum, it reads them again
+    without one.
+
+    Args:
+        path: The archive.
+        fix: The sentence that says what to do if it is damaged.
+
+    Raises:
+        UserError: It is damaged, or not an archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    while file.read(_BLOCK):
+                        pass
+    except Exception as error:  # zipfile raises errors of many classes
+        raise UserError(
+            f"{path}: expected a Keras model, got a damaged or foreign file: {error}. "
+            f"{fix}"
+        ) from error
