@@ -26,7 +26,7 @@ from object2vec_tf.bulk.output_writers import FORMATS
 from object2vec_tf.bulk.remote_outputs import RemoteOutputs, remote_outputs
 from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.commands import runner
-from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.checks import required_value, summary_stream
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
@@ -194,7 +194,7 @@ def _work(options: AnswerOptions) -> Iterator[_Work]:
             yield _Work(jobs, remote.directory, remote)
         return
     directory = local_path(output)
-    if directory.is_file():
+    if directory.exists() and not directory.is_dir():
         raise UserError(
             f"{directory}: expected a directory for several inputs, got a file. Change "
             "--output."
@@ -295,7 +295,8 @@ def _transform(work: _Work, exported: Path, options: AnswerOptions) -> None:
             total += counts
             if work.remote:
                 work.remote.upload(job.output)
-            print(f"{job.output}: {counts.summary(options)}", flush=True)
+            summary = f"{job.output}: {counts.summary(options)}"
+            print(summary, file=summary_stream(job.output), flush=True)
             counts.warn(job.path)
     if directory:
         already = f", {len(done)} already complete" if done else ""

@@ -17,13 +17,14 @@ from typing import Any
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.checks import required_value, summary_stream
 from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import reject_input_paths, write_atomic
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.file_content import read_content
+from object2vec_tf.files.special_files import scratch_parent
 from object2vec_tf.files.uploads import local_output
 from object2vec_tf.hyperparameters import (
     MAX_VOCAB_SIZE,
@@ -106,7 +107,6 @@ def main(verb: str) -> None:
     source = required_value(_INPUT)
     run = {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}
     with local_output(required_value(_OUTPUT)) as output:
-        output.parent.mkdir(parents=True, exist_ok=True)
         reject_input_paths(output, channel_files(source, "input"))
         run[verb](source, output)
 
@@ -125,7 +125,7 @@ def _build(source: str, output: Path) -> None:
         max_size=_MAX_SIZE.value or default_size,
         min_count=_MIN_COUNT.value,
         reserved=_RESERVED.value,
-        scratch=output.parent,
+        scratch=scratch_parent(output),
     )
     write_atomic(output, vocabulary_json(vocabulary.words))
     coverage = ""
@@ -133,7 +133,8 @@ def _build(source: str, output: Path) -> None:
         coverage = f", {vocabulary.covered / vocabulary.tokens:.2%} of all tokens"
     print(
         f"{output}: {len(vocabulary.words):,} entries{coverage} "
-        f"({vocabulary.tokens:,} tokens, {vocabulary.distinct:,} distinct)"
+        f"({vocabulary.tokens:,} tokens, {vocabulary.distinct:,} distinct)",
+        file=summary_stream(output),
     )
 
 
@@ -166,7 +167,8 @@ def _encode(source: str, output: Path) -> None:
     if not tokenizers:
         raise UserError("--enc0_tokenizer or --enc1_tokenizer is required. See --help.")
     lines, unknown = encode(source, output, tokenizers)
-    print(f"{output}: {lines:,} lines, {unknown:,} unknown tokens")
+    summary = f"{output}: {lines:,} lines, {unknown:,} unknown tokens"
+    print(summary, file=summary_stream(output))
 
 
 def _decode(source: str, output: Path) -> None:
@@ -179,11 +181,13 @@ def _decode(source: str, output: Path) -> None:
         raise UserError(
             "--enc0_vocab_file or --enc1_vocab_file is required. See --help."
         )
-    print(f"{output}: {decode(source, output, vocabularies):,} lines")
+    lines = decode(source, output, vocabularies)
+    print(f"{output}: {lines:,} lines", file=summary_stream(output))
 
 
 def _shuffle(source: str, output: Path) -> None:
-    print(f"{output}: {shuffle_lines(source, output, _SEED.value):,} lines")
+    lines = shuffle_lines(source, output, _SEED.value)
+    print(f"{output}: {lines:,} lines", file=summary_stream(output))
 
 
 def _choice(side: int, name: str, choices: Sequence[str]) -> str:

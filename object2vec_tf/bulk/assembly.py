@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,11 @@ from object2vec_tf.bulk.job import atomic_output
 from object2vec_tf.bulk.output_writers import OutputWriter
 from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.files.fingerprints import file_signature
+from object2vec_tf.files.special_files import is_special, scratch_parent
 from object2vec_tf.inference.file_splits import FileSplit, split_file
+
+# Names of at most 255 bytes, also for characters of four bytes.
+_MAX_NAME = 60
 
 
 class Assembly:
@@ -41,7 +46,7 @@ class Assembly:
         self.counts = RowCounts()
         self._finished: dict[int, RowCounts] = {}
         self._next = 0
-        self._directory = job.output.parent / f".{job.output.name}.parts"
+        self._directory = _parts_directory(job.output)
         # A killed run may have left outputs of other splits.
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
@@ -85,7 +90,7 @@ class Assembly:
         if self._temporary is None:
             output = atomic_output(self.job, self._signature)
             self._temporary = self._stack.enter_context(output)
-        if len(self.splits) == 1:
+        if len(self.splits) == 1 and not is_special(self._temporary):
             split_output.replace(self._temporary)
             return
         if self._writer is None:
@@ -97,3 +102,9 @@ class Assembly:
     def abort(self, error: BaseException) -> None:
         """Removes all unfinished output. A complete output file stays."""
         self._stack.__exit__(type(error), error, None)
+
+
+def _parts_directory(output: Path) -> Path:
+    """Returns the directory of the outputs of splits, on the disk of the output."""
+    owner = f"-{os.getpid()}" if is_special(output) else ""
+    return scratch_parent(output) / f".{output.name[:_MAX_NAME]}{owner}.parts"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from object2vec_tf.bulk.answer_options import PLAIN, AnswerOptions
 from object2vec_tf.bulk.output_writers import FORMATS, OutputWriter, ParquetWriter
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.channels import channel_files, remote_files
+from object2vec_tf.files.channels import files_of, remote_files
+from object2vec_tf.files.path_lists import literal_start, split_paths
 from object2vec_tf.files.record_batches import is_table_file
 from object2vec_tf.files.remote import is_remote, local_path
 
@@ -73,8 +74,8 @@ def find_file_jobs(
         UserError: No file was found, or two files have the same output file.
     """
     jobs: dict[Path, FileJob] = {}
-    for part in [source] if Path(source).exists() else source.split(","):
-        for path, name in _named_files(part.strip(), directory):
+    for part in split_paths(source):
+        for path, name in _named_files(part, directory):
             writer = writer_for(path, output_format)
             output = directory / f"{name}{writer.suffix}"
             job = FileJob(path, output, writer, options)
@@ -110,7 +111,7 @@ def _named_files(part: str, directory: Path) -> Iterator[tuple[Path, str]]:
     if is_remote(part):
         yield from remote_files(part, "input")
         return
-    for file in channel_files(part, "input"):
+    for file in files_of(part, "input"):
         yield file, str(file.relative_to(root))
 
 
@@ -132,6 +133,7 @@ def _root(part: str) -> Path:
         return path
     if path.exists() or not glob.has_magic(part):
         return path.parent
-    names: Sequence[str] = path.parent.parts
+    root, rest = literal_start(part)
+    names = Path(rest).parts[:-1]
     magic = [i for i, name in enumerate(names) if glob.has_magic(name)]
-    return Path(*names[: magic[0]]) if magic else path.parent
+    return root.joinpath(*(names[: magic[0]] if magic else names))

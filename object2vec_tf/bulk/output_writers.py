@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from object2vec_tf.bulk.answer_rows import AnswerRows
 from object2vec_tf.bulk.answers import column_types, json_lines, record_batch
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.inference.ragged_inputs import Predictions
 
 # Predictions are collected up to this many bytes, and then become a row group.
@@ -106,7 +107,8 @@ class ParquetWriter:
     suffix = ".out.parquet"
 
     def __init__(self, path: Path, *, row_group_bytes: int = _ROW_GROUP_BYTES) -> None:
-        self._path = path
+        # pyarrow would read some names as URLs, and expects UTF-8.
+        self._file = path.open("wb")
         self._row_group_bytes = row_group_bytes
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
@@ -119,12 +121,13 @@ class ParquetWriter:
 
     def __exit__(self, *error: object) -> None:
         """See `OutputWriter`."""
-        if self._batches and error[0] is None:
-            self._write_row_group()
-        if self._writer:
-            self._writer.close()
-        else:  # Without predictions, the name of the column is unknown.
-            pq.write_table(pa.table({}), self._path)
+        with self._file:
+            if self._batches and error[0] is None:
+                self._write_row_group()
+            if self._writer:
+                self._writer.close()
+            else:  # Without predictions, the name of the column is unknown.
+                pq.write_table(pa.table({}), self._file)
 
     @staticmethod
     def encode(rows: AnswerRows, predictions: Predictions | None) -> pa.RecordBatch:
@@ -157,14 +160,17 @@ class ParquetWriter:
             # The rows of a batch without a column of predictions are all invalid.
             schema = max(schemas, key=lambda schema: len(schema.names))
             # Floats hardly ever repeat, so dictionary encoding would only cost time.
-            self._writer = pq.ParquetWriter(self._path, schema, use_dictionary=False)
+            self._writer = pq.ParquetWriter(self._file, schema, use_dictionary=False)
         schema = self._writer.schema
         batches = [_with_schema(batch, schema) for batch in self._batches]
         self._writer.write_table(pa.Table.from_batches(batches, schema))
 
     def append(self, path: Path) -> None:
         """See `OutputWriter`."""
-        with pq.ParquetFile(path, pre_buffer=False) as source:
+        with (
+            tensorflow_path(path) as name,
+            pq.ParquetFile(name, pre_buffer=False) as source,
+        ):
             if source.schema_arrow.names:  # none in a file without predictions
                 for batch in source.iter_batches():
                     self.write(batch)

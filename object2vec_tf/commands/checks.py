@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TextIO
+
 from absl import flags
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.special_files import is_stdout
 
 
 def required_value(flag: flags.FlagHolder[str | None]) -> str:
@@ -16,3 +21,8 @@ def required_value(flag: flags.FlagHolder[str | None]) -> str:
     if not flag.value:
         raise UserError(f"--{flag.name} is required. See --help.")
     return flag.value
+
+
+def summary_stream(output: Path) -> TextIO:
+    """Returns where a command prints its summary: stderr if stdout has the output."""
+    return sys.stderr if is_stdout(output) else sys.stdout

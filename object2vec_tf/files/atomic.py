@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.leftovers import temporary_directory, temporary_file
+from object2vec_tf.files.special_files import (
+    is_special,
+    open_for_writing,
+    target_of,
+)
 
 # Constants of Linux: paths are relative to the working directory; exchange two paths.
 _AT_FDCWD = -100
@@ -57,18 +64,31 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary file, which replaces ``path`` at the end of the context.
 
     The temporary file is in the same directory, and its name has the same suffix. If
-    the process is killed, the next one that writes there removes it.
+    the process is killed, the next one that writes there removes it. A new file has the
+    permissions that the umask allows, a replaced one keeps its own.
+
+    If ``path`` is a symbolic link, the file that it refers to is replaced. If it is a
+    device, a FIFO or ``/dev/stdout``, nothing is replaced: what is yielded is opened
+    once, and what is written appears at once.
 
     Raises:
         OSError: The file cannot be written. The error always names a file.
     """
     try:
-        with temporary_file(path) as temporary:
+        if is_special(path):
+            with open_for_writing(path) as opened:
+                yield opened
+            return
+        target = target_of(path)
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with temporary_file(target.with_name(path.name)) as temporary:
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             yield temporary
-            temporary.chmod(0o644)
             sync(temporary)
-            temporary.replace(path)
-            sync(path.parent)
+            temporary.replace(target)
+            sync(target.parent)
     except OSError as error:
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
@@ -77,7 +97,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary directory, which becomes ``path``, mode 755, at the end.
+    """Yields a temporary directory, which becomes ``path`` at the end.
+
+    All directories in it get the permissions that the umask allows.
 
     Raises:
         OSError: ``path`` exists and is not empty.
@@ -85,8 +107,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary_directory(path) as temporary:
         yield temporary
-        temporary.chmod(0o755)
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         for entry in [*temporary.rglob("*"), temporary]:
+            if entry.is_dir():
+                entry.chmod(mode)
             sync(entry)
         temporary.rename(path)
         sync(path.parent)

@@ -13,6 +13,7 @@ from typing import Any
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.leftovers import temporary_directory
+from object2vec_tf.files.path_lists import exists, is_visible, split_paths
 from object2vec_tf.files.remote import (
     RELATIVE_NAMES,
     PathLike,
@@ -96,6 +97,8 @@ def list_files(url: str) -> list[RemoteFile]:
 def match_files(url: str) -> list[RemoteFile]:
     """Returns the files that a URL with a glob pattern matches, by name.
 
+    A directory that it matches means the files below it.
+
     Raises:
         RemoteError: The file system does not answer, or denies access.
     """
@@ -103,7 +106,12 @@ def match_files(url: str) -> list[RemoteFile]:
 
     def match() -> Mapping[str, Any]:
         filesystem.invalidate_cache()
-        return dict(filesystem.glob(pattern, detail=True))
+        found = dict(filesystem.glob(pattern, detail=True))
+        for path, info in list(found.items()):
+            if info.get("type") == "directory" and is_visible(_last_name(path)):
+                below = filesystem.find(path, detail=True)
+                found |= {name: below[name] for name in below if _is_read(name, path)}
+        return found
 
     found = attempt(match, url, "listed")
     root = pattern[: -len(_after_magic(pattern))].rstrip("/")
@@ -112,6 +120,16 @@ def match_files(url: str) -> list[RemoteFile]:
     if any(name.startswith(".") for name in _after_magic(pattern).split("/")):
         return files
     return [file for file in files if "/." not in f"/{file.name}"]
+
+
+def _last_name(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _is_read(path: str, directory: str) -> bool:
+    """Returns whether a file below a directory is not hidden."""
+    below = path.strip("/").removeprefix(directory.strip("/"))
+    return all(map(is_visible, below.strip("/").split("/")))
 
 
 def glob_root(url: str) -> str:
@@ -298,13 +316,13 @@ def single_file(source: str) -> Path | None:
     Raises:
         RemoteError: The remote file system does not answer, or denies access.
     """
-    if Path(source).is_file():
-        return Path(source)
-    if "," in source:
+    paths = split_paths(source)
+    if len(paths) != 1:
         return None
+    source = paths[0]
     if not is_remote(source):
         path = local_path(source)
-        return path if path.is_file() else None
+        return path if exists(str(path)) and not path.is_dir() else None
     files = [file for file in list_files(source) if not file.name]
     return stage_files(files)[0] if files else None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ _NAME = re.compile(rf"(\..+)?{re.escape(_MARKER)}[a-z0-9_]{{8}}(\..*)?")
 # Other names could be patterns for TensorFlow's file functions, or become too long.
 _PLAIN = re.compile(r"[A-Za-z0-9_.=-]{1,100}")
 _PLAIN_SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,20})?")
+
+_FILE_MODE, _DIRECTORY_MODE, _PRIVATE_MODE = 0o666, 0o777, 0o700
 
 # The directories that this process has cleaned.
 _cleaned: set[str] = set()
@@ -39,13 +42,15 @@ def temporary_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The file cannot be created.
     """
-    with _claimed(path, is_directory=False) as temporary:
+    with _claimed(path, _FILE_MODE, is_directory=False) as temporary:
         yield temporary
 
 
 @contextmanager
 def temporary_directory(path: Path) -> Iterator[Path]:
     """Yields an empty temporary directory next to a path; see `temporary_file`.
+
+    Its permissions are those that the umask allows.
 
     Args:
         path: The directory that the temporary one will become, or whose name it gets.
@@ -59,13 +64,13 @@ def temporary_directory(path: Path) -> Iterator[Path]:
         >>> name, directory.exists()
         ('.scratch.o2v', False)
     """
-    with _claimed(path, is_directory=True) as temporary:
+    with _claimed(path, _DIRECTORY_MODE, is_directory=True) as temporary:
         yield temporary
 
 
 @contextmanager
 def scratch_directory(purpose: str) -> Iterator[Path]:
-    """Yields an empty directory among the system's temporary files.
+    """Yields an empty private directory among the system's temporary files.
 
     Args:
         purpose: A word in its name.
@@ -73,8 +78,8 @@ def scratch_directory(purpose: str) -> Iterator[Path]:
     Raises:
         OSError: It cannot be created.
     """
-    parent = Path(tempfile.gettempdir())
-    with temporary_directory(parent / f"object2vec-{purpose}") as directory:
+    path = Path(tempfile.gettempdir()) / f"object2vec-{purpose}"
+    with _claimed(path, _PRIVATE_MODE, is_directory=True) as directory:
         yield directory
 
 
@@ -97,13 +102,13 @@ def remove_leftovers(directory: Path) -> None:
 
 
 @contextmanager
-def _claimed(path: Path, *, is_directory: bool) -> Iterator[Path]:
+def _claimed(path: Path, mode: int, *, is_directory: bool) -> Iterator[Path]:
     """Yields a new locked file or directory, which is removed at the end."""
     parent = str(path.parent.absolute())
     if parent not in _cleaned:
         remove_leftovers(path.parent)
         _cleaned.add(parent)
-    temporary, descriptor = _create(path, is_directory)
+    temporary, descriptor = _create(path, mode, is_directory)
     try:
         yield temporary
     finally:
@@ -114,19 +119,30 @@ def _claimed(path: Path, *, is_directory: bool) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _create(path: Path, is_directory: bool) -> tuple[Path, int]:
-    """Creates and locks a file or directory; returns it and its descriptor."""
+def _create(path: Path, mode: int, is_directory: bool) -> tuple[Path, int]:
+    """Creates and locks a file or directory; returns it and its descriptor.
+
+    Args:
+        path: The path that the name is made of.
+        mode: The permissions, of which the umask takes some away.
+        is_directory: Whether to create a directory.
+    """
     stem, suffix = (path.name, "") if is_directory else (path.stem, path.suffix)
     prefix = (f".{stem}" if _PLAIN.fullmatch(stem) else "") + _MARKER
     suffix = suffix if _PLAIN_SUFFIX.fullmatch(suffix) else ""
     while True:
-        if is_directory:
-            name = tempfile.mkdtemp(suffix, prefix, path.parent)
-            descriptor = os.open(name, os.O_RDONLY)
-        else:
-            descriptor, name = tempfile.mkstemp(suffix, prefix, path.parent)
+        name = path.parent / f"{prefix}{secrets.token_hex(4)}{suffix}"
+        try:
+            if is_directory:
+                name.mkdir(mode)
+                descriptor = os.open(name, os.O_RDONLY)
+            else:
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+                descriptor = os.open(name, flags, mode)
+        except FileExistsError:
+            continue
         if _lock(descriptor) is not False and os.path.lexists(name):
-            return Path(name), descriptor
+            return name, descriptor
         os.close(descriptor)  # another process took it for a leftover
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
+from object2vec_tf.files.path_lists import exists, hint
 
 PathLike = str | os.PathLike[str]
 _T = TypeVar("_T")
@@ -71,7 +72,7 @@ def is_remote(path: PathLike) -> bool:
     text = os.fspath(path)
     match = _SCHEME.match(text)
     if match is None:
-        if "://" in text and not Path(text).exists():
+        if "://" in text and not exists(text):
             raise UserError(
                 f"{text}: expected a path or a URL such as s3://bucket/name, got "
                 "neither. Check the path."
@@ -82,7 +83,7 @@ def is_remote(path: PathLike) -> bool:
     if text.startswith("/", match.end()):
         _check_names(text, text[match.end() :].split("/"))
         return True
-    if Path(text).exists() or Path(match[0]).exists():  # a directory named "s3:"
+    if exists(text) or exists(match[0]):  # a directory named "s3:"
         return False
     raise UserError(
         f"{text}: expected {match[1]}://..., got a single slash. Give the URL as a "
@@ -112,7 +113,7 @@ def local_path(path: PathLike, setting: str = "") -> Path:
         setting: The flag that gives it, for messages.
 
     Raises:
-        UserError: The path is remote.
+        UserError: The path is remote, or starts with ~ or a variable.
 
     Example:
         >>> local_path("file:///data/train.jsonl")
@@ -128,9 +129,21 @@ def local_path(path: PathLike, setting: str = "") -> Path:
     text = os.fspath(path)
     match = _SCHEME.match(text)
     if match is None or match[1].lower() not in _LOCAL_SCHEMES:
+        _check_expanded(text, setting)
         return Path(text)
     rest = text[match.end() :]
-    return Path(rest.removeprefix("/") if rest.startswith("/") else f"/{rest}")
+    if not rest.startswith("/"):
+        return Path(f"/{rest}")
+    host = "/localhost" if rest.startswith("/localhost/") else "/"
+    return Path(rest.removeprefix(host))
+
+
+def _check_expanded(path: str, setting: str) -> None:
+    """Checks that a path does not start with what a shell should have replaced."""
+    name = path.partition("/")[0]
+    if name.startswith(("~", "$")) and not exists(name) and (reason := hint(path)):
+        place = f"{setting}: " if setting else ""
+        raise UserError(f"{place}{path}:{reason} Or write ./{path}.")
 
 
 def has_buckets(filesystem: Any) -> bool:

@@ -24,6 +24,7 @@ from object2vec_tf.files.remote import (
     open_filesystem,
     remote_error,
 )
+from object2vec_tf.files.special_files import is_special, target_of
 from object2vec_tf.files.staging import (
     StagedPath,
     clean,
@@ -32,6 +33,7 @@ from object2vec_tf.files.staging import (
     make_directory,
     register,
 )
+from object2vec_tf.files.writable import check_writable
 
 _OUTPUTS = "outputs"
 _PROBE = ".object2vec_tf-probe"
@@ -171,15 +173,18 @@ def _upload_below(root: Path, path: Path, url: str) -> None:
 def local_output(path: PathLike, setting: str = "output") -> Iterator[Path]:
     """Yields a local path for an output file; a remote file is uploaded at the end.
 
+    The directory of a local file is created where it is missing.
+
     Args:
         path: The path or URL of the file.
         setting: The flag that gives it, for messages.
 
     Raises:
-        UserError: The remote file cannot be written. The message names a local copy.
+        UserError: A local file cannot be written, or a remote one cannot be uploaded;
+            the message names a local copy.
     """
     if not is_remote(path):
-        yield local_path(path)
+        yield _writable_file(local_path(path), setting)
         return
     url = os.fspath(path)
     parent = url.rpartition("/")[0]
@@ -196,6 +201,17 @@ def local_output(path: PathLike, setting: str = "output") -> Iterator[Path]:
             kept = make_directory(_OUTPUTS) / f"{digest(url)}-{file.name}"
             shutil.move(file, kept)
             raise UserError(f"{error} The result is in {kept}.") from error
+
+
+def _writable_file(path: Path, setting: str) -> Path:
+    """Checks that a file can be written before the work for it starts."""
+    if path.is_dir():
+        raise UserError(
+            f"{path}: expected a file as --{setting}, got a directory. Add a file name."
+        )
+    if not is_special(path):
+        check_writable(target_of(path).parent, setting)
+    return path
 
 
 def remote_versions(url: str) -> list[int]:

@@ -16,6 +16,7 @@ import dataclasses
 import glob
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ from object2vec_tf.files.remote import (
     join_url,
     local_path,
 )
+from object2vec_tf.files.special_files import target_of
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.files.uploads import (
     check_remote_writable,
@@ -65,6 +67,10 @@ _INCOMPLETE: Final = ".incomplete"
 # The start of the names of the weights in an export, see `export.signatures`.
 _WEIGHTS: Final = "_model_variables"
 _MAX_ATTEMPTS: Final = 10
+_PAUSE_SECONDS: Final = 0.05
+# The start of the name of the directory of an index that is being replaced where the
+# file system cannot exchange two directories.
+_OLD: Final = ".{}.old-"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 # A writer locks its temporary directory right after it creates it.
 _MIN_LEFTOVER_SECONDS: Final = 60
@@ -134,6 +140,9 @@ def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Con
                     failure = error
                 is_replaced = not _is_directory(directory, descriptor)
         except OSError as error:
+            if _is_moving(directory):
+                time.sleep(_PAUSE_SECONDS)
+                continue
             raise _unreadable(directory, error) from error
         if is_replaced:
             continue
@@ -143,6 +152,12 @@ def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Con
             raise failure
         raise _unreadable(directory, failure) from failure
     raise UserError(f"{directory}: was replaced while it was read. Start again.")
+
+
+def _is_moving(directory: Path) -> bool:
+    """Returns whether a writer has moved the index and not yet put another there."""
+    pattern = _OLD.format(glob.escape(directory.name))
+    return not directory.exists() and any(directory.parent.glob(f"{pattern}*"))
 
 
 def _unreadable(directory: Path, reason: Exception) -> UserError:
@@ -252,21 +267,36 @@ def replace_directory(directory: Path, *, is_locked: bool = False) -> Iterator[P
     """
     if directory.exists() and (name := _foreign_file(directory)):
         raise _not_an_index(f"{directory}", name)
+    directory = target_of(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with temporary_directory(directory) as temporary:
         _remove_leftovers(directory)
         yield temporary
-        temporary.chmod(0o755)
+        if directory.exists():
+            temporary.chmod(stat.S_IMODE(directory.stat().st_mode))
         for entry in [*temporary.iterdir(), temporary]:
             sync(entry)
-        if not directory.exists():
-            temporary.rename(directory)
+        if _is_new(temporary, directory):
+            pass
         elif is_locked:
             _swap(temporary, directory)
         else:
             with locked_index(directory):
                 _swap(temporary, directory)
         sync(directory.parent)
+
+
+def _is_new(temporary: Path, directory: Path) -> bool:
+    """Renames a temporary directory if there is no index; returns whether it did."""
+    if directory.exists():
+        return False
+    try:
+        temporary.rename(directory)
+    except OSError:
+        if directory.exists():  # another process was faster
+            return False
+        raise
+    return True
 
 
 def _remove_leftovers(directory: Path) -> None:
@@ -285,7 +315,7 @@ def _swap(temporary: Path, directory: Path) -> None:
     """
     if exchange(temporary, directory):
         return
-    old = Path(tempfile.mkdtemp("", f".{directory.name}.old-", directory.parent))
+    old = Path(tempfile.mkdtemp("", _OLD.format(directory.name), directory.parent))
     directory.rename(old / "index")
     temporary.rename(directory)
     shutil.rmtree(old)

@@ -13,6 +13,7 @@ from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.special_files import scratch_parent
 
 # The intended size of a part, which is shuffled in memory.
 _PART_BYTES = 1 << 27
@@ -52,7 +53,7 @@ def shuffle_lines(
     )
     parts = min(max(-(-size // part_bytes), 1), _MAX_PARTS)
     generator = np.random.default_rng(seed)
-    with temporary_directory(destination.with_name("shuffle")) as scratch:
+    with temporary_directory(scratch_parent(destination) / "shuffle") as scratch:
         paths = [scratch / str(number) for number in range(parts)]
         count = _distribute(files, paths, generator)
         if not count:

@@ -1,5 +1,6 @@
 """Tests of object2vec_tf/files/atomic.py."""
 
+import os
 import stat
 
 import pytest
@@ -12,6 +13,13 @@ from object2vec_tf.files.atomic import (
     reject_input_paths,
     write_atomic,
 )
+
+
+def umask():
+    """Returns the umask, from 0 to 0o777."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 class Broken(Exception):
@@ -41,7 +49,7 @@ def test_a_file_replaces_the_old_one_only_when_complete(tmp_path):
     write_atomic(path, "new")
     assert path.read_text() == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask()
 
 
 def test_the_error_of_a_full_disk_names_the_file(tmp_path):
@@ -72,7 +80,33 @@ def test_a_directory_is_complete_when_it_appears(tmp_path):
         (temporary / "b").mkdir()
         (temporary / "b" / "c").write_text("complete")
     assert (path / "b" / "c").read_text() == "complete"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+    for directory in (path, path / "b"):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o777 & ~umask()
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o002, 0o027])
+def test_the_umask_is_honored(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_atomic(tmp_path / "a.json", "a")
+        with atomic_directory(tmp_path / "1") as temporary:
+            (temporary / "b").mkdir(0o700)
+            (temporary / "c").touch()
+    finally:
+        os.umask(before)
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")
+    }
+    files, directories = 0o666 & ~mask, 0o777 & ~mask
+    assert modes == {"a.json": files, "1": directories, "b": directories, "c": files}
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "a.json"
+    write_atomic(path, "old")
+    path.chmod(0o600)
+    write_atomic(path, "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_an_existing_directory_is_not_replaced(tmp_path):

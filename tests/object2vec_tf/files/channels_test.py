@@ -61,7 +61,7 @@ def test_a_hidden_directory_that_is_given_is_read(root: Path):
     [
         ("?.jsonl", ["a.jsonl", "b.jsonl"]),
         ("**/c.jsonl", ["deep/er/c.jsonl"]),
-        ("deep/*", ["deep/d.txt"]),
+        ("deep/*", ["deep/d.txt", "deep/er/c.jsonl"]),
         ("with,comma.jsonl", ["with,comma.jsonl"]),
     ],
 )
