@@ -71,6 +71,7 @@ _PAUSE_SECONDS: Final = 0.05
 # The start of the name of the directory of an index that is being replaced where the
 # file system cannot exchange two directories.
 _OLD: Final = ".{}.old-"
+_OLD_INDEX: Final = "index"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 # A writer locks its temporary directory right after it creates it.
 _MIN_LEFTOVER_SECONDS: Final = 60
@@ -140,7 +141,8 @@ def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Con
                     failure = error
                 is_replaced = not _is_directory(directory, descriptor)
         except OSError as error:
-            if _is_moving(directory):
+            is_missing = isinstance(error, FileNotFoundError)
+            if is_missing and (directory.exists() or _moved_index(directory)):
                 time.sleep(_PAUSE_SECONDS)
                 continue
             raise _unreadable(directory, error) from error
@@ -151,13 +153,18 @@ def read_consistently(directory: Path, read: Callable[[Path], _Content]) -> _Con
         if isinstance(failure, UserError):
             raise failure
         raise _unreadable(directory, failure) from failure
+    if not directory.exists() and (old := _moved_index(directory)):
+        raise UserError(
+            f"{directory}: is missing, since its writer was killed while it replaced "
+            f"it. Move {old} to {directory}, or build the index again."
+        )
     raise UserError(f"{directory}: was replaced while it was read. Start again.")
 
 
-def _is_moving(directory: Path) -> bool:
-    """Returns whether a writer has moved the index and not yet put another there."""
+def _moved_index(directory: Path) -> Path | None:
+    """Returns where a writer has put an index that it is about to replace."""
     pattern = _OLD.format(glob.escape(directory.name))
-    return not directory.exists() and any(directory.parent.glob(f"{pattern}*"))
+    return next(directory.parent.glob(f"{pattern}*/{_OLD_INDEX}"), None)
 
 
 def _unreadable(directory: Path, reason: Exception) -> UserError:
@@ -316,7 +323,7 @@ def _swap(temporary: Path, directory: Path) -> None:
     if exchange(temporary, directory):
         return
     old = Path(tempfile.mkdtemp("", _OLD.format(directory.name), directory.parent))
-    directory.rename(old / "index")
+    directory.rename(old / _OLD_INDEX)
     temporary.rename(directory)
     shutil.rmtree(old)
 
