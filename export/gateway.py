@@ -7,6 +7,7 @@ python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ from export.serving.settings import (
     MAX_REQUEST_BYTES,
     MAX_RESPONSE_VALUES,
     MODEL_NAME,
+    ConnectionLimits,
     GatewaySettings,
 )
 from export.serving.vertex import (
@@ -33,6 +35,8 @@ from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, staged_model
 from object2vec_tf.inference.recommend_requests import MAX_ITEMS
+
+_SHORTEST_TIMEOUT = 0.001
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -87,6 +91,55 @@ _MAX_RESPONSE_VALUES = flags.DEFINE_integer(
 _TIMEOUT = flags.DEFINE_float(
     "timeout", 60.0, "timeout of a request to TF Serving in seconds", 0.001
 )
+_LIMITS = ConnectionLimits()
+_HEADER_TIMEOUT = flags.DEFINE_float(
+    "header_timeout_seconds",
+    _LIMITS.header_timeout_seconds,
+    "maximum seconds until the headers of a request are complete; later ones get "
+    "status 408",
+    _SHORTEST_TIMEOUT,
+)
+_BODY_TIMEOUT = flags.DEFINE_float(
+    "body_timeout_seconds",
+    _LIMITS.body_timeout_seconds,
+    "maximum seconds from the headers of a request to the end of its body; later ones "
+    "get status 408",
+    _SHORTEST_TIMEOUT,
+)
+_STALL_TIMEOUT = flags.DEFINE_float(
+    "stall_timeout_seconds",
+    _LIMITS.stall_timeout_seconds,
+    "maximum seconds without a byte of a body (then status 408), or in which a client "
+    "reads nothing of a response",
+    _SHORTEST_TIMEOUT,
+)
+_IDLE_TIMEOUT = flags.DEFINE_float(
+    "idle_timeout_seconds",
+    _LIMITS.idle_timeout_seconds,
+    "seconds after which a connection without a request is closed; give more than a "
+    "load balancer's",
+    _SHORTEST_TIMEOUT,
+)
+_DRAIN_TIMEOUT = flags.DEFINE_float(
+    "drain_timeout_seconds",
+    _LIMITS.drain_timeout_seconds,
+    "maximum seconds from SIGTERM to the end of accepted requests",
+    0.0,
+)
+_MAX_CONNECTIONS = flags.DEFINE_integer(
+    "max_connections",
+    _LIMITS.max_connections,
+    "maximum number of open connections; a new one replaces the longest idle one, or "
+    "gets status 503",
+    1,
+)
+_MAX_HEADER_BYTES = flags.DEFINE_integer(
+    "max_header_bytes",
+    _LIMITS.max_header_bytes,
+    "maximum size of the path and the headers of a request in bytes; larger ones get "
+    "status 431",
+    256,
+)
 
 _WORKERS = flags.DEFINE_integer(
     "workers",
@@ -104,6 +157,13 @@ _RELOAD = flags.DEFINE_bool(
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 1.0, "seconds between two looks for a new version", 0.05
 )
+_TIMEOUTS = (
+    _HEADER_TIMEOUT,
+    _BODY_TIMEOUT,
+    _STALL_TIMEOUT,
+    _IDLE_TIMEOUT,
+    _DRAIN_TIMEOUT,
+)
 _COMMON = (
     _HOST,
     _PORT,
@@ -112,6 +172,9 @@ _COMMON = (
     _MAX_CONCURRENCY,
     _MAX_RECOMMENDED_ITEMS,
     _MAX_RESPONSE_VALUES,
+    *_TIMEOUTS,
+    _MAX_CONNECTIONS,
+    _MAX_HEADER_BYTES,
     _WORKERS,
 )
 _FLAG_USES: FlagUses = {
@@ -136,6 +199,7 @@ def main() -> None:
         model_name=_MODEL_NAME.value,
         health_route=vertex.health_route,
         predict_route=vertex.predict_route,
+        connections=_connection_limits(),
     )
     with _source() as source:
         if _WORKERS.value > 1:
@@ -152,6 +216,25 @@ def main() -> None:
             settings=settings,
             reloader=reloader if _RELOAD.value else None,
         )
+
+
+def _connection_limits() -> ConnectionLimits:
+    """Returns the limits that the flags set.
+
+    Raises:
+        UserError: A timeout is not a finite number.
+    """
+    for flag in _TIMEOUTS:
+        if not math.isfinite(flag.value):
+            raise UserError(
+                f"--{flag.name}: expected a number of seconds, got {flag.value}. Give a "
+                "large number to wait long."
+            )
+    return ConnectionLimits(
+        *(flag.value for flag in _TIMEOUTS),
+        max_connections=_MAX_CONNECTIONS.value,
+        max_header_bytes=_MAX_HEADER_BYTES.value,
+    )
 
 
 def _address(vertex: VertexEnvironment) -> tuple[str, int]:

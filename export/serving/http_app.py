@@ -80,6 +80,11 @@ class Gateway:
         self._metrics.set_version(backend.version)
         self._in_progress = 0
 
+    @property
+    def settings(self) -> GatewaySettings:
+        """Limits, names and additional paths."""
+        return self._settings
+
     def application(self) -> Starlette:
         """Returns the ASGI application."""
         return Starlette(

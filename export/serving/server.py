@@ -7,11 +7,10 @@ import os
 import signal
 import socket
 
-import uvicorn
-
 from export.serving.backends import Backend
 from export.serving.http_app import Gateway
-from export.serving.http_protocol import DrainingProtocol
+from export.serving.http_connections import SharedState
+from export.serving.http_server import HttpServer
 from export.serving.listening import listening, url_of
 from export.serving.local_backend import LocalBackend
 from export.serving.reload import Reloader
@@ -57,14 +56,9 @@ def run(gateway: Gateway, listener: socket.socket, message: str) -> None:
         listener: The socket, which may listen already.
         message: The line to print when requests are accepted.
     """
-    config = uvicorn.Config(
-        gateway.application(),
-        http=DrainingProtocol,
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-    )
-    server = _AnnouncingServer(config, message)
+    settings = gateway.settings
+    shared = SharedState(settings.connections, settings.max_request_bytes)
+    server = HttpServer(gateway.application(), message, shared)
 
     # Called for a signal that arrives before uvicorn handles signals, and for one that
     # uvicorn raises again after its shutdown.
@@ -79,19 +73,6 @@ def run(gateway: Gateway, listener: socket.socket, message: str) -> None:
     gc.collect()
     gc.freeze()
     server.run(sockets=[listener])
-
-
-class _AnnouncingServer(uvicorn.Server):
-    """A server that prints a line when its socket listens."""
-
-    def __init__(self, config: uvicorn.Config, message: str) -> None:
-        super().__init__(config)
-        self._message = message
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts to accept connections."""
-        await super().startup(sockets)
-        print(self._message, flush=True)
 
 
 def local_backend(

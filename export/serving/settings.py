@@ -16,6 +16,39 @@ MODEL_NAME: Final = "object2vec"
 
 
 @dataclasses.dataclass(frozen=True)
+class ConnectionLimits:
+    """Limits of what a client may take or keep without a response.
+
+    Attributes:
+        header_timeout_seconds: The maximum time from the first byte of a request to
+            the end of its headers, and of a new connection until its first byte.
+        body_timeout_seconds: The maximum time from the end of the headers to the end
+            of the body.
+        stall_timeout_seconds: The maximum time in which a body does not get longer, or
+            in which a client reads nothing of a response.
+        idle_timeout_seconds: The maximum time of a connection without a request, after
+            a response. Load balancers keep connections for 60 seconds.
+        drain_timeout_seconds: The maximum time from SIGTERM until the last connection
+            is closed. Containers are killed 30 seconds after SIGTERM.
+        max_connections: The maximum number of open connections. The longest idle one is
+            closed for a new one; without an idle one, the new one gets status 503.
+        max_header_bytes: The maximum size of a request's path and headers.
+
+    Example:
+        >>> ConnectionLimits(idle_timeout_seconds=5).max_connections
+        4096
+    """
+
+    header_timeout_seconds: float = 20.0
+    body_timeout_seconds: float = 120.0
+    stall_timeout_seconds: float = 30.0
+    idle_timeout_seconds: float = 75.0
+    drain_timeout_seconds: float = 25.0
+    max_connections: int = 4096
+    max_header_bytes: int = 64 << 10
+
+
+@dataclasses.dataclass(frozen=True)
 class GatewaySettings:
     """Limits, names and additional paths of the gateway.
 
@@ -29,6 +62,7 @@ class GatewaySettings:
         model_name: The name of the model in TF Serving's REST paths.
         health_route: An additional path of /ping; empty for none.
         predict_route: An additional path of /invocations; empty for none.
+        connections: Timeouts and limits of connections.
     """
 
     max_request_bytes: int = MAX_REQUEST_BYTES
@@ -38,3 +72,4 @@ class GatewaySettings:
     model_name: str = MODEL_NAME
     health_route: str = ""
     predict_route: str = ""
+    connections: ConnectionLimits = ConnectionLimits()

@@ -17,11 +17,11 @@ import botocore.config
 import botocore.exceptions
 import pytest
 import requests
-import uvicorn
 
 import object2vec_tf as o2v
 from export.serving.http_app import Gateway
-from export.serving.http_protocol import DrainingProtocol
+from export.serving.http_connections import GatewayProtocol, SharedState
+from export.serving.http_server import HttpServer
 from export.serving.settings import GatewaySettings
 
 LIMIT = 10_000
@@ -46,7 +46,7 @@ class NoModel:
         pass
 
 
-class Impatient(DrainingProtocol):
+class Impatient(GatewayProtocol):
     """The protocol with limits that a test can reach."""
 
     drained_bytes = 40 << 20
@@ -58,8 +58,7 @@ class Impatient(DrainingProtocol):
 def running(protocol=Impatient):
     """Serves in a thread of this process, and yields the port."""
     app = Gateway(NoModel(), GatewaySettings(max_request_bytes=LIMIT)).application()
-    config = uvicorn.Config(app, http=protocol, log_level="error", lifespan="on")
-    server = uvicorn.Server(config)
+    server = HttpServer(app, "", SharedState(max_request_bytes=LIMIT), protocol)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(
             target=lambda: asyncio.run(server.serve(sockets=[listener]))
@@ -136,7 +135,7 @@ def test_every_client_gets_the_413(port, client, megabytes, chunked):
 def test_every_client_gets_the_413_for_100_mb(client, chunked):
     """With the limits of the gateway."""
     size = 100 << 20
-    with running(DrainingProtocol) as port:
+    with running(GatewayProtocol) as port:
         body = chunks(size) if chunked else b" " * size
         assert client(port, body, {}, "/invocations")[0] == 413
 
