@@ -227,11 +227,15 @@ def _connection_limits() -> ConnectionLimits:
     for flag in _TIMEOUTS:
         if not math.isfinite(flag.value):
             raise UserError(
-                f"--{flag.name}: expected a number of seconds, got {flag.value}. Give a "
-                "large number to wait long."
+                f"--{flag.name}: expected a number of seconds, got {flag.value}. To "
+                "wait long, give a large number."
             )
     return ConnectionLimits(
-        *(flag.value for flag in _TIMEOUTS),
+        header_timeout_seconds=_HEADER_TIMEOUT.value,
+        body_timeout_seconds=_BODY_TIMEOUT.value,
+        stall_timeout_seconds=_STALL_TIMEOUT.value,
+        idle_timeout_seconds=_IDLE_TIMEOUT.value,
+        drain_timeout_seconds=_DRAIN_TIMEOUT.value,
         max_connections=_MAX_CONNECTIONS.value,
         max_header_bytes=_MAX_HEADER_BYTES.value,
     )

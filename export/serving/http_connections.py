@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import http
 import json
@@ -15,7 +14,11 @@ import httptools
 
 from export.serving.http_errors import TF_SERVING_PATH
 from export.serving.http_protocol import DrainingProtocol
-from export.serving.settings import MAX_REQUEST_BYTES, ConnectionLimits
+from export.serving.settings import (
+    MAX_CONCURRENCY,
+    MAX_REQUEST_BYTES,
+    ConnectionLimits,
+)
 
 # Seconds after SIGTERM in which new connections are accepted and idle ones stay open,
 # for requests that have been sent before the client sees that the gateway stops.
@@ -40,13 +43,19 @@ class SharedState:
     Attributes:
         limits: Their limits.
         max_request_bytes: The maximum size of a body that the application accepts.
+        max_early_requests: The maximum number of requests with ``Expect: 100-continue``
+            that the application gets before their body. They count as in progress.
         received_bytes: The size of the bodies that are being received.
+        early_requests: The number of requests that the application has without their
+            body.
         is_stopping: Whether the gateway stops: connections end with their response.
     """
 
-    limits: ConnectionLimits = ConnectionLimits()
+    limits: ConnectionLimits = dataclasses.field(default_factory=ConnectionLimits)
     max_request_bytes: int = MAX_REQUEST_BYTES
+    max_early_requests: int = MAX_CONCURRENCY // 4
     received_bytes: int = 0
+    early_requests: int = 0
     is_stopping: bool = False
 
     @property
@@ -61,10 +70,10 @@ class GatewayProtocol(DrainingProtocol):
     In addition to uvicorn's protocol:
 
     * The application gets a request when the client has sent all of it, or more than
-      the application accepts. A client that stops sending costs the application nothing.
+      the application accepts. A client that stops sending uses none of its resources.
     * Headers, bodies, idle connections and responses have the limits of
-      `ConnectionLimits`. A request whose rest does not arrive gets status 408, one whose
-      headers are too large 431, and one above the limit of connections 503.
+      `ConnectionLimits`. A request whose rest does not arrive gets status 408, one
+      whose headers are too large 431, and one above the limit of connections 503.
     * A request with a header ``Upgrade``, such as those of Java's HTTP client, is
       answered in HTTP/1.1. uvicorn loses its body.
     * Complete requests are answered although the client has ended its side of the
@@ -96,6 +105,8 @@ class GatewayProtocol(DrainingProtocol):
         self._began: float | None = None
         # The request that is being received: its task starts when it is complete.
         self._incomplete: tuple[Any, Any] | None = None
+        # The request whose body the application receives while it arrives.
+        self._early: Any = None
         self._body_length = self._body_bytes = self._received_bytes = 0
         self._body_expiry = math.inf
         # The number of requests that the application has, or will get.
@@ -125,6 +136,7 @@ class GatewayProtocol(DrainingProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Releases what the connection has received."""
         self._forget_incomplete()
+        self._end_early()
         self.expiry, self.idle_since = math.inf, None
         super().connection_lost(exc)
 
@@ -185,7 +197,7 @@ class GatewayProtocol(DrainingProtocol):
         rest: bytes | None = data
         while rest is not None and self._rejection is None:
             rest = self._parse(rest)
-        if self._is_in_head or self._incomplete is not None:
+        if self._is_in_head or self._incomplete or self._early:
             self._await_rest()
 
     def _parse(self, data: bytes) -> bytes | None:
@@ -220,7 +232,7 @@ class GatewayProtocol(DrainingProtocol):
 
     def _await_rest(self) -> None:
         """Limits the time until the rest of a request arrives."""
-        if self._rejection is not None or self.is_closing:
+        if self._rejection is not None or self.is_closing or self.flow.write_paused:
             return
         now = self.loop.time()
         if self._began is None:
@@ -298,15 +310,32 @@ class GatewayProtocol(DrainingProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Gives a request to the application, or waits for the rest of it."""
-        is_incomplete = cycle is self.cycle and cycle is not self._complete
-        largest = self._shared.max_request_bytes
-        if is_incomplete and max(self._body_length, self._body_bytes) <= largest:
-            self._incomplete = cycle, app
-            if cycle.waiting_for_100_continue and not self._is_refused:
-                cycle.waiting_for_100_continue = False
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        else:
+        if cycle is not self.cycle or cycle is self._complete:
             super()._start_asgi_task(cycle, app)
+            return
+        shared = self._shared
+        if max(self._body_length, self._body_bytes) > shared.max_request_bytes:
+            self._start_early(cycle, app)  # it gets status 413
+        elif not cycle.waiting_for_100_continue:
+            self._incomplete = cycle, app
+        elif shared.early_requests < shared.max_early_requests:
+            self._start_early(cycle, app)  # it may be rejected without its body
+        else:
+            self._incomplete = cycle, app
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _start_early(self, cycle: Any, app: Any) -> None:
+        self._early = cycle
+        self._shared.early_requests += 1
+        if cycle.body:
+            cycle.message_event.set()
+        super()._start_asgi_task(cycle, app)
+
+    def _end_early(self) -> None:
+        if self._early is not None:
+            self._early = None
+            self._shared.early_requests -= 1
 
     def on_body(self, body: bytes) -> None:
         """Adds to the body that is being received."""
@@ -324,7 +353,10 @@ class GatewayProtocol(DrainingProtocol):
             )
             raise _Rejected
         if self._incomplete and self._body_bytes > self._shared.max_request_bytes:
-            self._start_incomplete()
+            cycle, app = self._incomplete
+            self._incomplete = None
+            self._release_received()
+            self._start_early(cycle, app)
 
     def on_message_complete(self) -> None:
         """Gives a complete request to the application."""
@@ -334,17 +366,14 @@ class GatewayProtocol(DrainingProtocol):
         if self.cycle.response_complete:
             self._set_expiry()
             return
-        self.expiry = math.inf
-        if self._incomplete:
-            self._start_incomplete()
-
-    def _start_incomplete(self) -> None:
-        assert self._incomplete
-        cycle, app = self._incomplete
+        if not self.flow.write_paused:
+            self.expiry = math.inf
+        self._end_early()
         self._release_received()
-        self._incomplete = None
-        cycle.message_event.set()
-        super()._start_asgi_task(cycle, app)
+        if self._incomplete:
+            cycle, app = self._incomplete
+            self._incomplete = None
+            super()._start_asgi_task(cycle, app)
 
     def _forget_incomplete(self) -> None:
         if self._incomplete:
@@ -361,6 +390,7 @@ class GatewayProtocol(DrainingProtocol):
     def on_response_complete(self) -> None:
         """Answers the next request, or what came after the last one."""
         self._unanswered -= 1
+        self._end_early()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -377,7 +407,7 @@ class GatewayProtocol(DrainingProtocol):
         now = self.loop.time()
         if self.flow.write_paused:
             self.expiry = now + self._limits.stall_timeout_seconds
-        elif self._is_in_head or self._incomplete:
+        elif self._is_in_head or self._incomplete or self._early:
             self._began = None
             self._await_rest()
         elif self._unanswered:
@@ -408,6 +438,7 @@ class GatewayProtocol(DrainingProtocol):
         if cycle.response_complete:
             return
         self._unanswered -= 1
+        self._end_early()
         self._forget_incomplete()
         if self.pipeline:
             self.pipeline.popleft()
@@ -447,7 +478,7 @@ class GatewayProtocol(DrainingProtocol):
         elif self._is_in_head:
             seconds = self._limits.header_timeout_seconds
             self._reject_late(f"expected the end of the headers within {seconds:g} s")
-        elif self._incomplete:
+        elif self._incomplete or self._early:
             limits = self._limits
             self._reject_late(
                 "expected the rest of the body, got nothing for "

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import functools
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
@@ -30,6 +32,8 @@ _LOOK_SECONDS: Final = 0.02
 # loaded. A thread cannot be ended: the process is.
 _END_SECONDS: Final = 4.0
 _FORCED_END_SECONDS: Final = 1.0
+# Open files besides the connections that are within their limit.
+_OTHER_FILES: Final = 512
 
 
 class HttpServer(uvicorn.Server):
@@ -137,6 +141,29 @@ class HttpServer(uvicorn.Server):
         for connection in self._connections():
             if connection.expiry <= now:
                 connection.expire(now)
+
+
+def allow_connections(count: int) -> None:
+    """Raises the limit of open files of this process, for a number of connections.
+
+    Args:
+        count: The number.
+
+    Example:
+        >>> allow_connections(10)
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        warnings.warn(
+            f"--max_connections={count} needs {needed} open files, and this system "
+            f"allows {hard}. Raise the limit (ulimit -n), or give a smaller number.",
+            stacklevel=1,
+        )
+        needed = hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _accepted(listener: socket.socket) -> Iterator[socket.socket]:

@@ -10,7 +10,7 @@ import socket
 from export.serving.backends import Backend
 from export.serving.http_app import Gateway
 from export.serving.http_connections import SharedState
-from export.serving.http_server import HttpServer
+from export.serving.http_server import HttpServer, allow_connections
 from export.serving.listening import listening, url_of
 from export.serving.local_backend import LocalBackend
 from export.serving.reload import Reloader
@@ -57,7 +57,9 @@ def run(gateway: Gateway, listener: socket.socket, message: str) -> None:
         message: The line to print when requests are accepted.
     """
     settings = gateway.settings
-    shared = SharedState(settings.connections, settings.max_request_bytes)
+    allow_connections(settings.connections.max_connections)
+    early = max(settings.max_concurrency // 4, 1)
+    shared = SharedState(settings.connections, settings.max_request_bytes, early)
     server = HttpServer(gateway.application(), message, shared)
 
     # Called for a signal that arrives before uvicorn handles signals, and for one that

@@ -28,6 +28,8 @@ MEDIA_TYPES = (JSON, JSON_LINES)
 
 _MAX_SEQLENS = re.compile(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 _MAX_SEQ_LEN = 5000
+# Longer headers are parsed again for each request, so that the caches stay small.
+_MAX_CACHED = 256
 
 
 class RequestDecoder:
@@ -221,7 +223,6 @@ def _truncated(objects: Sequence[Any], max_len: int) -> list[Any]:
     ]
 
 
-@functools.lru_cache
 def parse_content_type(header: str) -> tuple[str, tuple[int, int] | None]:
     """Returns the media type and the ``infer_max_seqlens`` of a Content-Type header.
 
@@ -232,6 +233,13 @@ def parse_content_type(header: str) -> tuple[str, tuple[int, int] | None]:
     Raises:
         BadRequest: 415 for another media type or charset, 400 for invalid lengths.
     """
+    if len(header) > _MAX_CACHED:
+        return _parse_content_type.__wrapped__(header)
+    return _parse_content_type(header)
+
+
+@functools.lru_cache
+def _parse_content_type(header: str) -> tuple[str, tuple[int, int] | None]:
     media_type, *parameters = [part.strip() for part in header.split(";")]
     media_type = media_type.lower() or JSON
     if media_type not in MEDIA_TYPES:
@@ -263,7 +271,6 @@ def _parse_max_seqlens(text: str) -> tuple[int, int]:
     return lengths[0], lengths[1]
 
 
-@functools.lru_cache
 def response_media_type(accept: str, request_type: str) -> str:
     """Returns the media type of the response.
 
@@ -275,6 +282,13 @@ def response_media_type(accept: str, request_type: str) -> str:
     Raises:
         BadRequest: 406, no acceptable media type is available.
     """
+    if len(accept) > _MAX_CACHED:
+        return _response_media_type.__wrapped__(accept, request_type)
+    return _response_media_type(accept, request_type)
+
+
+@functools.lru_cache
+def _response_media_type(accept: str, request_type: str) -> str:
     ranges: list[tuple[float, str]] = []
     for part in filter(None, (part.strip() for part in accept.split(","))):
         media_range, *parameters = [text.strip().lower() for text in part.split(";")]

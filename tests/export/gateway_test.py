@@ -273,10 +273,14 @@ def test_503_if_tf_serving_is_unreachable():
 
 
 def half_sent(port, body):
-    """Opens a connection and sends a request without its last byte."""
+    """Opens a connection and sends a request without its last byte.
+
+    The gateway counts it as a request in progress, because of its header Expect.
+    """
     connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
     head = (
         "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "Expect: 100-continue\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     connection.sendall(head.encode() + body[:-1])

@@ -40,7 +40,7 @@ class Served:
         gateway = Gateway(NoModel(), settings)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port = self.listener.getsockname()[1]
-        shared = SharedState(limits, MAX_BYTES)
+        shared = SharedState(limits, MAX_BYTES, max_early_requests=2)
         self.server = HttpServer(gateway.application(), "", shared)
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -258,6 +258,14 @@ def test_expect_100_continue(served):
         assert ANSWER in read_response(connection)
     large = b"POST /invocations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
     assert statuses(served.answer(large + b"Content-Length: 20001\r\n\r\n")) == [413]
+    # Those that wait for their body take only a part of the places.
+    half_sent = [served.connect(head) for _ in range(20)]
+    assert ANSWER in served.answer(LAST)
+    for connection in half_sent:
+        with connection:
+            assert statuses(read_response(connection)) == [100, 408]
+    assert served.server._shared.early_requests == 0
+    assert served.server._shared.received_bytes == 0
 
 
 def test_a_client_that_reads_nothing_is_disconnected(served):
