@@ -85,8 +85,7 @@ class RecommendDecoder:
         output_dim: The number of scores of a pair.
 
     Example:
-        >>> from object2vec_tf.inference.answer_parts import list_parts, row_slices
-    from object2vec_tf.inference.catalog import Catalog
+        >>> from object2vec_tf.inference.catalog import Catalog
         >>> from object2vec_tf.inference.recommend_requests import RecommendDecoder
         >>> catalog = Catalog(items=1682, k=100, similarity="cosine", labels=False)
         >>> decoder = RecommendDecoder({"in0": (944, 1)}, catalog, output_dim=1)
