@@ -143,6 +143,7 @@ def _check(result: dict[str, Any], job: FileJob, console: Console | None) -> Non
             f"{job.path}: the worker of split {result['split'] + 1} died. "
             "Another worker finished the split.",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 

@@ -21,6 +21,7 @@ from object2vec_tf.commands.flag_uses import (
     hide_unused_flags,
     reject_unused_flags,
 )
+from object2vec_tf.commands.messages import escape_unprintable, legible
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.staging import with_urls
 
@@ -49,6 +50,8 @@ def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
             that each of them uses.
     """
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        escape_unprintable(stream)
     tf.get_logger().setLevel("WARNING")
 
     def guarded(argv: Sequence[str]) -> None:
@@ -179,7 +182,7 @@ def _flagfile_problem(cause: BaseException | None) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {with_urls(message)}", file=sys.stderr)
+    print(f"error: {legible(with_urls(message))}", file=sys.stderr)
     sys.exit(USER_ERROR)
 
 
@@ -191,4 +194,5 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    print(f"warning: {with_urls(str(message))}", file=file or sys.stderr)
+    text = legible(with_urls(str(message)))
+    print(f"warning: {text}", file=file or sys.stderr)

@@ -25,9 +25,13 @@ _RENAME_EXCHANGE = 2
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Writes a text file; after a crash, it has the old or the new content."""
+    r"""Writes a text file; after a crash, it has the old or the new content.
+
+    The file is valid UTF-8. Bytes of file names that are not, which Python has as lone
+    surrogates, become escapes such as ``\udcff``.
+    """
     with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def reject_input_paths(output: Path, inputs: Iterable[Path]) -> None:
