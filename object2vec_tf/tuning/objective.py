@@ -57,6 +57,11 @@ class Objective:
         """
         return float(metrics[self.channel].get(self.metric, math.nan))
 
+    def record_value(self, record: Mapping[str, Any]) -> float | None:
+        """Returns its value in an epoch's record; None if the record lacks it."""
+        value: float | None = record.get(self.channel, {}).get(self.metric)
+        return value
+
     def check_labels(self, channels: Mapping[str, Pairs]) -> None:
         """Checks that the metric is defined on the labels of its channel.
 

@@ -25,6 +25,24 @@ _LOCK_TIMEOUT_SECONDS = 60
 # The pruner starts when this many trials are complete. It prunes a trial at the end of
 # its third epoch (step 2) at the earliest.
 _STARTUP_TRIALS = 5
+_INTEGRITY_CHECK = "PRAGMA integrity_check"
+# SQLite's messages about a disk without space, or with errors.
+_DISK_FULL = ("disk is full", "disk I/O error")
+_STORAGE_ERRORS = (
+    optuna.exceptions.OptunaError,
+    sqlalchemy.exc.SQLAlchemyError,
+    sqlite3.Error,
+)
+# What reading a damaged storage raises, where SQLite itself finds no damage.
+_DAMAGE_ERRORS = (
+    *_STORAGE_ERRORS,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+)
 _WARMUP_STEPS = 2
 
 
@@ -42,12 +60,18 @@ def create_storage(
         path: The file to create.
         direction: minimize or maximize.
         first_trial: Hyperparameter values of the first trial, by name.
+
+    Raises:
+        UserError: The file cannot be written.
     """
-    with atomic_file(path) as temporary, _open_storage(temporary) as storage:
-        study = optuna.create_study(
-            storage=storage, study_name=_STUDY_NAME, direction=direction
-        )
-        study.enqueue_trial(dict(first_trial))
+    try:
+        with atomic_file(path) as temporary, _open_storage(temporary) as storage:
+            study = optuna.create_study(
+                storage=storage, study_name=_STUDY_NAME, direction=direction
+            )
+            study.enqueue_trial(dict(first_trial))
+    except _STORAGE_ERRORS as error:
+        raise _unreadable(path, error) from error
 
 
 @contextmanager
@@ -59,21 +83,50 @@ def open_study(path: Path, pruner: str) -> Iterator[optuna.Study]:
         pruner: One of `PRUNERS`.
 
     Raises:
-        UserError: The storage cannot be read.
+        UserError: The storage cannot be read, or written within the context.
     """
     with ExitStack() as stack:
         try:
+            _check_integrity(path)
             storage = stack.enter_context(_open_storage(path))
             study = optuna.load_study(
                 storage=storage, study_name=_STUDY_NAME, pruner=_make_pruner(pruner)
             )
-        except (KeyError, sqlalchemy.exc.DatabaseError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{path}: the study's storage cannot be read: {reason}. Restore the "
-                "file, or give --overwrite to start the study again."
-            ) from error
-        yield study
+            study.get_trials(deepcopy=False)
+        except _DAMAGE_ERRORS as error:
+            raise _unreadable(path, error) from error
+        try:
+            yield study
+        except _STORAGE_ERRORS as error:
+            raise _unreadable(path, error) from error
+
+
+def _check_integrity(path: Path) -> None:
+    """Checks the structure of an SQLite file.
+
+    Raises:
+        sqlite3.DatabaseError: It is damaged.
+    """
+    # The default mode would create a missing file.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, _LOCK_TIMEOUT_SECONDS, uri=True)) as connection:
+        problems = [str(row[0]) for row in connection.execute(_INTEGRITY_CHECK)]
+    if problems != ["ok"]:
+        raise sqlite3.DatabaseError(problems[0])
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    """Returns the error for a storage that cannot be read or written."""
+    reason = str(error.__cause__ or error).partition("\n")[0].rstrip(".")
+    if any(text in reason for text in _DISK_FULL):
+        return UserError(
+            f"{path}: cannot be written: {reason}. Free disk space. The same command "
+            "resumes the study."
+        )
+    return UserError(
+        f"{path}: the study's storage cannot be read: {reason}. Restore the file, or "
+        "give --overwrite to start the study again."
+    )
 
 
 def seed_sampler(study: optuna.Study, seed: int, number: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,8 +44,14 @@ from object2vec_tf.tuning.objective import parse_objective
 from object2vec_tf.tuning.optuna_study import PRUNERS, create_storage, open_study
 from object2vec_tf.tuning.search_space import search_space
 from object2vec_tf.tuning.study_directory import StudyDirectory
-from object2vec_tf.tuning.summary import importances, show_best, show_study
+from object2vec_tf.tuning.summary import (
+    count_trials,
+    importances,
+    show_best,
+    show_study,
+)
 from object2vec_tf.tuning.tensorboard import write_experiment
+from object2vec_tf.tuning.trial_checksums import verify_summary, verify_trials
 from object2vec_tf.tuning.trials import (
     Task,
     count_ended,
@@ -219,9 +224,29 @@ def _prepare(task: Task, console: RunConsole) -> None:
             task.objective.direction,
             task.space.first_trial_values(),
         )
+    _verify(task)
     write_experiment(directory.tensorboard, task.space, task.objective)
     for name, values in task.space.describe().items():
         console.say(f"searched: {name}={values}")
+
+
+def _verify(task: Task) -> None:
+    """Checks the trials of a study that is resumed.
+
+    Raises:
+        UserError: The storage of the study or its summary is damaged.
+    """
+    directory = task.directory
+    with open_study(directory.storage, task.pruner) as study:
+        if study.direction.name.lower() != task.objective.direction:
+            raise UserError(
+                f"{directory.storage}: is damaged: expected a study that "
+                f"{task.objective.direction}s {task.objective}, got one that "
+                f"{study.direction.name.lower()}s it. Restore the file, or give "
+                "--overwrite to start the study again."
+            )
+        verify_trials(study, directory.storage, task.space.first_trial_values())
+        verify_summary(trial_records(study), directory.summary, directory.storage)
 
 
 def _finish(task: Task, console: RunConsole) -> Study:
@@ -231,7 +256,7 @@ def _finish(task: Task, console: RunConsole) -> Study:
         best = find_best(study)
         if best is None:
             raise UserError(
-                f"{directory.summary}: none of {task.trials} trials is complete. The "
+                f"{directory.summary}: no trial of {task.trials} is complete. The "
                 "file says why. Give narrower ranges or more --trials."
             )
         records = trial_records(study)
@@ -240,7 +265,15 @@ def _finish(task: Task, console: RunConsole) -> Study:
     show_study(
         console, task.objective, records, records[best.number], given_values, shares
     )
-    show_best(console, json.loads((directory.best / "metrics.json").read_text()))
+    metrics = directory.best_results()
+    if task.objective.run_value(metrics) != best.value:
+        raise UserError(
+            f"{directory.best}: expected the results of trial {best.number}, with "
+            f"{task.objective} {best.value:g}, as in {directory.storage}, got others: "
+            "one of them is damaged. Restore the directory, or give --overwrite to "
+            "start the study again."
+        )
+    show_best(console, metrics)
     settings = Hyperparameters.from_json(directory.best / "hyperparameters.json")
     if task.options.export_dir:
         fit(
@@ -304,8 +337,8 @@ def _cleaned_up(task: Task) -> Iterator[None]:
     except Interrupted:
         ended = _clean_up(task)
         raise Interrupted(
-            f"{task.directory.path}: stopped after {ended} of {task.trials} trials. "
-            "The same command resumes the study."
+            f"{task.directory.path}: stopped after {ended} of "
+            f"{count_trials(task.trials)}. The same command resumes the study."
         ) from None
     _clean_up(task)
 

@@ -12,6 +12,7 @@ cache/            the converted channels
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -23,9 +24,10 @@ from typing import Any
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.atomic import atomic_directory, write_atomic
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.sealed_json import read_sealed, sealed_text
 from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.runs.identity import differences
-from object2vec_tf.runs.result_files import Record
+from object2vec_tf.runs.result_files import RESTORE, Record
 from object2vec_tf.runs.run_directory import PROJECTOR_FILES, RunDirectory
 
 _TRIAL_NAMES = 4 * "[0-9]"
@@ -126,19 +128,13 @@ class StudyDirectory:
                 + "\nGive another --model_dir"
                 + ("." if overwrite else ", or --overwrite to start again.")
             )
-        write_atomic(self._identity, json.dumps(identity, indent=2) + "\n")
+        write_atomic(self._identity, sealed_text(identity))
 
     def _conflicts(self, identity: Mapping[str, Any]) -> list[str]:
         """Returns the differences from the study that is in the directory."""
         if self._identity.exists():
-            try:
-                saved = json.loads(self._identity.read_text(encoding="utf-8"))
-                return differences(dict(saved), identity)
-            except (OSError, ValueError, TypeError) as error:
-                raise RunDirectoryError(
-                    f"{self._identity}: cannot be read: {error}. Restore the file, or "
-                    "give --overwrite to start again."
-                ) from error
+            saved = read_sealed(self._identity, RESTORE, error_class=RunDirectoryError)
+            return differences(saved, identity)
         run = RunDirectory(self.path)
         if any(entry.exists() for entry in (run.metrics, run.model, run.history)):
             raise RunDirectoryError(
@@ -188,22 +184,36 @@ class StudyDirectory:
         """Removes the checkpoints of a trial that has ended."""
         self.trial(number).delete_checkpoints()
 
+    def best_results(self) -> Record:
+        """Returns the results of the best run.
+
+        Raises:
+            RunDirectoryError: They are missing or damaged.
+        """
+        results = RunDirectory(self.best).results()
+        if results is None:
+            raise RunDirectoryError(
+                f"{self.best}: expected a finished run, found none: the directory is "
+                "half copied. Remove it: the same command makes it again."
+            )
+        return results
+
     def link_best(self, number: int) -> None:
         """Replaces ``best`` by hard links to all files of a trial's run."""
         run, best = self.trial(number), RunDirectory(self.best)
+        if not run.metrics.exists():
+            raise RunDirectoryError(
+                f"{run.path}: expected the complete run of the best trial, found no "
+                f"{run.metrics.name}: the directory is half copied. Restore it, or "
+                "give --overwrite to start the study again."
+            )
         new, old = self.path / ".best.new", self.path / ".best.old"
         for leftover in (new, old):  # of a process that was killed here
             shutil.rmtree(leftover, ignore_errors=True)
         if _read_if_file(best.metrics) == _read_if_file(run.metrics):
             return
         with atomic_directory(new) as temporary:
-            shutil.copytree(
-                run.path,
-                temporary,
-                copy_function=_link,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("lock"),
-            )
+            _copy(run.path, temporary)
         if self.best.exists():
             self.best.rename(old)
         new.rename(self.best)
@@ -212,6 +222,27 @@ class StudyDirectory:
 
 def _read_if_file(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
+
+
+def _copy(source: Path, destination: Path) -> None:
+    """Copies a run by hard links.
+
+    Raises:
+        OSError: A file cannot be copied, for example since the disk is full.
+    """
+    try:
+        shutil.copytree(
+            source,
+            destination,
+            copy_function=_link,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("lock"),
+        )
+    except shutil.Error as error:
+        _, path, reason = error.args[0][0]
+        is_full = os.strerror(errno.ENOSPC) in reason
+        code = errno.ENOSPC if is_full else errno.EIO
+        raise OSError(code, os.strerror(code) if is_full else reason, path) from error
 
 
 def _link(source: str, destination: str) -> None:

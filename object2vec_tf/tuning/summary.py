@@ -21,6 +21,16 @@ from object2vec_tf.tuning.objective import Objective
 _MIN_TRIALS = 8
 
 
+def count_trials(count: int) -> str:
+    """Returns a number of trials in words.
+
+    Example:
+        >>> count_trials(1), count_trials(20)
+        ('1 trial', '20 trials')
+    """
+    return f"{count} trial" if count == 1 else f"{count} trials"
+
+
 def importances(study: optuna.Study) -> dict[str, float]:
     """Returns the importance of each hyperparameter for the objective, by name.
 
@@ -59,7 +69,7 @@ def show_study(
     counts = ", ".join(
         f"{states.count(state)} {state}" for state in dict.fromkeys(states)
     )
-    reporter.say(f"{len(trials)} trials: {counts}")
+    reporter.say(f"{count_trials(len(trials))}: {counts}")
     table = Table(
         box=box.SIMPLE_HEAD if reporter.console.is_terminal else None, pad_edge=False
     )

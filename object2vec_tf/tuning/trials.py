@@ -33,6 +33,7 @@ from object2vec_tf.tuning.objective import Objective
 from object2vec_tf.tuning.optuna_study import open_study, seed_sampler
 from object2vec_tf.tuning.search_space import SearchSpace
 from object2vec_tf.tuning.study_directory import StudyDirectory
+from object2vec_tf.tuning.trial_checksums import add_checksum, verify_running
 
 # A trial fails when its process has been started this many times without completing an
 # epoch in between.
@@ -154,7 +155,7 @@ class _TrialRunner:
         (stopped,) = [t for t in self._study.get_trials() if t.number == number]
         trial = optuna.Trial(self._study, stopped._trial_id)
         try:
-            hyperparameters = self._sample(trial)
+            hyperparameters = self._sample(trial, stopped)
         except HyperparameterError as error:
             self._refuse(trial, error)
             return
@@ -189,14 +190,32 @@ class _TrialRunner:
             "Change the ranges of --tune, or the other settings."
         )
 
-    def _sample(self, trial: optuna.Trial) -> Hyperparameters:
-        hyperparameters = self._task.space.sample(trial)
-        values = self._task.space.searched_values(hyperparameters)
+    def _sample(
+        self, trial: optuna.Trial, stopped: FrozenTrial | None = None
+    ) -> Hyperparameters:
+        """Returns the settings of a trial, which are new or those of a stopped one.
+
+        Raises:
+            HyperparameterError: The sampled values break a rule.
+            UserError: The stopped trial is damaged.
+        """
+        task = self._task
+        hyperparameters = task.space.sample(trial)
+        values = task.space.searched_values(hyperparameters)
+        if stopped is not None:
+            run = task.directory.trial(trial.number)
+            history = run.read_history() if run.history.exists() else []
+            epochs = {
+                record["epoch"]: task.objective.record_value(record)
+                for record in history
+            }
+            verify_running(stopped, task.directory.storage, values, epochs)
         trial.set_user_attr("params", values)
         return hyperparameters
 
     def _refuse(self, trial: optuna.Trial, error: HyperparameterError) -> None:
         trial.set_user_attr("refused", str(error))
+        add_checksum(self._study, trial, TrialState.PRUNED, None)
         self._study.tell(trial, state=TrialState.PRUNED)
 
     def _run(self, trial: optuna.Trial, hyperparameters: Hyperparameters) -> None:
@@ -261,6 +280,7 @@ class _TrialRunner:
         directory = self._task.directory
         with directory.exclusive():
             previous_best = find_best(self._study)
+            add_checksum(self._study, trial, state, value)
             self._study.tell(trial, value, state)
             best = find_best(self._study)
             directory.drop_checkpoints(trial.number)

@@ -51,3 +51,42 @@ def test_a_damaged_storage_is_rejected_and_closed(tmp_path, damage, open_connect
     ):
         pass
     assert not open_connections
+
+
+def test_a_full_disk_is_a_user_error(tmp_path, open_connections):
+    path = tmp_path / "study.db"
+    create_storage(path, "minimize", {})
+
+    def fill():
+        with open_study(path, "none") as study:
+            for connection in open_connections:
+                pages = connection.execute("PRAGMA page_count").fetchone()[0]
+                connection.execute(f"PRAGMA max_page_count={pages}")
+            trial = study.ask()
+            for number in range(1000):
+                trial.set_user_attr(f"a{number}", "x" * 1000)
+
+    message = r"study\.db: cannot be written: .*disk is full.* Free disk space"
+    with pytest.raises(UserError, match=message):
+        fill()
+    assert not open_connections
+
+
+def test_damage_within_the_pages_is_found(tmp_path, open_connections):
+    path = tmp_path / "study.db"
+    create_storage(path, "minimize", {})
+    data = bytearray(path.read_bytes())
+    data[4096 : 2 * 4096] = bytes(4096)
+    path.write_bytes(data)
+    with (
+        pytest.raises(UserError, match=r"study\.db: the study's storage cannot be"),
+        open_study(path, "none"),
+    ):
+        pass
+    path.unlink()
+    with (
+        pytest.raises(UserError, match=r"study\.db: .* unable to open database"),
+        open_study(path, "none"),
+    ):
+        pass
+    assert not path.exists()

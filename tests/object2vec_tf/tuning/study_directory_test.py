@@ -1,6 +1,9 @@
 """Tests of object2vec_tf/tuning/study_directory.py: which files stay and which go."""
 
+import errno
 import json
+import os
+import shutil
 
 import pytest
 
@@ -32,6 +35,12 @@ def write_trial(directory, number, metrics="{}"):
 
 def files_below(path):
     return {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
+
+
+def saved_identity(directory):
+    content = json.loads((directory.path / "study.json").read_text())
+    assert len(content.pop("xxh3_128")) == 32
+    return content
 
 
 @pytest.fixture
@@ -69,8 +78,7 @@ def test_a_study_with_other_settings_is_rejected(directory):
             directory.prepare({"seed": 2, "range of dropout": "0..1"}, overwrite=False)
     assert "seed: 1" in str(error.value)
     assert "dropout" not in str(error.value)
-    saved = json.loads((directory.path / "study.json").read_text())
-    assert saved == {"seed": 1, "range of dropout": "0..1"}
+    assert saved_identity(directory) == {"seed": 1, "range of dropout": "0..1"}
 
 
 def test_overwrite_removes_only_the_files_of_a_study(directory):
@@ -82,11 +90,37 @@ def test_overwrite_removes_only_the_files_of_a_study(directory):
         (directory.path / "notes.txt").write_text("mine")
         directory.prepare({"seed": 2}, overwrite=True)
     assert files_below(directory.path) - {".lock"} == {"notes.txt", "study.json"}
-    assert json.loads((directory.path / "study.json").read_text()) == {"seed": 2}
+    assert saved_identity(directory) == {"seed": 2}
 
 
 def test_a_damaged_identity_is_rejected(directory):
     with directory.claimed():
         (directory.path / "study.json").write_text("{")
-        with pytest.raises(RunDirectoryError, match=r"study\.json: cannot be read"):
+        with pytest.raises(RunDirectoryError, match=r"study\.json: is damaged"):
             directory.prepare({"seed": 1}, overwrite=False)
+
+
+def test_a_half_copied_trial_does_not_replace_the_best_run(directory):
+    write_trial(directory, 0, '{"loss": 2}')
+    directory.link_best(0)
+    (write_trial(directory, 1) / "metrics.json").unlink()
+    with pytest.raises(RunDirectoryError, match=r"0001: .* half copied\. Restore it"):
+        directory.link_best(1)
+    assert (directory.best / "metrics.json").read_text() == '{"loss": 2}'
+    (directory.best / "metrics.json").unlink()
+    with pytest.raises(RunDirectoryError, match=r"best: .* half copied\. Remove it"):
+        directory.best_results()
+
+
+def test_a_full_disk_is_reported_once(directory, monkeypatch):
+    write_trial(directory, 0)
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copy2", fail)
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        directory.link_best(0)
+    assert error.value.errno == errno.ENOSPC
+    assert str(directory.path) in error.value.filename
