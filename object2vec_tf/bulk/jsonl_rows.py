@@ -12,7 +12,12 @@ import msgspec
 from object2vec_tf.bulk.answer_options import AnswerOptions
 from object2vec_tf.bulk.answer_rows import AnswerRows, Kept
 from object2vec_tf.bulk.row_reader import RowReader
-from object2vec_tf.errors import DataError
+from object2vec_tf.files.object_lines import (
+    WHITE_SPACE,
+    LineError,
+    decode_object,
+    is_blank,
+)
 from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.jsonl_inputs import ObjectReader, text_blocks
 from object2vec_tf.inference.predictor import Predictor
@@ -24,7 +29,6 @@ _FIRST_LINES_BYTES = 1 << 12
 # invalid lines in smaller ones.
 _PIECE_BYTES = 1 << 13
 _ABSENT = msgspec.Raw(b"")
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +60,7 @@ class _JsonLines:
         return self._reader.read(block.text, block.line)
 
     def kept(self, block: _Lines) -> tuple[Sequence[bytes], dict[str, int]]:
-        try:
-            values = self._values(block.text)
-        except _DECODE_ERRORS:
-            for number, line in enumerate(block.text.split(b"\n"), block.line):
-                self._check(line, number)
-            raise
+        values = self._values(block.text)
         missing = {
             name: sum(not row[number] for row in values)
             for number, name in enumerate(self._keep)
@@ -70,35 +69,26 @@ class _JsonLines:
 
     def _values(self, text: bytes) -> list[list[bytes]]:
         """Returns the kept values of each line as they are written; empty if absent."""
-        text.decode()  # msgspec does not check strings that it does not decode
         return [
             [bytes(getattr(row, attribute)) for attribute in self._attributes]
             for row in decode_lines(self._decoder, text)
         ]
-
-    def _check(self, line: bytes, number: int) -> None:
-        try:
-            self._values(line)
-        except _DECODE_ERRORS as error:
-            raise DataError(
-                f"{self._reader.location(number)}: expected JSON in UTF-8: {error}. "
-                "Fix or remove the line."
-            ) from error
 
     def _join_members(self, values: Sequence[bytes]) -> bytes:
         members = zip(self._members, values, strict=True)
         return b",".join(b"%b:%b" % member for member in members if member[1])
 
     def kept_of_invalid(self, block: _Lines) -> Sequence[bytes]:
+        line = block.text.strip(WHITE_SPACE + b"\n")
         try:
-            (values,) = self._values(block.text)
-        except (*_DECODE_ERRORS, ValueError):  # several objects in one line
+            fields = decode_object(line)
+        except LineError:
             return [b""]
-        return [self._join_members(values)]
+        return [self._join_members([bytes(fields.get(n, b"")) for n in self._keep])]
 
     def pieces(self, block: _Lines) -> Sequence[_Lines]:
         text = block.text
-        if b"\n" not in text.strip():
+        if b"\n" not in text.strip(WHITE_SPACE + b"\n"):
             return []
         size = min(_PIECE_BYTES, len(text) // 2)
         pieces, start, line = [], 0, block.line
@@ -107,7 +97,7 @@ class _JsonLines:
             end = text.rfind(b"\n", start, start + size) + 1
             end = end or text.find(b"\n", start + size) + 1 or len(text)
             piece = text[start:end]
-            if piece.strip():
+            if not is_blank(piece):
                 pieces.append(_Lines(piece, line))
             start, line = end, line + piece.count(b"\n")
         return pieces

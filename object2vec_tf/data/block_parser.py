@@ -17,6 +17,8 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from object2vec_tf.data.nearest_float32 import rounding_labels_once
+from object2vec_tf.files.object_lines import count_objects
 from object2vec_tf.ragged.column import RaggedColumn
 
 # awkward 2.14 overflows the stack at about ten times this depth.
@@ -47,7 +49,10 @@ MAX_EXACT_FLOAT = 2**53
 # awkward rounds twice: it reads 9007199254740991.0 as 9007199254740990. Below this
 # number, its whole numbers are right.
 _MAX_AWKWARD_FLOAT = 2**31
-_OPEN, _CLOSE = b"{}"
+
+
+# A number with a fraction or an exponent, and 16 digits or more.
+_LONG_FRACTION = re.compile(rb"(?=[0-9.]{16})(?:[0-9]*\.|[0-9]+[eE])")
 
 
 # JSON schemas of the fields of an object, by name.
@@ -97,8 +102,23 @@ def parse_block(
     for form in _forms(text, found, vocab_sizes):
         array = _read(text, form, count)
         if array is not None:
-            return _columns(array, vocab_sizes, form, label, text if padded else None)
+            columns = _columns(array, vocab_sizes, form, label, text if padded else None)
+            return columns and _rounded_once(columns, label, text)
     return None
+
+
+def _rounded_once(
+    parsed: tuple[dict[str, RaggedColumn], Numbers, Numbers | None],
+    label: str | None,
+    text: bytes,
+) -> Parsed:
+    """Returns the content of a block, with labels and weights of the right float32."""
+    columns, labels, weights = parsed
+    if label == "number":
+        labels = rounding_labels_once(labels, "label", text)
+    if weights is not None:
+        weights = rounding_labels_once(weights, "weight", text)
+    return columns, labels, weights
 
 
 def whole_numbers(numbers: Numbers) -> Numbers | None:
@@ -138,7 +158,10 @@ def _forms(
         form |= {name: number if name in single else rows for name in ids}
         if kind == "number" and "label" in form:
             form["label"] = number
-        if kind == "number" or single:
+        if kind == "integer" and single:
+            yield form
+        # awkward may read such numbers as whole ones.
+        if kind == "number" and not _LONG_FRACTION.search(text):
             yield form
 
 
@@ -221,28 +244,6 @@ def _match_lines(
         return 0, None
     matching = (f for f in alternatives if _has_each_once(text, count, f))
     return count, next(matching, None)
-
-
-def count_objects(text: bytes) -> int | None:
-    """Returns the number of lines that are not blank.
-
-    Returns None if a line may not be an object, or may be nested dangerously deep. If a
-    parser finds as many objects, each line has one of them: between an object's braces,
-    no line that starts with a brace follows a line that ends with one.
-    """
-    lines = [line for line in map(bytes.strip, text.split(b"\n")) if line]
-    if not all(line[0] == _OPEN and line[-1] == _CLOSE for line in lines):
-        return None
-    if _may_be_deep(lines):
-        return None
-    return len(lines)
-
-
-def _may_be_deep(lines: list[bytes]) -> bool:
-    """Returns whether a line has enough brackets to be nested dangerously deep."""
-    if max(map(len, lines), default=0) <= _MAX_BRACKETS:
-        return False
-    return any(line.count(b"[") + line.count(b"{") > _MAX_BRACKETS for line in lines)
 
 
 def _has_each_once(text: bytes, objects: int, fields: _Fields) -> bool:

@@ -26,24 +26,32 @@ class BadLines:
     Attributes:
         budget: Number of invalid lines to tolerate.
         messages: One message, ``file:line: problem``, for each skipped line.
+        count: The number of invalid lines. It is larger than that of messages if lines
+            lack their line ends.
     """
 
     budget: int
     messages: list[str] = dataclasses.field(default_factory=list)
+    count: int = 0
 
-    def add(self, message: str) -> None:
+    def add(self, message: str, count: int = 1) -> None:
         """Adds an invalid line.
+
+        Args:
+            message: Its problem.
+            count: The number of lines that it counts as.
 
         Raises:
             DataError: There are more invalid lines than the budget allows.
         """
         self.messages.append(message)
-        if len(self.messages) <= self.budget:
+        self.count += count
+        if self.count <= self.budget:
             return
         if not self.budget:
             raise DataError(f"{message} --max_bad_lines=N skips up to N such lines.")
         raise DataError(
-            f"{message} This is bad line {len(self.messages)} of the channel, and "
+            f"{message} This is bad line {self.count} of the channel, and "
             f"--max_bad_lines is {self.budget}. The other bad lines:\n  "
             + "\n  ".join(self.messages[:-1][:_MAX_LISTED_LINES])
         )

@@ -31,8 +31,8 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
-# Changes when lines that were invalid become valid.
-_READER = 3
+# Changes when other lines become invalid, or lines get other values.
+_READER = 4
 PairSource: TypeAlias = Source | Pairs | Any
 
 
@@ -187,9 +187,9 @@ class _ChannelReader:
         """Returns the cache's entry for the files, if it may be used.
 
         Files that were not seen before are hashed if the cache has any entry that may
-        be theirs: hashing takes a tenth of the time of parsing. An entry with skipped
-        lines is used only for the same files, as their names are in its messages,
-        within the same budget, and if the same lines are invalid in this version.
+        be theirs: hashing takes a tenth of the time of parsing. An entry is used only if
+        the same lines are invalid in this version; one with skipped lines only for the
+        same files, as their names are in its messages, and within the same budget.
         """
         entry = cache.find_by_files(snapshot)
         if entry is None and snapshot.name is not None and not cache.is_empty():
@@ -202,12 +202,13 @@ class _ChannelReader:
                     for _ in blocks:
                         pass
             entry = cache.find_by_content(digest.value)
-        if entry is None or not entry.report["bad_lines"]:
+        if entry is None or entry.report.get("reader") != _READER:
+            return None
+        if not entry.report["bad_lines"]:
             return entry
-        is_current = entry.report.get("reader") == _READER
         has_same_files = entry.report["files"] == [str(path) for path in snapshot.files]
-        in_budget = len(entry.report["bad_lines"]) <= self._bad_lines.budget
-        return entry if is_current and has_same_files and in_budget else None
+        in_budget = entry.report["bad_line_count"] <= self._bad_lines.budget
+        return entry if has_same_files and in_budget else None
 
     def _blocks(self) -> Iterator[Block]:
         """Yields the pairs of all files, with long objects truncated."""
@@ -249,6 +250,7 @@ class _ChannelReader:
             "truncated": self._truncated,
             "empty": self._empty,
             "bad_lines": tuple(self._bad_lines.messages),
+            "bad_line_count": self._bad_lines.count,
             "unknown": self._parser.unknown,
             "fingerprint": (
                 self._pairs_digest.value if self._table else self._digest.value

@@ -17,13 +17,14 @@ import numpy as np
 from object2vec_tf.data.block_parser import Parsed
 from object2vec_tf.data.blocks import BadLines, Block, block_of_pairs, checked_block
 from object2vec_tf.data.lenient_lines import LenientDecoder
-from object2vec_tf.data.line_diagnosis import decode_pair, diagnose_line
+from object2vec_tf.data.line_diagnosis import checked_pair
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.parallel_parser import ParallelParser
 from object2vec_tf.data.text_reader import TextReader
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.fingerprints import Digest
 from object2vec_tf.files.line_blocks import BLOCK_BYTES, open_line_blocks
+from object2vec_tf.files.object_lines import LineError, numbered_lines
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
@@ -128,12 +129,10 @@ def _parse_lines(
         reader: The reader of the channel.
     """
     pairs = []
-    for number, line in enumerate(text.split(b"\n"), start=first_line):
-        if not line.strip():
-            continue
-        problem = diagnose_line(line, schema)
-        if problem is None:
-            pairs.append(decode_pair(line))
-        else:
-            bad_lines.add(f"{path}:{number}: {problem}")
+    for number, line in numbered_lines(text, first_line):
+        try:
+            pairs.append(checked_pair(line, schema))
+        except LineError as error:
+            # A line of n objects lacks n - 1 line ends.
+            bad_lines.add(f"{path}:{number}: {error}", max(error.objects - 1, 1))
     return block_of_pairs(pairs, schema, reader.column)

@@ -20,11 +20,12 @@ from object2vec_tf.data.block_parser import (
     MAX_EXACT_FLOAT,
     Numbers,
     Parsed,
-    count_objects,
     whole_numbers,
 )
 from object2vec_tf.data.blocks import has_valid_numbers
+from object2vec_tf.data.nearest_float32 import rounding_labels_once
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
+from object2vec_tf.files.object_lines import count_objects
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.json_objects import decode_lines
 
@@ -80,7 +81,11 @@ class LenientDecoder:
         )
         if labels is not None and self._schema.num_classes is not None:
             labels = whole_numbers(labels)
+        elif labels is not None:
+            labels = rounding_labels_once(labels, "label", block)
         weights = _weights(lines)
+        if weights is not None:
+            weights = rounding_labels_once(weights, "weight", block)
         if labels is None or not has_valid_numbers(labels, weights, self._schema):
             return None
         columns: dict[str, RaggedColumn] = {}

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from object2vec_tf.data.block_parser import MAX_EXACT_FLOAT
+from object2vec_tf.data.nearest_float32 import round_once
 from object2vec_tf.data.pair_schema import PairSchema
+from object2vec_tf.files.object_lines import LineError, decode_object, decode_value
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 
 # The fields of a pair. Other fields are ignored.
@@ -23,73 +23,49 @@ _MAX_SHOWN_CHARACTERS = 60
 MAX_WEIGHT = 1_000_000
 # float32 rounds this and larger numbers to infinity.
 _FLOAT32_INFINITY = 2**128 - 2**103
-_PAIR: Any = msgspec.defstruct("Pair", [(f, Any, msgspec.UNSET) for f in FIELDS])
-_DECODER = msgspec.json.Decoder(_PAIR)
-_DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError)
-
 
 def decode_pair(line: bytes) -> dict[str, Any]:
     """Returns the fields of a pair that a line has.
 
     Other fields are skipped as in the fast parsers, which do not look at their values.
+    The float32 of a label and of a weight is the nearest one of its text.
 
     Raises:
-        msgspec.DecodeError: The line is not an object.
-        RecursionError: It is nested too deeply.
-        UnicodeDecodeError: Text of the pair is not UTF-8.
+        LineError: The line is not exactly one object.
 
     Example:
         >>> decode_pair(b'{"label": 1, "x": 1e400, "in1": [2.0]}')
         {'in1': [2.0], 'label': 1}
     """
-    pair = _DECODER.decode(line)
-    values = {field: getattr(pair, field) for field in FIELDS}
-    return {f: value for f, value in values.items() if value is not msgspec.UNSET}
+    fields = decode_object(line)
+    pair = {name: decode_value(fields[name]) for name in FIELDS if name in fields}
+    for name in ("label", "weight"):
+        if type(pair.get(name)) in (int, float):
+            text = bytes(fields[name])
+            if (number := round_once(text)) != float(text):
+                pair[name] = number
+    return pair
 
 
-def diagnose_line(line: bytes, schema: PairSchema) -> str | None:
-    """Returns the problem of a line, or None if the line is valid.
+def checked_pair(line: bytes, schema: PairSchema) -> dict[str, Any]:
+    """Returns the fields of a pair that a line has.
 
     Args:
-        line: One line, without its line end.
+        line: One line that is not blank, without its line end.
         schema: The schema of the pairs.
 
-    Returns:
-        For example ``in1[3]: expected an id below 1684, got 1684. ...``.
+    Raises:
+        LineError: The line is not a valid pair. For example ``in1[3]: expected an id
+            below 1684, got 1684. ...``.
     """
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "starts with a UTF-16 byte order mark. Convert the file to UTF-8."
-    if b"\0" in line:
-        return "contains a NUL byte. The file is damaged, or is not UTF-8 text."
     try:
-        return _problem(line, schema)
-    except RecursionError:
-        return "is nested too deeply to be read. Fix or remove the line."
-
-
-def _problem(line: bytes, schema: PairSchema) -> str | None:
-    try:
-        return pair_problem(decode_pair(line), schema)
-    except _DECODE_ERRORS as error:
-        return (
-            _kind_problem(line)
-            or _lenient_problem(line, schema)
-            or _malformed(line, error)
-        )
-
-
-def _kind_problem(line: bytes) -> str | None:
-    """Returns the problem of a line that is JSON, but not an object."""
-    try:
-        value = msgspec.json.decode(line)
-    except _DECODE_ERRORS:
-        return None
-    if isinstance(value, dict):
-        return None
-    return (
-        'expected one object per line such as {"in0": [1], "in1": [2], "label": 1},'
-        f" got {_kind(value)}. Write JSON Lines, not a JSON array."
-    )
+        pair = decode_pair(line)
+    except LineError as error:
+        problem = _lenient_problem(line, schema) if error.objects == 1 else None
+        raise LineError(problem or str(error), error.objects) from None
+    if problem := pair_problem(pair, schema):
+        raise LineError(problem)
+    return pair
 
 
 def pair_problem(pair: Mapping[str, Any], schema: PairSchema) -> str | None:
@@ -157,7 +133,7 @@ def _lenient_problem(line: bytes, schema: PairSchema) -> str | None:
     """Explains what only Python's parser accepts: NaN, 1e400, lone surrogates."""
     try:
         pair = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(pair, dict):
         return None
@@ -175,19 +151,6 @@ def surrogate_problem(pair: Mapping[str, Any]) -> str | None:
             "Write both halves, or remove it."
         )
     return None
-
-
-def _malformed(line: bytes, error: Exception) -> str:
-    text = line.strip()
-    if text.startswith(b"{") and not text.endswith((b"}", b"},")):
-        return (
-            f"ends in the middle of an object ({_tail(text)}). Write each object on "
-            "one line, or download the file again if it is truncated."
-        )
-    if text.startswith(b"["):
-        return "is a JSON array. Write JSON Lines, one object per line."
-    reason = str(error).removeprefix("JSON is malformed: ")
-    return f"is not JSON: {reason}, got {_head(text)}. Fix or remove the line."
 
 
 def _label_problem(pair: Mapping[str, Any], schema: PairSchema) -> str | None:
@@ -282,22 +245,8 @@ def _is_finite(value: Any) -> bool:
     return is_number and bool(abs(value) < _FLOAT32_INFINITY)
 
 
-def _kind(value: object) -> str:
-    kinds = {list: "a JSON array", str: "a string", bool: "a boolean"}
-    return "null" if value is None else kinds.get(type(value), "a number")
-
-
 def _shown(value: object) -> str:
     text = json.dumps(value, default=str)
     if len(text) <= _MAX_SHOWN_CHARACTERS:
         return text
     return text[:_MAX_SHOWN_CHARACTERS] + "..."
-
-
-def _head(text: bytes) -> str:
-    head = text[:_MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
-    return head + ("..." if text[_MAX_SHOWN_CHARACTERS:] else "")
-
-
-def _tail(text: bytes) -> str:
-    return "..." + text[-_MAX_SHOWN_CHARACTERS // 3 :].decode("utf-8", "replace")

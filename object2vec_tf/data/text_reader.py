@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from object2vec_tf.data.block_parser import Parsed, count_objects
+from object2vec_tf.data.block_parser import Parsed
 from object2vec_tf.data.blocks import has_valid_numbers
+from object2vec_tf.data.nearest_float32 import rounding_labels_once
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.parallel_parser import ParallelParser
+from object2vec_tf.files.object_lines import count_objects
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.item_ids import integer_ids
 from object2vec_tf.text.json_objects import decode_lines
@@ -121,8 +123,11 @@ class TextReader:
         weights = None
         if {*map(type, given)} - {msgspec.UnsetType}:
             weights = np.array([1.0 if w is msgspec.UNSET else w for w in given])
+            weights = rounding_labels_once(weights, "weight", block)
         label_of = operator.attrgetter("label")
         labels = np.fromiter(map(label_of, lines), self._label_type, len(lines))
+        if self._label_type is np.float64:
+            labels = rounding_labels_once(labels, "label", block)
         # Unknown tokens are counted below: only after the numbers were valid.
         if not has_valid_numbers(labels, weights, self._schema):
             return None

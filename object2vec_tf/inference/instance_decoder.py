@@ -14,6 +14,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from object2vec_tf.files.object_lines import (
+    LineError,
+    count_objects,
+    decode_object,
+    numbered_lines,
+)
 from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.inference.request_errors import BadRequest, token_message
 from object2vec_tf.text.json_objects import decode_lines
@@ -61,11 +67,39 @@ class InstanceDecoder:
             lines: Whether it is JSON Lines.
 
         Raises:
-            BadRequest: A number is no id.
+            BadRequest: A number is no id, or a line is not one object. The path of
+                JSON Lines need not be that of the first invalid line.
             msgspec.DecodeError: The body is invalid in another way.
             RecursionError: It is nested too deeply.
             UnicodeDecodeError: It is not UTF-8.
         """
+        if not lines:
+            return self._decode(body, lines)
+        count = count_objects(body)
+        if count is not None:
+            try:
+                instances = self._decode(body, lines)
+                if len(instances) == count:
+                    return instances
+            except (msgspec.DecodeError, BadRequest):
+                pass  # perhaps a value that another one of the same name replaces
+        return self._decode(self._last_values(body), lines)
+
+    def _last_values(self, body: bytes) -> bytes:
+        """Returns lines that have every field once."""
+        names = [*self._limits, *self._options]
+        lines = []
+        for row, (_, line) in enumerate(numbered_lines(body)):
+            try:
+                fields = decode_object(line)
+            except LineError as error:
+                self._strict.decode(line, True)  # its errors name a field
+                raise BadRequest(str(error), f"$[{row}]") from None
+            members = [b'"%b":%b' % (n.encode(), fields[n]) for n in names if n in fields]
+            lines.append(b"{%b}" % b",".join(members))
+        return b"\n".join(lines)
+
+    def _decode(self, body: bytes, lines: bool) -> Sequence[Any]:
         try:
             return self._strict.decode(body, lines)
         except msgspec.ValidationError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from object2vec_tf.data.block_parser import parse_block
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.line_blocks import drop_bom, line_blocks
+from object2vec_tf.files.object_lines import is_blank, numbered_lines
 from object2vec_tf.files.record_batches import is_table_file
 from object2vec_tf.inference.file_splits import (
     BLOCK_BYTES,
@@ -24,7 +25,7 @@ from object2vec_tf.inference.ragged_inputs import (
     input_limits,
 )
 from object2vec_tf.inference.request_codec import JSON_LINES, RequestDecoder
-from object2vec_tf.inference.request_errors import BadRequest
+from object2vec_tf.inference.request_errors import BadRequest, OtherInputs
 from object2vec_tf.inference.text_inputs import has_text
 
 # The block size of a read that needs only the first line of a file.
@@ -85,7 +86,7 @@ def text_blocks(split: FileSplit, size: int) -> Iterator[tuple[bytes, int]]:
     with open_split(split) as stream:
         blocks = line_blocks(stream, split.path, size)
         for text in blocks if split.start else drop_bom(blocks):
-            if text.strip():
+            if not is_blank(text):
                 yield text, line
             line += text.count(b"\n")
 
@@ -129,14 +130,7 @@ class ObjectReader:
                 break
         else:
             inputs = self.decode_lines(text, line)
-        found = tuple(inputs.columns)
-        self._names = self._names or found
-        if found != self._names:
-            blank = text[: len(text) - len(text.lstrip())].count(b"\n")
-            raise DataError(
-                f"{self.location(line + blank)}: expected {' and '.join(self._names)} "
-                f"as in the lines before, got {' and '.join(found)}. Split the file."
-            )
+        self._names = self._names or tuple(inputs.columns)
         return inputs
 
     def truncate(self, inputs: RaggedInputs) -> RaggedInputs:
@@ -156,29 +150,19 @@ class ObjectReader:
         Raises:
             DataError: A line is invalid.
         """
-        contents = list(map(bytes.strip, text.split(b"\n")))
-        lines = enumerate(contents, line)
-        numbers = [number for number, content in lines if content]
-        if b"\f" in text or b"\v" in text:  # not blank for a parser of JSON
-            text = b"\n".join(contents)
         try:
-            rows: Rows = self._decoder.decode(text, JSON_LINES)
-            if self._model.texts and has_text(rows):
-                rows, _ = self._model.tokenize(rows)
+            rows = self._decoder.decode(text, JSON_LINES, names=self._names)
         except BadRequest as error:
             index, field = error.row_and_field
-            message = f"{self.location(numbers[index])}: {field}{error.reason}"
+            numbers = [number for number, _ in numbered_lines(text, line)]
+            reason = error.reason
+            if isinstance(error, OtherInputs):
+                reason = reason.partition(". ")[0].replace("objects before", "lines before")
+                reason += ". Split the file."
+            message = f"{self.location(numbers[index])}: {field}{reason}"
             raise DataError(message) from error
-        count = len(next(iter(rows.values())))
-        # Between the braces of an object, no line that starts with a brace follows a
-        # line that ends with one.
-        is_whole = all(c[:1] == b"{" and c[-1:] == b"}" for c in contents if c)
-        if count != len(numbers) or not is_whole:
-            raise DataError(
-                f"{self.location(line)}: expected one object per line, got {count} "
-                f"objects in {len(numbers)} lines from here on. Write one object per "
-                "line."
-            )
+        if self._model.texts and has_text(rows):
+            rows, _ = self._model.tokenize(rows)
         return RaggedInputs.from_rows(self._decoder.truncate(rows))
 
     @functools.cached_property

@@ -13,6 +13,7 @@ import orjson
 from object2vec_tf.inference.answer_parts import list_parts, row_slices
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.instance_decoder import InstanceDecoder
+from object2vec_tf.inference.line_bodies import decode_body
 from object2vec_tf.inference.ragged_inputs import PADDING, Rows
 from object2vec_tf.inference.request_codec import (
     JSON,
@@ -143,7 +144,22 @@ class RecommendDecoder:
         Raises:
             BadRequest: The body is invalid, or this model cannot answer it.
         """
-        lines = media_type == JSON_LINES
+        if media_type != JSON_LINES:
+            return self._request(body, False, max_lens, max_values)
+        return decode_body(
+            body,
+            lambda lines, _: self._request(lines, True, max_lens, max_values),
+            (),
+            _none,
+        )
+
+    def _request(
+        self,
+        body: bytes,
+        lines: bool,
+        max_lens: tuple[int, int] | None,
+        max_values: int | None,
+    ) -> RecommendRequest:
         try:
             instances = self._decoder.decode(body, lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -230,6 +246,11 @@ class RecommendDecoder:
                     f"but {self._classes} class probabilities, got true",
                     f"{path}[{i}].rescore",
                 )
+
+
+def _none(request: RecommendRequest) -> tuple[str, ...]:
+    """Returns no names: all objects have in0 only."""
+    return ()
 
 
 def _whole_number(lowest: int, highest: int) -> Any:

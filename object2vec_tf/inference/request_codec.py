@@ -18,8 +18,13 @@ import orjson
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.answer_parts import joined, row_slices
 from object2vec_tf.inference.instance_decoder import InstanceDecoder, object_rows
+from object2vec_tf.inference.line_bodies import decode_body
 from object2vec_tf.inference.ragged_inputs import Predictions, Rows, output_name
-from object2vec_tf.inference.request_errors import BadRequest, explain_error
+from object2vec_tf.inference.request_errors import (
+    BadRequest,
+    OtherInputs,
+    explain_error,
+)
 from object2vec_tf.inference.text_inputs import is_text
 
 JSON = "application/json"
@@ -70,6 +75,7 @@ class RequestDecoder:
         media_type: str = JSON,
         max_lens: tuple[int, int] | None = None,
         max_values: int | None = None,
+        names: Sequence[str] = (),
     ) -> Rows:
         """Returns the objects of a request by input name: token ids, or text.
 
@@ -81,29 +87,48 @@ class RequestDecoder:
             max_lens: The request's own maximum lengths of in0 and in1; the model's
                 apply too.
             max_values: The maximum number of values of the response; None for any.
+            names: The inputs that JSON Lines must have; empty for any.
 
         Raises:
-            BadRequest: The body is invalid, or this model cannot answer it.
+            BadRequest: The body is invalid, or this model cannot answer it. Of JSON
+                Lines, the path is that of the first invalid line.
         """
-        lines = media_type == JSON_LINES
+        if media_type == JSON_LINES:
+            rows = decode_body(
+                body, lambda *lines: self._rows_of_lines(*lines, max_values), names, tuple
+            )
+        else:
+            rows = self._rows(body, False, max_values)
+        return self.truncate(rows, max_lens)
+
+    def _rows_of_lines(
+        self, body: bytes, names: Sequence[str], max_values: int | None
+    ) -> Rows:
+        """Returns the objects of lines; all have the inputs with these names."""
+        rows = self._rows(body, True, max_values)
+        if not rows:
+            raise BadRequest(
+                'expected one object per line, such as {"in0": [1]}, got an empty body',
+                "$",
+            )
+        if names and tuple(rows) != tuple(names):
+            raise _other_inputs(names, tuple(rows), "$[0]")
+        return rows
+
+    def _rows(self, body: bytes, lines: bool, max_values: int | None) -> Rows:
         try:
             instances = self._decoder.decode(body, lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise explain_error(
                 error, body, lines, self._limits, self._texts, expected=self.expected
             ) from error
-        if not instances and lines:
-            raise BadRequest(
-                'expected one object per line, such as {"in0": [1]}, got an empty body',
-                "$",
-            )
         path = "$" if lines else "$.instances"
         names = _input_names(instances, path)
         self.check_size(names, len(instances), max_values)
         rows = {name: [getattr(row, name) for row in instances] for name in names}
         for name in names:
             rows[name] = self.checked(rows[name], name, path, b"-" in body)
-        return self.truncate(rows, max_lens)
+        return rows
 
     def check_size(
         self, names: Collection[str], rows: int, max_values: int | None
@@ -195,14 +220,18 @@ def _input_names(instances: Sequence[Any], path: str) -> list[str]:
                 f"{path}[{i}]",
             )
         if i and own != names:
-            raise BadRequest(
-                f"expected {' and '.join(names)} as in the objects before, got "
-                f"{' and '.join(own)}. Send embeddings of in0, embeddings of in1 and "
-                "scores in separate requests.",
-                f"{path}[{i}]",
-            )
+            raise _other_inputs(names, own, f"{path}[{i}]")
         names = own
     return names
+
+
+def _other_inputs(names: Sequence[str], own: Sequence[str], path: str) -> OtherInputs:
+    return OtherInputs(
+        f"expected {' and '.join(names)} as in the objects before, got "
+        f"{' and '.join(own)}. Send embeddings of in0, embeddings of in1 and "
+        "scores in separate requests.",
+        path,
+    )
 
 
 def _check_kinds(objects: Sequence[Any], name: str, path: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from object2vec_tf.files.object_lines import is_blank
+
 # Longer values are abbreviated in messages.
 _SHOWN_BYTES = 60
 # The end of msgspec's message: the path of the value.
@@ -34,6 +36,15 @@ class BadRequest(Exception):
         self.path = path
         self.status = status
 
+    def at_row(self, row: int) -> BadRequest:
+        """Returns the error of a body of one line as that of a line of JSON Lines.
+
+        Args:
+            row: The row of the line, from 0.
+        """
+        path = re.sub(r"^\$(\[0\])?", f"$[{row}]", self.path)
+        return type(self)(self.reason, path, self.status)
+
     @property
     def row_and_field(self) -> tuple[int, str]:
         """The row of JSON Lines, from 0, and ``in0[2]: `` if the path has a field."""
@@ -41,6 +52,10 @@ class BadRequest(Exception):
         if match is None:
             return 0, ""
         return int(match[1]), f"{match[2]}: " if match[2] else ""
+
+
+class OtherInputs(BadRequest):
+    """An object that has other inputs than those before it."""
 
 
 def explain_error(
@@ -57,7 +72,7 @@ def explain_error(
 
     Args:
         error: The error that msgspec raised.
-        body: The request's body.
+        body: The request's body; of JSON Lines, the line with the error.
         lines: Whether it is JSON Lines.
         limits: The vocabulary size and the maximum length of each input, by name.
         texts: The inputs that may be text too.
@@ -90,20 +105,16 @@ def explain_error(
 
 
 def _malformed(error: Exception, body: bytes, lines: bool, example: str) -> BadRequest:
-    if not body.strip():
+    if is_blank(body):
         return BadRequest(
             f'expected {{"instances": [{example}]}}, got an empty body', "$"
         )
     if lines:
-        rows = (line for line in body.split(b"\n") if line.strip())
-        for i, line in enumerate(rows):
-            try:
-                msgspec.json.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as line_error:
-                return BadRequest(
-                    f"line is not JSON: {_reason(line_error)}, got {_shown(line)}",
-                    f"$[{i}]",
-                )
+        return BadRequest(
+            f"line is not JSON: {_reason(error)}, got {_shown(body)}. Write one "
+            "object per line",
+            "$",
+        )
     return BadRequest(
         f"the body is not JSON: {_reason(error)}, got {_shown(body)}", "$"
     )

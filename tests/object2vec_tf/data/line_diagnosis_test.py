@@ -2,8 +2,9 @@
 
 import pytest
 
-from object2vec_tf.data.line_diagnosis import diagnose_line
+from object2vec_tf.data.line_diagnosis import checked_pair
 from object2vec_tf.data.pair_schema import PairSchema
+from object2vec_tf.files.object_lines import LineError
 
 SOFTMAX = PairSchema(
     vocab_sizes=(10, 20), max_lengths=(3, 3), output_layer="softmax", num_classes=3
@@ -17,6 +18,15 @@ CLASS = "label: expected an integer class in [0, num_classes=3), got "
 OBJECT = (
     'expected one object per line such as {"in0": [1], "in1": [2], "label": 1}, got '
 )
+
+
+def diagnose_line(line: bytes, schema: PairSchema) -> str | None:
+    """Returns the problem of a line, None for a valid one."""
+    try:
+        checked_pair(line, schema)
+    except LineError as error:
+        return str(error)
+    return None
 
 
 def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
@@ -94,12 +104,17 @@ def line(label: str = "1", in0: str = "[1]", in1: str = "[2]") -> bytes:
         (b"12", OBJECT + "a number."),
         (b'"x"', OBJECT + "a string."),
         (b"true", OBJECT + "a boolean."),
-        (line() + line(), "is not JSON: trailing characters"),
-        (line() + b" " + line(), "is not JSON: trailing"),
+        (line() + line(), "is not JSON: expected one object per line, got 2. Write"),
+        (line() + b" " + line(), "is not JSON: expected one object per line, got 2."),
         (line() + b",", "is not JSON: trailing"),
         (b"label,in0,in1", "is not JSON: "),
         (b"{'label': 1}", "is not JSON: "),
         (line(in0="[1,]"), "is not JSON: "),
+        (line()[:-1] + b',"x":"\xff"}', "is not JSON: 'utf-8' codec can't decode"),
+        (line()[:-1] + b',"x\xff":1}', "is not JSON: 'utf-8' codec can't decode"),
+        (line()[:-1] + b',"x":' + b"[" * 200 + b"]" * 200 + b"}", "is nested too"),
+        (line() + b"\r" + line() + b"\r" + line(), "is not JSON: expected one object per "),
+        (b"\v" + line(), "is not JSON: "),
         (line(in0='["\xff"]').decode().encode("latin-1"), "is not JSON: "),
         (line()[:-1] + b',"x":NaN}', "is not JSON: "),
         *(
@@ -183,9 +198,12 @@ def test_a_long_value_is_shortened():
         rb'{"\u006cabel": 1, "in0": [1], "in1": [1]}',
         rb'{"label": 1, "in0": [1], "in1": [1], "x": "\ud83d\ude00"}',
         # The fast parsers do not look at values of other fields either.
-        line()[:-1] + b',"x":"\xff"}',
-        line()[:-1] + b',"x\xff":[1e400]}',
+        line()[:-1] + b',"x":[1e400]}',
+        b'{"label": 1e400, "in0": null, ' + line()[1:],
         line()[:-1] + b',"x":' + b"1" * 5000 + b"}",
+        line()[:-1] + b',"x":' + b"[" * 199 + b"]" * 199 + b"}",
+        line()[:-1] + b',"x":"' + b"[" * 5000 + b'"}',
+        line().replace(b",", b",\r"),
     ],
     ids=repr,
 )

@@ -181,10 +181,10 @@ def test_ids_of_any_kind_are_looked_up_by_their_text(read):
 def no_slow_lines(monkeypatch):
     """Lets a test fail if lines are read one by one."""
 
-    def diagnose_line(line, schema):
+    def checked_pair(line, schema):
         raise AssertionError(f"read alone: {line!r}")
 
-    monkeypatch.setattr("object2vec_tf.data.json_lines.diagnose_line", diagnose_line)
+    monkeypatch.setattr("object2vec_tf.data.json_lines.checked_pair", checked_pair)
 
 
 @pytest.mark.usefixtures("no_slow_lines")
