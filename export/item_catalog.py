@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import msgspec
 import numpy as np
-import orjson
 import tensorflow as tf
 
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.object_lines import LineError, decode_object, numbered_lines
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.choices import Similarity
 from object2vec_tf.inference.catalog import Catalog
@@ -144,14 +143,19 @@ def read_items(
         UserError: The lines are not objects of in1, there are none, or the numbers of
             labels and items differ.
     """
-    lines = list(_item_lines(files.items))
+    embed = _ItemEncoder(model.hyperparameters, functions)
+    try:
+        lines = list(_item_lines(files.items))
+    except DataError:
+        for _ in read_split(files.items, embed):
+            pass  # reports the first invalid line, whatever is wrong with it
+        raise
     if not lines:
         raise UserError(f'{files.items}: expected lines such as {{"in1": [172]}}.')
     labels = [] if files.labels is None else read_labels(files.labels, len(lines))
     hyperparameters = model.hyperparameters
     in_batch = hyperparameters.objective == "in_batch_softmax"
     default = hyperparameters.in_batch_similarity if in_batch else "cosine"
-    embed = _ItemEncoder(hyperparameters, functions)
     embeddings = [
         embed(_checked_side(objects, files.items))
         for objects in read_split(files.items, embed)
@@ -217,23 +221,17 @@ def _checked_side(objects: RaggedInputs, path: Path) -> RaggedInputs:
 
 def _item_lines(path: Path) -> Iterator[bytes]:
     """Yields the JSON object of each line that is not blank, without embeddings."""
-    number = 0
+    first = 1
     with open_line_blocks(path, _BLOCK_BYTES) as blocks:
-        for line in itertools.chain.from_iterable(map(bytes.splitlines, blocks)):
-            number += 1
-            if not line.strip():
-                continue
-            try:
-                item = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not JSON: {error}.") from error
-            if isinstance(item, dict) and _EMBEDDINGS in item:
-                line = _without_embeddings(line)
-            yield line.strip()
+        for text in blocks:
+            for number, line in numbered_lines(text, first):
+                try:
+                    item = decode_object(line)
+                except LineError as error:
+                    raise DataError(f"{path}:{number}: {error}") from error
+                yield _without_embeddings(item) if _EMBEDDINGS in item else line
+            first += text.count(b"\n")
 
 
-def _without_embeddings(line: bytes) -> bytes:
-    # orjson would round integers above 64 bits, which may be ids.
-    item = json.loads(line)
-    del item[_EMBEDDINGS]
-    return json.dumps(item, ensure_ascii=False).encode()
+def _without_embeddings(item: Mapping[str, msgspec.Raw]) -> bytes:
+    return msgspec.json.encode({n: v for n, v in item.items() if n != _EMBEDDINGS})

@@ -102,7 +102,9 @@ def parse_block(
     for form in _forms(text, found, vocab_sizes):
         array = _read(text, form, count)
         if array is not None:
-            columns = _columns(array, vocab_sizes, form, label, text if padded else None)
+            columns = _columns(
+                array, vocab_sizes, form, label, text if padded else None
+            )
             return columns and _rounded_once(columns, label, text)
     return None
 

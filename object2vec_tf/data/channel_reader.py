@@ -187,9 +187,9 @@ class _ChannelReader:
         """Returns the cache's entry for the files, if it may be used.
 
         Files that were not seen before are hashed if the cache has any entry that may
-        be theirs: hashing takes a tenth of the time of parsing. An entry is used only if
-        the same lines are invalid in this version; one with skipped lines only for the
-        same files, as their names are in its messages, and within the same budget.
+        be theirs: hashing takes a tenth of the time of parsing. An entry is used only
+        if the same lines are invalid in this version; one with skipped lines only for
+        the same files, as their names are in its messages, and within the same budget.
         """
         entry = cache.find_by_files(snapshot)
         if entry is None and snapshot.name is not None and not cache.is_empty():

@@ -24,6 +24,7 @@ MAX_WEIGHT = 1_000_000
 # float32 rounds this and larger numbers to infinity.
 _FLOAT32_INFINITY = 2**128 - 2**103
 
+
 def decode_pair(line: bytes) -> dict[str, Any]:
     """Returns the fields of a pair that a line has.
 

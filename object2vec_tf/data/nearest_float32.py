@@ -1,8 +1,8 @@
 """Decimal numbers to the nearest float32, without rounding twice.
 
 A parser of JSON rounds a decimal text to the nearest float64, or to one next to it.
-Rounding that to float32 gives the nearest one of the text too, unless it is close to the
-middle between two float32 numbers. Only then is the text needed.
+Rounding that to float32 gives the nearest one of the text too, unless it is close to
+the middle between two float32 numbers. Only then is the text needed.
 
 Source: Figueroa, "When is double rounding innocuous?", SIGNUM Newsletter 30(3), 1995.
 """
@@ -33,7 +33,9 @@ _TINY, _ZERO = 2.0**-125, 2.0**-152
 Float64 = npt.NDArray[np.float64]
 
 
-def rounding_once(numbers: npt.NDArray[Any], text_of: Callable[[int], bytes]) -> Float64:
+def rounding_once(
+    numbers: npt.NDArray[Any], text_of: Callable[[int], bytes]
+) -> Float64:
     """Returns numbers whose float32 are the nearest ones of the decimal texts.
 
     Args:
@@ -65,9 +67,7 @@ def rounding_once(numbers: npt.NDArray[Any], text_of: Callable[[int], bytes]) ->
     return exact
 
 
-def rounding_labels_once(
-    numbers: npt.NDArray[Any], field: str, text: bytes
-) -> Float64:
+def rounding_labels_once(numbers: npt.NDArray[Any], field: str, text: bytes) -> Float64:
     """Returns the labels or weights of a block as `rounding_once` does.
 
     Args:
@@ -95,7 +95,9 @@ def round_once(text: bytes) -> float:
         return number
     with np.errstate(over="ignore"):
         single = np.float32(number)
-        other = np.nextafter(single, np.float32(np.copysign(np.inf, number - float(single))))
+        other = np.nextafter(
+            single, np.float32(np.copysign(np.inf, number - float(single)))
+        )
     # The middle of two float32 numbers, which float64 has exactly. What comes after the
     # largest one counts as 2**128.
     ends = [

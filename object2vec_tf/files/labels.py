@@ -30,7 +30,7 @@ def read_labels(path: Path, items: int) -> list[bytes]:
     """
     with open_line_blocks(path) as blocks:
         labels = [
-            line.rstrip(b"\r")
+            line.removesuffix(b"\r")
             for block in blocks
             for line in block.removesuffix(b"\n").split(b"\n")
         ]

@@ -1,10 +1,10 @@
 r"""The rule of JSON Lines: every line that is not blank has exactly one JSON object.
 
-Lines end at ``\n`` only. A line is blank if it has only the white space of JSON: spaces,
-tabs and carriage returns. All other lines have one object of RFC 8259 in UTF-8. Escapes
-of half a surrogate pair, which are no text, and values nested deeper than `MAX_DEPTH`
-are invalid, also in fields that are ignored. Of a name that occurs twice, the last value
-counts.
+Lines end at ``\n`` only. A line is blank if it has only the white space of JSON:
+spaces, tabs and carriage returns. All other lines have one object of RFC 8259 in UTF-8.
+Escapes of half a surrogate pair, which are no text, and values nested deeper than
+`MAX_DEPTH` are invalid, also in fields that are ignored. Of a name that occurs twice,
+the last value counts.
 """
 
 from __future__ import annotations
@@ -155,8 +155,9 @@ def decode_value(raw: msgspec.Raw) -> Any:
         raw: One of the values that `decode_object` returns.
 
     Example:
-        >>> [decode_value(value) for value in decode_object(b'{"a": 3.0, "b": -1e400}').values()]
-        [3.0, -inf]
+        >>> fields = decode_object(b'{"a": 3.0, "b": -1e400}')
+        >>> decode_value(fields["a"]), decode_value(fields["b"])
+        (3.0, -inf)
     """
     try:
         return msgspec.json.decode(raw)

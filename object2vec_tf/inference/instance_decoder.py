@@ -95,7 +95,9 @@ class InstanceDecoder:
             except LineError as error:
                 self._strict.decode(line, True)  # its errors name a field
                 raise BadRequest(str(error), f"$[{row}]") from None
-            members = [b'"%b":%b' % (n.encode(), fields[n]) for n in names if n in fields]
+            members = [
+                b'"%b":%b' % (n.encode(), fields[n]) for n in names if n in fields
+            ]
             lines.append(b"{%b}" % b",".join(members))
         return b"\n".join(lines)
 

@@ -21,7 +21,6 @@ from object2vec_tf.inference.predictor import InputModel
 from object2vec_tf.inference.ragged_inputs import (
     MAX_ROWS,
     RaggedInputs,
-    Rows,
     input_limits,
 )
 from object2vec_tf.inference.request_codec import JSON_LINES, RequestDecoder
@@ -157,7 +156,9 @@ class ObjectReader:
             numbers = [number for number, _ in numbered_lines(text, line)]
             reason = error.reason
             if isinstance(error, OtherInputs):
-                reason = reason.partition(". ")[0].replace("objects before", "lines before")
+                reason = reason.partition(". ")[0].replace(
+                    "objects before", "lines before"
+                )
                 reason += ". Split the file."
             message = f"{self.location(numbers[index])}: {field}{reason}"
             raise DataError(message) from error

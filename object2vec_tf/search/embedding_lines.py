@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 
+from object2vec_tf.data.nearest_float32 import rounding_once
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.object_lines import (
+    LineError,
+    decode_object,
+    decode_value,
+    numbered_lines,
+)
 from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
@@ -22,23 +29,41 @@ from object2vec_tf.metrics.ranking import Vectors
 EMBEDDINGS = "embeddings"
 _BLOCK_BYTES = 1 << 20
 _MAX_SHOWN_CHARACTERS = 60
+# Python converts no longer text to integers.
+_MAX_DIGITS = 4300
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields the line number, from 1, and the text of each line that is not blank."""
-    number = 1
+    line = 1
     with open_line_blocks(path, _BLOCK_BYTES) as blocks:
-        for text in itertools.chain.from_iterable(map(bytes.splitlines, blocks)):
-            if text.strip():
-                yield number, text.strip()
-            number += 1
+        for text in blocks:
+            yield from numbered_lines(text, line)
+            line += text.count(b"\n")
 
 
 def parse_item(text: bytes) -> dict[str, Any]:
-    """Returns the JSON object in a line, without its embedding."""
-    item: dict[str, Any] = json.loads(text)
+    r"""Returns the JSON object in a valid line, without its embedding.
+
+    Numbers that Python cannot write as JSON become strings: those too large for a float
+    or of more than 4,300 digits.
+
+    Example:
+        >>> parse_item(b'{"in1": [3], "embeddings": [0.5], "price": 1e400}')
+        {'in1': [3], 'price': '1e400'}
+    """
+    item: dict[str, Any] = json.loads(text, parse_float=_float, parse_int=_integer)
     item.pop(EMBEDDINGS, None)
     return item
+
+
+def _float(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= _MAX_DIGITS else text
 
 
 def has_embeddings(path: Path) -> bool:
@@ -70,11 +95,12 @@ def read_embeddings(path: Path, rows: int = 4096) -> Iterator[Vectors]:
     width = 0
     for number, text in read_lines(path):
         values = parse_object(path, number, text).get(EMBEDDINGS)
-        vector = _to_vector(values)
+        vector = None if values is None else _to_vector(values)
         if vector is None:
+            got = "none" if values is None else _shorten(bytes(values))
             raise DataError(
                 f"{path}:{number}: {EMBEDDINGS}: expected a list of finite numbers, "
-                f"got {_shorten(values)}."
+                f"got {got}."
             )
         width = width or len(vector)
         if len(vector) != width:
@@ -119,8 +145,8 @@ def check_one_side(objects: RaggedInputs, path: Path) -> None:
         )
 
 
-def parse_object(path: Path, number: int, text: bytes) -> dict[str, Any]:
-    """Returns the JSON object in a line.
+def parse_object(path: Path, number: int, text: bytes) -> dict[str, msgspec.Raw]:
+    """Returns the values of the JSON object in a line, as they are written.
 
     Args:
         path: The file, for messages.
@@ -128,32 +154,36 @@ def parse_object(path: Path, number: int, text: bytes) -> dict[str, Any]:
         text: The line.
 
     Raises:
-        DataError: The line is not a JSON object.
+        DataError: The line is not exactly one JSON object.
     """
     try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}:{number}: not JSON: {error}.") from error
-    if not isinstance(parsed, dict):
-        raise DataError(
-            f"{path}:{number}: expected a JSON object, got {_shorten(parsed)}."
-        )
-    return parsed
+        return decode_object(text)
+    except LineError as error:
+        raise DataError(f"{path}:{number}: {error}") from error
 
 
-def _to_vector(values: Any) -> Vectors | None:
-    """Returns float32 ``[dim]``; None if values is not a list of finite numbers."""
+def _to_vector(raw: msgspec.Raw) -> Vectors | None:
+    """Returns float32 ``[dim]``; None if a value is not a list of finite numbers."""
+    values = decode_value(raw)
     if not isinstance(values, list) or not values:
         return None
     if not all(type(value) in (int, float) for value in values):
         return None
+    try:
+        numbers = np.array(values, np.float64)
+    except OverflowError:
+        return None
+
+    def text_of(position: int) -> bytes:
+        return bytes(msgspec.json.decode(raw, type=list[msgspec.Raw])[position])
+
     with np.errstate(over="ignore"):
-        vector = np.array(values, np.float32)
+        vector = rounding_once(numbers, text_of).astype(np.float32)
     return vector if np.isfinite(vector).all() else None
 
 
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    if len(text) <= _MAX_SHOWN_CHARACTERS:
-        return text
-    return text[: _MAX_SHOWN_CHARACTERS - 3] + "..."
+def _shorten(text: bytes) -> str:
+    shown = text.decode()
+    if len(shown) <= _MAX_SHOWN_CHARACTERS:
+        return shown
+    return shown[: _MAX_SHOWN_CHARACTERS - 3] + "..."

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-import orjson
 import xxhash
 
-from object2vec_tf.errors import UserError
+from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
+from object2vec_tf.files.object_lines import decode_value
 from object2vec_tf.files.remote import absolute
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.parquet_inputs import read_split
@@ -169,7 +171,16 @@ def _read_items(
     exported = find_exported(model or source)
     predictor = load_index_model(exported, files, directory)
     files.manifest["model_digest"] = model_digest(exported)
+<<<<<<< HEAD
     is_new = _is_new(path, files, directory / ITEMS)
+=======
+    try:
+        is_new = _is_new(path, files)
+    except DataError:
+        for _ in read_split(path, predictor):
+            pass  # reports the first invalid line, whatever is wrong with it
+        raise
+>>>>>>> 7089164 (Split vocabularies and items at LF, and read them by the rule of lines)
     vectors = _embed_new(path, directory, item_side(files), predictor, is_new)
     return _NewItems(is_new, vectors, predictor)
 
@@ -188,13 +199,13 @@ def _is_new(path: Path, files: IndexFiles, items: Path) -> npt.NDArray[np.bool_]
     return is_first[len(files.items) :]
 
 
-def _object_hash(item: dict[str, Any]) -> int:
+def _object_hash(item: dict[str, msgspec.Raw]) -> int:
     """Returns a hash of in0 and in1; an id and a list with this id are the same."""
-    values = [
-        [value] if isinstance(value, int) else value
-        for value in (item.get("in0"), item.get("in1"))
+    objects = [
+        decode_value(item[name]) if name in item else None for name in ("in0", "in1")
     ]
-    return xxhash.xxh3_64_intdigest(orjson.dumps(values))
+    values = [[value] if isinstance(value, int) else value for value in objects]
+    return xxhash.xxh3_64_intdigest(json.dumps(values).encode())
 
 
 def _embed_new(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from object2vec_tf.data.block_parser import parse_block
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.object_lines import (
+    decode_object,
+    decode_value,
+    is_blank,
+    numbered_lines,
+)
 from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.jsonl_inputs import ObjectReader
 from object2vec_tf.inference.predictor import Predictor
@@ -64,7 +71,7 @@ def read_pair_blocks(files: Iterable[Path], model: Predictor) -> Iterator[PairBl
         line = 1
         with open_line_blocks(path, BLOCK_BYTES) as blocks:
             for text in blocks:
-                if text.strip():
+                if not is_blank(text):
                     yield _read_block(text, line, path, reader, sizes)
                 line += text.count(b"\n")
 
@@ -77,25 +84,37 @@ def _read_block(
         if parsed := parse_block(text, sizes, kind, padded=True):
             objects = reader.truncate(RaggedInputs(parsed[0]))
             return PairBlock(objects, np.asarray(parsed[1]) > 0)
-    objects = reader.read(text, line)
+    try:
+        objects = reader.read(text, line)
+        labels = _labels(text, line, path, objects)
+    except DataError:
+        # Which of the invalid lines is the first, by objects or by label?
+        for number, content in numbered_lines(text, line):
+            _labels(content, number, path, reader.read(content, number))
+        raise
+    return PairBlock(objects, np.array(labels) > 0)
+
+
+def _labels(text: bytes, line: int, path: Path, objects: RaggedInputs) -> list[float]:
+    """Returns the labels of valid lines."""
     if len(objects.columns) < 2:
         raise UserError(
             f"{path}: expected in0 and in1 in each line, got only "
             f"{' and '.join(objects.columns)}. Give a file of pairs."
         )
-    if b'"label"' not in text:
-        return PairBlock(objects, np.ones(len(objects), bool))
-    lines = enumerate(text.split(b"\n"), line)
-    labels = [_label(path, n, content) for n, content in lines if content.strip()]
-    return PairBlock(objects, np.array(labels) > 0)
+    if b"label" not in text and b"\\u" not in text:
+        return [1.0] * len(objects)
+    return [_label(path, n, content) for n, content in numbered_lines(text, line)]
 
 
 def _label(path: Path, number: int, text: bytes) -> float:
     """Returns the label in a valid line, 1 if there is none."""
-    label = orjson.loads(text).get("label", 1)
-    if isinstance(label, bool) or not isinstance(label, int | float):
+    raw = decode_object(text).get("label", msgspec.Raw(b"1"))
+    is_number = type(decode_value(raw)) in (int, float)
+    label = float(bytes(raw)) if is_number else math.nan
+    if not math.isfinite(label):
         raise DataError(
             f"{path}:{number}: label: expected a number, got "
-            f"{orjson.dumps(label).decode()[:60]}. Pairs with a label above 0 are true."
+            f"{bytes(raw).decode()[:60]}. Pairs with a label above 0 are true."
         )
-    return float(label)
+    return label

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source
+from object2vec_tf.files.object_lines import decode_value
 from object2vec_tf.text.json_objects import read_object_blocks
 from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer import Tokenizer
@@ -34,19 +36,17 @@ def encode(
     """
     lines = unknown = 0
     encoder = msgspec.json.Encoder()
+    are_ids = {name: t.tokenization.is_id for name, t in tokenizers.items()}
     with atomic_file(destination) as temporary, temporary.open("wb") as file:
         for block in read_object_blocks(source):
-            for field, tokenizer in tokenizers.items():
-                is_id = tokenizer.tokenization.is_id
-                rows = block.items(field) if is_id else block.texts(field)
-                column, unknown_in_block = token_ids(tokenizer, rows)
+            objects: list[dict[str, Any]] = [*block.rows]
+            for field, texts in block.fields(are_ids).items():
+                column, unknown_in_block = token_ids(tokenizers[field], texts)
                 ids, splits = column.values.tolist(), column.row_splits.tolist()
-                for row, start, end in zip(
-                    block.rows, splits, splits[1:], strict=False
-                ):
+                for row, start, end in zip(objects, splits, splits[1:], strict=False):
                     row[field] = ids[start:end]
                 unknown += unknown_in_block
-            file.writelines(encoder.encode(row) + b"\n" for row in block.rows)
+            file.writelines(encoder.encode(row) + b"\n" for row in objects)
             lines += len(block.rows)
     return lines, unknown
 
@@ -75,10 +75,12 @@ def decode(
     lines = 0
     with atomic_file(destination) as temporary, temporary.open("wb") as file:
         for block in read_object_blocks(source):
-            for number, row in enumerate(block.rows):
+            objects: list[dict[str, Any]] = [*block.rows]
+            for number, row in enumerate(objects):
                 for field, by_id in words.items():
+                    ids = decode_value(row[field]) if field in row else None
                     try:
-                        row[field] = _words(row.get(field), by_id)
+                        row[field] = _words(ids, by_id)
                     except ValueError as error:
                         raise block.error(number, f"{field}{error}") from None
                 file.write(msgspec.json.encode(row) + b"\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,25 @@ import msgspec
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.object_lines import (
+    LineError,
+    count_objects,
+    decode_object,
+    decode_value,
+    numbered_lines,
+)
 
 _BLOCK_BYTES = 1 << 22
 # The length of a value that an error message shows.
 _MAX_SHOWN = 60
 # From here on, a float may be another integer that was rounded.
 _MAX_EXACT_FLOAT = 2**53
-_DECODER = msgspec.json.Decoder(dict[str, Any])
+_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_TEXTS = msgspec.json.Decoder(list[str | list[str]])
+
+# Strings and lists of strings: the texts of a field, or lists of its ids.
+FieldRows = list[str | list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +39,11 @@ class ObjectBlock:
     """The JSON objects of a block of lines.
 
     Attributes:
-        rows: The objects in the order of their lines; blank lines have none.
+        rows: The objects in the order of their lines, with values as they are written;
+            blank lines have none.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[dict[str, msgspec.Raw]]
     _path: Path
     _first_line: int
     _text: bytes
@@ -43,23 +55,53 @@ class ObjectBlock:
             row: The position in `rows`.
             message: The problem and how to fix it.
         """
-        lines = enumerate(self._text.split(b"\n"), self._first_line)
-        numbers = [number for number, line in lines if line.strip()]
+        numbers = [n for n, _ in numbered_lines(self._text, self._first_line)]
         return DataError(f"{self._path}:{numbers[row]}: {message}")
 
-    def items(self, field: str) -> list[list[str]]:
-        """Returns one field of all objects, which contains ids of any kind.
+    def fields(self, are_ids: Mapping[str, bool]) -> dict[str, FieldRows]:
+        """Returns fields of all objects.
+
+        Args:
+            are_ids: The fields; whether they contain ids of any kind instead of text.
 
         Returns:
-            Lists of ids; integers are converted to their decimal text.
+            The strings and the lists of strings of a field with text; the lists of ids
+            of other fields, integers as their decimal text.
 
         Raises:
-            DataError: An object lacks the field, or it is not an integer, a string, or
-                a list of them.
+            DataError: An object lacks a field, or its value has another type. The
+                message is that of the first such object.
         """
-        rows: list[list[str]] = []
+        columns: dict[str, FieldRows] = {}
+        errors: list[tuple[int, str]] = []
+        for field, is_id in are_ids.items():
+            try:
+                columns[field] = self._items(field) if is_id else self._texts(field)
+            except _FieldError as error:
+                errors.append((error.row, str(error)))
+        if errors:
+            raise self.error(*min(errors, key=lambda error: error[0]))
+        return columns
+
+    def _texts(self, field: str) -> FieldRows:
+        try:
+            values = [bytes(row[field]) for row in self.rows]
+            return _TEXTS.decode(b"[%b]" % b",".join(values))
+        except (KeyError, msgspec.DecodeError):
+            pass
+        texts: FieldRows = []
         for number, row in enumerate(self.rows):
-            value = row.get(field)
+            value = decode_value(row[field]) if field in row else None
+            items = value if isinstance(value, list) else [value]
+            if not all(isinstance(item, str) for item in items):
+                raise self._wrong(number, field, value, "a string or a list of strings")
+            texts.append(items if value is items else items[0])
+        return texts
+
+    def _items(self, field: str) -> FieldRows:
+        rows: FieldRows = []
+        for number, row in enumerate(self.rows):
+            value = decode_value(row[field]) if field in row else None
             items = value if isinstance(value, list) else [value]
             for position, item in enumerate(items):
                 is_exact = (
@@ -77,33 +119,25 @@ class ObjectBlock:
             )
         return rows
 
-    def texts(self, field: str) -> list[str | list[str]]:
-        """Returns one field of all objects.
-
-        Raises:
-            DataError: An object lacks the field, or it is not text.
-        """
-        values = [row.get(field) for row in self.rows]
-        for number, value in enumerate(values):
-            if isinstance(value, str):
-                continue
-            if not isinstance(value, list) or not all(
-                isinstance(item, str) for item in value
-            ):
-                raise self._wrong(number, field, value, "a string or a list of strings")
-        return values  # type: ignore[return-value]
-
-    def _wrong(self, row: int, place: str, value: Any, expected: str) -> DataError:
+    def _wrong(self, row: int, place: str, value: Any, expected: str) -> _FieldError:
         is_missing = place.partition("[")[0] not in self.rows[row]
         shown = msgspec.json.encode(value).decode()[:_MAX_SHOWN]
         got = "no such field" if is_missing else shown
-        return self.error(
+        return _FieldError(
             row, f"{place}: expected {expected}, got {got}. Fix or remove the line."
         )
 
 
+class _FieldError(Exception):
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(message)
+        self.row = row
+
+
 def read_object_blocks(source: Source) -> Iterator[ObjectBlock]:
     """Yields the objects of JSON Lines files, block by block.
+
+    The objects before an invalid line are yielded before the error is raised.
 
     Args:
         source: Files, directories and globs, as for a channel.
@@ -115,7 +149,10 @@ def read_object_blocks(source: Source) -> Iterator[ObjectBlock]:
         line = 1
         with open_line_blocks(path, _BLOCK_BYTES) as blocks:
             for text in blocks:
-                yield ObjectBlock(_decoded(path, line, text), path, line, text)
+                rows, error = _decoded(path, line, text)
+                yield ObjectBlock(rows, path, line, text)
+                if error:
+                    raise error
                 line += text.count(b"\n")
 
 
@@ -134,21 +171,25 @@ def decode_lines(decoder: msgspec.json.Decoder[Any], text: bytes) -> list[Any]:
             gc.enable()
 
 
-def _decoded(path: Path, first_line: int, text: bytes) -> list[dict[str, Any]]:
-    try:
-        return decode_lines(_DECODER, text)
-    except _DECODE_ERRORS as block_error:
-        for number, line in enumerate(text.split(b"\n"), first_line):
-            try:
-                if line.strip():
-                    _DECODER.decode(line)
-            except _DECODE_ERRORS as error:
-                shown = line[:_MAX_SHOWN].decode("utf-8", "replace")
-                raise DataError(
-                    f"{path}:{number}: expected a JSON object, got {shown} ({error}). "
-                    "Write one object per line."
-                ) from error
-        raise DataError(f"{path}:{first_line}: {block_error}") from block_error
+def _decoded(
+    path: Path, first_line: int, text: bytes
+) -> tuple[list[dict[str, msgspec.Raw]], DataError | None]:
+    """Returns the objects before the first invalid line, and the error of that line."""
+    count = count_objects(text)
+    if count is not None:
+        try:
+            rows = decode_lines(_DECODER, text)
+            if len(rows) == count:
+                return rows, None
+        except _DECODE_ERRORS:
+            pass
+    rows = []
+    for number, line in numbered_lines(text, first_line):
+        try:
+            rows.append(decode_object(line))
+        except LineError as error:
+            return rows, DataError(f"{path}:{number}: {error}")
+    return rows, None
 
 
 def split_texts_and_lists(

@@ -13,6 +13,7 @@ from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.object_lines import is_blank
 from object2vec_tf.files.special_files import scratch_parent
 
 # The intended size of a part, which is shuffled in memory.
@@ -90,4 +91,4 @@ def _blocks(files: list[Path]) -> Iterator[list[bytes]]:
     for path in files:
         with open_line_blocks(path) as blocks:
             for text in blocks:
-                yield [line for line in text.split(b"\n") if line.strip()]
+                yield [line for line in text.split(b"\n") if not is_blank(line)]

@@ -50,7 +50,7 @@ def parse_vocabulary(data: bytes, name: str) -> dict[str, int]:
         words = _parse_json(text, name)
     else:
         _reject_other_content(text, name)
-        words = _parse_lines(text.splitlines(), name)
+        words = _parse_lines(_split_words(text, name), name)
     if not words:
         raise DataError(
             f"{name}: expected at least one word, got none. Build the vocabulary again."
@@ -77,6 +77,22 @@ def _reject_other_content(text: str, name: str) -> None:
                 f'{name}: expected a vocabulary as JSON, {{"word": id}}, or one word '
                 "per line, got a JSON array. Write one word per line."
             )
+
+
+def _split_words(text: str, name: str) -> list[str]:
+    """Returns the lines of a text, which end with LF or CRLF.
+
+    str.splitlines would also split words that contain other separators, such as U+2028,
+    and shift the ids after them.
+    """
+    if "\r" in text and "\n" not in text:
+        raise DataError(
+            f"{name}: expected lines that end with LF or CRLF, got carriage returns "
+            r"(CR). Convert the line ends, for example with tr '\r' '\n'."
+        )
+    if not text:
+        return []
+    return [word.removesuffix("\r") for word in text.removesuffix("\n").split("\n")]
 
 
 def _parse_lines(lines: Iterable[str], name: str) -> dict[str, int]:

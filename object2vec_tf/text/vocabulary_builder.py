@@ -18,7 +18,7 @@ from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.text.json_objects import (
-    ObjectBlock,
+    FieldRows,
     read_object_blocks,
     split_texts_and_lists,
 )
@@ -92,8 +92,9 @@ def build_vocabulary(
     counts = _TokenCounts(scratch, max_counters)
     try:
         for block in read_object_blocks(source):
-            for field in fields:
-                counts.add(_tokens(tokenization, block, field))
+            are_ids = dict.fromkeys(fields, tokenization.is_id)
+            for rows in block.fields(are_ids).values():
+                counts.add(_tokens(tokenization, rows))
         if not counts.tokens:
             raise DataError(
                 f"{' or '.join(fields)}: expected at least one token in the input, got "
@@ -104,11 +105,10 @@ def build_vocabulary(
         counts.close()
 
 
-def _tokens(tokenization: Tokenization, block: ObjectBlock, field: str) -> list[bytes]:
+def _tokens(tokenization: Tokenization, rows: FieldRows) -> list[bytes]:
     if tokenization.is_id:
-        rows = block.items(field)
         return [item.encode() for row in rows for item in row if item]
-    texts, lists = split_texts_and_lists(block.texts(field))
+    texts, lists = split_texts_and_lists(rows)
     words: list[bytes] = []
     if texts:
         words += tokenization.words(tf.constant(texts)).values.numpy().tolist()

@@ -91,5 +91,5 @@ def test_an_invalid_line_of_a_later_block_is_reported(last, message, tmp_path):
 def test_several_objects_in_a_line_are_an_error(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_text('{"in0": [1]}\n{"in0": [1]}{"in0": [2]}\n')
-    with pytest.raises(DataError, match=":2: .*expected one object per line, got 2"):
+    with pytest.raises(DataError, match=r":2: .*expected one object per line, got 2"):
         read_rows(path, block_bytes=1 << 20)

@@ -47,8 +47,8 @@ def line_of(field):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (line_of({}) + "\nx\n", ":3: expected a JSON object, got x ("),
-        (line_of({}) + "[1]\n", ":2: expected a JSON object, got [1] ("),
+        (line_of({}) + "\nx\n", ":3: is not JSON: "),
+        (line_of({}) + "[1]\n", ":2: expected one object per line such as "),
         (
             "\n" + line_of({"in0": 3}),
             ":2: in0: expected a string or a list of strings, got 3",
@@ -61,7 +61,7 @@ def line_of(field):
             line_of({}) + '{"in1": [1]}\n',
             ":2: in0: expected a string or a list of strings, got no s",
         ),
-        (line_of({}) + '{"in0": "\xff"}\n', ":2: expected a JSON object, got "),
+        (line_of({}) + '{"in0": "\xff"}\n', ":2: is not JSON: 'utf-8' codec"),
     ],
 )
 def test_an_invalid_line_is_rejected_and_nothing_is_written(tmp_path, text, message):
