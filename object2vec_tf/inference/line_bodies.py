@@ -24,7 +24,7 @@ def decode_body(
     Args:
         body: The body. A byte order mark is dropped.
         decode: Decodes lines, all of which must be valid and have the inputs with the
-            given names; no names stand for any inputs.
+            given names, if there are any.
         names: The names of the inputs that the body must have; empty for any.
         names_of: Returns the names of the inputs of decoded lines.
 

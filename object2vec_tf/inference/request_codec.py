@@ -95,7 +95,10 @@ class RequestDecoder:
         """
         if media_type == JSON_LINES:
             rows = decode_body(
-                body, lambda *lines: self._rows_of_lines(*lines, max_values), names, tuple
+                body,
+                lambda lines, found: self._rows_of_lines(lines, found, max_values),
+                names,
+                tuple,
             )
         else:
             rows = self._rows(body, False, max_values)

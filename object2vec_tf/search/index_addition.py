@@ -171,16 +171,12 @@ def _read_items(
     exported = find_exported(model or source)
     predictor = load_index_model(exported, files, directory)
     files.manifest["model_digest"] = model_digest(exported)
-<<<<<<< HEAD
-    is_new = _is_new(path, files, directory / ITEMS)
-=======
     try:
-        is_new = _is_new(path, files)
+        is_new = _is_new(path, files, directory / ITEMS)
     except DataError:
         for _ in read_split(path, predictor):
             pass  # reports the first invalid line, whatever is wrong with it
         raise
->>>>>>> 7089164 (Split vocabularies and items at LF, and read them by the rule of lines)
     vectors = _embed_new(path, directory, item_side(files), predictor, is_new)
     return _NewItems(is_new, vectors, predictor)
 

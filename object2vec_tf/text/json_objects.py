@@ -91,11 +91,11 @@ class ObjectBlock:
             pass
         texts: FieldRows = []
         for number, row in enumerate(self.rows):
-            value = decode_value(row[field]) if field in row else None
+            value: Any = decode_value(row[field]) if field in row else None
             items = value if isinstance(value, list) else [value]
             if not all(isinstance(item, str) for item in items):
                 raise self._wrong(number, field, value, "a string or a list of strings")
-            texts.append(items if value is items else items[0])
+            texts.append(value)
         return texts
 
     def _items(self, field: str) -> FieldRows:
