@@ -10,7 +10,9 @@ Source: the Amazon SageMaker developer guide, "Use Your Own Training Algorithms"
 from __future__ import annotations
 
 import os
+import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -29,6 +31,7 @@ from object2vec_tf.distributed.cluster import (
     read_cluster,
     tf_config_of_hosts,
 )
+from object2vec_tf.distributed.joining import failures_reported, joined_workers
 from object2vec_tf.errors import Interrupted, RunDirectoryError, UserError
 from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters import read_json
@@ -83,13 +86,18 @@ def train(prefix: Path) -> None:
 
 def _train(prefix: Path, config: Path) -> None:
     hosts, own = read_hosts(config / "resourceconfig.json")
+    if len(hosts) > 1 and TF_CONFIG not in os.environ:
+        os.environ[TF_CONFIG] = tf_config_of_hosts(hosts, own)
+    with joined_workers("auto"):
+        _train_with_workers(prefix, config, hosts)
+
+
+def _train_with_workers(prefix: Path, config: Path, hosts: Sequence[str]) -> None:
     check_channels(config / "inputdataconfig.json", len(hosts))
     checkpoints = read_checkpoint_folder(config / "checkpointconfig.json", prefix)
     channels = existing_channels(prefix / "input/data", CHANNELS)
     hyperparameters = read_json(config / "hyperparameters.json")
     check_no_run(prefix / "model")
-    if len(hosts) > 1 and TF_CONFIG not in os.environ:
-        os.environ[TF_CONFIG] = tf_config_of_hosts(hosts, own)
     # SageMaker uploads everything in prefix/model and in the folder of the checkpoints,
     # so that cache and run directory are elsewhere.
     run_directory = job_run_directory(prefix / "run", checkpoints, prefix / "model")
@@ -191,7 +199,8 @@ def _served(path: Path) -> Path:
 
 def cli() -> None:
     """Runs the command with the flags of the command line, and exits."""
-    runner.run_cli(main, _FLAG_USES)
+    with failures_reported(lambda: "auto" if "train" in sys.argv[1:] else "one"):
+        runner.run_cli(main, _FLAG_USES)
 
 
 if __name__ == "__main__":

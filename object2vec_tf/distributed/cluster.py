@@ -5,11 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import socket
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from object2vec_tf.errors import UserError
@@ -23,10 +19,6 @@ _EXAMPLE = (
 _MAX_PORT = 65535
 # Port of the workers when only host names are known.
 _DEFAULT_PORT = 2222
-# Seconds to wait for the other workers, and seconds before a message says so.
-START_SECONDS = 600.0
-_SILENT_SECONDS = 10.0
-_CONNECT_SECONDS, _RETRY_SECONDS = 1.0, 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,49 +46,6 @@ class Cluster:
     def index(self, job: str, task: int) -> int:
         """Returns the index of the worker that runs a task of a job."""
         return self.jobs.index(job) + task
-
-    def wait(self, seconds: float = START_SECONDS) -> None:
-        """Waits until all workers accept connections; prints which are missing.
-
-        TensorFlow would wait for an hour, print nothing and ignore signals.
-
-        Args:
-            seconds: How long to wait.
-
-        Raises:
-            UserError: A worker is missing after that time, or this worker's port
-                cannot be used.
-        """
-        reported, start = False, time.monotonic()
-        missing = [i for i in range(len(self.addresses)) if i != self.worker]
-        with self._listening():
-            while missing:
-                missing = [i for i in missing if not _accepts(self.addresses[i])]
-                waited, names = time.monotonic() - start, self.names(missing)
-                if missing and waited > seconds:
-                    raise UserError(
-                        f"{names}: not reachable after {waited:.0f} seconds. Start all "
-                        f"workers that {TF_CONFIG} lists, each with its own task."
-                    )
-                if missing and waited > _SILENT_SECONDS and not reported:
-                    reported = True
-                    print(f"waiting for {names}", file=sys.stderr, flush=True)
-                if missing:
-                    time.sleep(_RETRY_SECONDS)
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Accepts connections of the other workers until TensorFlow does."""
-        _, port = _host_and_port(self.addresses[self.worker])
-        try:
-            listener = socket.create_server(("", port), backlog=128)
-        except OSError as error:
-            raise UserError(
-                f"{TF_CONFIG}: {self.name(self.worker)}: the port cannot be used: "
-                f"{error.strerror}. Give this worker another port."
-            ) from error
-        with listener:
-            yield
 
 
 def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster | None:
@@ -181,15 +130,7 @@ def _invalid(problem: str) -> UserError:
     return UserError(f"{TF_CONFIG}: {problem}. A valid value is {_EXAMPLE}")
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
+def host_and_port(address: str) -> tuple[str, int]:
+    """Returns the host and the port of an address, ``host:port``."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-def _accepts(address: str) -> bool:
-    """Returns whether a connection to the address succeeds."""
-    try:
-        with socket.create_connection(_host_and_port(address), _CONNECT_SECONDS):
-            return True
-    except OSError:
-        return False

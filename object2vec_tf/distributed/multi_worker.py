@@ -15,13 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from object2vec_tf.distributed.cluster import TF_CONFIG, Cluster
+from object2vec_tf.distributed.joining import current_members
+from object2vec_tf.distributed.membership import Loss, Membership, worker_lost
 from object2vec_tf.distributed.strategies import MirroredDevices
-from object2vec_tf.errors import UserError, WorkerLost
+from object2vec_tf.errors import UserError
 
 # Time for workers that are all running to start TensorFlow's cluster together.
 _START_SECONDS = 300
+_TENSORFLOW_IN_USE = (
+    "strategy=multi_worker: expected a process in which TensorFlow has not run yet. "
+    "Start the workers before anything else, or use the command."
+)
 # Errors of collective operations when another worker is missing.
 _LOST_WORKER_ERRORS = (
     tf.errors.UnavailableError,
@@ -42,11 +49,12 @@ class MultiWorker(MirroredDevices):
 
     Args:
         strategy: TensorFlow's strategy over all devices.
-        cluster: The processes.
+        members: The processes.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, strategy: tf.distribute.Strategy, members: Membership) -> None:
+        self._members = members
+        self._cluster = cluster = members.cluster
         self.workers, self.worker = len(cluster.addresses), cluster.worker
         super().__init__(strategy)
         self._sums: dict[tf.DType, Any] = {}
@@ -122,11 +130,9 @@ class MultiWorker(MirroredDevices):
         try:
             yield
         except _LOST_WORKER_ERRORS as error:
-            raise WorkerLost(
-                f"{self._lost_worker(str(error))} ended or cannot be reached; its own "
-                "output shows the cause. Start all workers again with the same "
-                "command: the run resumes from its last checkpoint."
-            ) from error
+            if loss := self._members.wait_for_loss():
+                raise self._members.error_of(loss) from error
+            raise worker_lost(self._lost_worker(str(error))) from error
 
     def _lost_worker(self, message: str) -> str:
         """Returns the name of the worker that an error message names last."""
@@ -143,23 +149,25 @@ def start_workers(cluster: Cluster) -> MultiWorker:
 
     Raises:
         UserError: TensorFlow is already in use, or a worker cannot start.
-        WorkerLost: A worker ended while they connected.
+        WorkerLost: A worker ended.
+        Interrupted: A worker was stopped.
     """
-    cluster.wait()
+    if context.context()._context_handle is not None:
+        raise UserError(_TENSORFLOW_IN_USE)
+    members = current_members(cluster)
+    members.wait()
     with _start_limit(cluster):
         try:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
-            raise UserError(
-                "strategy=multi_worker: expected a process in which TensorFlow has not "
-                "run yet. Start the workers before anything else, or use the command."
-            ) from error
+            raise UserError(_TENSORFLOW_IN_USE) from error
         except tf.errors.OpError as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"{TF_CONFIG}: {cluster.name(cluster.worker)} cannot start: {reason}"
             ) from error
-        workers = MultiWorker(strategy, cluster)
+        members.on_loss(_abort_collectives)
+        workers = MultiWorker(strategy, members)
         with workers.detect_lost_workers():
             workers.all_reduce(np.zeros(1, np.int32))
     if threading.current_thread() is threading.main_thread():
@@ -168,6 +176,13 @@ def start_workers(cluster: Cluster) -> MultiWorker:
         handler = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
     return workers
+
+
+def _abort_collectives(loss: Loss) -> None:
+    """Ends the collective operation that waits for a lost worker, and later ones."""
+    context.context().abort_collective_ops(
+        tf.errors.UNAVAILABLE, f"worker {loss.worker} ended"
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import hashlib
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from object2vec_tf.devices import on_host
 from object2vec_tf.errors import DataError, UserError
@@ -295,11 +296,39 @@ class Tokenizer(tf.Module):
             )
             pieces.vocab_size()
         except (tf.errors.OpError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{self.file}: expected a sentencepiece model, got another file. Give "
-                "the NAME.model file that sentencepiece's trainer wrote."
-            ) from error
+            raise not_sentencepiece(self.file) from error
         return pieces
+
+
+def vocabulary_size(tokenizer: str, data: bytes, file: str) -> int:
+    """Returns `Tokenizer.vocab_size` without hash buckets, and without TensorFlow ops.
+
+    Args:
+        tokenizer: The name of the tokenizer.
+        data: The content of the vocabulary file.
+        file: Its name, for messages.
+
+    Raises:
+        DataError: The file does not fit the tokenizer.
+    """
+    if tokenizer != "sentencepiece":
+        return max(parse_vocabulary(data, file).values()) + 1
+    try:
+        # The pieces are field 1 of the model, as the values are of a BytesList.
+        pieces = len(tf.train.BytesList.FromString(data).value)
+    except DecodeError as error:
+        raise not_sentencepiece(file) from error
+    if not pieces:
+        raise not_sentencepiece(file)
+    return pieces
+
+
+def not_sentencepiece(file: str) -> DataError:
+    """Returns the error for a file that is not a sentencepiece model."""
+    return DataError(
+        f"{file}: expected a sentencepiece model, got another file. Give the "
+        "NAME.model file that sentencepiece's trainer wrote."
+    )
 
 
 def load_text_ops() -> Any:

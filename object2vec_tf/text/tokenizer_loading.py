@@ -10,7 +10,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.file_content import read_content
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE, Hyperparameters, defaults
-from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
+from object2vec_tf.text.tokenizer import Tokenization, Tokenizer, vocabulary_size
 
 # The tokenizers of in0 and in1; None for a side with ids.
 Tokenizers = tuple[Tokenizer | None, Tokenizer | None]
@@ -145,6 +145,8 @@ def with_vocab_sizes(
 ) -> dict[str, Any]:
     """Returns settings with missing vocabulary sizes set to those of the files.
 
+    Runs no TensorFlow op, since several workers have to be connected before the first.
+
     Args:
         values: Hyperparameters by name, typed or as strings.
         auxiliary: The channel with the vocabularies.
@@ -160,8 +162,7 @@ def with_vocab_sizes(
             continue
         kind = values.get(f"enc{encoder}_tokenizer") or defaults()["enc0_tokenizer"]
         path = auxiliary_file(auxiliary, str(name), file)
-        tokenization = Tokenization("whitespace" if kind == "none" else str(kind))
-        words = Tokenizer(tokenization, read_content(path), f"{path}").vocab_size
+        words = vocabulary_size(str(kind), read_content(path), f"{path}")
         result[size] = max(words + _num_oov_buckets(values, encoder), 2)
     return result
 

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from object2vec_tf.commands.signals import StopRequest, catch_sigterm
-from object2vec_tf.data.channel_reader import PairSource, read_pairs
+from object2vec_tf.commands.signals import catch_sigterm
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.data.table_sources import is_given
 from object2vec_tf.devices import (
@@ -25,7 +24,7 @@ from object2vec_tf.devices import (
 from object2vec_tf.distributed.selection import choose_batch_layout, choose_strategy
 from object2vec_tf.distributed.strategies import Strategy
 from object2vec_tf.errors import Interrupted, UserError
-from object2vec_tf.files.channels import Source, channel_files
+from object2vec_tf.files.channels import channel_files
 from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.files.writable import check_writable
@@ -37,7 +36,8 @@ from object2vec_tf.report.object_names import ObjectNames, read_object_names
 from object2vec_tf.runs.identity import run_identity
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
-from object2vec_tf.text.tokenizer_loading import Tokenizers, with_vocab_sizes
+from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
+from object2vec_tf.training.channels import read_channels
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.initial_model import (
     InitialModel,
@@ -47,7 +47,7 @@ from object2vec_tf.training.initial_model import (
     start_identity,
 )
 from object2vec_tf.training.memory import check_memory
-from object2vec_tf.training.options import FitOptions, PathLike, RunOptions
+from object2vec_tf.training.options import FitOptions, PathLike
 from object2vec_tf.training.retrieval import (
     RetrievalTask,
     check_validation_task,
@@ -284,74 +284,6 @@ def _recorded(
         if strategy.is_chief:
             directory.write_unread(time.perf_counter() - start)
         raise Interrupted(f"{directory.path}: {error}") from None
-
-
-def sources_by_channel(
-    train: PairSource,
-    validation: PairSource | None,
-    test: PairSource | None,
-    auxiliary: Source | None,
-) -> dict[str, Any]:
-    """Returns the sources of the channels by name."""
-    return {
-        "train": train,
-        "validation": validation,
-        "test": test,
-        "auxiliary": auxiliary,
-    }
-
-
-def read_channels(
-    sources: Mapping[str, Any],
-    hyperparameters: Hyperparameters,
-    console: RunConsole,
-    stop_request: StopRequest,
-    *,
-    tokenizers: Tokenizers,
-    options: RunOptions,
-) -> dict[str, Pairs]:
-    """Reads the channels of pairs of a run.
-
-    Args:
-        sources: The channels, by name; None for one that is not given.
-        hyperparameters: The hyperparameters that the pairs are checked against.
-        console: Shows progress, and what was read.
-        stop_request: Whether to stop.
-        tokenizers: Tokenizers of in0 and in1.
-        options: Cache and number of tolerated lines.
-
-    Raises:
-        DataError: A line is invalid.
-        Interrupted: The process received SIGTERM.
-    """
-    channels = {}
-    for name in ("train", "validation", "test"):
-        source = sources.get(name)
-        if not is_given(source):
-            continue
-        with console.reading(name) as show_progress:
-
-            def after_block(
-                size: int, show_progress: Callable[[int], None] = show_progress
-            ) -> None:
-                if stop_request.asked:
-                    raise Interrupted(
-                        "stopped while reading data. The same command starts again."
-                    )
-                show_progress(size)
-
-            channels[name] = read_pairs(
-                source,
-                hyperparameters,
-                channel=name,
-                tokenizers=tokenizers,
-                max_bad_lines=options.max_bad_lines,
-                cache_dir=options.cache_dir,
-                cache_limit=options.cache_limit,
-                after_block=after_block,
-            )
-        console.channel(name, channels[name])
-    return channels
 
 
 def _check_arguments(

@@ -13,6 +13,7 @@ import keras
 
 from object2vec_tf.commands.signals import StopRequest, catch_sigterm
 from object2vec_tf.data.channel_reader import PairSource
+from object2vec_tf.distributed.joining import joined_workers
 from object2vec_tf.distributed.replicas import copy_weights_from_chief
 from object2vec_tf.errors import Interrupted
 from object2vec_tf.files.channels import Source
@@ -22,11 +23,11 @@ from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.opened_run import open_run
 from object2vec_tf.runs.result_files import Record
+from object2vec_tf.training.channels import sources_by_channel
 from object2vec_tf.training.options import FitKeywords, FitOptions, PathLike
 from object2vec_tf.training.preparation import (
     PreparedRun,
     prepare_run,
-    sources_by_channel,
 )
 from object2vec_tf.training.results import measure, write_report
 from object2vec_tf.training.trainer import Trainer
@@ -125,8 +126,13 @@ def fit(
         {'train': 1}
     """
     channels = sources_by_channel(train, validation, test, auxiliary)
-    with open_run(model_dir, catch_sigterm) as directory:
+    with (
+        joined_workers(options.get("strategy", "auto")) as members,
+        open_run(model_dir, catch_sigterm) as directory,
+    ):
         run = prepare_run(hyperparameters, channels, directory, FitOptions(**options))
+        if members:
+            members.is_preparing = False
         execute = _run_as_chief if run.strategy.is_chief else _run_as_worker
         return execute(run, callbacks)
 

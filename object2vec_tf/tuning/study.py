@@ -26,6 +26,7 @@ from object2vec_tf.runs.identity import run_identity
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
+from object2vec_tf.training.channels import read_channels, sources_by_channel
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.initial_model import (
     InitialModel,
@@ -33,7 +34,6 @@ from object2vec_tf.training.initial_model import (
     start_identity,
 )
 from object2vec_tf.training.options import PathLike, RunKeywords, RunOptions
-from object2vec_tf.training.preparation import read_channels, sources_by_channel
 from object2vec_tf.training.retrieval_pool import (
     check_retrieval_pool,
     pool_identity,

@@ -1,6 +1,5 @@
 import json
 import socket
-import threading
 
 import pytest
 
@@ -69,38 +68,3 @@ def free_ports(count):
     for server in servers:
         server.close()
     return ports
-
-
-def test_workers_wait_for_each_other():
-    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
-    clusters = [Cluster(addresses, i, ("worker", "worker")) for i in (0, 1)]
-    finished = []
-
-    def wait(cluster):
-        cluster.wait(30)
-        finished.append(cluster.worker)
-
-    first = threading.Thread(target=wait, args=(clusters[0],))
-    first.start()
-    first.join(0.3)
-    assert finished == []
-    with socket.create_server(("127.0.0.1", int(addresses[1].split(":")[1]))):
-        first.join(30)
-    assert finished == [0]
-
-
-def test_missing_workers_are_named():
-    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
-    cluster = Cluster(addresses, 1, ("worker",) * 3)
-    with pytest.raises(
-        UserError, match=r"worker 0 \(.*\), worker 2 \(.*\): not reachable"
-    ):
-        cluster.wait(0)
-
-
-def test_port_in_use_is_an_error():
-    with socket.create_server(("", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        cluster = Cluster((address, "127.0.0.1:1"), 0, ("worker", "worker"))
-        with pytest.raises(UserError, match="the port cannot be used"):
-            cluster.wait(0)

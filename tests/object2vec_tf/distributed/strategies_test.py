@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,81 @@ def test_workers_with_different_runs_report_the_differences(
     assert "error: worker 1 (127.0.0.1:" in err
     assert "seed: 0 on worker 0 (127.0.0.1:" in other_err
     assert "Give all workers the same flags" in other_err
+
+
+def text_files(directory):
+    """Writes pairs of texts, a vocabulary, vectors and a pool; returns the flags."""
+    words = [f"w{i}" for i in range(20)]
+    pairs = [
+        {"in0": f"w{i % 20} w{i % 7}", "in1": f"w{i % 20}", "label": i % 2}
+        for i in range(60)
+    ]
+    files = {
+        "pairs.jsonl": "".join(json.dumps(pair) + "\n" for pair in pairs),
+        "words.json": json.dumps(
+            {w: i for i, w in enumerate(["[UNK]", *words])}
+        ),
+        "vectors.txt": "".join(f"{w} 1 2 3 4\n" for w in words),
+        "pool.jsonl": "".join(json.dumps({"in1": w}) + "\n" for w in words),
+    }
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    return [
+        f"--train={directory}/pairs.jsonl",
+        f"--validation={directory}/pairs.jsonl",
+        f"--auxiliary={directory}/words.json,{directory}/vectors.txt",
+        f"--retrieval_pool={directory}/pool.jsonl",
+        "--enc0_network=pooled_embedding",
+        "--enc0_max_seq_len=4",
+        "--enc0_vocab_file=words.json",
+        "--enc0_pretrained_embedding_file=vectors.txt",
+        "--enc_dim=4",
+        "--epochs=2",
+    ]
+
+
+def text_command(directory, run, *more):
+    start = [sys.executable, "-m", "object2vec_tf.fit", f"--model_dir={run}"]
+    return [*start, *text_files(directory), *more]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tokenizer", ["whitespace", "id", "wordpiece"])
+def test_two_workers_train_on_text_without_vocabulary_sizes(tokenizer, tmp_path):
+    flag = f"--enc0_tokenizer={tokenizer}"
+    histories = []
+    for workers in (1, 2):
+        run = tmp_path / f"{workers}"
+        line = text_command(tmp_path, run, flag)
+        for code, _, err in wait_for(start_workers([line] * workers)):
+            assert code == 0, err
+        histories.append(json.loads(x) for x in (run / "history.jsonl").open())
+    for one, two in zip(*histories, strict=True):
+        for channel in ("train", "validation"):
+            assert two[channel] == pytest.approx(one[channel], rel=1e-3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("--epochs=many", "epochs: expected an integer"),  # before the run starts
+        ("--nothing=1", "exit status 2"),  # a flag that cannot be parsed
+        ("--items=missing", "items: missing: no such file"),  # once all are connected
+    ],
+)
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_of_one_worker_ends_the_other(failing, wrong, message, tmp_path):
+    lines = [text_command(tmp_path, tmp_path / "run")] * 2
+    lines[failing] = [*lines[failing], wrong]
+    start = time.monotonic()
+    results = wait_for(start_workers(lines))
+    assert time.monotonic() - start < 100
+    assert [status for status, _, _ in results] == [2, 2]
+    err = results[1 - failing][2]
+    assert f"error: worker {failing} (127.0.0.1:" in err
+    assert f" failed: {message}" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.runs.opened_run import open_run
+from object2vec_tf.training.channels import sources_by_channel
 from object2vec_tf.training.options import FitOptions
-from object2vec_tf.training.preparation import prepare_run, sources_by_channel
+from object2vec_tf.training.preparation import prepare_run
 
 SETTINGS = o2v.Hyperparameters(
     enc0_network="pooled_embedding",
