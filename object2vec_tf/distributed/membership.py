@@ -176,7 +176,7 @@ class Membership:
     def leave(self, reason: str | None = None, resumable: bool = False) -> None:
         """Ends the membership.
 
-        After a failure, a thread goes on to send the reason to workers that have not
+        After a failure, a thread continues to send the reason to workers that have not
         started yet, for `REPORT_SECONDS`. The process ends after that thread.
 
         Args:

@@ -236,9 +236,7 @@ def text_files(directory):
     ]
     files = {
         "pairs.jsonl": "".join(json.dumps(pair) + "\n" for pair in pairs),
-        "words.json": json.dumps(
-            {w: i for i, w in enumerate(["[UNK]", *words])}
-        ),
+        "words.json": json.dumps({w: i for i, w in enumerate(["[UNK]", *words])}),
         "vectors.txt": "".join(f"{w} 1 2 3 4\n" for w in words),
         "pool.jsonl": "".join(json.dumps({"in1": w}) + "\n" for w in words),
     }
