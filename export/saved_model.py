@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from export.item_catalog import ItemFiles, Items, item_files
 from export.signatures import Signatures
-from export.top_items import LOWEST
+from export.top_items import HIGHEST, LOWEST
 from export.warmup import golden_requests, write_warm_up
 from object2vec_tf.devices import gpu_is_visible, in_full_precision
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
@@ -224,6 +224,7 @@ def _golden_recommendation(model: Object2Vec, items: Items) -> dict[str, Any]:
     ids = tf.ragged.constant(rows, dtype=tf.int64, ragged_rank=1)
     queries = np.asarray(model.enc0(ids, training=False))
     scores = scorer(items.embeddings, items.catalog.similarity)(queries)
+    scores = np.clip(scores, LOWEST, HIGHEST)
     for row, positions in zip(scores, exclude, strict=True):
         row[positions] = LOWEST
     missing = [(0, 0), (0, items.catalog.k)]

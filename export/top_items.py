@@ -8,10 +8,20 @@ import numpy as np
 import tensorflow as tf
 
 from object2vec_tf.devices import on_host
-from object2vec_tf.metrics.ranking import Vectors, normalized
+from object2vec_tf.metrics.ranking import (
+    LONG,
+    SHORT,
+    Vectors,
+    largest_magnitude,
+    lengths,
+    normalized,
+)
 
 # The score of an excluded or missing item, which JSON can represent: the lowest float.
 LOWEST: Final = float(np.finfo(np.float32).min)
+HIGHEST: Final = -LOWEST
+# The limit of sums of products.
+_MAX_SUM: Final = 1e38
 # The position of a missing item.
 MISSING: Final = -1
 
@@ -75,9 +85,11 @@ class TopItems(tf.Module):
         rows = np.zeros((self._rows, dim), np.float32)
         rows[: self._count] = normalized(embeddings) if self._is_cosine else embeddings
         self.vectors = tf.Variable(rows, trainable=False, name="vectors")
+        # Queries are scaled so that no product with an item overflows.
+        self._largest_query = _MAX_SUM / max(largest_magnitude(rows) * dim, 1)
         if self._is_cosine:
-            lengths = np.linalg.norm(embeddings, axis=1).astype(np.float32)
-            self.lengths = tf.Variable(lengths, trainable=False, name="lengths")
+            norms = np.minimum(lengths(embeddings), HIGHEST).astype(np.float32)
+            self.lengths = tf.Variable(norms, trainable=False, name="lengths")
 
     def __call__(
         self, queries: tf.Tensor, exclude: tf.Tensor
@@ -92,10 +104,17 @@ class TopItems(tf.Module):
         Returns:
             Positions int64 and scores float32, ``[batch, k]`` each. Where fewer than k
             items remain, the position is -1 and the score is the lowest float32.
+            Inner products beyond the range of float32 become its limits.
         """
+        divisor = factor = tf.ones([1, 1])
         if self._is_cosine:
-            lengths = tf.norm(queries, axis=1, keepdims=True)
-            queries /= tf.where(lengths > 0, lengths, 1)
+            queries = _unit_rows(queries)
+        else:
+            largest = tf.reduce_max(tf.abs(queries), axis=1, keepdims=True)
+            is_large = largest > self._largest_query
+            divisor = tf.where(is_large, largest, 1)
+            factor = tf.where(is_large, self._largest_query, 1)
+            queries = queries / divisor * factor
         batch = tf.shape(queries, tf.int64)[0]
         vectors = tf.convert_to_tensor(self.vectors)
         blocks = self._number_of_blocks(batch)
@@ -130,7 +149,9 @@ class TopItems(tf.Module):
             parallel_iterations=1,
         )
         missing = tf.constant(MISSING, tf.int64)
-        return tf.where(best > LOWEST, positions, missing), best
+        positions = tf.where(best > LOWEST, positions, missing)
+        best = tf.clip_by_value(best / factor * divisor, LOWEST, HIGHEST)
+        return positions, best
 
     def embeddings(self, positions: tf.Tensor) -> tf.Tensor:
         """Returns the embeddings of items, as their encoder computed them.
@@ -167,6 +188,17 @@ class TopItems(tf.Module):
             return tf.where(is_item, scores, LOWEST)
 
         return tf.cond(start + size > self._count, mask, lambda: scores)
+
+
+def _unit_rows(queries: tf.Tensor) -> tf.Tensor:
+    """Returns queries scaled to length 1, ``[batch, dim]``; zero vectors stay zero."""
+    norms = tf.norm(queries, axis=1, keepdims=True)
+    # Squares of others overflow, or lose digits.
+    is_exact = (norms > SHORT) & (norms < LONG)
+    largest = tf.reduce_max(tf.abs(queries), axis=1, keepdims=True)
+    scaled = queries / tf.where(is_exact | (largest == 0), 1.0, largest)
+    norms = tf.where(is_exact, norms, tf.norm(scaled, axis=1, keepdims=True))
+    return scaled / tf.where(norms > 0, norms, 1)
 
 
 def _without(scores: tf.Tensor, exclude: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ Sources:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,12 @@ Ranks = npt.NDArray[np.float64]
 Scorer = Callable[[Vectors], Vectors]
 
 METRICS: Final = ("cosine", "inner_product", "euclidean")
+# The squares of vectors whose lengths are between these are exact in float32.
+SHORT: Final = 1e-15
+LONG: Final = 1e18
+# Products of float32 are exact between these.
+_MIN_PRODUCT: Final = 1e-30
+_MAX_PRODUCT: Final = 1e38
 # Scores in memory at a time: 2**24 of them take 64 MB.
 _MAX_SCORES: Final = 1 << 24
 _MAX_QUERIES: Final = 1024
@@ -38,17 +44,50 @@ def scorer(items: Vectors, metric: str) -> Scorer:
     if metric == "cosine":
         unit_items = normalized(items)
         return lambda queries: normalized(queries) @ unit_items.T
+    largest = largest_magnitude(items)
+
+    def score(queries: Vectors) -> Vectors:
+        pool = items
+        if needs_float64(largest_magnitude(queries), largest, items.shape[1]):
+            queries, pool = queries.astype(np.float64), items.astype(np.float64)
+        return dense_scores(queries, pool, metric)
+
+    return score
+
+
+def dense_scores(queries: Vectors, items: Vectors, metric: str) -> Vectors:
+    """Returns inner products or negative squared distances, ``[queries, items]``.
+
+    Args:
+        queries: float ``[queries, dim]``.
+        items: ``[items, dim]``, of the same type.
+        metric: inner_product or euclidean.
+    """
+    products = queries @ items.T
     if metric == "inner_product":
-        return lambda queries: queries @ items.T
+        return products
     item_squares = np.einsum("ij,ij->i", items, items)
+    query_squares = np.einsum("ij,ij->i", queries, queries)[:, np.newaxis]
+    return np.asarray(2 * products - item_squares - query_squares, items.dtype)
 
-    def negative_squared_distances(queries: Vectors) -> Vectors:
-        query_squares = np.einsum("ij,ij->i", queries, queries)[:, np.newaxis]
-        return np.asarray(
-            2 * (queries @ items.T) - item_squares - query_squares, np.float32
-        )
 
-    return negative_squared_distances
+def largest_magnitude(vectors: Vectors) -> float:
+    """Returns the largest absolute value of vectors, 0 for none."""
+    if not vectors.size:
+        return 0.0
+    return max(float(vectors.max()), -float(vectors.min()))
+
+
+def needs_float64(queries: float, items: float, dim: int) -> bool:
+    """Returns whether products of vectors overflow float32, or vanish in it.
+
+    Args:
+        queries: The largest absolute value of the queries.
+        items: That of the items.
+        dim: The number of values of a vector.
+    """
+    smaller, larger = sorted((queries, items))
+    return 4 * dim * larger**2 > _MAX_PRODUCT or 0 < smaller * larger < _MIN_PRODUCT
 
 
 def normalized(vectors: Vectors) -> Vectors:
@@ -57,8 +96,36 @@ def normalized(vectors: Vectors) -> Vectors:
     Args:
         vectors: float32 ``[count, dim]``.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    result = np.asarray(vectors / np.where(norms > 0, norms, 1), np.float32)
+    inexact = _inexact(norms[:, 0])
+    if inexact.any():
+        exact = vectors[inexact].astype(np.float64)
+        norms = np.linalg.norm(exact, axis=1, keepdims=True)
+        result[inexact] = exact / np.where(norms > 0, norms, 1)
+    return result
+
+
+def lengths(vectors: Vectors) -> npt.NDArray[np.float64]:
+    """Returns the lengths of vectors, which may be larger than float32 permits.
+
+    Args:
+        vectors: float32 ``[count, dim]``.
+
+    Returns:
+        float64 ``[count]``.
+    """
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(vectors, axis=1).astype(np.float64)
+    inexact = _inexact(norms)
+    norms[inexact] = np.linalg.norm(vectors[inexact].astype(np.float64), axis=1)
+    return norms
+
+
+def _inexact(norms: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Returns which norms have squares that overflow float32, or lose digits in it."""
+    return ~((norms > SHORT) & (norms < LONG))
 
 
 def ranks(

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+import weakref
 from typing import Any, Final
 
 import numpy as np
 
 from object2vec_tf.extras import import_extra
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
-from object2vec_tf.metrics.ranking import Positions, Vectors, normalized
+from object2vec_tf.metrics.ranking import (
+    Positions,
+    Vectors,
+    dense_scores,
+    largest_magnitude,
+    needs_float64,
+    normalized,
+)
 from object2vec_tf.metrics.retrieval import ItemLists
 
 SEARCHES: Final = ("exact", "approximate")
@@ -21,6 +29,12 @@ _LINKS: Final = 32
 _CANDIDATES: Final = 200
 # Results in memory at a time, when more are asked for because some are excluded.
 _MAX_RESULTS: Final = 1 << 22
+# Items that are scored at a time where faiss cannot search.
+_EXACT_ITEMS: Final = 1 << 13
+# The number of items of an index, and their largest absolute value.
+_largest_items: weakref.WeakKeyDictionary[Any, tuple[int, float]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def import_faiss() -> Any:
@@ -108,12 +122,63 @@ def search_index(
         vectors: The queries, float32 ``[queries, dim]``.
         k: The number of items per query.
         metric: The metric of the index.
+
+    Returns:
+        Scores float32, or float64 if float32 cannot represent them, and numbers.
     """
+    if metric != "cosine" and needs_float64(
+        largest_magnitude(vectors), _largest_item(index), index.d
+    ):
+        return search_exactly(stored_vectors(index), vectors, k, metric)
     if hasattr(index, "hnsw"):
         index.hnsw.efSearch = max(_CANDIDATES, 2 * k)
     scores, numbers = index.search(_prepared(vectors, metric), k)
     if metric == "euclidean":
         scores = -np.sqrt(np.maximum(scores, 0))
+    return scores, numbers
+
+
+def stored_vectors(index: Any) -> Vectors:
+    """Returns the embeddings in an index, float32 ``[items, dim]``, without a copy."""
+    faiss = import_faiss()
+    flat = faiss.downcast_index(index.storage) if hasattr(index, "hnsw") else index
+    values = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+    return np.asarray(values).reshape(flat.ntotal, flat.d)
+
+
+def _largest_item(index: Any) -> float:
+    """Returns the largest absolute value in an index."""
+    count, largest = _largest_items.get(index, (-1, 0.0))
+    if count != index.ntotal:
+        largest = largest_magnitude(stored_vectors(index))
+        _largest_items[index] = index.ntotal, largest
+    return largest
+
+
+def search_exactly(
+    items: Vectors, vectors: Vectors, k: int, metric: str
+) -> tuple[Vectors, Positions]:
+    """Returns what `search_index` does, for numbers whose products need float64.
+
+    Args:
+        items: The embeddings of the items, float32 ``[items, dim]``.
+        vectors: The queries, float32 ``[queries, dim]``.
+        k: The number of items per query.
+        metric: inner_product or euclidean.
+    """
+    queries = vectors.astype(np.float64)
+    shape = len(queries), min(k, len(items))
+    scores, numbers = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+    for start in range(0, len(items), _EXACT_ITEMS):
+        block = items[start : start + _EXACT_ITEMS].astype(np.float64)
+        own = np.arange(start, start + len(block))
+        scores = np.hstack([scores, dense_scores(queries, block, metric)])
+        numbers = np.hstack([numbers, np.broadcast_to(own, (len(queries), len(own)))])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, : shape[1]]
+        scores = np.take_along_axis(scores, order, axis=1)
+        numbers = np.take_along_axis(numbers, order, axis=1)
+    if metric == "euclidean":
+        scores = -np.sqrt(np.maximum(-scores, 0))
     return scores, numbers
 
 
@@ -132,7 +197,7 @@ def search_without(
     Returns:
         Scores and numbers, ``[queries, k]`` each; the number of a missing item is -1.
     """
-    scores = np.full((len(vectors), k), -np.inf, np.float32)
+    scores = np.full((len(vectors), k), -np.inf)
     numbers = np.full((len(vectors), k), -1)
     # Queries that need similar numbers of results are searched together.
     sizes = 2 ** np.ceil(np.log2(k + excluded.counts)).astype(int)

@@ -104,3 +104,20 @@ def test_the_embeddings_are_those_given(similarity):
     items = np.random.default_rng(2).normal(size=(50, 3)).astype(np.float32)
     embeddings = TopItems(items, similarity, 1).embeddings(tf.constant([[7, 49]]))
     np.testing.assert_allclose(embeddings, [items[[7, 49]]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner_product"])
+@pytest.mark.parametrize("factor", [1e25, 3e37, 1e-20, 1e-34])
+def test_items_of_any_length_are_found(similarity, factor):
+    vectors = np.random.default_rng(6).normal(size=(40, 4)).astype(np.float32)
+    none = np.full((5, 1), -1)
+    expected, _ = numpy_top(vectors[:5], vectors, none, 3, similarity)
+    scaled = vectors * np.float32(factor)
+    own = vectors[:5] if similarity == "inner_product" and factor < 1 else scaled[:5]
+    positions, scores = search(TopItems(scaled, similarity, 3), own, none)
+    assert positions.tolist() == expected.tolist()
+    assert np.isfinite(scores).all()
+    if similarity == "cosine":
+        np.testing.assert_allclose(scores[:, 0], 1, rtol=1e-6)
+    elif factor > 1:
+        assert (scores[:, 0] == np.finfo(np.float32).max).all()

@@ -71,3 +71,36 @@ def test_metrics_of_four_ranks():
         }
     )
     assert list(metrics)[:2] == ["hits@1", "hits@10"]
+
+
+LARGE, TINY = 1e25, 1e-30
+
+
+@pytest.mark.parametrize("factor", [1, LARGE, TINY, 3e38, 1e-44])
+def test_a_vector_of_any_length_is_normalized(factor):
+    vectors = np.array([[3, 4], [0, 0], [-1, 0]], np.float32) / 4 * np.float32(factor)
+    expected = vectors.astype(np.float64)
+    norms = np.hypot(expected[:, 0], expected[:, 1])[:, np.newaxis]
+    expected /= np.where(norms > 0, norms, 1)
+    np.testing.assert_allclose(ranking.normalized(vectors), expected, rtol=1e-6)
+    np.testing.assert_allclose(ranking.lengths(vectors), norms[:, 0], rtol=1e-6)
+
+
+def test_the_normalization_of_ordinary_vectors_is_that_of_numpy():
+    vectors = np.random.default_rng(3).normal(size=(50, 7)).astype(np.float32)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_array_equal(ranking.normalized(vectors), vectors / norms)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner_product", "euclidean"])
+@pytest.mark.parametrize("factor", [LARGE, TINY])
+def test_items_of_any_length_are_ranked(metric, factor):
+    vectors = np.random.default_rng(4).normal(size=(20, 4)).astype(np.float32)
+    expected = ranking.ranks(
+        vectors[:5], np.arange(5) + 3, 20, ranking.scorer(vectors, metric)
+    )
+    scaled = vectors * np.float32(factor)
+    ranks = ranking.ranks(
+        scaled[:5], np.arange(5) + 3, 20, ranking.scorer(scaled, metric)
+    )
+    assert ranks.tolist() == expected.tolist()
