@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
+# float32, or float64 where float32 overflows.
+Scores = npt.NDArray[np.floating[Any]]
 Positions = npt.NDArray[np.int64]
 Ranks = npt.NDArray[np.float64]
 # Maps queries ``[queries, dim]`` to the scores of all items, ``[queries, items]``.
-Scorer = Callable[[Vectors], Vectors]
+Scorer = Callable[[Vectors], Scores]
 
 METRICS: Final = ("cosine", "inner_product", "euclidean")
 # The squares of vectors whose lengths are between these are exact in float32.
@@ -46,16 +48,17 @@ def scorer(items: Vectors, metric: str) -> Scorer:
         return lambda queries: normalized(queries) @ unit_items.T
     largest = largest_magnitude(items)
 
-    def score(queries: Vectors) -> Vectors:
-        pool = items
+    def score(queries: Vectors) -> Scores:
         if needs_float64(largest_magnitude(queries), largest, items.shape[1]):
-            queries, pool = queries.astype(np.float64), items.astype(np.float64)
-        return dense_scores(queries, pool, metric)
+            return dense_scores(
+                queries.astype(np.float64), items.astype(np.float64), metric
+            )
+        return dense_scores(queries, items, metric)
 
     return score
 
 
-def dense_scores(queries: Vectors, items: Vectors, metric: str) -> Vectors:
+def dense_scores(queries: Scores, items: Scores, metric: str) -> Scores:
     """Returns inner products or negative squared distances, ``[queries, items]``.
 
     Args:

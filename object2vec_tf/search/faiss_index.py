@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-import weakref
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from object2vec_tf.extras import import_extra
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.metrics.ranking import (
     Positions,
+    Scores,
     Vectors,
     dense_scores,
     largest_magnitude,
@@ -114,7 +115,7 @@ def add_vectors(index: Any, vectors: Vectors, metric: str) -> None:
 
 def search_index(
     index: Any, vectors: Vectors, k: int, metric: str
-) -> tuple[Vectors, Positions]:
+) -> tuple[Scores, Positions]:
     """Returns the scores and numbers of the nearest items, ``[queries, k]`` each.
 
     Args:
@@ -157,7 +158,7 @@ def _largest_item(index: Any) -> float:
 
 def search_exactly(
     items: Vectors, vectors: Vectors, k: int, metric: str
-) -> tuple[Vectors, Positions]:
+) -> tuple[Scores, Positions]:
     """Returns what `search_index` does, for numbers whose products need float64.
 
     Args:
@@ -168,7 +169,8 @@ def search_exactly(
     """
     queries = vectors.astype(np.float64)
     shape = len(queries), min(k, len(items))
-    scores, numbers = np.empty((len(queries), 0)), np.empty((len(queries), 0), np.int64)
+    scores: Scores = np.empty((len(queries), 0))
+    numbers: Positions = np.empty((len(queries), 0), np.int64)
     for start in range(0, len(items), _EXACT_ITEMS):
         block = items[start : start + _EXACT_ITEMS].astype(np.float64)
         own = np.arange(start, start + len(block))
@@ -184,7 +186,7 @@ def search_exactly(
 
 def search_without(
     index: Any, vectors: Vectors, k: int, metric: str, excluded: ItemLists
-) -> tuple[Vectors, Positions]:
+) -> tuple[Scores, Positions]:
     """Returns the nearest items that are not excluded; see `search_index`.
 
     Args:
@@ -212,8 +214,8 @@ def search_without(
 
 
 def _without(
-    scores: Vectors, numbers: Positions, rows: Positions, excluded: ItemLists, k: int
-) -> tuple[Vectors, Positions]:
+    scores: Scores, numbers: Positions, rows: Positions, excluded: ItemLists, k: int
+) -> tuple[Scores, Positions]:
     """Returns the k best results that are not excluded; the missing ones are -1.
 
     Args:

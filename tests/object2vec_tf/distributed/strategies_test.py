@@ -234,8 +234,10 @@ def text_files(directory):
         {"in0": f"w{i % 20} w{i % 7}", "in1": f"w{i % 20}", "label": i % 2}
         for i in range(60)
     ]
+    more = [{"in0": f"w{i}", "in1": f"w{i + 1}", "label": i % 2} for i in range(9)]
     files = {
         "pairs.jsonl": "".join(json.dumps(pair) + "\n" for pair in pairs),
+        "more.jsonl": "".join(json.dumps(pair) + "\n" for pair in more),
         "words.json": json.dumps({w: i for i, w in enumerate(["[UNK]", *words])}),
         "vectors.txt": "".join(f"{w} 1 2 3 4\n" for w in words),
         "pool.jsonl": "".join(json.dumps({"in1": w}) + "\n" for w in words),
@@ -244,7 +246,7 @@ def text_files(directory):
         (directory / name).write_text(text, encoding="utf-8")
     return [
         f"--train={directory}/pairs.jsonl",
-        f"--validation={directory}/pairs.jsonl",
+        f"--validation={directory}/more.jsonl",
         f"--auxiliary={directory}/words.json,{directory}/vectors.txt",
         f"--retrieval_pool={directory}/pool.jsonl",
         "--enc0_network=pooled_embedding",
@@ -288,7 +290,8 @@ def test_two_workers_train_on_text_without_vocabulary_sizes(tokenizer, tmp_path)
 )
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_of_one_worker_ends_the_other(failing, wrong, message, tmp_path):
-    lines = [text_command(tmp_path, tmp_path / "run")] * 2
+    line = text_command(tmp_path, tmp_path / "run", "--enc0_tokenizer=whitespace")
+    lines = [line, line]
     lines[failing] = [*lines[failing], wrong]
     start = time.monotonic()
     results = wait_for(start_workers(lines))

@@ -15,7 +15,10 @@ def expected_neighbors(items, queries, k, metric):
     items, queries = items.astype(np.float64), queries.astype(np.float64)
     scores = queries @ items.T
     if metric == "cosine":
-        lengths = np.linalg.norm(queries, axis=1)[:, None], np.linalg.norm(items, axis=1)
+        lengths = (
+            np.linalg.norm(queries, axis=1)[:, None],
+            np.linalg.norm(items, axis=1),
+        )
         scores /= lengths[0] * lengths[1]
     elif metric == "euclidean":
         scores = -np.linalg.norm(queries[:, None] - items, axis=2)
