@@ -48,6 +48,7 @@ ALLOWED = {
     ("export/onnx_graphs.py", "tell"): "io.IOBase.tell",
     ("object2vec_tf/data/arrow_store.py", "tell"): "io.IOBase.tell",
     ("object2vec_tf/tuning/trials.py", "tell"): "optuna.Study.tell",
+    ("tests/object2vec_tf/tuning/trial_checksums_test.py", "tell"): "optuna.Study.tell",
     ("tests/object2vec_tf/tuning/search_space_test.py", "tell"): "optuna.Study.tell",
     ("tests/tools/datasets/stsb_test.py", "he"): "in a sentence of the data",
     ("tests/tools/datasets/wikitext_test.py", "he"): "in a sentence of the data",

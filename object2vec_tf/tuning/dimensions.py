@@ -19,7 +19,7 @@ _SIGNIFICANT_DIGITS = 4
 class Dimension(Protocol):
     """The methods of every range."""
 
-    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+    def suggest(self, trial: optuna.trial.BaseTrial, name: str) -> Any:
         """Returns a trial's value of the hyperparameter ``name``."""
 
     def contains(self, value: Any) -> bool:
@@ -52,7 +52,7 @@ class Numbers:
             return self.high * _MIN_FRACTION_OF_HIGH
         return self.low
 
-    def suggest(self, trial: optuna.Trial, name: str) -> float:
+    def suggest(self, trial: optuna.trial.BaseTrial, name: str) -> float:
         """Returns a trial's value of the hyperparameter ``name``."""
         if self.is_integer:
             low, high = int(self.lowest), int(self.high)
@@ -79,7 +79,7 @@ class Choices:
     def __str__(self) -> str:
         return "|".join(map(str, self.choices))
 
-    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+    def suggest(self, trial: optuna.trial.BaseTrial, name: str) -> Any:
         """Returns a trial's value of the hyperparameter ``name``."""
         return trial.suggest_categorical(name, self.choices)
 

@@ -60,7 +60,7 @@ class SearchSpace:
             if dimension.contains(getattr(self.base, name))
         }
 
-    def sample(self, trial: optuna.Trial) -> Hyperparameters:
+    def sample(self, trial: optuna.trial.BaseTrial) -> Hyperparameters:
         """Returns the settings of a trial. The first trial has the given settings.
 
         Raises:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
-from optuna.trial import TrialState
+from optuna.trial import FixedTrial, TrialState
 
 from object2vec_tf.commands.signals import catch_sigterm
 from object2vec_tf.data.table_sources import is_file_source, is_given
@@ -274,7 +274,7 @@ def _finish(task: Task, console: RunConsole) -> Study:
             "start the study again."
         )
     show_best(console, metrics)
-    settings = Hyperparameters.from_json(directory.best / "hyperparameters.json")
+    settings = space.sample(FixedTrial(best.params, best.number))
     if task.options.export_dir:
         fit(
             settings,
