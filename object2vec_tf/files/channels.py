@@ -32,7 +32,7 @@ _GZIP = b"\x1f\x8b"
 _CHUNK_BYTES = 1 << 20
 
 
-def channel_files(source: Source, channel: str) -> list[Path]:
+def channel_files(source: Source, channel: str, *, by_name: bool = False) -> list[Path]:
     """Returns the files of a channel, in a fixed order.
 
     A file is read once, however often it is given, by its name, a link or a glob.
@@ -45,6 +45,8 @@ def channel_files(source: Source, channel: str) -> list[Path]:
             is read like one that is given. Each may be a URL, whose files are copied
             into the staging directory.
         channel: The channel's name, for messages.
+        by_name: Whether the caller looks for files by name, so that all names of a file
+            are needed.
 
     Warns:
         UserWarning: A file is given twice, or a directory contains files that are not
@@ -59,7 +61,7 @@ def channel_files(source: Source, channel: str) -> list[Path]:
         files += files_of(part, channel)
     if not files:
         raise DataError(f"{channel}: no file given. Give a file, directory or glob.")
-    return _unique(files, channel)
+    return files if by_name else _unique(files, channel)
 
 
 def _unique(files: Sequence[Path], channel: str) -> list[Path]:

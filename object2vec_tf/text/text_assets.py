@@ -91,7 +91,7 @@ def _read_id_words(
     name = hyperparameters.of_encoder(encoder, "vocab_file")
     if not (name and auxiliary) or f"in{encoder}" in hyperparameters.texts:
         return None
-    for path in channel_files(auxiliary, "auxiliary"):
+    for path in channel_files(auxiliary, "auxiliary", by_name=True):
         if path.name == name:
             data = read_content(path)
             parse_vocabulary(data, f"{path}")

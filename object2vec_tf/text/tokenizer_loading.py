@@ -32,7 +32,7 @@ def auxiliary_file(auxiliary: Source | None, name: str, setting: str) -> Path:
             f"{setting}: expected {name!r} in the auxiliary channel, got no auxiliary "
             "channel. Give --auxiliary=DIRECTORY."
         )
-    files = channel_files(auxiliary, "auxiliary")
+    files = channel_files(auxiliary, "auxiliary", by_name=True)
     for path in files:
         if path.name == name:
             return path

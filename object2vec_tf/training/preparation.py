@@ -296,7 +296,7 @@ def _check_arguments(
         raise UserError("train: no file given. Give a file, directory or glob.")
     auxiliary = sources.get("auxiliary")
     if auxiliary:
-        channel_files(auxiliary, "auxiliary")
+        channel_files(auxiliary, "auxiliary", by_name=True)
 
 
 def _check_speed(precision: str) -> None:

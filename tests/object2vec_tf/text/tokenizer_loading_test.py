@@ -31,6 +31,13 @@ def test_both_sides_share_a_tokenizer_if_enc1_shares_enc0s_settings(auxiliary):
     assert first.vocab_size == 7
 
 
+def test_a_vocabulary_may_have_two_names(auxiliary):
+    (auxiliary / "w.json").symlink_to("v.json")
+    settings = SETTINGS | {"enc0_vocab_file": "w.json"}
+    first, _ = o2v.read_tokenizers(o2v.Hyperparameters(**settings), auxiliary)
+    assert first.vocab_size == 7
+
+
 def test_a_side_with_ids_has_no_tokenizer(auxiliary):
     settings = SETTINGS | {"enc1_network": "hcnn", "enc1_max_seq_len": 3}
     settings |= {"enc1_vocab_size": 4}
