@@ -19,6 +19,10 @@ from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
+from object2vec_tf.commands.line_flag import (
+    MAX_LINE_MEGABYTES,
+    set_line_limit_of_flag,
+)
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.digests import DIGESTS
 from object2vec_tf.files.downloads import list_files, stage_directory
@@ -69,9 +73,13 @@ PRECISION = flags.DEFINE_enum(
 )
 
 flags.declare_key_flag("device")
+flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 _COMMON = (MODEL_DIR, EXPORT_DIR, FORMAT, PRECISION, DEVICE)
 _FLAG_USES: FlagUses = {
-    "--format=saved_model": (*_COMMON, ITEMS, LABELS, K, SIMILARITY),
+    "--format=saved_model": (
+        *(*_COMMON, ITEMS, LABELS, K, SIMILARITY),
+        MAX_LINE_MEGABYTES,
+    ),
     "--format=onnx": _COMMON,
 }
 
@@ -88,6 +96,7 @@ def main() -> None:
         "precision": PRECISION.value,
     }
     select_device_of_flag()
+    set_line_limit_of_flag()
     # Reports invalid settings before the model is loaded.
     item_files(ITEMS.value, LABELS.value, K.value, SIMILARITY.value)
     if FORMAT.value == "onnx":

@@ -19,6 +19,10 @@ from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses
+from object2vec_tf.commands.line_flag import (
+    MAX_LINE_MEGABYTES,
+    set_line_limit_of_flag,
+)
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.files.downloads import staged_file
@@ -92,14 +96,16 @@ _HITS = flags.DEFINE_list(
     "values of k for hits@k, ndcg@k, recall@k and precision@k",
 )
 flags.declare_key_flag("device")
+flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
+_COMMON = (DEVICE, MAX_LINE_MEGABYTES)
 _FLAG_USES: FlagUses = {
-    "build": (_MODEL, _INPUT, _INDEX, _LABELS, _METRIC, _SEARCH, DEVICE),
-    "add": (_MODEL, _INPUT, _INDEX, _LABELS, DEVICE),
+    "build": (_MODEL, _INPUT, _INDEX, _LABELS, _METRIC, _SEARCH, *_COMMON),
+    "add": (_MODEL, _INPUT, _INDEX, _LABELS, *_COMMON),
     "query": (
         *(_MODEL, _INPUT, _INDEX, _K, _OUTPUT),
-        *(_EXCLUDE, _EXCLUDE_SELF, _RESCORE, DEVICE),
+        *(_EXCLUDE, _EXCLUDE_SELF, _RESCORE, *_COMMON),
     ),
-    "evaluate": (_MODEL, _INPUT, _POOL, _EXCLUDE, _SCORE, _HITS, DEVICE),
+    "evaluate": (_MODEL, _INPUT, _POOL, _EXCLUDE, _SCORE, _HITS, *_COMMON),
 }
 
 
@@ -110,6 +116,7 @@ def main(verb: str) -> None:
         verb: build, add, query or evaluate.
     """
     select_device_of_flag()
+    set_line_limit_of_flag()
     _FUNCTIONS[verb]()
 
 

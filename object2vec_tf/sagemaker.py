@@ -25,6 +25,10 @@ from export.serving.settings import GatewaySettings
 from export.serving.workers import serve_with_workers
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flag_uses import FlagUses
+from object2vec_tf.commands.line_flag import (
+    MAX_LINE_MEGABYTES,
+    set_line_limit_of_flag,
+)
 from object2vec_tf.commands.signals import catch_sigterm
 from object2vec_tf.distributed.cluster import (
     TF_CONFIG,
@@ -49,7 +53,11 @@ from object2vec_tf.training.run import fit
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "root directory of the container")
 _HOST = flags.DEFINE_string("host", "0.0.0.0", "address to listen on")
-_FLAG_USES: FlagUses = {"train": (_PREFIX,), "serve": (_PREFIX, _HOST)}
+flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
+_FLAG_USES: FlagUses = {
+    "train": (_PREFIX, MAX_LINE_MEGABYTES),
+    "serve": (_PREFIX, _HOST),
+}
 
 # Number of characters of output/failure that SageMaker shows.
 _MAX_FAILURE_CHARACTERS = 1024
@@ -150,6 +158,7 @@ def main(verb: str) -> None:
     """
     prefix = local_path(_PREFIX.value, "prefix")
     if verb == "train":
+        set_line_limit_of_flag()
         train(prefix)
     else:
         port = _variable("SAGEMAKER_BIND_TO_PORT", "a port", 0, _MAX_PORT, 8080)

@@ -29,6 +29,10 @@ from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value, summary_stream
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
+from object2vec_tf.commands.line_flag import (
+    MAX_LINE_MEGABYTES,
+    set_line_limit_of_flag,
+)
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.files.downloads import list_files, single_file, staged_file
@@ -95,9 +99,10 @@ _ON_ERROR = flags.DEFINE_enum(
     'mark: its answer is {"error": "..."}, so that output line i answers input line i',
 )
 flags.declare_key_flag("device")
+flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 _COMMON = (
     *(_MODEL, _INPUT, _OUTPUT, _FORMAT, _RUNTIME, _RUNNER),
-    *(_KEEP, _ON_ERROR, DEVICE),
+    *(_KEEP, _ON_ERROR, MAX_LINE_MEGABYTES, DEVICE),
 )
 _FLAG_USES: FlagUses = {
     "--runner=local": _COMMON,
@@ -254,6 +259,7 @@ def main() -> None:
             f"one with python -m export --model_dir={model}."
         )
     _select_device()
+    set_line_limit_of_flag()
     options = AnswerOptions(tuple(_KEEP.value), _ON_ERROR.value)
     _check_paths_of_workers()
     model_file = ONNX if _RUNTIME.value == "onnx" else SAVED_MODEL

@@ -19,6 +19,10 @@ from absl import flags
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.checks import required_value, summary_stream
 from object2vec_tf.commands.flag_uses import FlagUses
+from object2vec_tf.commands.line_flag import (
+    MAX_LINE_MEGABYTES,
+    set_line_limit_of_flag,
+)
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import reject_input_paths, write_atomic
 from object2vec_tf.files.channels import channel_files
@@ -87,14 +91,21 @@ _ENCODER_LOWERCASE = [
     flags.DEFINE_bool(f"enc{side}_lowercase", None, "lowercase text") for side in (0, 1)
 ]
 _VOCAB_FILES = [_ENCODER_FLAGS[f"enc{side}_vocab_file"] for side in (0, 1)]
+flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 _FLAG_USES: FlagUses = {
     "build": (
         *(_INPUT, _OUTPUT, _FIELDS, _TOKENIZER, _LOWERCASE, _NORMALIZATION),
-        *(_MAX_SIZE, _MIN_COUNT, _RESERVED),
+        *(_MAX_SIZE, _MIN_COUNT, _RESERVED, MAX_LINE_MEGABYTES),
     ),
-    "encode": (_INPUT, _OUTPUT, *_ENCODER_FLAGS.values(), *_ENCODER_LOWERCASE),
-    "decode": (_INPUT, _OUTPUT, *_VOCAB_FILES),
-    "shuffle": (_INPUT, _OUTPUT, _SEED),
+    "encode": (
+        _INPUT,
+        _OUTPUT,
+        *_ENCODER_FLAGS.values(),
+        *_ENCODER_LOWERCASE,
+        MAX_LINE_MEGABYTES,
+    ),
+    "decode": (_INPUT, _OUTPUT, *_VOCAB_FILES, MAX_LINE_MEGABYTES),
+    "shuffle": (_INPUT, _OUTPUT, _SEED, MAX_LINE_MEGABYTES),
 }
 
 
@@ -105,6 +116,7 @@ def main(verb: str) -> None:
         verb: build, encode, decode or shuffle.
     """
     source = required_value(_INPUT)
+    set_line_limit_of_flag()
     run = {"build": _build, "encode": _encode, "decode": _decode, "shuffle": _shuffle}
     with local_output(required_value(_OUTPUT)) as output:
         reject_input_paths(output, channel_files(source, "input"))

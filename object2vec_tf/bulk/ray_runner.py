@@ -33,6 +33,11 @@ from object2vec_tf.bulk.row_counts import RowCounts
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
 from object2vec_tf.files.atomic import sync
+from object2vec_tf.files.line_limit import (
+    DEFAULT_MEGABYTES,
+    max_line_megabytes,
+    set_max_line_megabytes,
+)
 from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.inference.token_counts import (
@@ -182,9 +187,17 @@ class SplitPredictor:
         model: A run, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
         cores: The number of cores that the model uses.
+        max_line_megabytes: The maximum length of a line.
     """
 
-    def __init__(self, model: str, runtime: str, cores: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        runtime: str,
+        cores: int,
+        max_line_megabytes: int = DEFAULT_MEGABYTES,
+    ) -> None:
+        set_max_line_megabytes(max_line_megabytes)
         with suppress(RuntimeError):  # a model has already run in this process
             tf.config.threading.set_intra_op_parallelism_threads(cores)
         self._model: Predictor | None = None
@@ -259,7 +272,7 @@ def _run_actors(
     pool = data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
     results = data.from_items(list(tasks), override_num_blocks=len(tasks)).map(
         SplitPredictor,
-        fn_constructor_args=(path, runtime, cores),
+        fn_constructor_args=(path, runtime, cores, max_line_megabytes()),
         compute=pool,
         num_cpus=cores,
     )

@@ -8,6 +8,10 @@ from absl import flags
 
 from object2vec_tf.commands.checks import required_value
 from object2vec_tf.commands.device_flag import DEVICE
+from object2vec_tf.commands.line_flag import (
+    MAX_LINE_MEGABYTES,
+    set_line_limit_of_flag,
+)
 from object2vec_tf.distributed.selection import BATCH_LAYOUTS, STRATEGIES
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.hyperparameters import (
@@ -109,6 +113,7 @@ STRATEGY = flags.DEFINE_enum(
     "otherwise one",
 )
 flags.declare_key_flag("device")
+flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
     False,
@@ -193,13 +198,14 @@ for _name, _specification in specifications().items():
 
 
 def run_arguments() -> dict[str, Any]:
-    """Returns the arguments that `fit` and `tune` share, from the command line.
+    """Returns the arguments that `fit` and `tune` share, and sets the limit of lines.
 
     Raises:
         UserError: --train or --model_dir is not given.
     """
     for flag in (TRAIN, MODEL_DIR):
         required_value(flag)
+    set_line_limit_of_flag()
     shared = (
         *(TRAIN, VALIDATION, TEST, AUXILIARY, MODEL_DIR, SEED, MAX_BAD_LINES),
         *(EXPORT_DIR, OVERWRITE, CHECKPOINT_SECONDS, CACHE_DIR, CACHE_LIMIT),

@@ -25,6 +25,7 @@ from object2vec_tf.data.table_sources import TableSource, is_file_source, table_
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
+from object2vec_tf.files.line_limit import DEFAULT_MEGABYTES, max_line_megabytes
 from object2vec_tf.files.record_batches import hash_file, is_table_file
 from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -198,7 +199,7 @@ class _ChannelReader:
                 if is_table_file(path):
                     hash_file(path, digest)
                     continue
-                with open_line_blocks(path, digest=digest) as blocks:
+                with open_line_blocks(path, digest=digest, replace_long=True) as blocks:
                     for _ in blocks:
                         pass
             entry = cache.find_by_content(digest.value)
@@ -206,6 +207,9 @@ class _ChannelReader:
             return None
         if not entry.report["bad_lines"]:
             return entry
+        megabytes = entry.report.get("max_line_megabytes", DEFAULT_MEGABYTES)
+        if megabytes != max_line_megabytes():
+            return None
         has_same_files = entry.report["files"] == [str(path) for path in snapshot.files]
         in_budget = entry.report["bad_line_count"] <= self._bad_lines.budget
         return entry if has_same_files and in_budget else None
@@ -258,6 +262,7 @@ class _ChannelReader:
             "files": [str(path) for path in self._files],
             "weighted": self._has_weights,
             "reader": _READER,
+            "max_line_megabytes": max_line_megabytes(),
         }
 
     def _report(self, findings: Mapping[str, Any], cached: bool = False) -> Report:

@@ -75,7 +75,7 @@ def read_file(
             to its end, or it changes meanwhile.
     """
     line, lenient = 1, LenientDecoder(schema)
-    with open_line_blocks(path, block_bytes, digest) as blocks:
+    with open_line_blocks(path, block_bytes, digest, replace_long=True) as blocks:
         first, second = itertools.tee(blocks)
         for text, parsed in zip(first, reader.read(second), strict=True):
             block = parsed and checked_block(*parsed, schema)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import glob
-import gzip
-import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-
-import zstandard
+from typing import BinaryIO
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.compressed import open_gzip, open_zstd
 from object2vec_tf.files.directory_walk import check_link, kind_of, walk_files
 from object2vec_tf.files.downloads import (
     RemoteFile,
@@ -29,7 +26,6 @@ Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 # The first bytes of a gzip file (RFC 1952). No text in UTF-8 starts with them.
 _GZIP = b"\x1f\x8b"
-_CHUNK_BYTES = 1 << 20
 
 
 def channel_files(source: Source, channel: str, *, by_name: bool = False) -> list[Path]:
@@ -180,49 +176,11 @@ def open_file(path: Path) -> BinaryIO:
         DataError: The file cannot be opened.
     """
     try:
-        if path.suffix == ".gz":
-            return cast(BinaryIO, gzip.open(path, "rb"))
-        if path.suffix == ".zst":
-            return io.BufferedReader(_Zstd(path.open("rb")), _CHUNK_BYTES)
         file = path.open("rb")
-        if file.peek(2).startswith(_GZIP):
-            stream = gzip.GzipFile(fileobj=file)
-            stream.myfileobj = cast(Any, file)  # closed together with the stream
-            return cast(BinaryIO, stream)
+        if path.suffix == ".zst":
+            return open_zstd(file)
+        if path.suffix == ".gz" or file.peek(2).startswith(_GZIP):
+            return open_gzip(file)
         return file
     except OSError as error:
         raise DataError(f"{path}: cannot be opened: {error.strerror}.") from error
-
-
-class _Zstd(io.RawIOBase):
-    """The decompressed bytes of a ``.zst`` file with any number of frames.
-
-    zstandard's own stream_reader does not notice that a file is truncated.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._compressed = self._content = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        while not self._content:
-            self._compressed = self._compressed or self._file.read(_CHUNK_BYTES)
-            if not self._compressed:
-                if self._frame:
-                    raise EOFError("it ends in the middle of a zstd frame")
-                return 0
-            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
-            self._content = frame.decompress(self._compressed)
-            self._frame = None if frame.eof else frame
-            self._compressed = frame.unused_data if frame.eof else b""
-        size = min(len(target), len(self._content))
-        target[:size], self._content = self._content[:size], self._content[size:]
-        return size
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

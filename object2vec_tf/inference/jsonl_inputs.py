@@ -83,7 +83,7 @@ def text_blocks(split: FileSplit, size: int) -> Iterator[tuple[bytes, int]]:
     """
     line = 1
     with open_split(split) as stream:
-        blocks = line_blocks(stream, split.path, size)
+        blocks = line_blocks(stream, split.path, size, replace_long=True)
         for text in blocks if split.start else drop_bom(blocks):
             if not is_blank(text):
                 yield text, line

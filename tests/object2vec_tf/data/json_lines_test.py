@@ -20,6 +20,7 @@ from object2vec_tf.data.json_lines import line_reader, read_file
 from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.line_blocks import BLOCK_BYTES
+from object2vec_tf.files.line_limit import VARIABLE
 
 SOFTMAX = PairSchema(
     vocab_sizes=(100, 100), max_lengths=(3, 3), output_layer="softmax", num_classes=3
@@ -260,6 +261,19 @@ def test_bad_lines_within_the_budget_are_skipped_and_reported(tmp_path: Path):
     first, second = bad_lines.messages
     assert first.startswith(f"{path}:2: is not JSON: ")
     assert second.startswith(f"{path}:5: label is missing.")
+
+
+def test_a_line_above_the_limit_is_a_bad_line(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "1")
+    long = b'{"label":1,"in0":[' + b"1," * 500_000 + b'1],"in1":[1]}'
+    path = write(tmp_path / "x.jsonl.gz", gzip.compress(b"\n".join([GOOD, long, GOOD])))
+    bad_lines = BadLines(1)
+    assert read(path, bad_lines=bad_lines) == [GOOD_ROW, GOOD_ROW]
+    (message,) = bad_lines.messages
+    assert message.startswith(f"{path}:2: is not JSON: ")
+    assert "got <a line longer than --max_line_megabytes=1>" in message
+    monkeypatch.setenv(VARIABLE, "2")
+    assert len(read(path)) == 3
 
 
 @pytest.mark.parametrize("extra", [b"1e400", b'"\xc3\xa9"', b"1" * 5000])

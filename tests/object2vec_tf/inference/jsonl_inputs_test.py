@@ -3,6 +3,7 @@ import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.line_limit import VARIABLE
 from object2vec_tf.inference.jsonl_inputs import read_objects
 
 
@@ -93,3 +94,14 @@ def test_several_objects_in_a_line_are_an_error(tmp_path):
     path.write_text('{"in0": [1]}\n{"in0": [1]}{"in0": [2]}\n')
     with pytest.raises(DataError, match=r":2: .*expected one object per line, got 2"):
         read_rows(path, block_bytes=1 << 20)
+
+
+def test_a_line_above_the_limit_is_an_invalid_line(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "1")
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"in0": 1}\n{"in0": [' + "1," * 500_000 + '1]}\n{"in0": 2}\n')
+    message = r":2: .*got <a line longer than --max_line_megabytes=1>"
+    with pytest.raises(DataError, match=message):
+        read_rows(path, 1 << 20)
+    monkeypatch.setenv(VARIABLE, "2")
+    assert read_rows(path, 1 << 20) == [[1], [1] * 5, [2]]
