@@ -34,6 +34,7 @@ from object2vec_tf.inference.token_counts import (
     warn_of_unknown_tokens,
 )
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import counted
 
 SIMILARITIES: Final = get_args(Similarity)
 DEFAULT_K: Final = 100
@@ -158,7 +159,7 @@ def read_items(
     default = hyperparameters.in_batch_similarity if in_batch else "cosine"
     embeddings = [
         embed(_checked_side(objects, files.items))
-        for objects in read_split(files.items, embed)
+        for objects in counted(read_split(files.items, embed), "embedding", "items")
     ]
     warn_of_unknown_tokens(embed.token_counts, hyperparameters)
     catalog = Catalog(

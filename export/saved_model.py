@@ -31,6 +31,7 @@ from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.metrics.ranking import scorer
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.precision import computing_in
+from object2vec_tf.progress import phase
 
 METRICS = f"{ASSETS}/metrics.json"
 GOLDEN = f"{ASSETS}/golden.jsonl"
@@ -131,9 +132,10 @@ def export_saved_model(
     check_precision("precision", precision)
     # A CPU must be able to repeat the predictions in golden.jsonl.
     with next_version(directory) as (temporary, path), in_full_precision():
-        with computing_in(model, precision):
+        with computing_in(model, precision), phase("exporting: writing the model"):
             _write(model, temporary, metrics, files)
-        _replay(temporary, *_TOLERANCES[precision])
+        with phase("exporting: checking its answers"):
+            _replay(temporary, *_TOLERANCES[precision])
     return path
 
 

@@ -45,9 +45,10 @@ class Signatures(tf.Module):
         self._tokenizers = [tokenizer for tokenizer in model.tokenizers if tokenizer]
         ids = [_checked_tokens(model, side) for side in (0, 1)]
         pair = _pair_functions(model, ids, [_IDS, _IDS])
+        tokenize = [_tokenize_function(tokenizer) for tokenizer in model.tokenizers]
         self.by_name: dict[str, Any] = {
             **pair,
-            **_text_functions(model, ids),
+            **_text_functions(model, ids, tokenize),
             "serving_default": pair["predict_pair"],
             "describe": _describe(model),
         }
@@ -61,10 +62,15 @@ class Signatures(tf.Module):
         self.items: Items | None = None
         if items is not None:
             # A new dictionary: tf.Module cannot save one that was changed.
-            self.by_name = {**self.by_name, **self._recommend(model, items, ids[0])}
+            recommend = self._recommend(model, items, ids[0], tokenize[0])
+            self.by_name = {**self.by_name, **recommend}
 
     def _recommend(
-        self, model: Object2Vec, files: ItemFiles, ids: ToTokens
+        self,
+        model: Object2Vec,
+        files: ItemFiles,
+        ids: ToTokens,
+        tokenize: Tokenize | None,
     ) -> dict[str, Any]:
         self.items = read_items(files, model, self.by_name)
         signatures = RecommendSignatures(model, self.items)
@@ -75,7 +81,8 @@ class Signatures(tf.Module):
             SCORE_ITEMS: signatures.score_items(ids, _IDS),
         }
         if "in0" in model.hyperparameters.texts:
-            text = signatures.recommend(_text_tokens(model, 0), _TEXTS)
+            assert tokenize is not None
+            text = signatures.recommend(_text_tokens(model, 0, tokenize), _TEXTS)
             functions[f"{RECOMMEND}_text"] = text
         return functions
 
@@ -86,6 +93,8 @@ _TEXTS = tf.TensorSpec(None, tf.string)
 
 # Converts a signature's input to token ids, [batch, (time)].
 ToTokens = Callable[[tf.Tensor], tf.RaggedTensor]
+# Converts texts or padded lists to token ids, and each row's unknown tokens.
+Tokenize = Callable[[tf.Tensor], tuple[tf.RaggedTensor, tf.Tensor]]
 
 
 def _pair_functions(
@@ -125,12 +134,15 @@ def _pair_functions(
     }
 
 
-def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any]:
+def _text_functions(
+    model: Object2Vec, ids: Sequence[ToTokens], tokenize: Sequence[Tokenize | None]
+) -> dict[str, Any]:
     """Returns the functions that take text, for the inputs that were trained on text.
 
     Args:
         model: The model.
         ids: The functions that convert padded ids in in0 and in1 to token ids.
+        tokenize: The functions that tokenize in0 and in1.
 
     Raises:
         UserError: An input is text and the model has no tokenizer for it.
@@ -141,17 +153,17 @@ def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any
     tokens, specs = list(ids), [_IDS, _IDS]
     functions: dict[str, Any] = {}
     for side, tokenizer in enumerate(model.tokenizers):
-        name = f"in{side}"
+        name, function = f"in{side}", tokenize[side]
         if name not in names:
             continue
-        if tokenizer is None:
+        if tokenizer is None or function is None:
             raise UserError(
                 f"enc{side}_tokenizer: expected a tokenizer for {name}, got a model "
                 "without one. Create the model with "
                 "tokenizers=read_tokenizers(hyperparameters, auxiliary)."
             )
-        tokens[side], specs[side] = _text_tokens(model, side), _TEXTS
-        functions[f"tokenize_{name}"] = _tokenize(model, side, tokenizer)
+        tokens[side], specs[side] = _text_tokens(model, side, function), _TEXTS
+        functions[f"tokenize_{name}"] = _tokenize(model, side, tokenizer, function)
     pair = _pair_functions(model, tokens, specs)
     for side in (0, 1):
         if f"in{side}" not in names:
@@ -159,18 +171,33 @@ def _text_functions(model: Object2Vec, ids: Sequence[ToTokens]) -> dict[str, Any
     return functions | {f"{name}_text": function for name, function in pair.items()}
 
 
-def _text_tokens(model: Object2Vec, side: int) -> ToTokens:
+def _text_tokens(model: Object2Vec, side: int, tokenize: Tokenize) -> ToTokens:
     """Returns a function that converts text to token ids, truncated at max_seq_len."""
-    tokenizer = model.tokenizers[side]
-    assert tokenizer is not None
     max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
 
     def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
-        ids, _ = _tokenized(tokenizer, texts)
+        ids, _ = tokenize(texts)
         with on_host():
             return ids[:, :max_len]
 
     return tokens
+
+
+def _tokenize_function(tokenizer: Tokenizer | None) -> Tokenize | None:
+    """Returns `_tokenized` as a function that all signatures share.
+
+    Its graph has hundreds of ops. One for each signature would make exporting and
+    loading several times slower.
+    """
+    if tokenizer is None:
+        return None
+    spec = tf.TensorSpec(_TEXTS.shape, _TEXTS.dtype)
+    function: Tokenize = tf.function(
+        lambda texts: _tokenized(tokenizer, texts),
+        input_signature=[spec],
+        autograph=False,
+    )
+    return function
 
 
 def _tokenized(
@@ -197,7 +224,9 @@ def _tokenized(
     return ids, unknown
 
 
-def _tokenize(model: Object2Vec, side: int, tokenizer: Tokenizer) -> Any:
+def _tokenize(
+    model: Object2Vec, side: int, tokenizer: Tokenizer, function: Tokenize
+) -> Any:
     """Returns the signature that tokenizes text.
 
     Its outputs are the ids, padded with -1, and counts for each row: unknown tokens,
@@ -207,7 +236,7 @@ def _tokenize(model: Object2Vec, side: int, tokenizer: Tokenizer) -> Any:
 
     @on_host()
     def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        every, unknown = _tokenized(tokenizer, texts)
+        every, unknown = function(texts)
         ids = every[:, :max_len]
         dropped = 0 if tokenizer.keeps_unknown else unknown
         is_known = ids.with_values(tf.cast(~tokenizer.is_unknown(ids.values), tf.int64))

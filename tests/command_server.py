@@ -163,6 +163,7 @@ def _become(request: dict[str, object]) -> None:
     os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # that of TMPDIR
     sys.argv = ["-m", *request["arguments"]]
     sys.path[:] = [
         request["directory"],

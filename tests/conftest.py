@@ -7,6 +7,8 @@ import tempfile
 # GPUs otherwise round the inputs of products to 10 bits (TF32), which no test with a
 # tolerance of float32 passes. It must be set before TensorFlow starts.
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+# Lines of progress would depend on the speed of the machine.
+os.environ["OBJECT2VEC_TF_PROGRESS_SECONDS"] = "0"
 
 import numpy as np
 import pytest

@@ -24,6 +24,7 @@ from export.serving.http_connections import (
     GatewayProtocol,
     SharedState,
 )
+from object2vec_tf.progress import end_all
 
 # Seconds between two looks for clients that exceed a limit while the server stops;
 # before, uvicorn looks every 0.1 seconds.
@@ -74,6 +75,7 @@ class HttpServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to accept connections."""
         await super().startup(sockets)
+        end_all()
         print(self._message, flush=True)
 
     async def on_tick(self, counter: int) -> bool:

@@ -20,6 +20,7 @@ from export.serving.settings import GatewaySettings
 from export.serving.worker import FAILED, READY, WorkerTask
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.leftovers import scratch_directory
+from object2vec_tf.progress import end_all
 
 # Seconds until a worker that could not be restarted is started again; then doubled.
 _FIRST_DELAY: Final = 1.0
@@ -121,6 +122,7 @@ class _Supervisor:
         try:
             await _first_error(*ready, stopping=self._stopping)
             if not self._stopping.is_set():
+                end_all()
                 print(message, flush=True)
             await self._stopping.wait()
         except _Failed as error:

@@ -20,6 +20,7 @@ from object2vec_tf.files.atomic import atomic_file, reject_input_paths, write_at
 from object2vec_tf.files.fingerprints import verify_unchanged
 from object2vec_tf.inference.file_splits import FileSplit
 from object2vec_tf.inference.predictor import Predictor
+from object2vec_tf.progress import phase
 
 # A hidden file, so that programs that read all output files skip it.
 RECORD = ".transform.json"
@@ -124,6 +125,9 @@ def predict_file(
     with (
         atomic_output(job) as temporary,
         progress_bar(TextColumn("{task.completed:,.0f} lines"), console) as progress,
+        phase(
+            f"{job.path}", lambda: f"{counts.rows:,} lines", silent=not progress.disable
+        ),
     ):
         task = progress.add_task("", total=None)
         whole_file = FileSplit(job.path)

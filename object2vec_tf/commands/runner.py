@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import os
 import sys
+import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import NoReturn, TextIO
 
@@ -23,7 +27,9 @@ from object2vec_tf.commands.flag_uses import (
 )
 from object2vec_tf.commands.messages import escape_unprintable, legible
 from object2vec_tf.errors import Interrupted, UserError
+from object2vec_tf.files.leftovers import scratch_directory
 from object2vec_tf.files.staging import with_urls
+from object2vec_tf.progress import phase, send_to_stderr
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -61,7 +67,12 @@ def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
         try:
             if verbs:
                 reject_unused_flags(arguments[0], verbs)
-            main(*arguments)
+            send_to_stderr()
+            with (
+                phase(_command_name(argv[0], arguments)),
+                _temporary_directory(),
+            ):
+                main(*arguments)
         except Interrupted as error:
             print(with_urls(str(error)), flush=True)
         except BrokenPipeError:
@@ -114,6 +125,42 @@ def run_cli(
         describe_uses(uses)
         hide_unused_flags(sys.argv[1:], verbs)
     run(main, verbs)
+
+
+@contextlib.contextmanager
+def _temporary_directory() -> Iterator[None]:
+    """Gives this process a directory for all of its temporary files.
+
+    TensorFlow's AutoGraph, for one, writes files that stay when the process is killed.
+    `object2vec_tf.files.leftovers` removes the directory then.
+    """
+    before = tempfile.tempdir
+    with contextlib.suppress(OSError):  # there is none that can be written
+        stack = contextlib.ExitStack()
+        directory = stack.enter_context(scratch_directory("command"))
+        # AutoGraph removes its files at exit, but registered that later: it is first.
+        atexit.register(stack.close)
+        tempfile.tempdir = str(directory)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _command_name(program: str, arguments: Sequence[str]) -> str:
+    """Returns the name of a command and its verb.
+
+    Example:
+        >>> _command_name("/usr/lib/object2vec_tf/neighbors.py", ["build"])
+        'neighbors build'
+        >>> _command_name("export/__main__.py", [])
+        'export'
+        >>> _command_name("/usr/bin/object2vec-fit", [])
+        'fit'
+    """
+    path = Path(program)
+    name = path.parent.name if path.stem == "__main__" else path.stem
+    return " ".join([name.removeprefix("object2vec-"), *arguments])
 
 
 def _check_arguments(arguments: Sequence[str], verbs: FlagUses) -> Sequence[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.data.pair_filter import PairFilter
+from object2vec_tf.progress import phase
 from object2vec_tf.ragged.column import Column, Counts
 from object2vec_tf.ragged.row_hashes import object_numbers
 
@@ -66,8 +67,13 @@ class KnownPairs:
             in1: Token ids of the second objects.
             labels: ``[rows]``; a pair is positive if its label is above 0.
         """
+        with phase("listing known pairs"):
+            return cls._of(in0, in1, np.asarray(labels))
+
+    @classmethod
+    def _of(cls, in0: Column, in1: Column, labels: npt.NDArray[Any]) -> KnownPairs:
         numbers = object_numbers(in0), object_numbers(in1)
-        keys = _distinct_keys(*numbers, np.asarray(labels) > 0)
+        keys = _distinct_keys(*numbers, labels > 0)
         counts = [int(side.max(initial=-1)) + 1 for side in numbers]
         degrees = [
             np.bincount(part, minlength=count)

@@ -18,6 +18,7 @@ from object2vec_tf.inference.catalog import DESCRIBE_CATALOG, Catalog
 from object2vec_tf.inference.exported_files import report_damage, verify_saved_model
 from object2vec_tf.inference.model_store import (
     ONNX,
+    SAVED_MODEL,
     find_exported,
     parse_description,
     version_number,
@@ -40,6 +41,7 @@ from object2vec_tf.inference.warmup_requests import (
     WARM_UP_FILE,
     read_warm_up,
 )
+from object2vec_tf.progress import phase
 from object2vec_tf.text.tokenizer import load_text_ops
 
 Array = npt.NDArray[Any]
@@ -229,6 +231,8 @@ def load_model(
     Raises:
         UserError: There is no such model.
     """
-    if runtime == "onnx":
-        return OnnxPredictor(find_exported(model, ONNX), threads)
-    return SavedModelPredictor(find_exported(model))
+    exported = find_exported(model, ONNX if runtime == "onnx" else SAVED_MODEL)
+    with phase(f"loading {exported}"):
+        if runtime == "onnx":
+            return OnnxPredictor(exported, threads)
+        return SavedModelPredictor(exported)

@@ -34,6 +34,7 @@ from object2vec_tf.metrics.retrieval import (
 )
 from object2vec_tf.model.loading import model_file
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import phase
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.search.candidate_pool import CandidatePool, read_pool
 from object2vec_tf.search.evaluation_data import read_evaluation_data
@@ -91,15 +92,18 @@ def evaluate(
     known_files = None if exclude is None else channel_files(exclude, "exclude")
     comparator = pair_scorer(model) if score == MODEL else None
     encoders = load_model(model)
-    data = read_evaluation_data(encoders, pair_files, pool_files, known_files)
-    items, queries = encoders(data.items), encoders(data.queries)
+    with phase("reading pairs and items"):
+        data = read_evaluation_data(encoders, pair_files, pool_files, known_files)
+    with phase("embedding queries and items"):
+        items, queries = encoders(data.items), encoders(data.queries)
     score_items = comparator(items) if comparator else scorer(items, score)
-    ranks = relevant_ranks(
-        lambda block: score_items(queries[block]),
-        len(items),
-        data.relevant,
-        data.excluded,
-    )
+    with phase("ranking"):
+        ranks = relevant_ranks(
+            lambda block: score_items(queries[block]),
+            len(items),
+            data.relevant,
+            data.excluded,
+        )
     metrics: dict[str, Any] = retrieval_metrics(ranks, data.relevant, hits)
     metrics["queries"] = len(queries)
     metrics["pairs"] = len(data.relevant.items)

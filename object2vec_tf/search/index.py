@@ -23,6 +23,7 @@ from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
 from object2vec_tf.metrics.ranking import METRICS, Positions, Vectors
 from object2vec_tf.metrics.retrieval import ItemLists
+from object2vec_tf.progress import counted, phase
 from object2vec_tf.search.embedding_lines import (
     check_one_side,
     embed_file,
@@ -136,15 +137,17 @@ def build_index(
         vectors = embed_file(path, predictor)
     with replace_index(directory) as temporary:
         index = None
-        for block in vectors:
+        for block in counted(vectors, "embedding items", "items"):
             index = index or new_index(block.shape[1], metric, search)
             add_vectors(index, block, metric)
         assert index is not None
-        write_lines(temporary / ITEMS, (line for _, line in read_lines(path)))
+        with phase("writing the items"):
+            write_lines(temporary / ITEMS, (line for _, line in read_lines(path)))
         if labels is not None:
             names = read_labels(staged_file(labels), index.ntotal)
             write_lines(temporary / LABELS, names)
-        write_vectors(index, temporary / VECTORS)
+        with phase("writing the vectors"):
+            write_vectors(index, temporary / VECTORS)
         manifest = {
             "format": FORMAT,
             "metric": metric,

@@ -29,6 +29,7 @@ from object2vec_tf.inference.token_counts import (
     warn_of_unknown_tokens,
 )
 from object2vec_tf.metrics.ranking import Vectors
+from object2vec_tf.progress import counted
 from object2vec_tf.search.embedding_lines import (
     check_one_side,
     has_embeddings,
@@ -119,7 +120,7 @@ def add_items(
         new = _read_items(path, files, index_path, model)
         names = _read_names(labels, files, len(new.is_new), index_path)
         with replace_index(directory, is_locked=True) as temporary:
-            for block in new.vectors:
+            for block in counted(new.vectors, "adding items", "items"):
                 if block.shape[1] != index.d:
                     raise UserError(
                         f"{path}: expected embeddings with {index.d} values, as those "

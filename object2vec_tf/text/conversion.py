@@ -12,7 +12,8 @@ import msgspec
 from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source
 from object2vec_tf.files.object_lines import decode_value
-from object2vec_tf.text.json_objects import read_object_blocks
+from object2vec_tf.progress import counted
+from object2vec_tf.text.json_objects import ObjectBlock, read_object_blocks
 from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer import Tokenizer
 
@@ -38,7 +39,7 @@ def encode(
     encoder = msgspec.json.Encoder()
     are_ids = {name: t.tokenization.is_id for name, t in tokenizers.items()}
     with atomic_file(destination) as temporary, temporary.open("wb") as file:
-        for block in read_object_blocks(source):
+        for block in counted(read_object_blocks(source), "encoding", "lines", _rows):
             objects: list[dict[str, Any]] = [*block.rows]
             for field, texts in block.fields(are_ids).items():
                 column, unknown_in_block = token_ids(tokenizers[field], texts)
@@ -74,7 +75,7 @@ def decode(
     }
     lines = 0
     with atomic_file(destination) as temporary, temporary.open("wb") as file:
-        for block in read_object_blocks(source):
+        for block in counted(read_object_blocks(source), "decoding", "lines", _rows):
             objects: list[dict[str, Any]] = [*block.rows]
             for number, row in enumerate(objects):
                 for field, by_id in words.items():
@@ -86,6 +87,10 @@ def decode(
                 file.write(msgspec.json.encode(row) + b"\n")
             lines += len(block.rows)
     return lines
+
+
+def _rows(block: ObjectBlock) -> int:
+    return len(block.rows)
 
 
 def _words(ids: object, by_id: Mapping[int, str]) -> list[str]:

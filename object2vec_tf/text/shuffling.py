@@ -15,6 +15,7 @@ from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.files.object_lines import is_blank
 from object2vec_tf.files.special_files import scratch_parent
+from object2vec_tf.progress import counted
 
 # The intended size of a part, which is shuffled in memory.
 _PART_BYTES = 1 << 27
@@ -62,7 +63,7 @@ def shuffle_lines(
                 "input: expected at least one line, got none. Check the input files."
             )
         with atomic_file(destination) as temporary, temporary.open("wb") as file:
-            for path in paths:
+            for path in counted(paths, "shuffling", "parts", lambda path: 1):
                 lines = path.read_bytes().split(b"\n")[:-1]
                 path.unlink()
                 order = generator.permutation(len(lines)).tolist()
@@ -77,7 +78,7 @@ def _distribute(
     count = 0
     with ExitStack() as stack:
         parts = [stack.enter_context(path.open("wb")) for path in paths]
-        for lines in _blocks(files):
+        for lines in counted(_blocks(files), "distributing", "lines"):
             chosen = generator.integers(0, len(parts), len(lines))
             for part in np.unique(chosen).tolist():
                 positions = np.flatnonzero(chosen == part).tolist()

@@ -17,6 +17,7 @@ import tensorflow as tf
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source
 from object2vec_tf.files.leftovers import temporary_directory
+from object2vec_tf.progress import counted, phase
 from object2vec_tf.text.json_objects import (
     FieldRows,
     read_object_blocks,
@@ -91,7 +92,8 @@ def build_vocabulary(
         )
     counts = _TokenCounts(scratch, max_counters)
     try:
-        for block in read_object_blocks(source):
+        blocks = read_object_blocks(source)
+        for block in counted(blocks, "counting tokens", "lines", lambda b: len(b.rows)):
             are_ids = dict.fromkeys(fields, tokenization.is_id)
             for rows in block.fields(are_ids).values():
                 counts.add(_tokens(tokenization, rows))
@@ -100,7 +102,8 @@ def build_vocabulary(
                 f"{' or '.join(fields)}: expected at least one token in the input, got "
                 "none. Check the fields and the input files."
             )
-        return _selected(counts, tokenization, max_size, min_count, list(reserved))
+        with phase("selecting tokens"):
+            return _selected(counts, tokenization, max_size, min_count, list(reserved))
     finally:
         counts.close()
 

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.progress import line_written, phase, send_to
 from object2vec_tf.report.result_rows import (
     CHANNELS,
     result_channels,
@@ -64,10 +65,14 @@ class RunConsole:
         self.console = _PipeSafeConsole(
             file=sys.stdout, quiet=quiet, highlight=False, emoji=False, markup=False
         )
+        if not quiet:
+            send_to(self.say)
 
     def say(self, text: str) -> None:
         """Writes a line literally and without wrapping it."""
         self.console.print(text, soft_wrap=True)
+        if not self.console.quiet:
+            line_written()
 
     def words(self, words: TextAssets) -> None:
         """Reports how many words have a pretrained vector."""
@@ -93,12 +98,21 @@ class RunConsole:
             DownloadColumn(),
             TransferSpeedColumn(),
         )
-        shown = self.console.is_terminal and not self.console.quiet
-        with Progress(
-            *columns, console=self.console, disable=not shown, transient=True
-        ) as bar:
+        shown, total = self.console.is_terminal and not self.console.quiet, 0
+
+        def advance(size: int) -> None:
+            nonlocal total
+            total += size
+            bar.advance(task, size)
+
+        with (
+            Progress(
+                *columns, console=self.console, disable=not shown, transient=True
+            ) as bar,
+            phase(f"{name}: reading", lambda: f"{total / 1e6:,.0f} MB", silent=shown),
+        ):
             task = bar.add_task(f"{name}: reading", total=None)
-            yield lambda size: bar.advance(task, size)
+            yield advance
 
     def channel(self, name: str, pairs: Pairs) -> None:
         """Reports a channel: pairs, weights, truncated and empty inputs, bad lines."""

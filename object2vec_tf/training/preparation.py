@@ -31,6 +31,7 @@ from object2vec_tf.files.writable import check_writable
 from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.model.freezing import check_something_is_trained
+from object2vec_tf.progress import phase
 from object2vec_tf.report.hidden_metrics import hidden_metrics
 from object2vec_tf.report.object_names import ObjectNames, read_object_names
 from object2vec_tf.runs.identity import run_identity
@@ -164,7 +165,8 @@ def prepare_run(
     strategy = choose_strategy(options.strategy, num_gpus, options.device)
     batch_layout = choose_batch_layout(options.batch_layout, strategy)
     _check_speed(options.precision)
-    text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
+    with phase("reading vocabularies and pretrained vectors"):
+        text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
     names = read_object_names(
         options.items, options.labels, hyperparameters, text_assets.tokenizers
     )
@@ -172,12 +174,14 @@ def prepare_run(
     console.say(f"device: {describe_devices(len(strategy.local_replicas))}")
     console.words(text_assets)
     directory.download(is_chief=strategy.is_chief)
-    initial_model = _initial_model(
-        options, hyperparameters, text_assets, directory, console
-    )
-    retrieval_pool = read_retrieval_pool(
-        options.retrieval_pool, hyperparameters, text_assets.tokenizers
-    )
+    with phase("reading the initial model"):
+        initial_model = _initial_model(
+            options, hyperparameters, text_assets, directory, console
+        )
+    with phase("reading the retrieval pool"):
+        retrieval_pool = read_retrieval_pool(
+            options.retrieval_pool, hyperparameters, text_assets.tokenizers
+        )
     directory.make()
     if strategy.is_chief:
         _check_export_dir(options.export_dir, directory)

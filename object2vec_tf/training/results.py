@@ -12,6 +12,7 @@ from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.files.remote import absolute
 from object2vec_tf.files.staging import local_name
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import phase
 from object2vec_tf.report.baselines import POPULARITY, baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.report import Report
@@ -46,11 +47,13 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
             loop, channels["test"], run.hyperparameters, trainer.check_stop
         )
     trainer.check_stop()
-    metrics["baselines"] = baselines(
-        run.hyperparameters, channels, best.get("negatives")
-    )
+    with phase("baselines"):
+        metrics["baselines"] = baselines(
+            run.hyperparameters, channels, best.get("negatives")
+        )
     trainer.check_stop()
-    _add_retrieval(run, model, metrics)
+    with phase("retrieval"):
+        _add_retrieval(run, model, metrics)
     trainer.check_stop()
     for line in quality_lines("test", metrics.get("test", {})):
         run.console.say(line)

@@ -21,6 +21,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import kept_output, phase
 from object2vec_tf.runs.opened_run import open_run
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.channels import sources_by_channel
@@ -127,6 +128,7 @@ def fit(
     """
     channels = sources_by_channel(train, validation, test, auxiliary)
     with (
+        kept_output(),
         joined_workers(options.get("strategy", "auto")) as members,
         open_run(model_dir, catch_sigterm) as directory,
     ):
@@ -174,11 +176,12 @@ def _train_and_finish(
         )
     with catch_sigterm() as stop_request:
         trainer = _train(run, callbacks, stop_request)
-        model = load_object2vec(run.directory.model)
-        with _stop_recorded(run, trainer):
+        with _stop_recorded(run, trainer), phase("measuring the best epoch"):
+            model = load_object2vec(run.directory.model)
             metrics = _measure_as_chief(run, trainer, model)
         # Ends in moments, so that a stop that is requested now comes too late.
-        write_report(run, trainer, model, metrics)
+        with phase("writing the report"):
+            write_report(run, trainer, model, metrics)
         _export(run, model, metrics)
         run.directory.write_metrics(metrics)
     run.console.say(f"report: {run.directory.report}")

@@ -23,6 +23,7 @@ from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import phase
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.runs.run_directory import STOPPED
 from object2vec_tf.training.batch_layout import make_execution
@@ -65,7 +66,8 @@ class Trainer:
         self._batches, self._epoch_seconds = 0, 0.0
         # The negatives of the epoch, and of its batches before a checkpoint.
         self._tally, self._earlier_negatives = NegativeTally(), NO_NEGATIVES_YET
-        self._replicas = Replicas(run.strategy, self._build, run.batch_layout)
+        with phase("building the model"):
+            self._replicas = Replicas(run.strategy, self._build, run.batch_layout)
         if run.initial_model:
             run.initial_model.release()
         self._model = self._replicas.model
@@ -140,11 +142,12 @@ class Trainer:
             for epoch in range(len(self.history), epochs):
                 if self._stopped:
                     break
-                callback_list.on_epoch_begin(epoch)
-                record = self._train_epoch(epoch, loop)
-                callback_list.on_epoch_end(epoch, _keras_logs(record))
-                self._stopped |= self._any_worker(self._model.stop_training)
-                self._finish_epoch(record)
+                with phase(f"epoch {epoch + 1}/{epochs}"):
+                    callback_list.on_epoch_begin(epoch)
+                    record = self._train_epoch(epoch, loop)
+                    callback_list.on_epoch_end(epoch, _keras_logs(record))
+                    self._stopped |= self._any_worker(self._model.stop_training)
+                    self._finish_epoch(record)
         finally:
             callback_list.on_train_end()
 
@@ -182,12 +185,13 @@ class Trainer:
             first_batch=self._batches,
             tally=self._tally,
         )
-        result = loop.train(
-            batches,
-            done=self._batches,
-            seconds=self._epoch_seconds,
-            after_call=self._after_call,
-        )
+        with phase("training", lambda: loop.position):
+            result = loop.train(
+                batches,
+                done=self._batches,
+                seconds=self._epoch_seconds,
+                after_call=self._after_call,
+            )
         record: Record = {"epoch": epoch, "train": result.metrics}
         if self._run.hyperparameters.negative_sampling_rate:
             record["negatives"] = self._negatives()
@@ -232,11 +236,13 @@ class Trainer:
                 )
 
         pairs = self._run.channels["validation"]
-        return evaluate(loop, pairs, self._run.hyperparameters, between_calls)
+        with phase("validation"):
+            return evaluate(loop, pairs, self._run.hyperparameters, between_calls)
 
     def _measure_retrieval(self, task: RetrievalTask) -> dict[str, float]:
         """Ranks the true validation pairs; all workers get the chief's result."""
-        measures = task.measure(self._model) if self._strategy.is_chief else None
+        with phase("retrieval"):
+            measures = task.measure(self._model) if self._strategy.is_chief else None
         return dict(self._strategy.broadcast_from_chief(measures))
 
     def _after_call(self, batches: int, seconds: float) -> None:
@@ -292,7 +298,7 @@ class Trainer:
             **({"best_epoch": self._best["epoch"]} if self.history else {}),
             **position,
         }
-        with self._clock.saving():
+        with self._clock.saving(), phase("saving a checkpoint"):
             self._checkpoints.save(len(self.history), state, batches)
         self._run.directory.upload()
 

@@ -22,6 +22,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.model.freezing import check_something_is_trained
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import kept_output
 from object2vec_tf.runs.identity import run_identity
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
@@ -143,8 +144,8 @@ def tune(
         RunOptions(**options),
     )
     select_device(task.options.device)
-    console = RunConsole(quiet=not task.options.verbose)
-    with task.directory.claimed() as lock:
+    with kept_output(), task.directory.claimed() as lock:
+        console = RunConsole(quiet=not task.options.verbose)
         _prepare(task, console)
         with _cleaned_up(task):
             _run(task, jobs, lock)

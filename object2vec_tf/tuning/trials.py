@@ -24,6 +24,7 @@ from object2vec_tf.errors import (
 )
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.progress import phase
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.options import PathLike, RunOptions
@@ -223,12 +224,13 @@ class _TrialRunner:
         start = time.perf_counter()
         reports = _EpochReports(trial, task.objective, self._interruption)
         try:
-            result = fit(
-                hyperparameters,
-                model_dir=run.path,
-                callbacks=[reports],
-                **task.fit_arguments(),
-            )
+            with phase(f"trial {trial.number}"):
+                result = fit(
+                    hyperparameters,
+                    model_dir=run.path,
+                    callbacks=[reports],
+                    **task.fit_arguments(),
+                )
         except optuna.TrialPruned:
             history = run.read_history()
             seconds = time.perf_counter() - start

@@ -1,6 +1,7 @@
 """Tests of how commands end, in this process and in others."""
 
 import logging as python_logging
+import os
 import subprocess
 import sys
 import warnings
@@ -215,3 +216,27 @@ def test_a_gpu_that_does_not_start_is_a_problem_of_the_user() -> None:
         "processes that use it, or give --device=cpu."
     )
     assert runner._user_message(tf.errors.InternalError(None, None, "other")) is None
+
+
+def test_temporary_files_of_killed_commands_are_removed_by_the_next(tmp_path):
+    program = (
+        "import os, signal, sys, tempfile\n"
+        "from object2vec_tf.commands import runner\n"
+        "def main():\n"
+        "    with open(tempfile.mkstemp()[1], 'w') as file:\n"
+        "        print(file.name, flush=True)\n"
+        "    if os.environ.get('KILL'):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "runner.run(main)\n"
+    )
+    environment = os.environ | {"TMPDIR": f"{tmp_path}"}
+    for kill in ({"KILL": "1"}, {}):
+        done = subprocess.run(
+            python_c(program),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment | kill,
+        )
+        assert done.stdout.startswith(f"{tmp_path}/")
+        assert bool(list(tmp_path.iterdir())) == bool(kill), done.stderr
