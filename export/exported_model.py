@@ -40,6 +40,7 @@ def exported_model(
         return
     model = load_object2vec(staged_file(path), compile=False)
     with scratch_directory("export") as folder:
-        exported = _EXPORTERS[runtime](model, folder)
+        # The exporters lock the directory of versions, and the folder is locked here.
+        exported = _EXPORTERS[runtime](model, folder / "export")
         del model  # frees its memory
         yield exported

@@ -30,12 +30,12 @@ _MAX_FORMER = 8
 _OVERWRITE = "or give --overwrite to start again."
 RESTORE = f"Restore the file, {_OVERWRITE}"
 _MEASURE_AGAIN = (
-    "Restore the file; or remove it, and the same command resumes the run from its "
-    f"newest checkpoint; {_OVERWRITE}"
+    "Restore the file; or remove it, and fit resumes the run from its newest "
+    f"checkpoint; {_OVERWRITE}"
 )
 _REMOVE_BOTH = (
-    "Restore the file; or remove it and metrics.json, and the same command resumes the "
-    f"run from its newest checkpoint; {_OVERWRITE}"
+    "Restore the file; or remove it and metrics.json, and fit resumes the run from its "
+    f"newest checkpoint; {_OVERWRITE}"
 )
 _CHANNELS = ("train", "validation", "test")
 # The entries that metrics.json of every finished run has, and their types.

@@ -4,8 +4,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from export.exported_model import exported_model
+from export.exported_model import _EXPORTERS, exported_model
 from object2vec_tf import UserError
+from object2vec_tf.files.locks import locked
 from tests.command_server import python_m
 from tests.export.conftest import make_model, ragged
 
@@ -23,6 +24,18 @@ def test_a_keras_file_that_cannot_be_read_is_an_error(tmp_path):
         exported_model(tmp_path / "x.keras"),
     ):
         pass
+
+
+def test_the_exporter_can_lock_the_directory_of_versions(tmp_path, monkeypatch):
+    def export(model, directory):
+        directory.mkdir()
+        with locked(directory, timeout=0):
+            return directory / "1"
+
+    monkeypatch.setitem(_EXPORTERS, "tensorflow", export)
+    make_model().save(tmp_path / "x.keras")
+    with exported_model(tmp_path / "x.keras") as exported:
+        assert exported.name == "1"
 
 
 @pytest.mark.long
