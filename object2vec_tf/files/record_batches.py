@@ -5,7 +5,6 @@ from __future__ import annotations
 import decimal
 import json
 import math
-import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.arrow_files import DAMAGE_ERRORS, open_arrow, reason
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.fingerprints import Digest
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
@@ -25,13 +25,10 @@ _BUFFER_BYTES = 1 << 20
 # Rows of a batch. With 500 ids per object, a batch has some 100 MB.
 BATCH_ROWS = 1 << 14
 _HASHED_BYTES = 1 << 22
-# Bytes of a memory-mapped Arrow file after which its pages are released.
-_MAPPED_BYTES = 1 << 26
 _PARQUET = ".parquet"
 _ARROW = (".arrow", ".arrows", ".feather", ".ipc")
 _LINE_ROWS = 1 << 12
 _JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
-_DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 
 def is_parquet(path: Path) -> bool:
@@ -76,16 +73,10 @@ def open_parquet(path: Path) -> pq.ParquetFile:
             )
         _ = file.schema_arrow.names  # which may not be UTF-8
         return file
-    except _DAMAGED as error:
+    except DAMAGE_ERRORS as error:
         raise DataError(
-            f"{path}: cannot be read as Parquet: {_reason(error)}. Write the file "
-            "again."
+            f"{path}: cannot be read as Parquet: {reason(error)}. Write the file again."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """Returns the message of an error of pyarrow in one line."""
-    return " ".join(str(error).split()).rstrip(".")
 
 
 @contextmanager
@@ -121,7 +112,7 @@ def open_batches(
             batches = file.iter_batches(rows, groups, found, use_threads=threads)
             yield schema, _checked(batches, path)
     else:
-        with _open_arrow(path) as (schema, batches):
+        with open_arrow(path, columns) as (schema, batches):
             yield schema, _checked(_slices(batches, columns, rows), path)
 
 
@@ -133,9 +124,9 @@ def _checked(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.Recor
     """
     try:
         yield from batches
-    except _DAMAGED as error:
+    except DAMAGE_ERRORS as error:
         raise DataError(
-            f"{path}: cannot be read to its end: {_reason(error)}. The file is "
+            f"{path}: cannot be read to its end: {reason(error)}. The file is "
             "damaged: write it again."
         ) from error
 
@@ -154,43 +145,6 @@ def _slices(
         selected.validate(full=True)
         for start in range(0, len(batch), rows):
             yield selected.slice(start, rows)
-
-
-@contextmanager
-def _open_arrow(path: Path) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
-    """Opens a file in Arrow's IPC format, as a file (Feather) or as a stream."""
-    with open_file(path) as file:
-        try:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            source = pa.BufferReader(pa.py_buffer(mapped))
-            is_file = mapped[:6] == b"ARROW1"
-            reader = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source)
-            _ = reader.schema.names  # which may not be UTF-8
-        except (*_DAMAGED, ValueError) as error:
-            raise DataError(
-                f"{path}: cannot be read as an Arrow IPC file or stream: "
-                f"{_reason(error)}. Write the file again."
-            ) from error
-        batches = _file_batches(reader) if is_file else iter(reader)
-        yield reader.schema, _released(batches, mapped)
-
-
-def _file_batches(reader: Any) -> Iterator[pa.RecordBatch]:
-    for number in range(reader.num_record_batches):
-        yield reader.get_batch(number)
-
-
-def _released(
-    batches: Iterator[pa.RecordBatch], mapped: mmap.mmap
-) -> Iterator[pa.RecordBatch]:
-    """Yields batches, and keeps the resident memory of the mapped file bounded."""
-    size = 0
-    for batch in batches:
-        yield batch
-        size += batch.nbytes
-        if size >= _MAPPED_BYTES:
-            mapped.madvise(mmap.MADV_DONTNEED)
-            size = 0
 
 
 def table_lines(path: Path, rows: int = _LINE_ROWS) -> Iterator[bytes]:
@@ -225,13 +179,13 @@ def mappings(batch: pa.RecordBatch, name: str, first_row: int) -> list[Any]:
     try:
         rows: list[Any] = batch.to_pylist()
     except (ValueError, OverflowError, pa.ArrowException) as error:
-        reason = f"have a value that Python lacks: {_reason(error)}. Leave it out"
+        problem = f"have a value that Python lacks: {reason(error)}. Leave it out"
         if isinstance(error, UnicodeDecodeError):
-            reason = (
+            problem = (
                 f"contain text that is not UTF-8: {error.reason}. Write it as UTF-8"
             )
         raise DataError(
-            f"{name}: rows {first_row} to {first_row + len(batch) - 1}: {reason}."
+            f"{name}: rows {first_row} to {first_row + len(batch) - 1}: {problem}."
         ) from error
     return rows
 
