@@ -12,7 +12,7 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents test test-all test-gpu doctest lint types results results-texts results-documents bench bench-peers format clean
+.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-texts results-documents bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +124,43 @@ test: lint ## Lint, types, examples and tests: under 10 minutes on 2 cores
 	$(MAKE) --jobs=2 --output-sync=target types doctest
 	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
 
+# Python 3.11: later versions need later packages.
+OLDEST_PYTHON ?= python3.11
+OLDEST := $(VENV)-oldest
+NEWEST := $(VENV)-newest
+
+$(OLDEST)/test: setup.py pyproject.toml tools/dependencies.py
+	$(OLDEST_PYTHON) -m venv $(OLDEST)
+	$(OLDEST_PYTHON) tools/dependencies.py lowest --extras=test,neighbors,onnx,tune > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) \
+		--constraint $(OLDEST)/constraints.txt --editable '.[test]'
+	@touch $@
+
+$(NEWEST)/test: setup.py pyproject.toml
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[test]'
+	@touch $@
+
+test-oldest: $(OLDEST)/test ## Tests with the lowest allowed versions of all dependencies
+	$(MAKE) BIN=$(OLDEST)/bin checks
+
+test-newest: $(NEWEST)/test ## Tests with the newest allowed versions, in a new environment
+	$(MAKE) BIN=$(NEWEST)/bin checks
+
+.PHONY: checks
+checks:
+	$(BIN)/python -m pip freeze --exclude-editable > $(BIN)/../versions.txt
+	$(BIN)/python -m pytest --doctest-modules object2vec_tf export
+	$(BIN)/python -m pytest -m 'not long and not network' --numprocesses=2 --dist=worksteal
+
+$(VENV)-audit/pyvenv.cfg:
+	$(PYTHON) -m venv $(VENV)-audit
+
+audit: $(VENV)/test $(VENV)-audit/pyvenv.cfg ## Look for known vulnerabilities of dependencies (needs the network)
+	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 --timeout 10 pip-audit \
+		|| { echo "audit: not possible: pip-audit cannot be installed"; exit 0; } \
+		&& $(VENV)-audit/bin/python tools/dependencies.py audit --python=$(BIN)/python
+
 test-gpu: $(VENV)/test ## Tests on a GPU: those that need one, and those of models
 	$(BIN)/python -m pytest -p no:benchmark -m 'gpu'
 	$(BIN)/python -m pytest -p no:benchmark -m 'not long and not network and not gpu' \
@@ -141,4 +178,4 @@ format: $(VENV)/test ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove the environment and build files; keep data and runs
-	rm -rf $(VENV) build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(OLDEST) $(NEWEST) $(VENV)-audit build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
