@@ -37,6 +37,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.files.downloads import list_files, single_file, staged_file
 from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.files.special_files import is_special
 from object2vec_tf.files.uploads import local_output
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
@@ -257,6 +258,11 @@ def main() -> None:
         raise UserError(
             f"--model: expected an exported model for --runner=ray, got {model}. Write "
             f"one with python -m export --model_dir={model}."
+        )
+    if _RUNNER.value == "ray" and _OUTPUT.value and is_special(Path(_OUTPUT.value)):
+        raise UserError(
+            "--output: expected a file or directory for --runner=ray, got the FIFO or "
+            f"device {_OUTPUT.value}. Give --runner=local."
         )
     _select_device()
     set_line_limit_of_flag()

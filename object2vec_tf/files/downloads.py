@@ -31,6 +31,7 @@ from object2vec_tf.files.staging import (
     digest,
     local_name,
     make_directory,
+    protect,
     register,
     touch,
 )
@@ -264,7 +265,7 @@ def stage_below(url: str, files: Sequence[RemoteFile], directory: str) -> Staged
 
 def _is_used(target: Path) -> bool:
     """Returns whether a copy exists, and records that it is used."""
-    if not target.exists():
+    if not (protect(target.parent) and target.exists()):
         return False
     touch(target.parent)
     return True
@@ -286,6 +287,7 @@ def _stage(files: Sequence[RemoteFile], entry: Path, below: str = "") -> None:
         except OSError:  # another process was faster
             if not entry.exists():
                 raise
+    protect(entry)
 
 
 def download(file: RemoteFile, target: Path) -> None:

@@ -20,7 +20,8 @@ def split_paths(
     """Returns the paths of a list, whose items may be separated by commas.
 
     A name that exists is never split, nor are names that a comma is a part of, if they
-    exist. White space around names is dropped, unless they exist with it.
+    exist or match a pattern. White space around names is dropped, unless they exist
+    with it.
 
     Args:
         source: Paths, globs or URLs. `pathlib.Path` is never split.
@@ -68,7 +69,13 @@ def _split(text: str) -> Iterable[str]:
 
 
 def _is_complete(piece: str) -> bool:
-    return exists(piece) or exists(piece.strip()) or not piece.strip()
+    return not piece.strip() or _means_files(piece)
+
+
+def _means_files(name: str) -> bool:
+    """Returns whether there is a file of a name, or one that a pattern matches."""
+    names = {name, name.strip()}
+    return any(exists(n) or (glob.has_magic(n) and match_paths(n)) for n in names)
 
 
 def _end_of_name(pieces: Sequence[str], start: int) -> int:
@@ -79,7 +86,7 @@ def _end_of_name(pieces: Sequence[str], start: int) -> int:
         if length > _MAX_PATH:
             break
         name = ",".join(pieces[start:stop])
-        if exists(name) or exists(name.strip()):
+        if _means_files(name):
             return stop
     return start + 1
 

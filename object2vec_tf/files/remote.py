@@ -37,6 +37,10 @@ _PERMANENT = (
     ValueError,
 )
 _PERMANENT_NAMES = ("Credential", "Forbidden", "Unauthorized", "ParamValidation")
+# Statuses of HTTP: there is no such file; a client's error that another attempt may
+# resolve.
+_MISSING_STATUSES = (404, 410)
+_TRANSIENT_STATUSES = (408, 425, 429)
 _MAX_REASON = 300
 # Names that are parts of no local path: they mean other directories.
 RELATIVE_NAMES: Final = frozenset((".", ".."))
@@ -226,7 +230,8 @@ def attempt(action: Callable[[], _T], url: str, verb: str) -> _T:
             return action()
         except UserError:
             raise
-        except Exception as error:
+        except Exception as raised:
+            error = _actual_error(raised)
             is_late = time.monotonic() > deadline
             if pause is None or is_late or _is_permanent(error):
                 raise remote_error(url, verb, error) from error
@@ -234,8 +239,25 @@ def attempt(action: Callable[[], _T], url: str, verb: str) -> _T:
     raise AssertionError("unreachable")
 
 
+def _actual_error(error: Exception) -> Exception:
+    """Returns the error of a connection or of a server that an error was made of.
+
+    fsspec's file system of HTTP reports each of them as a missing file.
+    """
+    cause = error.__cause__
+    is_http = type(cause).__module__.startswith("aiohttp")
+    is_network = is_http or isinstance(cause, ConnectionError | TimeoutError)
+    if not isinstance(error, FileNotFoundError) or not is_network:
+        return error
+    assert isinstance(cause, Exception)
+    return error if getattr(cause, "status", None) in _MISSING_STATUSES else cause
+
+
 def _is_permanent(error: Exception) -> bool:
     name = type(error).__name__
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and 400 <= status < 500:
+        return status not in _TRANSIENT_STATUSES
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return True
     return isinstance(error, _PERMANENT) or any(x in name for x in _PERMANENT_NAMES)
@@ -243,6 +265,7 @@ def _is_permanent(error: Exception) -> bool:
 
 def remote_error(url: str, verb: str, error: Exception) -> RemoteError:
     """Returns the user error of a remote operation that failed."""
+    error = _actual_error(error)
     result = RemoteError(
         f"{url}: cannot be {verb}: {_one_line(error)}. {_advice(error)}"
     )
@@ -271,6 +294,7 @@ def _advice(error: Exception) -> str:
         return "This scheme does not support it: choose another place."
     if "credential" in name.lower() or "credential" in text or "token" in text:
         return "Set the credentials of the service; see docs/remote.md."
-    if isinstance(error, PermissionError) or "denied" in text or "forbidden" in text:
+    is_denied = any(word in text for word in ("denied", "forbidden", "unauthorized"))
+    if isinstance(error, PermissionError) or is_denied:
         return "Check the credentials and their permissions."
     return "Check the network, the endpoint and the path."

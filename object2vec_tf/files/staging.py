@@ -13,6 +13,7 @@ from pathlib import Path, PosixPath
 from typing import Final
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.locks import is_locked, lock
 
 # Names the directory of the local copies; and their limit in gigabytes (10**9 bytes).
 DIRECTORY_VARIABLE: Final = "OBJECT2VEC_TF_STAGING"
@@ -24,8 +25,13 @@ _MAX_SECONDS = 30 * 24 * 3600
 # Local file systems allow 255 bytes; temporary files have longer names than others.
 _MAX_NAME_BYTES = 200
 
+# A process has at most this number of locks; later copies are protected by their age.
+_MAX_LOCKS = 256
+
 # The URL of each local copy that this process uses.
 _urls: dict[str, str] = {}
+# The locked descriptors of copies that this process uses, by their paths.
+_locks: dict[str, int] = {}
 
 
 class StagedPath(PosixPath):
@@ -130,6 +136,30 @@ def local_name(url: str) -> str:
     return name.encode()[-_MAX_NAME_BYTES:].decode(errors="ignore")
 
 
+def protect(path: Path) -> bool:
+    """Keeps a copy from being removed by `clean`, as long as this process lives.
+
+    Args:
+        path: An entry of a directory of copies.
+
+    Returns:
+        Whether it exists.
+    """
+    if str(path) in _locks or len(_locks) >= _MAX_LOCKS:
+        return path.exists()
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    with contextlib.suppress(OSError):  # a file system without locks
+        lock(descriptor, shared=True, timeout=1)
+    if not path.exists():  # removed before it was locked
+        os.close(descriptor)
+        return False
+    _locks[str(path)] = descriptor
+    return True
+
+
 def touch(path: Path) -> None:
     """Records that a local copy is used."""
     with contextlib.suppress(OSError):
@@ -139,7 +169,7 @@ def touch(path: Path) -> None:
 def clean(parent: Path) -> None:
     """Removes copies that have not been used for long, or that exceed the limit.
 
-    Those that were used within a day stay, since another process may use them.
+    Those that a process uses stay, and those that were used within a day.
 
     Args:
         parent: The directory whose entries are copies.
@@ -149,7 +179,8 @@ def clean(parent: Path) -> None:
     sizes = 0
     for age, path in entries:  # the most recently used ones first
         sizes += size_of(path)
-        if age > _MAX_SECONDS or (age > MIN_SECONDS and sizes > limit):
+        is_unused = age > _MAX_SECONDS or (age > MIN_SECONDS and sizes > limit)
+        if is_unused and not is_locked(path):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,12 +1,16 @@
 """Tests of object2vec_tf/files/remote.py: URLs, and errors of remote file systems."""
 
+import http.server
 import os
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files import remote
+from object2vec_tf.files.channels import channel_files
 from object2vec_tf.files.remote import (
     RemoteError,
     absolute,
@@ -159,3 +163,54 @@ def test_permanent_errors_are_not_tried_again(error, advice):
     with pytest.raises(RemoteError, match=advice):
         attempt(action, "s3://bucket/x", "written")
     assert len(calls) == 1
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    """Answers every request with the status in its path."""
+
+    def do_GET(self):
+        self.server.requests += 1
+        self.send_error(int(self.path.strip("/").partition("/")[0]))
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        """Prints nothing."""
+
+
+@pytest.fixture
+def answers():
+    """A server of HTTP, its address, and the number of requests it got."""
+    pytest.importorskip("aiohttp")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        server.requests = 0
+        threading.Thread(target=server.serve_forever).start()
+        server.address = f"http://127.0.0.1:{server.server_port}"
+        yield server
+        server.shutdown()
+
+
+def test_a_refused_connection_is_no_missing_file(answers, monkeypatch):
+    monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/a.jsonl"
+        with pytest.raises(RemoteError, match=r"cannot be listed: Connect call failed"):
+            channel_files(url, "train")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "attempts"),
+    [
+        (404, "train: .*: no such file or directory. Check the path", 1),
+        (401, "cannot be listed: 401, .* Check the credentials", 1),
+        (403, "cannot be listed: 403, .* Check the credentials", 1),
+        (503, "cannot be listed: 503, .* Check the network", 3),
+        (429, "cannot be listed: 429, .* Check the network", 3),
+    ],
+)
+def test_answers_of_http_servers(answers, monkeypatch, status, expected, attempts):
+    monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0))
+    with pytest.raises(UserError, match=expected):
+        channel_files(f"{answers.address}/{status}/a.jsonl", "train")
+    assert answers.requests == 2 * attempts  # HEAD and GET

@@ -62,6 +62,17 @@ def test_old_copies_and_those_over_the_limit_are_removed(root, monkeypatch):
     assert {path.name for path in root.iterdir()} == {"now", "used"}
 
 
+def test_copies_that_a_process_uses_are_not_removed(root):
+    for name in ("used", "unused"):
+        (root / name).mkdir()
+        os.utime(root / name, (0, 0))
+    assert staging.protect(root / "used")
+    assert staging.protect(root / "used")
+    assert not staging.protect(root / "missing")
+    staging.clean(root)
+    assert {path.name for path in root.iterdir()} == {"used"}
+
+
 def test_a_limit_that_is_no_number_is_an_error(root, monkeypatch):
     monkeypatch.setenv("OBJECT2VEC_TF_STAGING_GB", "much")
     with pytest.raises(UserError, match="OBJECT2VEC_TF_STAGING_GB: expected gigabytes"):
