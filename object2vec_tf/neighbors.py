@@ -28,6 +28,7 @@ from object2vec_tf.files.atomic import atomic_file, reject_input_paths
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.files.uploads import local_output
+from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.metrics.ranking import METRICS
 from object2vec_tf.search.evaluation import SCORES, evaluate
 from object2vec_tf.search.faiss_index import SEARCHES
@@ -172,19 +173,26 @@ def _query() -> None:
 
 def _evaluate() -> None:
     model, pairs = required_value(_MODEL), required_value(_INPUT)
-    if not all(k.isdecimal() and int(k) for k in _HITS.value):
-        raise UserError(
-            f"--hits: expected integers of 1 or more, got {','.join(_HITS.value)}."
-        )
     metrics = evaluate(
         model,
         pairs,
         _POOL.value,
         exclude=_EXCLUDE.value,
         score=_SCORE.value,
-        hits=[int(k) for k in _HITS.value],
+        hits=_hits(),
     )
     print(json.dumps(metrics))
+
+
+def _hits() -> list[int]:
+    """Returns the numbers of --hits."""
+    try:
+        numbers = [as_integer("--hits", text, 1) for text in _HITS.value]
+    except UserError as error:
+        raise UserError(f"{error} Give integers such as 1,10.") from error
+    if not numbers:
+        raise UserError("--hits: expected one or more integers, got none.")
+    return numbers
 
 
 def _required_file(flag: flags.FlagHolder[str | None]) -> str:

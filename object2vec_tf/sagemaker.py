@@ -175,7 +175,7 @@ def _variable(name: str, kind: str, minimum: int, maximum: int, default: int) ->
         UserError: It is not an integer in the range.
     """
     text = os.environ.get(name) or str(default)
-    if not text.isdecimal() or not minimum <= int(text) <= maximum:
+    if not text.isdecimal() or len(text) > 9 or not minimum <= int(text) <= maximum:
         raise UserError(
             f"{name}: expected {kind} in {minimum}..{maximum}, got {text}. Correct the "
             "environment variable."

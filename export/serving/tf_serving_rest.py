@@ -32,6 +32,7 @@ from object2vec_tf.inference.answer_parts import (
     list_parts,
 )
 from object2vec_tf.inference.catalog import RECOMMEND
+from object2vec_tf.inference.finite import require_finite
 from object2vec_tf.inference.ragged_inputs import output_name, signature_name
 from object2vec_tf.inference.request_codec import JSON
 from object2vec_tf.inference.request_errors import BadRequest
@@ -163,6 +164,8 @@ class TFServingRest:
                 )
                 encode = _result_parts
             outputs = await self._outputs(backend, decoded)
+        for name, array in outputs.items():
+            require_finite(array, name)
         values = sum(array.size for array in outputs.values())
         return await respond(request, encode(outputs, decoded), values, JSON)
 

@@ -50,7 +50,8 @@ def vertex_environment(variables: Mapping[str, str]) -> VertexEnvironment:
         VertexEnvironment(port=8080, health_route='/health', predict_route='')
     """
     text = variables.get(HTTP_PORT, "")
-    port = int(text) if text.isascii() and text.isdecimal() else None
+    is_number = text.isascii() and text.isdecimal() and len(text) < 6
+    port = int(text) if is_number else None
     if text and (port is None or not 1 <= port <= _MAX_PORT):
         raise UserError(f"{HTTP_PORT}: expected a port in 1..{_MAX_PORT}, got {text}.")
     routes = [variables.get(name, "") for name in (HEALTH_ROUTE, PREDICT_ROUTE)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -10,6 +11,10 @@ from absl import flags
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.special_files import is_stdout
+from object2vec_tf.hyperparameters.arguments import MAX_INTEGER
+
+# Of flags with fractions, such as seconds and gigabytes.
+_MAX_NUMBER = 1e12
 
 
 def required_value(flag: flags.FlagHolder[str | None]) -> str:
@@ -21,6 +26,31 @@ def required_value(flag: flags.FlagHolder[str | None]) -> str:
     if not flag.value:
         raise UserError(f"--{flag.name} is required. See --help.")
     return flag.value
+
+
+def check_numbers(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Checks that the values of all flags are numbers that files and ops can hold.
+
+    The flags' own bounds accept nan, infinity, and integers of any length.
+
+    Raises:
+        UserError: One is not.
+    """
+    for name in values:
+        for value in _numbers(values[name].value):
+            if isinstance(value, int) and abs(value) > MAX_INTEGER:
+                raise UserError(
+                    f"--{name}: expected an integer up to {MAX_INTEGER}, got a larger "
+                    "one."
+                )
+            if isinstance(value, float) and not abs(value) <= _MAX_NUMBER:
+                raise UserError(
+                    f"--{name}: expected a number up to {_MAX_NUMBER:g}, got {value}."
+                )
+
+
+def _numbers(value: object) -> Iterable[object]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def summary_stream(output: Path) -> TextIO:

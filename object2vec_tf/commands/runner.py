@@ -18,6 +18,7 @@ from typing import NoReturn, TextIO
 import tensorflow as tf
 from absl import app, flags, logging
 
+from object2vec_tf.commands.checks import check_numbers
 from object2vec_tf.commands.flag_uses import (
     FlagUses,
     check_complete,
@@ -67,6 +68,7 @@ def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
         try:
             if verbs:
                 reject_unused_flags(arguments[0], verbs)
+            check_numbers()
             send_to_stderr()
             with (
                 phase(_command_name(argv[0], arguments)),

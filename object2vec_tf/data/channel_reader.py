@@ -22,14 +22,18 @@ from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.data.table_reader import TableReader
 from object2vec_tf.data.table_sources import TableSource, is_file_source, table_source
-from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.files.line_limit import DEFAULT_MEGABYTES, max_line_megabytes
 from object2vec_tf.files.record_batches import hash_file, is_table_file
 from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
+from object2vec_tf.hyperparameters.arguments import (
+    as_gigabytes,
+    as_hyperparameters,
+    as_integer,
+)
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 # Changes when other lines become invalid, or lines get other values.
@@ -94,11 +98,8 @@ def read_pairs(
     if not isinstance(hyperparameters, PairSchema):
         hyperparameters = as_hyperparameters(hyperparameters)
     max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
-    if cache_limit is not None and cache_dir is not None and not cache_limit > 0:
-        raise UserError(
-            f"cache_limit: expected a number above 0, got {cache_limit}. Raise it, or "
-            "leave it out."
-        )
+    if cache_limit is not None:
+        cache_limit = as_gigabytes("cache_limit", cache_limit)
     cache = None if cache_dir is None else local_path(cache_dir, "cache_dir")
     if isinstance(source, Pairs):
         return checked_pairs(source, hyperparameters, channel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ _EXAMPLE = (
     '"task": {"type": "worker", "index": 0}}'
 )
 _MAX_PORT = 65535
+_PORT, _NUMBER = re.compile("[0-9]{1,5}"), re.compile("[0-9]{1,9}")
 # Port of the workers when only host names are known.
 _DEFAULT_PORT = 2222
 
@@ -107,7 +109,7 @@ def _addresses(cluster: Mapping[str, Any], job: str) -> list[str]:
         raise _invalid(f"cluster.{job} is not a list of addresses")
     for i, address in enumerate(addresses):
         host, _, port = str(address).rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+        if not host or not _PORT.fullmatch(port) or not 0 < int(port) <= _MAX_PORT:
             raise _invalid(f"cluster.{job}[{i}] is {address!r}, not host:port")
     return [str(address) for address in addresses]
 
@@ -118,7 +120,7 @@ def _worker_index(task: Any, jobs: Mapping[str, list[str]]) -> int:
     job, index = task.get("type"), task.get("index")
     if not isinstance(job, str) or job not in jobs:
         raise _invalid(f"task.type is {job!r}, but cluster has {', '.join(jobs)}")
-    if isinstance(index, str) and index.isdecimal():
+    if isinstance(index, str) and _NUMBER.fullmatch(index):
         index = int(index)
     count = len(jobs[job])
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:

@@ -12,6 +12,7 @@ from object2vec_tf.errors import HyperparameterError, UserError
 # Entries that SageMaker adds for its own use start with this.
 _PLATFORM_PREFIX = "_"
 _NUM_GPUS = "_num_gpus"
+_MAX_DIGITS = 9
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def max_gpus(values: Mapping[str, Any]) -> int | None:
     given = str(values.get(_NUM_GPUS, "auto")).strip()
     if given == "auto":
         return None
-    if not given.isdecimal():
+    if not given.isdecimal() or len(given) > _MAX_DIGITS:
         raise HyperparameterError(
             f"{_NUM_GPUS}: expected auto or an integer of 0 or more, got {given!r}"
         )

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.inference.finite import not_finite
 from object2vec_tf.ragged.column import RaggedColumn
 
 # Pads dense requests; the signatures drop it at any position of a row.
@@ -113,9 +115,17 @@ class RaggedInputs:
 def predict_batches(
     inputs: RaggedInputs, predict: Callable[[RaggedInputs], Predictions]
 ) -> Predictions:
-    """Calls a model with batches of similar length; returns all rows in their order."""
+    """Calls a model with batches of similar length; returns all rows in their order.
+
+    Raises:
+        UserError: A prediction is infinite or not a number.
+    """
     batches = list(inputs.batches())
-    return in_row_order(batches, [predict(inputs.take(rows)) for rows in batches])
+    predictions = [predict(inputs.take(rows)) for rows in batches]
+    for batch in predictions:
+        if problem := not_finite(batch, inputs.output):
+            raise UserError(problem)
+    return in_row_order(batches, predictions)
 
 
 def in_row_order(

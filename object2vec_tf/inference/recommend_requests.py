@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
+import numpy as np
 import orjson
 
 from object2vec_tf.inference.answer_parts import list_parts, row_slices
 from object2vec_tf.inference.catalog import Catalog
+from object2vec_tf.inference.finite import require_finite
 from object2vec_tf.inference.instance_decoder import InstanceDecoder
 from object2vec_tf.inference.line_bodies import decode_body
 from object2vec_tf.inference.ragged_inputs import PADDING, Rows
@@ -317,6 +319,8 @@ def recommendation_parts(
         >>> part.decode()
         '{"items":[{"position":17,"score":0.5,"item":{"in1": [18]},"label":"Heat"}]}\n'
     """
+    for items in predictions:
+        require_finite(np.array([item.score for item in items]), "scores")
 
     def objects(first: int, last: int) -> list[dict[str, Any]]:
         rows = predictions[first:last]

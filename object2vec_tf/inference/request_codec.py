@@ -17,6 +17,7 @@ import orjson
 
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.answer_parts import joined, row_slices
+from object2vec_tf.inference.finite import require_finite
 from object2vec_tf.inference.instance_decoder import InstanceDecoder, object_rows
 from object2vec_tf.inference.line_bodies import decode_body
 from object2vec_tf.inference.ragged_inputs import Predictions, Rows, output_name
@@ -365,7 +366,11 @@ def prediction_parts(
         predictions: Embeddings or scores, float32 ``[rows, width]``.
         output: The name of the output: embeddings or scores.
         media_type: application/json or application/jsonlines.
+
+    Raises:
+        BadRequest: 500, a prediction is not a finite number.
     """
+    require_finite(predictions, output)
     start, end = f'{{"{output}":['.encode(), b"]}"
     between = b"," if media_type == JSON else b"\n"
     next_object = end + between + start

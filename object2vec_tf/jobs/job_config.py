@@ -31,7 +31,11 @@ def read_config(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}. Give a file."
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected a JSON object: {error}") from error
     if not isinstance(content, dict):
         raise UserError(
@@ -74,7 +78,8 @@ def read_checkpoint_folder(path: Path, prefix: Path) -> Path:
         UserError: The file is invalid, or the folder has another purpose.
     """
     given = read_config(path).get("LocalPath") or CONTAINER_ROOT / _DEFAULT_CHECKPOINTS
-    if not isinstance(given, str | Path) or not Path(given).is_absolute():
+    is_path = isinstance(given, str | Path) and "\0" not in str(given)
+    if not is_path or not Path(given).is_absolute():
         raise UserError(
             f"{path}: LocalPath: expected an absolute path such as "
             f"{CONTAINER_ROOT / _DEFAULT_CHECKPOINTS}, got {given!r}."

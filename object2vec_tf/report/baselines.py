@@ -1,7 +1,8 @@
 """Baselines: the scores of simple models, to compare a run's own scores with.
 
 For real-valued labels: the mean of the training labels, and the mean plus a bias for
-each in0 and in1. For classes: the frequencies of the classes in the training channel.
+each in0 and in1, or for each of their tokens if some have several. For classes: the
+frequencies of the classes in the training channel.
 """
 
 from __future__ import annotations
@@ -15,20 +16,26 @@ from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.metrics.auc import AUC
 from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
+from object2vec_tf.report.token_biases import MAX_TOKENS, TokenBiases, count_tokens
 
 # The names in metrics.json.
 CONSTANT, BIASES, PRIOR = "constant", "biases", "prior"
+TOKEN_BIASES = "token_biases"
 POPULARITY = "popularity"
 # The names and descriptions in tables and reports.
 TITLES: Mapping[str, str] = {
     CONSTANT: "mean label",
     BIASES: "object biases",
+    TOKEN_BIASES: "token biases",
     PRIOR: "class frequencies",
     POPULARITY: "popularity",
 }
 DESCRIPTIONS: Mapping[str, str] = {
     CONSTANT: "the mean training label for every pair",
-    BIASES: "the mean training label plus a bias for each in0 and each in1",
+    BIASES: "the mean training label plus a bias for each in0 and each in1 that occurs "
+    "in the training pairs",
+    TOKEN_BIASES: "the mean training label plus the mean of the biases of the tokens "
+    "of in0, and that of in1",
     PRIOR: "the share of each class in the training pairs, sampled negatives included",
     POPULARITY: "items ranked by their number of true training pairs",
 }
@@ -53,7 +60,9 @@ def baselines(
     """Fits simple models to the training channel and measures them on all channels.
 
     The training pairs include the negatives of an epoch, which have label 0. Biases
-    have no score on them: which objects they combine is not known here.
+    have no score on them: which objects they combine is not known here. Biases of
+    objects are those of whole objects: for histories, most of which occur once, they
+    are near the mean. Where objects have several tokens, biases of tokens follow.
 
     Args:
         hyperparameters: Determine whether labels are classes, and how many negatives
@@ -89,6 +98,14 @@ def baselines(
         model = _BiasModel(train, pair_mean)
         scores[BIASES] = {
             name: _value_scores(pairs, model(pairs))
+            for name, pairs in channels.items()
+            if not added[name]
+        }
+    tokens = count_tokens(train)
+    if len(train) < tokens / 2 and tokens <= MAX_TOKENS:  # objects of several tokens
+        token_model = TokenBiases(train, pair_mean, _weights(train))
+        scores[TOKEN_BIASES] = {
+            name: _value_scores(pairs, token_model(pairs))
             for name, pairs in channels.items()
             if not added[name]
         }

@@ -15,6 +15,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.metrics.ranking import (
@@ -87,6 +88,7 @@ def evaluate(
             more than two classes and therefore no single score of a pair.
     """
     _check_score(score)
+    hits = [as_integer("hits", k, 1) for k in hits]
     pair_files = channel_files(pairs, "input")
     pool_files = None if pool is None else channel_files(pool, "pool")
     known_files = None if exclude is None else channel_files(exclude, "exclude")

@@ -17,6 +17,7 @@ from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.files.labels import read_labels
 from object2vec_tf.files.remote import absolute
+from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.parquet_inputs import read_split
 from object2vec_tf.inference.predictor import Predictor, load_model
@@ -229,7 +230,7 @@ class NeighborIndex:
                 f"{self._path}: expected queries with {self.dim} values, as its items "
                 f"have, got {vectors.shape[-1]}. Give embeddings of the same model."
             )
-        k = min(k, self._count)
+        k = min(as_integer("k", k, 1), self._count)
         if excluded is None:
             return search_index(self._index, vectors, k, self.metric)
         return search_without(self._index, vectors, k, self.metric, excluded)

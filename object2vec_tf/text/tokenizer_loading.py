@@ -13,6 +13,9 @@ from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE, Hyperparameters, defau
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer, vocabulary_size
 
 # The tokenizers of in0 and in1; None for a side with ids.
+# Of numbers that are valid.
+_MAX_DIGITS = 18
+
 Tokenizers = tuple[Tokenizer | None, Tokenizer | None]
 
 
@@ -172,4 +175,5 @@ def _num_oov_buckets(values: Mapping[str, Any], encoder: int) -> int:
     value = values.get(f"enc{encoder}_num_oov_buckets")
     if value is None and values.get("enc1_network") in (None, "enc0"):
         value = values.get("enc0_num_oov_buckets")
-    return int(str(value)) if str(value).isdigit() else 0
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) < _MAX_DIGITS else 0

@@ -12,7 +12,7 @@ from object2vec_tf.devices import check_device
 from object2vec_tf.distributed.selection import check_batch_layout
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.remote import local_path
-from object2vec_tf.hyperparameters.arguments import as_integer
+from object2vec_tf.hyperparameters.arguments import as_boolean, as_gigabytes, as_integer
 from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.model.freezing import parse_parts
 from object2vec_tf.model.object2vec import Object2Vec
@@ -88,9 +88,13 @@ class RunOptions:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the numbers, the names of parts, and the types of paths."""
+        """Checks the numbers, the names of parts, and the types of other values."""
         for name in ("seed", "max_bad_lines", "checkpoint_seconds"):
             object.__setattr__(self, name, as_integer(name, getattr(self, name)))
+        for name in ("overwrite", "verbose", "deterministic"):
+            object.__setattr__(self, name, as_boolean(name, getattr(self, name)))
+        if self.cache_limit is not None:
+            as_gigabytes("cache_limit", self.cache_limit)
         object.__setattr__(self, "freeze", parse_parts(self.freeze))
         check_batch_layout(self.batch_layout)
         check_device(self.device)

@@ -48,6 +48,8 @@ def test_workers_are_numbered_after_the_chief():
         ({"cluster": {"worker": ["a:1", "b"]}}, r"cluster.worker\[1\] is 'b', not h"),
         ({"cluster": {"worker": ["a:0"]}}, r"worker\[0\] is 'a:0', not host:port"),
         ({"cluster": {"worker": ["a:70000"]}}, "not host:port"),
+        ({"cluster": {"worker": ["a:" + "9" * 5000]}}, "not host:port"),
+        (of_workers({"type": "worker", "index": "9" * 5000}), "not an index"),
         ({"cluster": {"worker": ["a:1", "a:1"]}}, "lists a:1 more than once"),
         ({"cluster": {"chief": ["a:1", "b:1"]}}, "more than one chief"),
     ],

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.hyperparameters.arguments import as_hyperparameters, as_integer
+from object2vec_tf.hyperparameters.arguments import (
+    as_boolean,
+    as_gigabytes,
+    as_hyperparameters,
+    as_integer,
+)
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), 3.0])
@@ -19,6 +24,29 @@ def test_other_values_are_rejected_with_the_name_of_the_argument(value):
     with pytest.raises(o2v.UserError) as raised:
         as_integer("seed", value)
     assert str(raised.value) == f"seed: expected an integer of 0 or more, got {value!r}"
+
+
+def test_integers_of_more_than_64_bits_are_rejected():
+    assert as_integer("k", 2**63 - 1) == 2**63 - 1
+    for value in (2**63, 10**400, "9" * 400, "9" * 5000):
+        with pytest.raises(o2v.UserError, match="k: expected an integer"):
+            as_integer("k", value)
+
+
+@pytest.mark.parametrize("value", ["yes", "True", 1, 0, None, []])
+def test_only_booleans_are_accepted_as_booleans(value):
+    with pytest.raises(o2v.UserError, match="deterministic: expected True or False"):
+        as_boolean("deterministic", value)
+    assert as_boolean("x", np.bool_(True)) is True
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, float("nan"), float("inf"), -float("inf"), 1e300, "x", None, True]
+)
+def test_gigabytes_are_finite_and_positive(value):
+    with pytest.raises(o2v.UserError, match="cache_limit: expected a number above 0"):
+        as_gigabytes("cache_limit", value)
+    assert as_gigabytes("cache_limit", 0.5) == 0.5
 
 
 def test_a_mapping_becomes_hyperparameters(settings, hyperparameters):
@@ -36,6 +64,9 @@ def test_a_mapping_becomes_hyperparameters(settings, hyperparameters):
         ({"model_dir": ""}, "model_dir: expected the run directory, got an empty path"),
         ({"seed": -1}, "seed: expected an integer of 0 or more, got -1"),
         ({"seed": None}, "seed: expected"),
+        ({"deterministic": "yes"}, "deterministic: expected True or False, got 'yes'"),
+        ({"overwrite": 1}, "overwrite: expected True or False, got 1"),
+        ({"cache_limit": float("inf")}, "cache_limit: expected a number above 0"),
         ({"seed": 1.5}, "seed: expected"),
         ({"max_bad_lines": -1}, "max_bad_lines: expected"),
         ({"auxiliary": "/nope"}, "auxiliary: /nope: no such file or directory"),
