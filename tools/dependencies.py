@@ -3,10 +3,10 @@
     python tools/dependencies.py lowest > constraints.txt
     python tools/dependencies.py audit --python=.venv/bin/python
 
-``lowest`` prints a constraint for pip, ``NAME==LOWER_BOUND``, for each direct dependency
-in pyproject.toml. ``audit`` runs pip-audit, which must be installed next to this
-program's Python, on the packages of another Python. Its exit status is 1 if a package
-has a known vulnerability, and 0 with a warning if no advisories could be read.
+``lowest`` prints a constraint for pip, ``NAME==LOWER_BOUND``, for each direct
+dependency in pyproject.toml. ``audit`` runs pip-audit, which must be installed next to
+this program's Python, on the packages of another Python. Its exit status is 1 if a
+package has a known vulnerability, and 0 with a warning if no advisories could be read.
 """
 
 from __future__ import annotations

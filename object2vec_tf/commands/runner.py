@@ -37,6 +37,11 @@ INTERRUPTED = 130
 # TensorFlow's message about a full disk has the file's name and then this text.
 _DISK_FULL = "No space left on device"
 _FREE_SPACE = "Free disk space and start again."
+_ADVICE = {
+    errno.ENOSPC: _FREE_SPACE,
+    errno.EDQUOT: _FREE_SPACE,
+    errno.EFBIG: "Raise the limit of the size of files (ulimit -f) and start again.",
+}
 # TensorFlow's message where another process uses all memory of a GPU, for instance.
 _GPU_DOES_NOT_START = "initialization on GPU"
 # absl's message for --flag=value, where the flag is a boolean.
@@ -181,7 +186,8 @@ def _user_message(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError):  # full disk, missing permission, ...
         message = f"{error.filename or 'file system'}: {error.strerror or error}"
-        return f"{message}. {_FREE_SPACE}" if error.errno == errno.ENOSPC else message
+        advice = _ADVICE.get(error.errno or 0)
+        return f"{message}. {advice}" if advice else message
     # TensorFlow raises the same class when memory is exhausted.
     if (
         isinstance(error, tf.errors.ResourceExhaustedError)

@@ -7,6 +7,7 @@ process that writes into the directory can remove it, and nothing else.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from object2vec_tf.errors import UserError
+
 _MARKER = ".o2v-"
 _NAME = re.compile(rf"(\..+)?{re.escape(_MARKER)}[a-z0-9_]{{8}}(\..*)?")
 # Other names could be patterns for TensorFlow's file functions, or become too long.
@@ -24,6 +27,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.=-]{1,100}")
 _PLAIN_SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,20})?")
 
 _FILE_MODE, _DIRECTORY_MODE, _PRIVATE_MODE = 0o666, 0o777, 0o700
+
+# The errors of full disks, of quotas, and of a limit of the size of files.
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # The directories that this process has cleaned.
 _cleaned: set[str] = set()
@@ -108,15 +114,37 @@ def _claimed(path: Path, mode: int, *, is_directory: bool) -> Iterator[Path]:
     if parent not in _cleaned:
         remove_leftovers(path.parent)
         _cleaned.add(parent)
-    temporary, descriptor = _create(path, mode, is_directory)
+    with _full_disk_named(path):
+        temporary, descriptor = _create(path, mode, is_directory)
     try:
-        yield temporary
+        with _full_disk_named(path):
+            yield temporary
     finally:
         if is_directory:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """Lets errors of a full disk, which libraries raise as others, name a path.
+
+    Raises:
+        OSError: There is no space left, a quota is exceeded, or a file is too large.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        text = str(error)
+        for number in _FULL_DISK:
+            reason = os.strerror(number)
+            if reason in text or getattr(error, "errno", None) == number:
+                raise OSError(number, reason, f"{path}") from error
+        raise
 
 
 def _create(path: Path, mode: int, is_directory: bool) -> tuple[Path, int]:

@@ -17,6 +17,7 @@ _FIXES = {
     errno.EROFS: "Make it writable",
     errno.ENOSPC: "Free disk space",
     errno.EDQUOT: "Free disk space",
+    errno.EFBIG: "Raise the limit of the size of files (ulimit -f)",
     errno.EEXIST: "Remove the file",
     errno.ENOTDIR: "Remove the file",
 }

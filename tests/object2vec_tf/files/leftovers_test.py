@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import subprocess
@@ -29,7 +30,10 @@ def _names(directory):
 
 def test_the_next_process_removes_what_a_killed_one_left(tmp_path):
     program = (
-        "import leftovers, os, pathlib, signal\n"
+        "import os, pathlib, signal, sys, types\n"
+        "errors = types.SimpleNamespace(UserError=ValueError)\n"
+        "sys.modules.update({'object2vec_tf': None, 'object2vec_tf.errors': errors})\n"
+        "import leftovers\n"
         "with leftovers.temporary_file(pathlib.Path('model.keras')) as file:\n"
         "    with leftovers.temporary_directory(pathlib.Path('1')) as directory:\n"
         "        (directory / 'variables').mkdir()\n"
@@ -37,7 +41,7 @@ def test_the_next_process_removes_what_a_killed_one_left(tmp_path):
         "        print(file.name, directory.name, flush=True)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    # The module alone: the package imports TensorFlow.
+    # The module without its package, which imports TensorFlow.
     environment = {**os.environ, "PYTHONPATH": str(Path(leftovers.__file__).parent)}
     killed = subprocess.run(
         [sys.executable, "-c", program],
@@ -100,3 +104,16 @@ def test_temporary_names_are_short_and_no_patterns(tmp_path, name):
         assert not set("[]\\*?") & set(file.name)
         file.write_text("content")
     assert (tmp_path / name).read_text() == "content"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("is_library", [False, True])
+def test_errors_of_full_disks_name_the_path(tmp_path, number, is_library):
+    reason = os.strerror(number)
+    error = RuntimeError(f"faiss: {reason}") if is_library else OSError(number, reason)
+    for write in (atomic_file, atomic_directory):
+        with pytest.raises(OSError, match=reason) as caught, write(tmp_path / "out"):
+            raise error
+        assert caught.value.filename == f"{tmp_path / 'out'}"
+        assert caught.value.errno == number
+        assert list(tmp_path.iterdir()) == []
