@@ -39,6 +39,7 @@ from object2vec_tf.files.downloads import list_files, single_file, staged_file
 from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.files.special_files import is_special
 from object2vec_tf.files.uploads import local_output
+from object2vec_tf.inference.exported_files import verify_exported
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
 from object2vec_tf.inference.token_counts import warn_of_unknown_tokens
@@ -293,6 +294,8 @@ def _transform(work: _Work, exported: Path, options: AnswerOptions) -> None:
     jobs, directory = work.jobs, work.directory
     done: list[FileJob] = []
     if directory:
+        # A damaged model must not become the model of the directory.
+        verify_exported(exported, _RUNTIME.value)
         given = required_value(_MODEL)
         is_file = is_keras_file(given)
         record_model(directory, staged_file(given) if is_file else exported, options)

@@ -58,6 +58,22 @@ def verify_onnx(directory: Path) -> None:
     verify_digests(directory, EXPORT_ONNX_AGAIN, file=ONNX_DIGESTS)
 
 
+def verify_exported(directory: Path, runtime: str) -> None:
+    """Checks the files of an exported model.
+
+    Args:
+        directory: The version.
+        runtime: tensorflow for a SavedModel, or onnx.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+    if runtime == "onnx":
+        verify_onnx(directory)
+    else:
+        verify_saved_model(directory)
+
+
 @contextmanager
 def report_damage(path: Path, fix: str = EXPORT_AGAIN) -> Iterator[None]:
     """Turns all errors of a library that reads a model into user errors.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from pathlib import Path
 
@@ -64,8 +63,7 @@ def publish(run: RunDirectory, path: Path, trained: keras.Model | None) -> bool:
     if not source.exists():
         return False
     if not run.export.exists():
-        metrics = run.metrics.exists() and json.loads(run.metrics.read_text("utf-8"))
-        export_saved_model(model, run.export, metrics=metrics or None)
+        export_saved_model(model, run.export, metrics=run.read_metrics())
     _move_directory(run.export, path / run.export.name)
     return True
 

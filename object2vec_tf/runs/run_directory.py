@@ -278,7 +278,7 @@ class RunDirectory:
 
     def _is_of_unread_run(self, file: Path) -> bool:
         """Returns whether `write_unread` wrote the file."""
-        record = self._results.read_metrics() if file == self.metrics else None
+        record = self.read_metrics() if file == self.metrics else None
         return record is not None and bool(record.get("resumable"))
 
     def write_unread(self, seconds: float) -> None:
@@ -329,7 +329,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: metrics.json is damaged.
         """
-        results = self._results.read_metrics()
+        results = self.read_metrics()
         if results is None or results.get("resumable"):
             return None
         has_more = results["stopped"] == ALL_EPOCHS and results["epochs_run"] < epochs
@@ -369,6 +369,14 @@ class RunDirectory:
             RunDirectoryError: The file is missing or damaged.
         """
         return self._results.read_history()
+
+    def read_metrics(self) -> Record | None:
+        """Returns the content of metrics.json, of a run that is finished or not.
+
+        Raises:
+            RunDirectoryError: It is damaged.
+        """
+        return self._results.read_metrics()
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json, of a run that is finished or marked as resumable."""

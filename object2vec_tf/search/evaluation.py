@@ -33,7 +33,7 @@ from object2vec_tf.metrics.retrieval import (
     relevant_ranks,
     retrieval_metrics,
 )
-from object2vec_tf.model.loading import model_file
+from object2vec_tf.model.loading import load_object2vec, model_file
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.progress import phase
 from object2vec_tf.runs.run_directory import RunDirectory
@@ -260,8 +260,7 @@ def pair_scorer(
             f"{run}: expected a run directory with {directory.model.name}, whose "
             "comparator --score=model uses. Give a run, or another --score."
         )
-    model = keras.models.load_model(directory.model)
-    assert isinstance(model, Object2Vec)
+    model = load_object2vec(directory.model)
     hyperparameters = model.hyperparameters
     if hyperparameters.output_layer == "softmax" and hyperparameters.num_classes > 2:
         raise UserError(

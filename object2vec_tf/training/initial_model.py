@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import xxhash
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.digests import digest_of_file
 from object2vec_tf.files.downloads import list_files
 from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.hyperparameters import Hyperparameters
@@ -18,8 +18,6 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.warm_start import WarmStart
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.text.text_assets import TextAssets
-
-_BLOCK = 1 << 22
 
 
 class InitialModel:
@@ -87,7 +85,7 @@ def read_initial_model(
             return InitialModel(record, digest)
         try:
             file = model_file(path)
-            digest = _digest_of_file(file)
+            digest = digest_of_file(file)["xxh3_128"]
             earlier = load_object2vec(file, compile=False)
         except UserError as error:
             raise UserError(f"initial_model: {error}") from error
@@ -147,14 +145,6 @@ def start_identity(
     if precision != "float32":
         identity["precision"] = precision
     return identity
-
-
-def _digest_of_file(path: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _digest_of_weights(model: Object2Vec) -> str:

@@ -13,6 +13,7 @@ from export.serving.active_backend import ActiveBackend
 from export.serving.http_app import Gateway
 from export.serving.reload import Reloader
 from export.serving.server import local_backend
+from tests.bit_flips import flipped
 from tests.export.conftest import TIMEOUT
 from tests.export.serving.asgi import App
 
@@ -205,3 +206,19 @@ def test_no_request_fails_while_versions_change(versions, exported):
     first_new = counts.index(1)
     assert first_new > 0
     assert 0 not in counts[first_new + 8 :]  # eight requests may have been running
+
+
+def test_a_damaged_version_does_not_replace_the_one_that_is_served(versions, caplog):
+    root, add = versions
+    reloader = Reloader(root, local_backend)
+    assert reloader.first().version == 1
+    data = add(2, 1) / "saved_model.pb"
+    content = data.read_bytes()
+    data.write_bytes(flipped(content, 4 * len(content)))
+    assert [reloader.look() for _ in range(3)] == [None] * 3
+    (line,) = caplog.messages
+    assert "2: this version cannot be served, and is ignored: " in line
+    assert "saved_model.pb: is damaged: its checksum differs" in line
+    data.write_bytes(content)
+    backends = [reloader.look() for _ in range(2)]
+    assert [backend and backend.version for backend in backends] == [None, 2]

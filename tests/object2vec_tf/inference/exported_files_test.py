@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from object2vec_tf.inference.exported_files import SAVED_MODEL_DIGESTS, report_d
 from object2vec_tf.inference.onnx_predictor import OnnxPredictor
 from object2vec_tf.inference.predictor import SavedModelPredictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
-from tests.bit_flips import flipped
+from tests.bit_flips import flip_test, flipped
+from tests.command_server import python_m
 from tests.export.conftest import make_model
+from tests.run_flips import transform
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 DESCRIPTION = "assets.extra/hyperparameters.json"
@@ -174,6 +177,24 @@ def test_all_files_but_the_digests_are_described(saved_model):
     assert set(described) == found - {SAVED_MODEL_DIGESTS}
 
 
+def test_a_damaged_model_does_not_become_that_of_an_output_directory(
+    saved_model, tmp_path
+):
+    path = damaged_copy(saved_model, tmp_path / "1", "saved_model.pb", flip_the_middle)
+    (tmp_path / "in.jsonl").write_text('{"in0": [1]}')
+    arguments = (f"--model={path}", f"--input={tmp_path}/in.jsonl")
+    done = subprocess.run(
+        [*python_m("object2vec_tf.transform"), *arguments, f"--output={tmp_path}/out/"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {path}/saved_model.pb: is damaged: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out/.transform.json").exists()
+
+
 def test_errors_of_libraries_become_one_line():
     def load():
         raise TypeError("a bad graph\n  at the second line")
@@ -184,3 +205,12 @@ def test_errors_of_libraries_become_one_line():
         "1: cannot be loaded, since a file is missing or damaged: a bad graph. "
         "Export it."
     )
+
+
+def test_no_flip_of_a_bit_in_an_export_is_silent(saved_model, onnx):
+    # The long test in tests/flips_test.py has 1,000 flips.
+    for path, runtime in ((saved_model, "tensorflow"), (onnx, "onnx")):
+        door = transform(runtime)
+        report = flip_test(path, {"transform": (door, [door(path)])}, 20, seed=23)
+        assert not report.failures, f"{report}"
+        assert report.counts["transform", "user error"] == 20

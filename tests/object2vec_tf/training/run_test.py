@@ -13,6 +13,8 @@ import tensorflow as tf
 import object2vec_tf as o2v
 from object2vec_tf.files.sealed_json import sealed_text
 from object2vec_tf.training.early_stopping import EarlyStopping
+from tests import run_flips
+from tests.bit_flips import flip_test
 from tests.conftest import ratings_settings, write_ratings
 
 
@@ -457,3 +459,13 @@ def test_a_run_in_the_static_layout_has_the_same_results(settings, ratings, tmp_
     # The layout does not identify a run.
     again = fit(settings, ratings, tmp_path / "static", batch_layout="ragged")
     assert again.history == static.history
+
+
+def test_no_flip_of_a_bit_in_a_finished_run_is_silent(finished_copy):
+    # The long tests in tests/flips_test.py have 1,000 flips, and more doors.
+    door = run_flips.finished
+    doors = {"fit, export": (door, [door(finished_copy)])}
+    unread = ("cache/*", "tensorboard/*", "report.*", "export/*")
+    report = flip_test(finished_copy, doors, 40, seed=23, exclude=unread)
+    assert not report.failures, f"{report}"
+    assert report.counts["fit, export", "user error"] > 10
