@@ -26,6 +26,7 @@ def test_flipped_bits_change_no_study(tmp_path, capsys, flips):
     directory, intact = tmp_path / "study", tmp_path / "intact"
 
     def resume():
+        capsys.readouterr()
         study = tune(
             {**settings, "epochs": 1},
             train=ratings["train"],
