@@ -38,6 +38,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import sync, write_atomic
 from object2vec_tf.files.fingerprints import file_signature
 from object2vec_tf.files.locks import is_locked, locked
+from object2vec_tf.files.sealed_json import parse_object
 from object2vec_tf.files.writable import report_unwritable
 
 # Changes with the content of the entries, and with the way in which lines are read.
@@ -49,6 +50,10 @@ _CHUNK_BYTES = 1 << 20
 # Two changes of a file within this time may leave the same time stamp.
 _STAMP_SECONDS = 2
 GIGABYTE = 10**9
+_DAMAGE_ERRORS = (
+    *(OSError, ValueError, KeyError, TypeError, RecursionError),
+    pa.ArrowException,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,13 +150,13 @@ class ColumnCache:
         if not path.exists():
             return None
         try:
-            report = json.loads((path / _REPORT).read_text(encoding="utf-8"))
+            report = parse_object((path / _REPORT).read_bytes())
             if report.pop("digest") != _digest(report):
                 raise ValueError(f"{_REPORT} is damaged")
             if report["checksum"] != _checksum(path / _COLUMNS):
                 raise ValueError(f"{_COLUMNS} is damaged")
             columns = open_columns(path / _COLUMNS, self._schema)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except _DAMAGE_ERRORS as error:
             warnings.warn(
                 f"{path}: cannot be used: {error}. The channel is read again.",
                 stacklevel=2,

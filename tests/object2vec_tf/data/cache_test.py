@@ -19,6 +19,7 @@ from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from tests.bit_flips import flipped
 from tests.command_server import python_c
 
 SETTINGS: dict[str, Any] = {
@@ -228,6 +229,33 @@ def test_a_truncated_entry_is_rebuilt(tmp_path: Path, keep: int):
     with pytest.warns(UserWarning, match="cannot be used"):
         pairs = cached(path, tmp_path / "cache")
     assert content(pairs) == whole
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "[" * 100_000, '{"digest": 1}'])
+def test_an_entry_with_another_report_is_rebuilt(tmp_path: Path, text: str):
+    path = write(tmp_path / "x.jsonl", 50)
+    whole = content(cached(path, tmp_path / "cache"))
+    (entries(tmp_path / "cache")[0] / "report.json").write_text(text)
+    with pytest.warns(UserWarning, match="cannot be used"):
+        assert content(cached(path, tmp_path / "cache")) == whole
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be used")
+@pytest.mark.parametrize("flips", [15, pytest.param(1000, marks=pytest.mark.long)])
+def test_flipped_bits_do_not_change_pairs(tmp_path: Path, flips: int):
+    generator = np.random.default_rng(23)
+    path = write(tmp_path / "x.jsonl", 50)
+    whole = content(cached(path, tmp_path / "intact"))
+    files = [f for f in (tmp_path / "intact").rglob("*") if f.is_file()]
+    assert len(files) == 3
+    for number in range(flips):
+        file = files[number % 3].relative_to(tmp_path / "intact")
+        cache = shutil.copytree(tmp_path / "intact", tmp_path / f"cache{number}")
+        data = (cache / file).read_bytes()
+        bit = int(generator.integers(8 * len(data)))
+        (cache / file).write_bytes(flipped(data, bit))
+        assert content(cached(path, cache)) == whole, (file, bit)
+        shutil.rmtree(cache)
 
 
 @pytest.mark.parametrize("name", ["columns.arrow", "report.json"])
