@@ -121,8 +121,6 @@ def nested(data):
         ("saved_model.pb", cut),
         ("saved_model.pb", not_utf_8),
         (DATA, cut),
-        (DATA, remove),
-        ("variables/variables.index", cut),
         (DESCRIPTION, not_utf_8),
         (DESCRIPTION, not_an_object),
         (DESCRIPTION, nested),
@@ -148,10 +146,9 @@ def test_missing_or_damaged_warm_up_requests_are_a_user_error(saved_model, tmp_p
     predictor = SavedModelPredictor(path)
     with pytest.raises(UserError, match=f"{WARM_UP}: is missing: .* half copied"):
         predictor.warm_up()
-    for damage in (cut, flip_the_middle):
-        (path / WARM_UP).write_bytes(damage((saved_model / WARM_UP).read_bytes()))
-        with pytest.raises(UserError, match=f"{WARM_UP}: cannot be loaded"):
-            predictor.warm_up()
+    (path / WARM_UP).write_bytes(flip_the_middle((saved_model / WARM_UP).read_bytes()))
+    with pytest.raises(UserError, match=f"{WARM_UP}: cannot be loaded"):
+        predictor.warm_up()
 
 
 def test_an_export_of_an_older_version_is_loaded(model, saved_model, onnx, tmp_path):

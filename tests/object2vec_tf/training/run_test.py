@@ -465,7 +465,14 @@ def test_no_flip_of_a_bit_in_a_finished_run_is_silent(finished_copy):
     # The long tests in tests/flips_test.py have 1,000 flips, and more doors.
     door = run_flips.finished
     doors = {"fit, export": (door, [door(finished_copy)])}
-    unread = ("cache/*", "tensorboard/*", "report.*", "export/*")
+    unread = (
+        "cache/*",
+        "tensorboard/*",
+        "report.*",
+        "export/*",
+        "hyperparameters.json",
+    )
+    unread += ("checkpoints/epoch-*", "checkpoints/best-*")
     report = flip_test(finished_copy, doors, 40, seed=23, exclude=unread)
     assert not report.failures, f"{report}"
     assert report.counts["fit, export", "user error"] > 10
