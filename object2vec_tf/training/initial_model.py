@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from object2vec_tf.errors import UserError
+from object2vec_tf.errors import RunDirectoryError, UserError
 from object2vec_tf.files.digests import digest_of_file
 from object2vec_tf.files.downloads import list_files
 from object2vec_tf.files.remote import is_remote, local_path
@@ -16,6 +17,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.loading import load_object2vec, model_file
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.warm_start import WarmStart
+from object2vec_tf.runs.result_files import RESTORE
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.text.text_assets import TextAssets
 
@@ -80,7 +82,8 @@ def read_initial_model(
     else:
         path = os.fspath(source)
         record = directory.read_initial_model() if directory else None
-        if record and record["path"] == path and _is_missing(path):
+        if directory and record and record["path"] == path and _is_missing(path):
+            _check_types(record, directory.initial_model)
             digest = record.pop("digest")
             return InitialModel(record, digest)
         try:
@@ -93,6 +96,28 @@ def read_initial_model(
         hyperparameters, text_assets.tokenizers, earlier, text_assets.id_words
     )
     return InitialModel({"path": path, **start.summary()}, digest, start)
+
+
+def _check_types(record: Mapping[str, Any], path: Path) -> None:
+    """Checks the types in the record of an initial model.
+
+    Args:
+        record: The record.
+        path: Its file, for the message.
+
+    Raises:
+        RunDirectoryError: A type is wrong.
+    """
+    try:
+        initial_model_lines(record)
+        is_valid = isinstance(record["digest"], str)
+    except (LookupError, TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise RunDirectoryError(
+            f"{path}: is damaged: expected the record of an initial model, got "
+            f"{record!r:.200}. {RESTORE}"
+        )
 
 
 def _is_missing(path: str) -> bool:

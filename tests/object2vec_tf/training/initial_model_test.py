@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
+from object2vec_tf.runs.run_directory import RunDirectory
+from object2vec_tf.training.initial_model import read_initial_model
 
 
 def fit(settings, channels, model_dir, **options):
@@ -156,3 +158,23 @@ def test_what_is_no_model_is_an_error_before_data_is_read(
     assert str(raised.value).startswith(f"initial_model: {run}")
     assert message in str(raised.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"digest": 3}, {"enc0_rows": None}, {"matched_by": []}, {"fresh": [1]}],
+)
+def test_a_damaged_record_of_the_initial_model_is_an_error(tmp_path, change):
+    directory = RunDirectory(tmp_path)
+    (directory.checkpoints / "epoch-0001").mkdir(parents=True)
+    missing = str(tmp_path / "missing")
+    rows = {"taken": 1, "new": 0}
+    record = {"path": missing, "enc0_rows": rows, "enc1_rows": rows, "fresh": ["mlp"]}
+    record |= {"matched_by": {"enc0": "id", "enc1": "id"}, "digest": "0123"}
+    directory.initial_model.write_text(json.dumps(record | change))
+    if not change:
+        read = read_initial_model(missing, None, None, directory)
+        assert read.digest == "0123"
+        return
+    with pytest.raises(o2v.RunDirectoryError, match=r"initial_model\.json: is damaged"):
+        read_initial_model(missing, None, None, directory)
