@@ -24,10 +24,12 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import DESCRIBE_CATALOG, Catalog
 from object2vec_tf.inference.model_store import parse_description
 from object2vec_tf.inference.ragged_inputs import (
+    CallLimits,
     Ids,
     Predictions,
     RaggedInputs,
     Rows,
+    call_limits,
     in_row_order,
 )
 from object2vec_tf.inference.signature_defs import (
@@ -86,7 +88,9 @@ class TFServingBackend:
 
     async def predict(self, rows: Rows) -> Predictions:
         """See `Backend`."""
-        inputs, batches = await _batched(rows)
+        assert self.hyperparameters
+        limits = call_limits(self.hyperparameters)
+        inputs, batches = await _batched(rows, limits)
         predictions = [await self._run(inputs, batch) for batch in batches]
         return in_row_order(batches, predictions)
 
@@ -233,12 +237,14 @@ class TFServingBackend:
             raise Unavailable(text, status=429 if busy else 503) from error
 
 
-async def _batched(rows: Rows) -> tuple[RaggedInputs, list[Ids | None]]:
+async def _batched(
+    rows: Rows, limits: CallLimits | None = None
+) -> tuple[RaggedInputs, list[Ids | None]]:
     """Returns rows as inputs of the model, and the row numbers of each call."""
 
     def batched() -> tuple[RaggedInputs, list[Ids | None]]:
         inputs = RaggedInputs.from_rows(rows)
-        return inputs, list(inputs.batches())
+        return inputs, list(inputs.batches(limits or CallLimits()))
 
     size = sum(map(len, rows.values())) * _ROW_VALUES
     return await off_loop(size, batched)

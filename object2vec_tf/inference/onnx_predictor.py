@@ -23,6 +23,7 @@ from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
     Rows,
+    call_limits,
     predict_batches,
 )
 from object2vec_tf.inference.signature_defs import onnx_signature_defs
@@ -87,7 +88,7 @@ class OnnxPredictor:
 
     def __call__(self, inputs: RaggedInputs) -> Predictions:
         """See `Predictor`."""
-        return predict_batches(inputs, self._run)
+        return predict_batches(inputs, self._run, call_limits(self.hyperparameters))
 
     def _run(self, inputs: RaggedInputs) -> Predictions:
         session = self._sessions[inputs.signature]

@@ -29,6 +29,7 @@ from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
     Rows,
+    call_limits,
     in_row_order,
     output_name,
     predict_batches,
@@ -168,7 +169,9 @@ class SavedModelPredictor:
     def __call__(self, inputs: RaggedInputs) -> Predictions:
         """See `Predictor`."""
         return predict_batches(
-            inputs, lambda batch: self.run_signature(batch.signature, batch.padded())
+            inputs,
+            lambda batch: self.run_signature(batch.signature, batch.padded()),
+            call_limits(self.hyperparameters),
         )
 
     def call(self, signature: str, inputs: RaggedInputs) -> Mapping[str, Array]:

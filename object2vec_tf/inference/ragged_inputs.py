@@ -23,12 +23,31 @@ Predictions = npt.NDArray[np.float32]
 # The objects of a request by input name (in0, in1 or both): token ids or text.
 Rows = Mapping[str, Sequence[Any]]
 
-# Limits of one call of the model. 2**20 ids take 8 MB, and their vectors of width 256
-# take 1 GB.
+# Limits of one call of the model. 2**20 ids take 8 MB.
 MAX_CELLS = 1 << 20
 MAX_ROWS = 2048
+# The numbers in the vectors of the tokens of one call (128 MB), and in the embeddings
+# of one side (16 MB). A model has several tensors of these sizes at a time.
+_MAX_TOKEN_VALUES = 1 << 25
+_MAX_ROW_VALUES = 1 << 22
 
 _Type = TypeVar("_Type", bound=np.generic)
+
+
+@dataclasses.dataclass(frozen=True)
+class CallLimits:
+    """Limits of one call of a model, which bound its memory.
+
+    Attributes:
+        cells: The maximum of ``rows * longest``; a single row may exceed it.
+        rows: The maximum number of rows.
+    """
+
+    cells: int = MAX_CELLS
+    rows: int = MAX_ROWS
+
+
+_DEFAULT_LIMITS = CallLimits()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,25 +100,24 @@ class RaggedInputs:
         """
         return {name: _padded(c, leading) for name, c in self.columns.items()}
 
-    def batches(self, max_cells: int = MAX_CELLS) -> Iterator[Ids | None]:
+    def batches(self, limits: CallLimits = _DEFAULT_LIMITS) -> Iterator[Ids | None]:
         """Yields the row numbers of each call: rows of similar length, or all (None).
 
         Similar lengths matter because one long row would pad all others of its call.
 
         Args:
-            max_cells: The maximum of ``rows * longest`` for a call; a single row may
-                exceed it.
+            limits: The limits of a call.
         """
         lengths = np.maximum.reduce([c.lengths for c in self.columns.values()])
         cells = len(self) * int(lengths.max(initial=1))
-        if cells <= max_cells and len(self) <= MAX_ROWS:
+        if cells <= limits.cells and len(self) <= limits.rows:
             yield None
             return
         order = np.argsort(lengths, kind="stable")
         end = len(order)
         while end:
             longest = max(int(lengths[order[end - 1]]), 1)
-            size = min(max(max_cells // longest, 1), MAX_ROWS)
+            size = min(max(limits.cells // longest, 1), limits.rows)
             start = max(end - size, 0)
             yield order[start:end]
             end = start
@@ -113,14 +131,21 @@ class RaggedInputs:
 
 
 def predict_batches(
-    inputs: RaggedInputs, predict: Callable[[RaggedInputs], Predictions]
+    inputs: RaggedInputs,
+    predict: Callable[[RaggedInputs], Predictions],
+    limits: CallLimits = _DEFAULT_LIMITS,
 ) -> Predictions:
     """Calls a model with batches of similar length; returns all rows in their order.
+
+    Args:
+        inputs: The inputs.
+        predict: Calls the model.
+        limits: The limits of a call.
 
     Raises:
         UserError: A prediction is infinite or not a number.
     """
-    batches = list(inputs.batches())
+    batches = list(inputs.batches(limits))
     predictions = [predict(inputs.take(rows)) for rows in batches]
     for batch in predictions:
         if problem := not_finite(batch, inputs.output):
@@ -156,6 +181,19 @@ def signature_name(inputs: Mapping[str, object]) -> str:
 def output_name(inputs: Mapping[str, object]) -> str:
     """Returns the name of the output for these inputs."""
     return "scores" if len(inputs) > 1 else "embeddings"
+
+
+def call_limits(hyperparameters: Hyperparameters) -> CallLimits:
+    """Returns the limits of a call of a model, which depend on its widths."""
+    enc_dim = int(hyperparameters.enc_dim)
+    widths = [
+        int(hyperparameters.of_encoder(encoder, "token_embedding_dim"))
+        for encoder in (0, 1)
+    ]
+    return CallLimits(
+        min(MAX_CELLS, _MAX_TOKEN_VALUES // max(enc_dim, *widths)),
+        min(MAX_ROWS, _MAX_ROW_VALUES // enc_dim),
+    )
 
 
 def input_limits(hyperparameters: Hyperparameters) -> dict[str, tuple[int, int]]:

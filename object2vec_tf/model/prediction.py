@@ -14,6 +14,7 @@ from object2vec_tf.inference.python_inputs import object_inputs, pair_inputs
 from object2vec_tf.inference.ragged_inputs import (
     Predictions,
     RaggedInputs,
+    call_limits,
     predict_batches,
 )
 from object2vec_tf.layers.object_ids import checked_ids
@@ -146,7 +147,7 @@ class PythonPrediction:
             ]
             return np.asarray(function(*tensors).numpy())
 
-        return predict_batches(inputs, predict)
+        return predict_batches(inputs, predict, call_limits(self.hyperparameters))
 
     @functools.cached_property
     def _prediction_functions(self) -> dict[str, Any]:

@@ -1,6 +1,13 @@
 import numpy as np
 
-from object2vec_tf.inference.ragged_inputs import MAX_ROWS, RaggedInputs, in_row_order
+import object2vec_tf as o2v
+from object2vec_tf.inference.ragged_inputs import (
+    MAX_ROWS,
+    CallLimits,
+    RaggedInputs,
+    call_limits,
+    in_row_order,
+)
 
 
 def test_rows_are_padded_at_the_end_and_optionally_in_front():
@@ -17,7 +24,7 @@ def test_batches_have_every_row_once_and_a_bounded_size():
     lengths = np.random.default_rng(3).integers(0, 40, 300)
     lengths[7] = 500
     inputs = RaggedInputs.from_rows({"in1": [[1] * n for n in lengths]})
-    batches = list(inputs.batches(max_cells=200))
+    batches = list(inputs.batches(CallLimits(cells=200)))
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(300))
     for rows in batches:
         assert len(rows) == 1 or len(rows) * max(lengths[rows].max(), 1) <= 200
@@ -31,3 +38,13 @@ def test_few_rows_are_one_batch():
     assert inputs.take(None) is inputs
     many = RaggedInputs.from_rows({"in0": [[1]] * (MAX_ROWS + 1)})
     assert sorted(map(len, many.batches())) == [1, MAX_ROWS]
+
+
+def test_wide_models_get_fewer_rows_per_call():
+    common = {"enc0_max_seq_len": 9, "enc1_max_seq_len": 9}
+    common |= {"enc0_vocab_size": 9, "enc1_vocab_size": 9, "enc0_network": "hcnn"}
+    narrow = o2v.Hyperparameters(**common, enc_dim=8, enc0_token_embedding_dim=32)
+    assert call_limits(narrow) == CallLimits(2**20, 2048)
+    wide = o2v.Hyperparameters(**common, enc_dim=4096, enc0_token_embedding_dim=32)
+    # 2**25 numbers of tokens (128 MB) and 2**22 of embeddings (16 MB).
+    assert call_limits(wide) == CallLimits(2**13, 1024)
