@@ -6,12 +6,14 @@ import dataclasses
 import datetime
 import glob
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.digests import verify_digests, write_digests
 from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.path_lists import exists, is_visible, split_paths
 from object2vec_tf.files.remote import (
@@ -29,6 +31,7 @@ from object2vec_tf.files.staging import (
     StagedPath,
     clean,
     digest,
+    discard,
     local_name,
     make_directory,
     protect,
@@ -38,6 +41,8 @@ from object2vec_tf.files.staging import (
 
 _INPUTS = "inputs"
 _PARALLEL = 8
+# The checksums of a copy, next to it.
+_DIGESTS = ".object2vec_digests.json"
 # What identifies a version of a file, in the answers of several file systems.
 _VERSION_KEYS = (
     *("ETag", "etag", "md5Hash", "generation", "blob_id", "oid", "VersionId"),
@@ -264,8 +269,14 @@ def stage_below(url: str, files: Sequence[RemoteFile], directory: str) -> Staged
 
 
 def _is_used(target: Path) -> bool:
-    """Returns whether a copy exists, and records that it is used."""
+    """Returns whether an intact copy exists, and records that it is used."""
     if not (protect(target.parent) and target.exists()):
+        return False
+    try:
+        verify_digests(target.parent, "It is copied again.", file=_DIGESTS)
+    except UserError as error:
+        warnings.warn(str(error), stacklevel=2)
+        discard(target.parent)
         return False
     touch(target.parent)
     return True
@@ -282,6 +293,7 @@ def _stage(files: Sequence[RemoteFile], entry: Path, below: str = "") -> None:
         with ThreadPoolExecutor(_PARALLEL) as pool:
             for _ in pool.map(download, files, targets):
                 pass
+        write_digests(temporary, file=_DIGESTS)
         try:
             temporary.rename(entry)
         except OSError:  # another process was faster

@@ -11,12 +11,17 @@ import uuid
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from object2vec_tf.errors import UserError
 from object2vec_tf.files.locks import locked
+from object2vec_tf.files.sealed_json import read_sealed, sealed_text
 from object2vec_tf.files.staging import MIN_SECONDS, limit_bytes, size_of
 
 # A staging directory without files to upload is removed after this time without use.
 _MAX_SECONDS = 7 * 24 * 3600
 _STATE = "state.json"
+_FIELDS = ("writer", "claimed", "clean", "uploaded")
 # The file in a remote directory that names the staging directory which writes to it.
 MARKER: Final = ".object2vec_tf.json"
 
@@ -44,12 +49,9 @@ class MirrorState:
     def read(home: Path) -> MirrorState | None:
         """Returns the state in a staging directory; None if there is none."""
         try:
-            values = json.loads((home / _STATE).read_text(encoding="utf-8"))
-            values["uploaded"] = {
-                name: (size, time) for name, (size, time) in values["uploaded"].items()
-            }
-            return MirrorState(**values)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            state = read_sealed(home / _STATE, "", required=_FIELDS)
+            return msgspec.convert(state, MirrorState)
+        except (UserError, msgspec.ValidationError):
             return None
 
     @staticmethod
@@ -64,7 +66,7 @@ class MirrorState:
         remote directory counts, as on a new machine.
         """
         temporary = home / f"{_STATE}.new"
-        temporary.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+        temporary.write_text(sealed_text(dataclasses.asdict(self)), encoding="utf-8")
         temporary.replace(home / _STATE)
 
 

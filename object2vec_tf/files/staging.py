@@ -160,6 +160,18 @@ def protect(path: Path) -> bool:
     return True
 
 
+def discard(path: Path) -> None:
+    """Removes a copy that is damaged, and its lock.
+
+    Args:
+        path: An entry of a directory of copies.
+    """
+    descriptor = _locks.pop(str(path), None)
+    shutil.rmtree(path, ignore_errors=True)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
 def touch(path: Path) -> None:
     """Records that a local copy is used."""
     with contextlib.suppress(OSError):

@@ -93,6 +93,18 @@ def test_a_file_is_copied_once_and_again_after_a_change(bucket, monkeypatch):
     assert len(calls) == 1
 
 
+def test_a_damaged_copy_is_copied_again(bucket):
+    copy = staged_file("memory://bucket/a.jsonl")
+    copy.write_bytes(b"b")
+    with pytest.warns(UserWarning, match=r"is damaged: .* It is copied again\."):
+        assert staged_file("memory://bucket/a.jsonl").read_bytes() == b"a"
+    [directory] = [stage_below("memory://bucket", list_files("memory://bucket"), "sub")]
+    (directory / "b.jsonl.gz").unlink()
+    with pytest.warns(UserWarning, match=r"b\.jsonl\.gz: is missing"):
+        again = stage_below("memory://bucket", list_files("memory://bucket"), "sub")
+    assert gzip.decompress((again / "b.jsonl.gz").read_bytes()) == b"b"
+
+
 def test_a_truncated_copy_is_an_error(bucket, monkeypatch):
     monkeypatch.setattr(
         type(bucket),

@@ -5,6 +5,7 @@ import time
 
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.mirror_state import MirrorState, remove_unused
+from tests.bit_flips import flipped
 
 
 def test_a_state_is_read_as_it_was_written(tmp_path):
@@ -18,6 +19,11 @@ def test_a_damaged_state_is_none(tmp_path):
     assert MirrorState.read(tmp_path) is None
     for text in ("", "[]", "{}", '{"uploaded": {"a": 1}}', '{"uploaded": {}, "x": 1}'):
         (tmp_path / "state.json").write_text(text)
+        assert MirrorState.read(tmp_path) is None
+    MirrorState(claimed=True, uploaded={"a/b": (3, 17)}).save(tmp_path)
+    data = (tmp_path / "state.json").read_bytes()
+    for bit in range(data.index(b"17") * 8, data.index(b"17") * 8 + 16):
+        (tmp_path / "state.json").write_bytes(flipped(data, bit))
         assert MirrorState.read(tmp_path) is None
 
 
@@ -43,7 +49,7 @@ def test_directories_above_the_limit_are_removed_after_a_day(tmp_path, monkeypat
     for name, age in hours.items():
         (tmp_path / name).mkdir()
         MirrorState(clean=True).save(tmp_path / name)
-        (tmp_path / name / "columns.arrow").write_bytes(bytes(700))
+        (tmp_path / name / "columns.arrow").write_bytes(bytes(600))
         state = tmp_path / name / "state.json"
         os.utime(state, (time.time() - 3600 * age,) * 2)
     remove_unused(tmp_path, tmp_path / "own")
