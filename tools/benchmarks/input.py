@@ -307,7 +307,8 @@ def print_static_rates(kind: str, pairs: Pairs) -> None:
 
 def print_waiting_share(pairs: Pairs) -> None:
     """Measures and prints the share of a training step spent waiting for its batch."""
-    size, steps = 512, 100
+    size = min(512, len(pairs))
+    steps = min(100, len(pairs) // size)  # the batches of an epoch
     model = compiled_model(pairs.hyperparameters)
     batches = [
         batch
@@ -317,7 +318,8 @@ def print_waiting_share(pairs: Pairs) -> None:
     train(steps)
     shares = []
     for _ in range(ROUNDS.value):
-        incoming, waited = _shuffled_batches(pairs, size), 0.0
+        epochs = iter(lambda: _shuffled_batches(pairs, size), None)
+        incoming, waited = itertools.chain.from_iterable(epochs), 0.0
         next(incoming)
         start = time.perf_counter()
         for _ in range(steps):

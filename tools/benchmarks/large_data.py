@@ -174,8 +174,7 @@ def main() -> None:
             "|---|---|---|---|---|---|---|",
             flush=True,
         )
-        arguments = [arg for arg in sys.argv[1:] if "directory" not in arg]
-        arguments.append(f"--read={path}")
+        arguments = [*_other_flags(), f"--read={path}"]
         for _ in range(2):
             subprocess.run(
                 [sys.executable, "-m", "tools.benchmarks.large_data", *arguments],
@@ -183,6 +182,16 @@ def main() -> None:
             )
         cache = sum(file.stat().st_size for file in (path.parent / "cache").rglob("*"))
         print(f"\nSize of the cache: {cache / 1e9:.2f} GB")
+
+
+def _other_flags() -> list[str]:
+    """Returns the flags of the command line without the directory of the file."""
+    defined = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    return [
+        flag.serialize()
+        for flag in defined
+        if flag.present and flag.name != DIRECTORY.name
+    ]
 
 
 if __name__ == "__main__":
