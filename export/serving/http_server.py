@@ -24,6 +24,7 @@ from export.serving.http_connections import (
     GatewayProtocol,
     SharedState,
 )
+from export.serving.listening import refuse_new
 from object2vec_tf.progress import end_all
 
 # Seconds between two looks for clients that exceed a limit while the server stops;
@@ -35,6 +36,8 @@ _END_SECONDS: Final = 4.0
 _FORCED_END_SECONDS: Final = 1.0
 # Open files besides the connections that are within their limit.
 _OTHER_FILES: Final = 512
+# Seconds in which handshakes that have begun are completed.
+HANDSHAKE_SECONDS: Final = 0.05
 
 
 class HttpServer(uvicorn.Server):
@@ -101,6 +104,9 @@ class HttpServer(uvicorn.Server):
         for connection in self._connections():
             connection.shutdown()
         await self._drain(min(loop.time() + GRACE_SECONDS, deadline))
+        for listener in sockets or []:
+            refuse_new(listener)
+        await self._drain(min(loop.time() + HANDSHAKE_SECONDS, deadline))
         await self._stop_accepting(sockets or [])
         await self._drain(deadline, until_closed=True)
         for connection in self._connections():

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import socket
+import struct
+import sys
 from typing import Final
 
 from object2vec_tf.errors import UserError
 
 _BACKLOG: Final = 2048
+# A filter of Linux's sockets (Documentation/networking/filter.rst), as operation, jumps
+# and operand: drop a segment that has the flag SYN.
+_SO_ATTACH_FILTER: Final = 26
+_NO_SYN: Final = (
+    (0x30, 0, 0, 13),  # ldb [13], the flags in TCP's header
+    (0x45, 0, 1, 0x02),  # jset SYN
+    (0x06, 0, 0, 0),  # ret 0: drop
+    (0x06, 0, 0, 1 << 18),  # ret: accept
+)
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -69,6 +82,32 @@ def shared(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+def refuse_new(listener: socket.socket) -> None:
+    """Drops new connections to a socket, which can then be closed without a loss.
+
+    The kernel resets the connections that it has accepted when the socket that listens
+    is closed. Between the last ``accept`` and ``close``, there would be more. A client
+    whose connection is dropped asks again after a second, and reaches another socket of
+    the same port, or gets "connection refused". Does nothing on systems other than
+    Linux.
+
+    Args:
+        listener: The socket that listens.
+
+    Example:
+        >>> with listening("127.0.0.1", 0) as listener:
+        ...     refuse_new(listener)
+    """
+    if sys.platform != "linux":
+        return
+    program = b"".join(struct.pack("HBBI", *line) for line in _NO_SYN)
+    buffer = ctypes.create_string_buffer(program)
+    # struct sock_fprog: the number of instructions and their address
+    argument = struct.pack("HP", len(_NO_SYN), ctypes.addressof(buffer))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, argument)
 
 
 def url_of(bound: socket.socket) -> str:

@@ -130,13 +130,15 @@ class _Supervisor:
                 raise UserError(str(error)) from error
             raise
         finally:
-            self._stop()
+            if not self._stopping.is_set():
+                self._stop()
             await asyncio.gather(*keepers)
 
     def _stop(self) -> None:
-        """Asks all workers to finish the accepted requests and to end."""
-        if self._stopping.is_set():
-            return
+        """Asks all workers to finish the accepted requests and to end.
+
+        At the second signal they end at once.
+        """
         self._stopping.set()
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):

@@ -16,6 +16,7 @@ import pytest
 from export.serving.http_app import Gateway
 from export.serving.http_connections import SharedState
 from export.serving.http_server import HttpServer
+from export.serving.listening import refuse_new
 from export.serving.settings import ConnectionLimits, GatewaySettings
 from tests.export.serving.http_protocol_test import NoModel, read_response
 
@@ -317,14 +318,13 @@ def test_a_silent_client_does_not_delay_the_end(size, monkeypatch):
     connection.close()
 
 
-def test_the_end_resets_no_request_that_was_sent_before():
+def test_the_end_resets_no_request_that_was_sent_before(monkeypatch):
     with serving(ConnectionLimits()) as served:
         idle = served.connect(request())
         new, half_sent = served.connect(), served.connect(LAST[:-1])
         time.sleep(0.05)  # until they are accepted
         connections = [idle, new]
         shutdown = served.server.shutdown
-        stop_accepting = served.server._stop_accepting
 
         async def late_shutdown(sockets):
             # The kernel accepts these connections and data; the server does not run.
@@ -334,12 +334,14 @@ def test_the_end_resets_no_request_that_was_sent_before():
             half_sent.sendall(LAST[-1:])
             await shutdown(sockets)
 
-        async def late_stop_accepting(*args):
+        def late_refuse_new(listener):
             connections.extend(served.connect(request()) for _ in range(20))
-            await stop_accepting(*args)
+            refuse_new(listener)
+            with pytest.raises(TimeoutError):
+                socket.create_connection(("127.0.0.1", served.port), 0.1)
 
+        monkeypatch.setattr("export.serving.http_server.refuse_new", late_refuse_new)
         served.server.shutdown = late_shutdown
-        served.server._stop_accepting = late_stop_accepting
         served.stop()
         for connection in (*connections, half_sent):
             with connection:
