@@ -74,6 +74,7 @@ class HttpServer(uvicorn.Server):
         )
         super().__init__(config)
         self._message = message
+        self._late: set[Any] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to accept connections."""
@@ -112,6 +113,10 @@ class HttpServer(uvicorn.Server):
         for connection in self._connections():
             connection.abort()
         await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn does not end the application then
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FORCED_END_SECONDS / 2):
+                    await self.lifespan.shutdown()
 
     async def _drain(self, deadline: float, until_closed: bool = False) -> None:
         """Answers requests until a time, or until all connections are closed."""
@@ -145,10 +150,13 @@ class HttpServer(uvicorn.Server):
         return list(self.server_state.connections)
 
     def _expire_connections(self) -> None:
+        # A connection is late at two looks: if the event loop was busy, what the client
+        # has sent in time is read between them.
         now = asyncio.get_running_loop().time()
-        for connection in self._connections():
-            if connection.expiry <= now:
-                connection.expire(now)
+        late = {c for c in self._connections() if c.expiry <= now}
+        for connection in late & self._late:
+            connection.expire(now)
+        self._late = late
 
 
 def allow_connections(count: int) -> None:

@@ -30,6 +30,7 @@ from absl import flags
 
 from export import export_saved_model
 from object2vec_tf.commands import runner
+from object2vec_tf.progress import INTERVAL_VARIABLE
 from tools.benchmarks.gateway_process import gateway_process
 from tools.benchmarks.soak_requests import (
     ITEMS,
@@ -54,7 +55,8 @@ SLOW = flags.DEFINE_float("slow", 0.01, "fraction of slow clients", 0.0, 1.0)
 BAD = flags.DEFINE_float("bad", 0.2, "fraction of bad requests", 0.0, 1.0)
 SEED = flags.DEFINE_integer("seed", 1, "seed of the requests")
 
-_STALL_SECONDS = 5
+# Clients that are slow take 3 seconds, or more if the machine is busy.
+_STALL_SECONDS = 10
 _TIMEOUT = 60.0
 _CLOSING = 0.05  # fraction of requests after which the client closes its connection
 _FIRST_MINUTES = 600.0
@@ -424,6 +426,7 @@ def main() -> None:
         print(f"{len(good)} good and {len(bad)} bad requests, seed {SEED.value}")
         versions = Versions(base / "m", (first, second))
         os.environ["AIP_PREDICT_ROUTE"] = VERTEX
+        os.environ[INTERVAL_VARIABLE] = "0"
         more = [
             f"--max_request_bytes={MAX_REQUEST_BYTES}",
             f"--max_header_bytes={MAX_HEADER_BYTES}",
