@@ -13,8 +13,9 @@ _BLOCK = 1 << 22
 def verify_archive(path: Path, fix: str) -> None:
     """Reads all files in an archive once, and compares their checksums (CRC-32).
 
-    Keras does not: where the weights do not match their checksum, it reads them again
-    without one.
+    Keras does not with Python 3.12 or later: where the weights do not match their
+    checksum, it reads them again by seeking, and zipfile then ignores the checksum
+    (keras/src/saving/saving_lib.py, `_load_model_from_fileobj`; CPython issue 88339).
 
     Args:
         path: The archive.

@@ -74,7 +74,7 @@ def test_file_without_an_object2vec_model_is_an_error(saved, spoil, problem):
 
 
 def test_no_flip_of_a_bit_in_a_model_is_silent(saved):
-    # Keras reads damaged weights again, without their checksum.
+    # With Python 3.12, Keras reads damaged weights again, without their checksum.
     model, path = saved
     data = path.read_bytes()
     generator = random.Random(1)
