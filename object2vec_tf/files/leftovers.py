@@ -35,6 +35,10 @@ _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _cleaned: set[str] = set()
 
 
+class _FullDiskError(OSError):
+    """A full disk, with the path that the user knows as the name of the file."""
+
+
 @contextmanager
 def temporary_file(path: Path) -> Iterator[Path]:
     """Yields an empty temporary file next to a path, with the same suffix.
@@ -114,10 +118,10 @@ def _claimed(path: Path, mode: int, *, is_directory: bool) -> Iterator[Path]:
     if parent not in _cleaned:
         remove_leftovers(path.parent)
         _cleaned.add(parent)
-    with _full_disk_named(path):
+    with full_disk_named(path):
         temporary, descriptor = _create(path, mode, is_directory)
     try:
-        with _full_disk_named(path):
+        with full_disk_named(path, temporary):
             yield temporary
     finally:
         if is_directory:
@@ -128,8 +132,13 @@ def _claimed(path: Path, mode: int, *, is_directory: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
+def full_disk_named(path: Path, temporary: Path | None = None) -> Iterator[None]:
     """Lets errors of a full disk, which libraries raise as others, name a path.
+
+    Args:
+        path: The path to name, unless a context inside this one has named another.
+        temporary: A file or directory that the user does not know. An error that names
+            it, or a file in it, names the path instead.
 
     Raises:
         OSError: There is no space left, a quota is exceeded, or a file is too large.
@@ -138,12 +147,16 @@ def _full_disk_named(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except _FullDiskError as error:
+        if temporary is None or not error.filename.startswith(f"{temporary}"):
+            raise
+        raise _FullDiskError(error.errno, error.strerror, f"{path}") from error
     except Exception as error:
         text = str(error)
         for number in _FULL_DISK:
             reason = os.strerror(number)
             if reason in text or getattr(error, "errno", None) == number:
-                raise OSError(number, reason, f"{path}") from error
+                raise _FullDiskError(number, reason, f"{path}") from error
         raise
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.files.channels import Source, channel_files
-from object2vec_tf.files.leftovers import temporary_directory
+from object2vec_tf.files.leftovers import full_disk_named, temporary_directory
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.files.object_lines import is_blank
 from object2vec_tf.files.special_files import scratch_parent
@@ -57,7 +57,8 @@ def shuffle_lines(
     generator = np.random.default_rng(seed)
     with temporary_directory(scratch_parent(destination) / "shuffle") as scratch:
         paths = [scratch / str(number) for number in range(parts)]
-        count = _distribute(files, paths, generator)
+        with full_disk_named(scratch.parent):
+            count = _distribute(files, paths, generator)
         if not count:
             raise DataError(
                 "input: expected at least one line, got none. Check the input files."

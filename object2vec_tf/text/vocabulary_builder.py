@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source
-from object2vec_tf.files.leftovers import temporary_directory
+from object2vec_tf.files.leftovers import full_disk_named, temporary_directory
 from object2vec_tf.progress import counted, phase
 from object2vec_tf.text.json_objects import (
     FieldRows,
@@ -203,7 +203,10 @@ class _TokenCounts:
             self._directory = self._stack.enter_context(
                 temporary_directory(parent / "counts")
             )
-        path = self._directory / str(len(self._files))
+        with full_disk_named(self._directory.parent):
+            self._write_counts(self._directory / str(len(self._files)))
+
+    def _write_counts(self, path: Path) -> None:
         with path.open("wb") as file:
             for word, count in sorted(self._counter.items()):
                 file.write(b"%s\t%d\n" % (_escaped(word), count))

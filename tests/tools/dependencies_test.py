@@ -88,7 +88,7 @@ def test_installed_versions_are_within_the_bounds():
 def test_constraints_are_the_lower_bounds():
     constraints = lowest(("neighbors",))
     assert "tensorflow==2.20" in constraints
-    assert "faiss-cpu==1.8" in constraints
+    assert "faiss-cpu==1.9" in constraints
     assert not any(line.startswith("optuna") for line in constraints)
     assert {line.partition("==")[0] for line in lowest()} >= _names(
         requirements()["test"]

@@ -117,3 +117,15 @@ def test_errors_of_full_disks_name_the_path(tmp_path, number, is_library):
         assert caught.value.filename == f"{tmp_path / 'out'}"
         assert caught.value.errno == number
         assert list(tmp_path.iterdir()) == []
+
+
+def test_the_innermost_path_that_the_user_knows_is_named(tmp_path):
+    scratch, output = tmp_path / "scratch", tmp_path / "out.jsonl"
+    for inner, named in ((None, output), ("report.json", scratch)):
+        with (
+            pytest.raises(OSError, match="No space") as caught,
+            atomic_directory(scratch) as directory,
+            atomic_file(directory / inner if inner else output),
+        ):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert caught.value.filename == f"{named}"
