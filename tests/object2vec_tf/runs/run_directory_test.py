@@ -5,7 +5,6 @@ import pytest
 from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.sealed_json import seal
-from object2vec_tf.runs.identity import differences
 from object2vec_tf.runs.run_directory import RunDirectory
 
 IDENTITY = {"enc_dim": 8, "seed": 0}
@@ -23,20 +22,6 @@ METRICS = {
 @pytest.fixture
 def directory(tmp_path):
     return RunDirectory(tmp_path / "run")
-
-
-def test_differences_name_both_values():
-    assert differences({"a": 1, "b": "x", "c": 2}, {"a": 1, "b": "y", "d": 3}) == [
-        "b: 'x' in the directory, 'y' now",
-        "c: 2 in the directory, not set now",
-        "d: not set in the directory, 3 now",
-    ]
-
-
-def test_an_identity_without_a_precision_has_float32():
-    assert differences({}, {"precision": "bfloat16"}) == [
-        "precision: 'float32' in the directory, 'bfloat16' now"
-    ]
 
 
 def test_a_directory_belongs_to_one_run(directory):

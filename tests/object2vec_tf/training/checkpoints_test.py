@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 import object2vec_tf as o2v
-from object2vec_tf.training.checkpoint_files import read_state
 from object2vec_tf.training.checkpoints import Checkpoints
 
 EPOCH = {"epoch": 0, "train": {"loss": 0.5}}
@@ -222,23 +221,3 @@ def test_a_checkpoint_of_an_older_version_is_restored(model, tmp_path):
     checkpoints.save(1, {"history": [EPOCH]})
     (tmp_path / "epoch-0001/state.json").write_text(json.dumps({"history": [EPOCH]}))
     assert checkpoints.restore() == {"history": [EPOCH]}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        *({"history": 3}, {"history": [3]}, {"history": [EPOCH | {"epoch": 1}]}),
-        *({"history": [EPOCH | {"train": {"loss": "0"}}]}, {"seconds": "1"}),
-        *({"history": [EPOCH | {"train": {}}]}, {"elapsed": None}, {"elapsed": -1}),
-        *({"history": [EPOCH | {"train": {"loss": float("nan")}}]},),
-        *({"best_epoch": 1}, {"best_epoch": "0"}, {"batches": 1.5}, {"batches": 2}),
-        *({"batches": 2, "metrics": ["x"]}, {"negatives": {"asked": 1}}),
-    ],
-)
-def test_the_state_of_an_older_version_is_typed(tmp_path, change):
-    state = {"history": [EPOCH], "seconds": 1.0, "elapsed": 2.0}
-    (tmp_path / "state.json").write_text(json.dumps(state))
-    assert read_state(tmp_path, lambda record: record["train"]["loss"]) == state
-    (tmp_path / "state.json").write_text(json.dumps(state | change))
-    with pytest.raises(o2v.UserError, match=r"state\.json: is damaged: "):
-        read_state(tmp_path, lambda record: record["train"]["loss"])
