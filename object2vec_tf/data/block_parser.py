@@ -209,7 +209,8 @@ def _match_plain_lines(
     """Returns the number of objects and their fields if all lines are plain; else None.
 
     A plain line, the usual case, is not long, starts with a brace and contains no
-    strings other than the names of the fields. Over all lines, each name occurs as
+    strings other than the names of the fields. The last line ends with a brace, too:
+    awkward ignores what comes after it. Over all lines, each name occurs as
     often as there are lines. This takes a tenth of awkward's time; splitting lines and
     counting names would take as long as awkward.
     """
@@ -220,6 +221,8 @@ def _match_plain_lines(
     starts = np.concatenate([[0], ends[:-1] + 1])
     is_long = np.max(ends - starts, initial=0) > _MAX_BRACKETS
     if not text or is_long or np.any(data[starts] != ord("{")):
+        return None
+    if not text[-_MAX_BRACKETS:].rstrip(b" \t\r\n").endswith(b"}"):
         return None
     quotes = np.flatnonzero(data == ord('"'))
     fields = next(

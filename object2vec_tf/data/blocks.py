@@ -96,9 +96,9 @@ def checked_block(
         schema: The schema of the pairs.
     """
     if weights is not None:
-        weights = _as_finite_float32(weights)
-        if weights is None or np.any((weights < 0) | (weights > MAX_WEIGHT)):
+        if not np.all((weights >= 0) & (weights <= MAX_WEIGHT)):
             return None
+        weights = weights.astype(np.float32)
     if schema.num_classes is not None:
         if len(labels) and not 0 <= labels.min() <= labels.max() < schema.num_classes:
             return None

@@ -29,6 +29,8 @@ _LARGE = 1e17
 _SLACK_OF_LARGE = 2048
 # Below it, float32 numbers have fewer bits; far below, all numbers become 0.
 _TINY, _ZERO = 2.0**-125, 2.0**-152
+# The largest weight: numbers next to it must be exact, too.
+_LIMIT, _LIMIT_SLACK = 1e6, 1e-8
 
 Float64 = npt.NDArray[np.float64]
 
@@ -59,6 +61,7 @@ def rounding_once(
     slack = np.where(size < _LARGE, _SLACK, _SLACK_OF_LARGE)
     is_close = np.abs((exact.view(np.int64) & _LOW_BITS) - _MIDDLE) <= slack
     is_close |= (size < _TINY) & (size > _ZERO)
+    is_close |= np.abs(size - _LIMIT) < _LIMIT_SLACK
     positions = np.flatnonzero(is_close)
     if len(positions):
         exact = exact.copy()

@@ -125,24 +125,18 @@ def decode_object(line: bytes) -> dict[str, msgspec.Raw]:
         >>> {name: bytes(value) for name, value in fields.items()}
         {'in0': b'2', 'x': b'1e400'}
     """
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise LineError(
-            "starts with a UTF-16 byte order mark. Convert the file to UTF-8."
-        )
-    if b"\0" in line:
-        raise LineError(
-            "contains a NUL byte. The file is damaged, or is not UTF-8 text."
-        )
-    if _is_deep(line):
-        raise LineError(
-            "is nested too deeply to be read. Fix or remove the line.",
-            _separated_objects(line),
-        )
     try:
-        line.decode()
-        return _OBJECT.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _explain(line, error) from None
+        if not (_is_utf16(line) or b"\0" in line or _is_deep(line)):
+            line.decode()
+            return _OBJECT.decode(line)
+        error: Exception | None = None
+    except (msgspec.DecodeError, UnicodeDecodeError) as decode_error:
+        error = decode_error
+    raise LineError(_problem(line, error), max(_separated(line), _in_a_row(line)))
+
+
+def _is_utf16(line: bytes) -> bool:
+    return line.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
 def decode_value(raw: msgspec.Raw) -> Any:
@@ -169,49 +163,55 @@ def _integer(digits: str) -> float:
     return float(digits) if len(digits) > _MAX_DIGITS else int(digits)
 
 
-def _explain(line: bytes, error: Exception) -> LineError:
+def _problem(line: bytes, error: Exception | None) -> str:
     """Returns the problem of a line that is not one object."""
-    separated = _separated_objects(line)
-    kind = _kind_of_json(line)
-    if kind:
-        problem = (
+    if _is_utf16(line):
+        return "starts with a UTF-16 byte order mark. Convert the file to UTF-8."
+    if b"\0" in line:
+        return "contains a NUL byte. The file is damaged, or is not UTF-8 text."
+    if error is None:
+        return "is nested too deeply to be read. Fix or remove the line."
+    if kind := _kind_of_json(line):
+        return (
             f"expected one object per line such as {_EXAMPLE}, got {kind}. Write JSON "
             "Lines, not a JSON array."
         )
-        return LineError(problem, separated)
-    try:
-        objects = max(len(_OBJECT.decode_lines(line)), separated)
-        is_sequence = objects > 1
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        objects, is_sequence = separated, separated > 1
-    if is_sequence:
-        problem = f"is not JSON: expected one object per line, got {objects:,}. "
-        if separated > 1:
-            problem += (
-                "They are separated by carriage returns (CR). Convert the line ends to "
-                r"LF, for example with tr '\r' '\n'."
-            )
-        else:
-            problem += "Write each object on a line of its own."
-        return LineError(problem, objects)
+    if (count := _separated(line)) > 1:
+        return (
+            f"is not JSON: expected one object per line, got {count:,}. They are "
+            "separated by carriage returns (CR). Convert the line ends to LF, for "
+            r"example with tr '\r' '\n'."
+        )
+    if (count := _in_a_row(line)) > 1:
+        return (
+            f"is not JSON: expected one object per line, got {count:,}. Write each "
+            "object on a line of its own."
+        )
     text = line.strip()
     if text.startswith(b"{") and not text.endswith((b"}", b"},")):
-        return LineError(
+        return (
             f"ends in the middle of an object ({_tail(text)}). Write each object on "
             "one line, or download the file again if it is truncated."
         )
     if text.startswith(b"["):
-        return LineError("is a JSON array. Write JSON Lines, one object per line.")
+        return "is a JSON array. Write JSON Lines, one object per line."
     reason = str(error).removeprefix("JSON is malformed: ")
-    return LineError(
-        f"is not JSON: {reason}, got {_head(text)}. Fix or remove the line."
-    )
+    return f"is not JSON: {reason}, got {_head(text)}. Fix or remove the line."
 
 
-def _separated_objects(line: bytes) -> int:
+def _separated(line: bytes) -> int:
     """Returns the number of objects that carriage returns seem to separate."""
     parts = line.split(b"\r")
     return max(sum(part.lstrip(WHITE_SPACE).startswith(b"{") for part in parts), 1)
+
+
+def _in_a_row(line: bytes) -> int:
+    """Returns the number of objects of a line if it has nothing else; else 1."""
+    try:
+        line.decode()
+        return max(len(_OBJECT.decode_lines(line)), 1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 1
 
 
 def _kind_of_json(line: bytes) -> str | None:

@@ -97,6 +97,10 @@ class ObjectReader:
         split: The part of the file that is read.
         model: Provides the tokenizers and the vocabulary sizes.
         names: The inputs of the file; empty if they are not known yet.
+
+    Attributes:
+        names: The inputs of the file, which all lines must have; empty before the first
+            line was read.
     """
 
     def __init__(
@@ -107,7 +111,7 @@ class ObjectReader:
         self._external_ids = set(model.hyperparameters.external_ids)
         self._decoder = RequestDecoder(self._limits, model.texts, self._external_ids)
         self._model = model
-        self._names = names
+        self.names = names
 
     def read(self, text: bytes, line: int) -> RaggedInputs:
         """Returns the objects of a block.
@@ -119,7 +123,7 @@ class ObjectReader:
         Raises:
             DataError: A line is invalid.
         """
-        known = [self._names] if self._names else _INPUT_NAMES
+        known = [self.names] if self.names else _INPUT_NAMES
         for names in known if len(text) >= _MIN_PARSED_BYTES else ():
             sizes = {name: self._limits[name][0] for name in names}
             if self._external_ids.intersection(names):
@@ -129,7 +133,7 @@ class ObjectReader:
                 break
         else:
             inputs = self.decode_lines(text, line)
-        self._names = self._names or tuple(inputs.columns)
+        self.names = self.names or tuple(inputs.columns)
         return inputs
 
     def truncate(self, inputs: RaggedInputs) -> RaggedInputs:
@@ -150,7 +154,7 @@ class ObjectReader:
             DataError: A line is invalid.
         """
         try:
-            rows = self._decoder.decode(text, JSON_LINES, names=self._names)
+            rows = self._decoder.decode(text, JSON_LINES, names=self.names)
         except BadRequest as error:
             index, field = error.row_and_field
             numbers = [number for number, _ in numbered_lines(text, line)]

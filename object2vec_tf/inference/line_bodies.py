@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from object2vec_tf.files.object_lines import BOM, numbered_lines
+from object2vec_tf.files.object_lines import numbered_lines
 from object2vec_tf.inference.request_errors import BadRequest
 
 _Content = TypeVar("_Content")
@@ -22,7 +22,7 @@ def decode_body(
     r"""Returns the content of a body of JSON Lines.
 
     Args:
-        body: The body. A byte order mark is dropped.
+        body: The body, without a byte order mark.
         decode: Decodes lines, all of which must be valid and have the inputs with the
             given names, if there are any.
         names: The names of the inputs that the body must have; empty for any.
@@ -39,7 +39,6 @@ def decode_body(
         Traceback (most recent call last):
         object2vec_tf.inference.request_errors.BadRequest: $[2]: bad
     """
-    body = body.removeprefix(BOM)
     try:
         return decode(body, names)
     except BadRequest as error:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from object2vec_tf.files.object_lines import BOM
 from object2vec_tf.inference.answer_parts import list_parts, row_slices
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.finite import require_finite
@@ -149,7 +150,7 @@ class RecommendDecoder:
         if media_type != JSON_LINES:
             return self._request(body, False, max_lens, max_values)
         return decode_body(
-            body,
+            body.removeprefix(BOM),
             lambda lines, _: self._request(lines, True, max_lens, max_values),
             (),
             _none,

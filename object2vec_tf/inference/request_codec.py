@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from object2vec_tf.files.object_lines import BOM
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.answer_parts import joined, row_slices
 from object2vec_tf.inference.finite import require_finite
@@ -76,7 +77,7 @@ class RequestDecoder:
         media_type: str = JSON,
         max_lens: tuple[int, int] | None = None,
         max_values: int | None = None,
-        names: Sequence[str] = (),
+        names: Sequence[str] | None = None,
     ) -> Rows:
         """Returns the objects of a request by input name: token ids, or text.
 
@@ -88,7 +89,8 @@ class RequestDecoder:
             max_lens: The request's own maximum lengths of in0 and in1; the model's
                 apply too.
             max_values: The maximum number of values of the response; None for any.
-            names: The inputs that JSON Lines must have; empty for any.
+            names: The inputs that the lines of a file must have, empty for any; None
+                for the body of a request, which may start with a byte order mark.
 
         Raises:
             BadRequest: The body is invalid, or this model cannot answer it. Of JSON
@@ -96,9 +98,9 @@ class RequestDecoder:
         """
         if media_type == JSON_LINES:
             rows = decode_body(
-                body,
+                body if names is not None else body.removeprefix(BOM),
                 lambda lines, found: self._rows_of_lines(lines, found, max_values),
-                names,
+                names or (),
                 tuple,
             )
         else:

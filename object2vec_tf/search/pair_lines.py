@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,11 @@ from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.ragged.column import RaggedColumn, first_tokens
 from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
+
+# Integers from 2**63 to 2**64 - 1 are negative for awkward.
+_WRAPPED = re.compile(rb"[0-9]{19}")
+# A number that may be 0 for awkward, though it is not.
+_MINUTE = re.compile(rb"[eE]-[0-9]{3}|0{100}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +87,15 @@ def _read_block(
 ) -> PairBlock:
     # Numbers without a fraction or exponent have a parser of their own.
     for kind in ("integer", "number") if b'"label"' in text else ():
+        if kind == "number" and _MINUTE.search(text):
+            break
         if parsed := parse_block(text, sizes, kind, padded=True):
+            labels = np.asarray(parsed[1])
+            if labels.min(initial=0) < 0 and _WRAPPED.search(text):
+                break
             objects = reader.truncate(RaggedInputs(parsed[0]))
-            return PairBlock(objects, np.asarray(parsed[1]) > 0)
+            reader.names = tuple(objects.columns)
+            return PairBlock(objects, labels > 0)
     try:
         objects = reader.read(text, line)
         labels = _labels(text, line, path, objects)

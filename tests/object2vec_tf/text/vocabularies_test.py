@@ -69,3 +69,16 @@ def test_integers_are_looked_up_by_their_decimal_text():
     vocabulary = IntegerVocabulary(vocabulary_json(words).encode(), "v")
     integers = np.array([-(2**63), 2**63 - 1, -5, 7, 0, 5])
     assert vocabulary.lookup(integers).tolist() == [1, 2, 4, -1, 6, -1]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_line_ends_separate_words(end):
+    words = ["a", "b\u2028c", "d\x85e", "f\vg", "h\fi", "j\x1ck", "l\rm", "", "n"]
+    data = "".join(word + end for word in words).encode()
+    assert list(parse_vocabulary(data, "v")) == words
+    assert list(parse_vocabulary(data.removesuffix(end.encode()), "v")) == words
+
+
+def test_carriage_returns_as_line_ends_are_an_error():
+    with pytest.raises(DataError, match=r"v: expected lines that end with LF or CRLF"):
+        parse_vocabulary(b"a\rb\rc", "v")
