@@ -90,12 +90,12 @@ def _read_block(
         if kind == "number" and _MINUTE.search(text):
             break
         if parsed := parse_block(text, sizes, kind, padded=True):
-            labels = np.asarray(parsed[1])
-            if labels.min(initial=0) < 0 and _WRAPPED.search(text):
+            numbers = np.asarray(parsed[1])
+            if numbers.min(initial=0) < 0 and _WRAPPED.search(text):
                 break
             objects = reader.truncate(RaggedInputs(parsed[0]))
             reader.names = tuple(objects.columns)
-            return PairBlock(objects, labels > 0)
+            return PairBlock(objects, numbers > 0)
     try:
         objects = reader.read(text, line)
         labels = _labels(text, line, path, objects)
