@@ -2,8 +2,8 @@
 
     python -m tools.benchmarks.index_checksums [--items=1000000] [--dim=64]
 
-Writes an exact index of random embeddings to the temporary directory, and opens it several
-times. Its files are in the memory that the system uses for files.
+Writes an exact index of random embeddings to the temporary directory, and opens it a
+few times. Its files are in the memory that the system uses for files.
 """
 
 from __future__ import annotations

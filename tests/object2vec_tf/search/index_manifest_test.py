@@ -63,7 +63,7 @@ def test_a_damaged_file_is_named(built, tmp_path, name, damage):
     if damage in changed:
         (index / name).write_bytes(changed[damage])
     for command in commands(index, built):
-        with pytest.raises(UserError, match=rf"{name}.* Copy the index again from whe"):
+        with pytest.raises(UserError, match=rf"{name}.* Copy the index again from"):
             command()
 
 
