@@ -7,7 +7,6 @@ python -m export.gateway --tf_serving=HOST:PORT --model_name=object2vec --port=8
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Iterator
 
@@ -157,13 +156,6 @@ _RELOAD = flags.DEFINE_bool(
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 1.0, "seconds between two looks for a new version", 0.05
 )
-_TIMEOUTS = (
-    _HEADER_TIMEOUT,
-    _BODY_TIMEOUT,
-    _STALL_TIMEOUT,
-    _IDLE_TIMEOUT,
-    _DRAIN_TIMEOUT,
-)
 _COMMON = (
     _HOST,
     _PORT,
@@ -172,7 +164,11 @@ _COMMON = (
     _MAX_CONCURRENCY,
     _MAX_RECOMMENDED_ITEMS,
     _MAX_RESPONSE_VALUES,
-    *_TIMEOUTS,
+    _HEADER_TIMEOUT,
+    _BODY_TIMEOUT,
+    _STALL_TIMEOUT,
+    _IDLE_TIMEOUT,
+    _DRAIN_TIMEOUT,
     _MAX_CONNECTIONS,
     _MAX_HEADER_BYTES,
     _WORKERS,
@@ -219,17 +215,7 @@ def main() -> None:
 
 
 def _connection_limits() -> ConnectionLimits:
-    """Returns the limits that the flags set.
-
-    Raises:
-        UserError: A timeout is not a finite number.
-    """
-    for flag in _TIMEOUTS:
-        if not math.isfinite(flag.value):
-            raise UserError(
-                f"--{flag.name}: expected a number of seconds, got {flag.value}. To "
-                "wait long, give a large number."
-            )
+    """Returns the limits that the flags set."""
     return ConnectionLimits(
         header_timeout_seconds=_HEADER_TIMEOUT.value,
         body_timeout_seconds=_BODY_TIMEOUT.value,
