@@ -120,7 +120,8 @@ def make_directory(*names: str) -> Path:
 
 def digest(*parts: str) -> str:
     """Returns a short name for a URL, or for a version of its content."""
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
+    data = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
 
 
 def local_name(url: str) -> str:
@@ -133,7 +134,9 @@ def local_name(url: str) -> str:
         200
     """
     name = url.rstrip("/").rpartition("/")[2]
-    return name.encode()[-_MAX_NAME_BYTES:].decode(errors="ignore")
+    # The names of files need not be UTF-8.
+    data = name.encode("utf-8", "surrogateescape")
+    return data[-_MAX_NAME_BYTES:].decode(errors="ignore") or "unnamed"
 
 
 def protect(path: Path) -> bool:

@@ -84,3 +84,11 @@ def test_a_directory_that_cannot_be_made_is_an_error(root, monkeypatch):
     monkeypatch.setenv("OBJECT2VEC_TF_STAGING", str(root / "file"))
     with pytest.raises(UserError, match="Set OBJECT2VEC_TF_STAGING"):
         staging.make_directory("inputs")
+
+
+def test_names_of_other_encodings_are_shown_as_far_as_they_are_utf8():
+    in_ascii_locale = "räß".encode().decode("ascii", "surrogateescape")
+    assert staging.local_name(f"/tmp/{in_ascii_locale}") == "räß"
+    assert staging.local_name("/tmp/caf\udce9 1") == "caf 1"
+    assert staging.local_name("/tmp/\udce9") == "unnamed"
+    assert len(staging.digest(in_ascii_locale)) == 24
