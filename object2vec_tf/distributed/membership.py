@@ -141,6 +141,8 @@ class Membership:
             with self._changed:
                 self._changed.wait(_RETRY_SECONDS)
         self._call(self._stop_listening())
+        self.wait_for_loss(_RETRY_SECONDS)  # a worker may have joined to say that
+        self.check()
 
     def check(self) -> None:
         """Raises an error if another worker ended.
