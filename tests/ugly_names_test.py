@@ -39,7 +39,7 @@ NAMES = {
 }
 SIGNALS = ("brackets", "bytes")
 FILE = "a[1],b"  # the start of the names of files
-KNOWN_LEFT = {".lock"}
+KNOWN_LEFT = {".lock", ".transform.json"}
 
 
 def command(*words, directory=None, status=0, **environment):
@@ -154,7 +154,7 @@ class Tour:
     def serve(self, runtime, model):
         flags = (f"--runtime={runtime}", "--reload_seconds=0.1")
         with gateway(f"--model={self.path(model)}", *flags) as served:
-            address = served.address
+            address = f"http://127.0.0.1:{served.port}"
             self.results[f"served by {runtime}"] = ask(address)
             shutil.copytree(self.path(f"{model}/1"), self.path(f"{model}/.7"))
             Path(self.path(f"{model}/.7")).rename(self.path(f"{model}/7"))
@@ -208,13 +208,16 @@ class Tour:
         command(word, "shuffle", text, f"--output={self.file('shuffled')}")
         for name in ("vocab.json", "ids", "words", "shuffled"):
             self.keep(name)
+        shutil.copy(self.file("vocab.json"), self.path("vocab.json"))
         command(
             "object2vec_tf.fit",
             f"--train={self.file('text.jsonl')}",
-            f"--auxiliary={self.file('vocab.json')}",
+            f"--auxiliary={self.path('vocab.json')}",
             f"--model_dir={self.path('text')}",
             tokenizer,
-            f"--enc0_vocab_file={FILE}vocab.json",
+            "--enc0_vocab_file=vocab.json",
+            "--enc1_tokenizer=whitespace",
+            "--enc1_vocab_file=vocab.json",
             *setting_flags(epochs=1, enc0_max_seq_len=3, enc1_max_seq_len=3),
         )
 

@@ -30,6 +30,7 @@ from object2vec_tf.commands.messages import escape_unprintable, legible
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.leftovers import scratch_directory
 from object2vec_tf.files.staging import with_urls
+from object2vec_tf.files.tensorflow_paths import use_encodable_temporary_directory
 from object2vec_tf.progress import phase, send_to_stderr
 
 USER_ERROR = 2
@@ -64,6 +65,7 @@ def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
         escape_unprintable(stream)
+    use_encodable_temporary_directory()
     tf.get_logger().setLevel("WARNING")
 
     def guarded(argv: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -235,12 +235,13 @@ class ColumnCache:
                 self._directory.mkdir(parents=True, exist_ok=True)
                 with locked(self._directory):
                     self._remove_unfinished()
-                    name = tempfile.mkdtemp("", _UNFINISHED, self._directory)
-                    stack.enter_context(locked(Path(name), shared=True))
+                    path = self._directory / f"{_UNFINISHED}{secrets.token_hex(4)}"
+                    path.mkdir()
+                    stack.enter_context(locked(path, shared=True))
             try:
-                yield Path(name)
+                yield path
             finally:
-                shutil.rmtree(name, ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True)
 
     def _remove_unfinished(self) -> None:
         """Removes the temporary directories of runs that were killed."""

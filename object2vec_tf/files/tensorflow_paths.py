@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-# Characters of TensorFlow's patterns, and of those of other libraries.
-_MAGIC = frozenset("*?[]{}\\")
+# Characters of TensorFlow's patterns and of those of other libraries, and of URLs.
+_MAGIC = frozenset("*?[]{}\\:")
 # The descriptors of this process as links to their files, on Linux.
 _DESCRIPTORS = Path("/proc/self/fd")
+_TEMPORARY = "/tmp"
 
 
 @contextmanager
@@ -82,6 +84,22 @@ def is_ordinary(text: str) -> bool:
     return not _MAGIC.intersection(text) and (not text or text.isprintable())
 
 
+def use_encodable_temporary_directory() -> None:
+    """Uses /tmp in place of a TMPDIR that is not UTF-8, in this process and its own.
+
+    TensorFlow writes the code of graphs to temporary files, and reads their names.
+    """
+    try:
+        tempfile.gettempdir().encode()
+    except UnicodeEncodeError:
+        warnings.warn(
+            "TMPDIR: expected a name in UTF-8, which TensorFlow needs. Temporary files "
+            f"are in {_TEMPORARY}.",
+            stacklevel=2,
+        )
+        os.environ["TMPDIR"] = tempfile.tempdir = _TEMPORARY
+
+
 @contextmanager
 def _alias(path: Path) -> Iterator[str]:
     """Yields another name of a file or directory, which exists."""
@@ -99,7 +117,7 @@ def _alias(path: Path) -> Iterator[str]:
 def _ordinary_directory() -> tempfile.TemporaryDirectory[str]:
     """Returns a temporary directory whose name has only ordinary characters."""
     is_usable = is_ordinary(tempfile.gettempdir())
-    return tempfile.TemporaryDirectory(dir=None if is_usable else "/tmp")
+    return tempfile.TemporaryDirectory(dir=None if is_usable else _TEMPORARY)
 
 
 def _show(error: BaseException, alias: str, path: str) -> None:

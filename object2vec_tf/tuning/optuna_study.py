@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
@@ -155,7 +156,9 @@ def seed_sampler(study: optuna.Study, seed: int, number: int) -> None:
 def _open_storage(path: Path) -> Iterator[optuna.storages.RDBStorage]:
     """Yields a storage; afterwards all its connections to the file are closed."""
     optuna.logging.set_verbosity(logging.WARNING)
-    url = sqlalchemy.URL.create("sqlite", database=str(path))
+    # The URL only names the file: `connect` opens it. It has to be UTF-8.
+    name = os.fsencode(path).decode(errors="backslashreplace")
+    url = sqlalchemy.URL.create("sqlite", database=name)
     with ExitStack() as connections:
 
         def connect() -> sqlite3.Connection:

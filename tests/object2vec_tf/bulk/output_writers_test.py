@@ -1,5 +1,9 @@
 """Tests of object2vec_tf/bulk/output_writers.py: content, joined files, row groups."""
 
+import os
+import threading
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,3 +69,24 @@ def test_a_file_without_predictions_is_a_table_without_columns(tmp_path):
     with ParquetWriter(tmp_path / "out"):
         pass
     assert pq.read_table(tmp_path / "out").shape == (0, 0)
+
+
+@pytest.mark.parametrize("name", [b"bad\xff[1]", b"s3:a", b"fifo"])
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_outputs_have_any_name_and_may_be_fifos(
+    output_format, name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path, received = Path(os.fsdecode(name)), []
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
+    if name == b"fifo":
+        os.mkfifo(path)
+        reader.start()
+    write(FORMATS[output_format](path), [PREDICTIONS])
+    if name != b"fifo":
+        reader.start()
+    reader.join(10)
+    (tmp_path / "plain").write_bytes(received[0])
+    write(FORMATS[output_format](tmp_path / "expected"), [PREDICTIONS])
+    expected = content(tmp_path / "expected", output_format)
+    assert content(tmp_path / "plain", output_format) == expected

@@ -1,5 +1,7 @@
 import json
+import os
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -119,3 +121,13 @@ def test_a_damaged_file_is_one_line_of_error(tmp_path):
     assert message.startswith(f"{path}: cannot be read to its end: ")
     assert message.endswith(". The file is damaged: write it again.")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", [b"bad\xff[1].parquet", b"s3:a.parquet"])
+def test_parquet_files_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    path = Path(os.fsdecode(name))
+    with path.open("wb") as file:
+        pq.write_table(pa.table({"in0": [[1]]}), file)
+    with open_batches(path, None) as (_, batches):
+        assert [batch.to_pylist() for batch in batches] == [[{"in0": [1]}]]

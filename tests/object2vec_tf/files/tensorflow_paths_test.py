@@ -2,13 +2,18 @@
 
 import os
 import pathlib
+import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from object2vec_tf.files import tensorflow_paths
-from object2vec_tf.files.tensorflow_paths import is_ordinary, tensorflow_path
+from object2vec_tf.files.tensorflow_paths import (
+    is_ordinary,
+    tensorflow_path,
+    use_encodable_temporary_directory,
+)
 
 NAMES = [
     b"plain",
@@ -174,5 +179,33 @@ def test_errors_show_the_real_path(tmp_path):
 def test_ordinary_names():
     ordinary = ["run", "run 1/a.b", "été/日", "", "a,b=c+d@e%20~"]
     assert all(is_ordinary(name) for name in ordinary)
-    others = ["a*", "a?", "[", "]", "{", "}", "\\", "\n", "\x7f", os.fsdecode(b"\xff")]
+    others = [
+        "s3:a",
+        "a*",
+        "a?",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\\",
+        "\n",
+        "\x7f",
+        os.fsdecode(b"\xff"),
+    ]
     assert not any(is_ordinary(name) for name in others)
+
+
+@pytest.mark.parametrize("name", [b"bad\xff", b"run[1]"])
+def test_a_temporary_directory_that_is_not_utf8_is_not_used(
+    tmp_path, monkeypatch, name
+):
+    directory = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
+    monkeypatch.setattr("tempfile.tempdir", directory)
+    monkeypatch.setenv("TMPDIR", directory)
+    if name == b"run[1]":
+        use_encodable_temporary_directory()
+        assert tempfile.gettempdir() == os.environ["TMPDIR"] == directory
+        return
+    with pytest.warns(UserWarning, match="TMPDIR: expected a name in UTF-8"):
+        use_encodable_temporary_directory()
+    assert tempfile.gettempdir() == os.environ["TMPDIR"] == "/tmp"

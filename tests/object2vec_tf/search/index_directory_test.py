@@ -5,11 +5,18 @@ import stat
 import threading
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.search import index_directory
+from object2vec_tf.search.faiss_index import (
+    add_vectors,
+    new_index,
+    read_vectors,
+    write_vectors,
+)
 from object2vec_tf.search.index_directory import (
     model_digest,
     read_consistently,
@@ -110,3 +117,15 @@ def test_an_index_honors_the_umask(tmp_path, mask):
     assert stat.S_IMODE((tmp_path / "index").stat().st_mode) == 0o777 & ~mask
     write_number(tmp_path / "index", 1)  # keeps the permissions
     assert stat.S_IMODE((tmp_path / "index").stat().st_mode) == 0o777 & ~mask
+
+
+@pytest.mark.parametrize("name", [b"bad\xff", b"[1]"])
+def test_an_index_of_any_name_has_its_vectors(tmp_path, name):
+    path = tmp_path / os.fsdecode(name) / os.fsdecode(name)
+    path.parent.mkdir()
+    path.touch()  # a name that is not plain has to exist
+    index = new_index(2, "inner_product", "exact")
+    add_vectors(index, np.eye(2, dtype=np.float32), "inner_product")
+    write_vectors(index, path)
+    manifest = {"items": 2, "dim": 2, "metric": "inner_product", "search": "exact"}
+    assert read_vectors(path, manifest).reconstruct(1).tolist() == [0.0, 1.0]

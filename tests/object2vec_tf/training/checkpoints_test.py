@@ -1,4 +1,5 @@
 import json
+import os
 import zipfile
 
 import keras
@@ -52,6 +53,21 @@ def test_restores_weights_slots_and_random_state_in_another_model(
         keras.random.uniform((3,), seed=model.negative_seeds),
         keras.random.uniform((3,), seed=other.negative_seeds),
     )
+
+
+@pytest.mark.parametrize("name", [b"run[1]", b"back\\slash", b"bad\xff*"])
+def test_a_directory_of_any_name_has_checkpoints(model, tmp_path, name):
+    (tmp_path / "run1").mkdir()  # which run[1] matches as a pattern
+    directory = tmp_path / os.fsdecode(name)
+    directory.mkdir()
+    checkpoints = Checkpoints(directory, model)
+    step(model)
+    saved = state_of(model)
+    checkpoints.save(1, {"history": [EPOCH]})
+    step(model)
+    assert not same(state_of(model), saved)
+    assert checkpoints.restore() == {"history": [EPOCH]}
+    assert same(state_of(model), saved)
 
 
 def test_checkpoints_are_written_next_to_files_of_other_programs(model, tmp_path):
