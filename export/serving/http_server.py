@@ -22,8 +22,8 @@ from starlette.applications import Starlette
 from export.serving.http_connections import (
     GRACE_SECONDS,
     GatewayProtocol,
-    SharedState,
 )
+from export.serving.http_requests import SharedState
 from export.serving.listening import refuse_new
 from object2vec_tf.progress import end_all
 

@@ -9,7 +9,7 @@ import socket
 
 from export.serving.backends import Backend
 from export.serving.http_app import Gateway
-from export.serving.http_connections import SharedState
+from export.serving.http_requests import SharedState
 from export.serving.http_server import HttpServer, allow_connections
 from export.serving.listening import listening, url_of
 from export.serving.local_backend import LocalBackend

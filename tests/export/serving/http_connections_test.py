@@ -14,7 +14,7 @@ import time
 import pytest
 
 from export.serving.http_app import Gateway
-from export.serving.http_connections import SharedState
+from export.serving.http_requests import SharedState
 from export.serving.http_server import HttpServer
 from export.serving.listening import refuse_new
 from export.serving.settings import ConnectionLimits, GatewaySettings

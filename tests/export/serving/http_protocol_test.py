@@ -20,7 +20,8 @@ import requests
 
 import object2vec_tf as o2v
 from export.serving.http_app import Gateway
-from export.serving.http_connections import GatewayProtocol, SharedState
+from export.serving.http_connections import GatewayProtocol
+from export.serving.http_requests import SharedState
 from export.serving.http_server import HttpServer
 from export.serving.settings import GatewaySettings
 
