@@ -159,7 +159,7 @@ class ObjectReader:
             index, field = error.row_and_field
             numbers = [number for number, _ in numbered_lines(text, line)]
             reason = error.reason
-            if isinstance(error, OtherInputs):
+            if isinstance(error, OtherInputs) and not index:
                 reason = reason.partition(". ")[0].replace(
                     "objects before", "lines before"
                 )
