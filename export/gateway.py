@@ -135,8 +135,8 @@ _MAX_CONNECTIONS = flags.DEFINE_integer(
 _MAX_HEADER_BYTES = flags.DEFINE_integer(
     "max_header_bytes",
     _LIMITS.max_header_bytes,
-    "maximum size of the path and the headers of a request in bytes; larger ones get "
-    "status 431",
+    "maximum size of the path and the headers of a request in bytes, plus 32 for each "
+    "header; larger ones get status 431",
     256,
 )
 

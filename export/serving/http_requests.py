@@ -21,6 +21,8 @@ from export.serving.settings import (
 # The bodies that are being received may take this many bytes together, or eight bodies
 # of the maximum size if those are larger.
 _RECEIVED_BYTES: Final = 512 << 20
+# Headers take memory beyond their bytes. RFC 9113, section 6.5.2, counts this size.
+_HEADER_BYTES: Final = 32
 _TF_SERVING: Final = TF_SERVING_PATH.encode() + b"/"
 
 
@@ -173,7 +175,7 @@ class RequestProtocol(DrainingProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Adds a header. Those after a chunked body are dropped."""
-        self._count_head(len(name) + len(value))
+        self._count_head(len(name) + len(value) + _HEADER_BYTES)
         if not self._is_in_head:
             return
         super().on_header(name, value)
@@ -198,8 +200,8 @@ class RequestProtocol(DrainingProtocol):
             return
         self._is_in_head = False
         self._body_bytes, self._body_expiry = 0, math.inf
+        super().on_headers_complete()  # raises for a path that is not a URL
         self._unanswered += 1
-        super().on_headers_complete()
         if self._shared.is_stopping:
             self.cycle.keep_alive = False
         if self._is_refused:

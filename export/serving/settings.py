@@ -32,7 +32,8 @@ class ConnectionLimits:
             is closed. Containers are killed 30 seconds after SIGTERM.
         max_connections: The maximum number of open connections. The longest idle one is
             closed for a new one; without an idle one, the new one gets status 503.
-        max_header_bytes: The maximum size of a request's path and headers.
+        max_header_bytes: The maximum size of a request's path and headers, plus 32
+            bytes for each header.
 
     Example:
         >>> ConnectionLimits(idle_timeout_seconds=5).max_connections

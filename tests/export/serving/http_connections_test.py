@@ -139,6 +139,10 @@ MALFORMED = [
     b"no HTTP\r\n\r\n",
     b"GET / HTTP/1.1\r\nno header\r\n\r\n",
     b"\x16\x03\x01",
+    # Paths that are not URLs, which the application cannot get.
+    b"CONNECT x:443 HTTP/1.1\r\n\r\n",
+    b"GET http://x HTTP/1.1\r\n\r\n",
+    b"GET /\xc3\xa9 HTTP/1.1\r\n\r\n",
 ]
 
 
@@ -151,6 +155,7 @@ def test_complete_requests_are_answered_before_a_malformed_one(
     assert answers.count(ANSWER) == 2
     error = json.loads(answers[answers.rindex(b'{"error') :])["error"]
     assert error["message"] == "expected an HTTP request, got a malformed one"
+    assert statuses(served.answer(malformed)) == [400]
     assert not caplog.records
 
 
@@ -173,7 +178,9 @@ def test_a_large_head_is_a_431(served):
     size = IMPATIENT.max_header_bytes
     one = b"X: " + b"x" * size + b"\r\n"
     many = b"X: x\r\n" * size
-    for large in (one, many, b"X: " + b"x" * 100 * size):
+    # Many small headers take more memory than their bytes.
+    small = b"X:\r\n" * (size // 32)
+    for large in (one, many, small, b"X: " + b"x" * 100 * size):
         assert statuses(served.answer(request(large))) == [431]
         assert statuses(served.answer(request() * 3 + request(large))) == [400] * 3 + [
             431
