@@ -292,6 +292,11 @@ class _ChannelReader:
         return weights
 
     def _no_pairs(self) -> DataError:
+        if messages := self._bad_lines.messages:
+            return DataError(
+                f"{self._place()}: contains no valid pairs. The first bad line: "
+                f"{messages[0]}"
+            )
         return DataError(
             f"{self._place()}: contains no pairs. Expected "
             f"{'rows' if self._table else 'lines'} such as "

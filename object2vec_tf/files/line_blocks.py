@@ -11,7 +11,7 @@ from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.file_content import report_damage
 from object2vec_tf.files.fingerprints import Digest, verify_unchanged
-from object2vec_tf.files.line_limit import max_line_megabytes
+from object2vec_tf.files.line_limit import long_line, max_line_megabytes
 from object2vec_tf.files.record_batches import hash_file, is_table_file, table_lines
 from object2vec_tf.files.wrong_formats import reject_wrong_format
 
@@ -113,11 +113,6 @@ def line_blocks(
             lines += block.count(b"\n")
         if not data:
             return
-
-
-def long_line(megabytes: int) -> bytes:
-    """Returns the line that replaces one of more megabytes."""
-    return f"<a line longer than --max_line_megabytes={megabytes}>".encode()
 
 
 def _too_long(path: Path, line: int, megabytes: int) -> DataError:

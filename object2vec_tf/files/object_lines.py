@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from object2vec_tf.files.line_limit import long_line_problem
+
 WHITE_SPACE = b" \t\r"
 BOM = b"\xef\xbb\xbf"
 # Parsers of C and C++ go deeper, but not equally deep.
@@ -165,6 +167,8 @@ def _integer(digits: str) -> float:
 
 def _problem(line: bytes, error: Exception | None) -> str:
     """Returns the problem of a line that is not one object."""
+    if problem := long_line_problem(line):
+        return problem
     if _is_utf16(line):
         return "starts with a UTF-16 byte order mark. Convert the file to UTF-8."
     if b"\0" in line:
@@ -186,6 +190,11 @@ def _problem(line: bytes, error: Exception | None) -> str:
         return (
             f"is not JSON: expected one object per line, got {count:,}. Write each "
             "object on a line of its own."
+        )
+    if isinstance(error, UnicodeDecodeError):
+        return (
+            f"is not UTF-8: got byte 0x{line[error.start]:02x} at position "
+            f"{error.start}. Convert the file to UTF-8."
         )
     text = line.strip()
     if text.startswith(b"{") and not text.endswith((b"}", b"},")):

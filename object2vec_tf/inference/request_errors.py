@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from object2vec_tf.files.line_limit import long_line_problem
 from object2vec_tf.files.object_lines import is_blank
 
 # Longer values are abbreviated in messages.
@@ -110,6 +111,8 @@ def _malformed(error: Exception, body: bytes, lines: bool, example: str) -> BadR
             f'expected {{"instances": [{example}]}}, got an empty body', "$"
         )
     if lines:
+        if problem := long_line_problem(body):
+            return BadRequest(problem, "$")
         return BadRequest(
             f"line is not JSON: {_reason(error)}, got {_shown(body)}. Write one "
             "object per line",

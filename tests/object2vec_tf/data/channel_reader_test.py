@@ -1,6 +1,7 @@
 """Tests of object2vec_tf/data/channel_reader.py: files, reports and errors."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def test_a_channel_without_pairs_is_an_error(tmp_path: Path, content: bytes):
 
 def test_a_channel_of_only_skipped_lines_is_an_error(tmp_path: Path):
     path = write(tmp_path / "x.jsonl", [(2, [1], [1])])
-    with pytest.raises(DataError, match="contains no pairs"):
+    message = f"{path}: contains no valid pairs. The first bad line: {path}:1: label"
+    with pytest.raises(DataError, match=re.escape(message)):
         read_pairs(path, SOFTMAX, max_bad_lines=5)
 
 

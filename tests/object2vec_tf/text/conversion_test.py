@@ -61,7 +61,7 @@ def line_of(field):
             line_of({}) + '{"in1": [1]}\n',
             ":2: in0: expected a string or a list of strings, got no s",
         ),
-        (line_of({}) + '{"in0": "\xff"}\n', ":2: is not JSON: 'utf-8' codec"),
+        (line_of({}) + '{"in0": "\xff"}\n', ":2: is not UTF-8: got byte 0xff"),
     ],
 )
 def test_an_invalid_line_is_rejected_and_nothing_is_written(tmp_path, text, message):
