@@ -65,7 +65,7 @@ def test_files_that_were_not_copied_are_named(directory):
     with pytest.raises(UserError, match=r"expected 20 bytes, got 21\. Fix\."):
         verify_digests(directory, "Fix.")
     (directory / "variables/data").unlink()
-    with pytest.raises(RunDirectoryError, match="missing: the directory is half copie"):
+    with pytest.raises(RunDirectoryError, match="the directory is half copied"):
         verify_digests(directory, error_class=RunDirectoryError)
 
 

@@ -89,6 +89,6 @@ def test_a_directory_that_cannot_be_made_is_an_error(root, monkeypatch):
 def test_names_of_other_encodings_are_shown_as_far_as_they_are_utf8():
     in_ascii_locale = "räß".encode().decode("ascii", "surrogateescape")
     assert staging.local_name(f"/tmp/{in_ascii_locale}") == "räß"
-    assert staging.local_name("/tmp/caf\udce9 1") == "caf 1"
+    assert staging.local_name("/tmp/data\udce9 1") == "data 1"
     assert staging.local_name("/tmp/\udce9") == "unnamed"
     assert len(staging.digest(in_ascii_locale)) == 24
