@@ -10,7 +10,7 @@ MAX_LINE_MEGABYTES = flags.DEFINE_integer(
     "max_line_megabytes",
     DEFAULT_MEGABYTES,
     "maximum length of an input line in megabytes (10**6 bytes); a longer one, such as "
-    "a file without line ends, is an invalid line, and never in memory whole",
+    "a file without line ends, is an invalid line, and is never read as a whole",
     1,
     10**6,
 )

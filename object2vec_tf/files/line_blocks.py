@@ -67,7 +67,7 @@ def line_blocks(
 ) -> Iterator[bytes]:
     """Yields the bytes of a stream in blocks that end at line ends.
 
-    A line above the limit of `object2vec_tf.files.line_limit` is never in memory whole.
+    A line above the limit of `object2vec_tf.files.line_limit` is never read as a whole.
 
     Args:
         stream: The stream to read.
