@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ from object2vec_tf.files.channels import open_file
 
 # What reading raises for a file that is damaged, or compressed and cut.
 READ_ERRORS: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+# A compressed file may have this content, or this multiple of its own size if that is
+# more. Text rarely becomes 30 times as large; a file of zeros becomes 1,000 times.
+_CONTENT_BYTES: Final = 64 * 10**6
+_EXPANSION: Final = 100
+_PIECE_BYTES: Final = 1 << 20
 
 
 def read_content(path: Path) -> bytes:
@@ -24,7 +30,8 @@ def read_content(path: Path) -> bytes:
         path: The file.
 
     Raises:
-        DataError: The file cannot be read to its end.
+        DataError: The file cannot be read to its end, or it is compressed and its
+            content is over 64 MB and over 100 times as large as the file.
 
     Example:
         >>> import gzip, pathlib
@@ -34,7 +41,19 @@ def read_content(path: Path) -> bytes:
         b'cat'
     """
     with open_file(path) as file, report_damage(path):
-        return file.read()
+        if isinstance(getattr(file, "raw", None), io.FileIO):  # as it is on the disk
+            return file.read()
+        limit = max(_CONTENT_BYTES, _EXPANSION * path.stat().st_size)
+        content = io.BytesIO()
+        while piece := file.read(_PIECE_BYTES):
+            if content.tell() + len(piece) > limit:
+                raise DataError(
+                    f"{path}: expected at most {limit:,} bytes of content in a "
+                    "compressed file of this size, got more. The file is damaged, or "
+                    "was made to fill memory. If it is right, decompress it first."
+                )
+            content.write(piece)
+        return content.getvalue()
 
 
 @contextmanager

@@ -28,12 +28,14 @@ def read_labels(path: Path, items: int) -> list[bytes]:
         ...     read_labels(path, 2)
         [b'Heat (1995)', b'Alien (1979)']
     """
+    labels: list[bytes] = []
+    count = 0
     with open_line_blocks(path) as blocks:
-        labels = [
-            line.removesuffix(b"\r")
-            for block in blocks
-            for line in block.removesuffix(b"\n").split(b"\n")
-        ]
+        for block in blocks:
+            count += block.count(b"\n") + (not block.endswith(b"\n"))
+            if count <= items:  # else they are only counted
+                lines = block.removesuffix(b"\n").split(b"\n")
+                labels += [line.removesuffix(b"\r") for line in lines]
     text = b"\n".join(labels)
     try:
         text.decode()
@@ -45,9 +47,9 @@ def read_labels(path: Path, items: int) -> list[bytes]:
             f"{path}:{line}: expected text, got a NUL byte. The file is damaged. Write "
             "it again."
         )
-    if len(labels) != items:
+    if count != items:
         raise UserError(
             f"{path}: expected {items:,} labels, one line per item in their order, got "
-            f"{len(labels):,}."
+            f"{count:,}."
         )
     return labels

@@ -1,6 +1,7 @@
 """Tests of object2vec_tf/files/labels.py."""
 
 import gzip
+import tracemalloc
 
 import pytest
 
@@ -36,3 +37,13 @@ def test_damaged_files_are_user_errors(tmp_path, name, content):
         DataError, match=rf"{name}:(1000:)? .*(cannot be read|NUL byte)"
     ):
         read_labels(write(tmp_path / name, content), 1000)
+
+
+def test_labels_beyond_the_items_are_counted_and_not_kept(tmp_path):
+    path = write(tmp_path / "names.gz", gzip.compress(b"\n" * 8_000_000, 1))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"expected 2 labels, .* got 8,000,000\."):
+        read_labels(path, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6  # the list of all labels has 64 MB
