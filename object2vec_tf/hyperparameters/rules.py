@@ -15,6 +15,9 @@ from object2vec_tf.hyperparameters.choices import LOOKUP_TOKENIZERS
 
 # The largest vocabulary that Amazon SageMaker's Object2Vec accepts.
 SAGEMAKER_VOCAB_SIZE = 3_000_000
+# The warnings that this process has shown. Python's own record of them is cleared when
+# any library changes its filters.
+_shown: set[str] = set()
 AUTO_LAYERS: Mapping[str, int | str] = {
     "hcnn": 4,
     "bilstm": 1,
@@ -102,16 +105,16 @@ def _enc_dim_divisors(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]
 
 
 def warn_of_large_vocabularies(given: Mapping[str, Any]) -> None:
-    """Warns of vocabulary sizes that Amazon SageMaker rejects."""
+    """Warns once of each vocabulary size that Amazon SageMaker rejects."""
     for name in ("enc0_vocab_size", "enc1_vocab_size"):
         size = given.get(name) or 0
-        if size > SAGEMAKER_VOCAB_SIZE:
-            # Without a stack level, a process shows the warning once.
-            warnings.warn(
-                f"{name}: {size} is above {SAGEMAKER_VOCAB_SIZE}, the maximum of "
-                "Amazon SageMaker's Object2Vec, which would reject it",
-                stacklevel=1,
-            )
+        message = (
+            f"{name}: {size} is above {SAGEMAKER_VOCAB_SIZE}, the maximum of Amazon "
+            "SageMaker's Object2Vec, which would reject it"
+        )
+        if size > SAGEMAKER_VOCAB_SIZE and message not in _shown:
+            _shown.add(message)
+            warnings.warn(message, stacklevel=1)
 
 
 def check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import pytest
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     defaults,
+    rules,
     specifications,
 )
 from tests.object2vec_tf.hyperparameters.support import REQUIRED, SEPARATE, problems
@@ -356,9 +358,14 @@ def test_derived_properties():
     assert (real.network(0), real.network(1)) == ("hcnn", "bilstm")
 
 
-def test_a_vocabulary_that_sagemaker_rejects_is_accepted_with_a_warning():
-    with pytest.warns(UserWarning, match="enc0_vocab_size: 3000001 is above 3000000"):
+def test_a_vocabulary_that_sagemaker_rejects_is_accepted_with_one_warning(monkeypatch):
+    monkeypatch.setattr(rules, "_shown", set())
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
         Hyperparameters(**{**REQUIRED, "enc0_vocab_size": 3_000_001})
+        Hyperparameters(**{**REQUIRED, "enc0_vocab_size": 3_000_001})
+    (warning,) = shown
+    assert "enc0_vocab_size: 3000001 is above 3000000" in str(warning.message)
 
 
 @pytest.mark.parametrize("setting", ["lowercase", "unicode_normalization"])
