@@ -273,7 +273,8 @@ def test_two_workers_train_on_text_without_vocabulary_sizes(tokenizer, tmp_path)
         line = text_command(tmp_path, run, flag)
         for code, _, err in wait_for(start_workers([line] * workers)):
             assert code == 0, err
-        histories.append(json.loads(x) for x in (run / "history.jsonl").open())
+        lines = (run / "history.jsonl").read_bytes().splitlines()
+        histories.append([json.loads(line) for line in lines])
     for one, two in zip(*histories, strict=True):
         for channel in ("train", "validation"):
             assert two[channel] == pytest.approx(one[channel], rel=1e-3)
