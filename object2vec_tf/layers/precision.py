@@ -6,6 +6,8 @@ bits. Weights, sums, encodings, scores, losses and metrics are float32.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -49,6 +51,24 @@ def check_precision(name: str, value: object) -> None:
     if value not in PRECISIONS:
         raise UserError(
             f"{name}: expected one of {', '.join(PRECISIONS)}, got {value!r:.60}."
+        )
+
+
+def warn_of_ignored_policy(options: Mapping[str, Any]) -> None:
+    """Warns if Keras's global policy differs from the precision of a run.
+
+    Args:
+        options: The options of fit or tune that are given; ``precision`` is float32 if
+            it is not among them. If it is, no warning is needed.
+    """
+    policy = keras.config.dtype_policy().name
+    names = [name for name, value in _POLICIES.items() if value == policy]
+    if "precision" not in options and names != ["float32"]:
+        advice = f'precision="{names[0]}"' if names else "another policy"
+        warnings.warn(
+            f"Keras's global policy {policy} has no effect on this run, which computes "
+            f'in float32. Give {advice}, or precision="float32" to keep it so.',
+            stacklevel=3,
         )
 
 

@@ -18,7 +18,7 @@ from object2vec_tf.distributed.replicas import copy_weights_from_chief
 from object2vec_tf.errors import Interrupted
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.layers.precision import policy_of
+from object2vec_tf.layers.precision import policy_of, warn_of_ignored_policy
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.progress import kept_output, phase
@@ -126,6 +126,7 @@ def fit(
         >>> run.metrics["rows"]
         {'train': 1}
     """
+    warn_of_ignored_policy(options)
     channels = sources_by_channel(train, validation, test, auxiliary)
     with (
         kept_output(),

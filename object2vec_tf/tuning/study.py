@@ -20,6 +20,7 @@ from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_integer
+from object2vec_tf.layers.precision import warn_of_ignored_policy
 from object2vec_tf.model.freezing import check_something_is_trained
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.progress import kept_output
@@ -132,6 +133,7 @@ def tune(
     """
     jobs = as_integer("jobs", jobs, low=1)
     channels = sources_by_channel(train, validation, test, auxiliary)
+    warn_of_ignored_policy(options)
     _check_sources({**channels, "retrieval_pool": options.get("retrieval_pool")})
     task = _make_task(
         hyperparameters,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import object2vec_tf as o2v
 from object2vec_tf.layers.bilstm import StackedBiLSTM
 from object2vec_tf.layers.hcnn import HierarchicalCNN
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
@@ -13,6 +14,7 @@ from object2vec_tf.layers.precision import (
     full_policy,
     policy_of,
     product,
+    warn_of_ignored_policy,
 )
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 
@@ -160,3 +162,21 @@ def test_no_cast_is_added_in_float32():
         }
         assert (tf.float32, tf.float32) not in types
         assert not types & {(tf.float32, tf.bfloat16), (tf.float32, tf.float16)}
+
+
+def test_a_global_policy_that_a_run_ignores_is_reported(recwarn):
+    warn_of_ignored_policy({})
+    assert not recwarn
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        warn_of_ignored_policy({"precision": "float32"})
+        assert not recwarn
+        with pytest.warns(UserWarning, match=r'mixed_bfloat16 has .*="bfloat16", or'):
+            warn_of_ignored_policy({})
+        with (
+            pytest.warns(UserWarning, match=r"mixed_bfloat16 has no effect"),
+            pytest.raises(o2v.UserError, match="missing"),
+        ):
+            o2v.fit({}, train="missing", model_dir="run")
+    finally:
+        keras.config.set_dtype_policy("float32")
