@@ -28,11 +28,13 @@ class BadLines:
         messages: One message, ``file:line: problem``, for each skipped line.
         count: The number of invalid lines. It is larger than that of messages if lines
             lack their line ends.
+        is_table: Whether they are rows of a table in memory, which no command reads.
     """
 
     budget: int
     messages: list[str] = dataclasses.field(default_factory=list)
     count: int = 0
+    is_table: bool = False
 
     def add(self, message: str, count: int = 1) -> None:
         """Adds an invalid line.
@@ -49,10 +51,19 @@ class BadLines:
         if self.count <= self.budget:
             return
         if not self.budget:
-            raise DataError(f"{message} --max_bad_lines=N skips up to N such lines.")
+            advice = "--max_bad_lines=N skips up to N such lines."
+            if self.is_table:
+                advice = (
+                    "With max_bad_lines=N, o2v.fit and o2v.read_pairs skip up to N "
+                    "such rows."
+                )
+            raise DataError(f"{message} {advice}")
+        unit, option = (
+            ("row", "max_bad_lines") if self.is_table else ("line", "--max_bad_lines")
+        )
         raise DataError(
-            f"{message} This is bad line {self.count} of the channel, and "
-            f"--max_bad_lines is {self.budget}. The other bad lines:\n  "
+            f"{message} This is bad {unit} {self.count} of the channel, and "
+            f"{option} is {self.budget}. The other bad {unit}s:\n  "
             + "\n  ".join(self.messages[:-1][:_MAX_LISTED_LINES])
         )
 

@@ -22,7 +22,7 @@ from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.data.table_reader import TableReader
 from object2vec_tf.data.table_sources import TableSource, is_file_source, table_source
-from object2vec_tf.errors import DataError
+from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.files.line_limit import DEFAULT_MEGABYTES, max_line_megabytes
@@ -34,6 +34,7 @@ from object2vec_tf.hyperparameters.arguments import (
     as_hyperparameters,
     as_integer,
 )
+from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 # Changes when other lines become invalid, or lines get other values.
@@ -100,6 +101,7 @@ def read_pairs(
     max_bad_lines = as_integer("max_bad_lines", max_bad_lines)
     if cache_limit is not None:
         cache_limit = as_gigabytes("cache_limit", cache_limit)
+    _check_tokenizers(tokenizers)
     cache = None if cache_dir is None else local_path(cache_dir, "cache_dir")
     if isinstance(source, Pairs):
         return checked_pairs(source, hyperparameters, channel)
@@ -114,6 +116,15 @@ def read_pairs(
     if cache is None:
         return reader.read_into_memory()
     return reader.read_through_cache(cache, cache_limit)
+
+
+def _check_tokenizers(tokenizers: object) -> None:
+    is_pair = isinstance(tokenizers, list | tuple) and len(tokenizers) == len(INPUTS)
+    if not is_pair or not all(isinstance(t, Tokenizer | None) for t in tokenizers):
+        raise UserError(
+            "tokenizers: expected those of in0 and of in1, or None for a side of token "
+            f"ids, got {tokenizers!r:.60}. Give what read_tokenizers returns."
+        )
 
 
 class _ChannelReader:
@@ -138,7 +149,7 @@ class _ChannelReader:
             tokenizer.fingerprint for tokenizer in tokenizers if tokenizer
         ]
         self._parser = line_reader(self._schema, tokenizers)
-        self._bad_lines = BadLines(max_bad_lines)
+        self._bad_lines = BadLines(max_bad_lines, is_table=table is not None)
         self._tables = TableReader(
             self._schema, self._parser, self._bad_lines, after_block
         )

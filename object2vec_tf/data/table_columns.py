@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from object2vec_tf.data.block_parser import Numbers, whole_numbers
+from object2vec_tf.files.record_batches import looks_like_numbers
 from object2vec_tf.ragged.column import RaggedColumn
 
 _types = pa.types
@@ -18,10 +19,15 @@ _types = pa.types
 def plain_array(array: pa.Array) -> pa.Array:
     """Returns an array without extension types, dictionaries and run-end encoding.
 
+    Periods of pandas, and other extension types that store no numbers as numbers,
+    remain as they are.
+
     Raises:
         pa.ArrowNotImplementedError: pyarrow cannot convert an array of this type.
     """
     if isinstance(array, pa.ExtensionArray):
+        if looks_like_numbers(array.type):
+            return array
         storage = plain_array(array.storage)
         return storage.cast(pa.bool_()) if _is_bool8(array.type) else storage
     if _types.is_run_end_encoded(array.type):
@@ -41,6 +47,8 @@ def _is_bool8(kind: pa.DataType) -> bool:
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     """Returns the type of `plain_array`."""
     if isinstance(kind, pa.BaseExtensionType):
+        if looks_like_numbers(kind):
+            return kind
         return pa.bool_() if _is_bool8(kind) else _plain_type(kind.storage_type)
     if _types.is_dictionary(kind) or _types.is_run_end_encoded(kind):
         return _plain_type(kind.value_type)

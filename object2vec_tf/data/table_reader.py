@@ -217,6 +217,8 @@ def plain_value(value: Any) -> Any:
     """
     if value is None or type(value) in (int, float, str, bool):
         return value
+    if isinstance(value, pa.MonthDayNano):  # a tuple, but no list of numbers
+        return f"{value}"
     if isinstance(value, list | tuple):
         return [plain_value(item) for item in value]
     if isinstance(value, decimal.Decimal):

@@ -28,6 +28,8 @@ _HASHED_BYTES = 1 << 22
 _PARQUET = ".parquet"
 _ARROW = (".arrow", ".arrows", ".feather", ".ipc")
 _LINE_ROWS = 1 << 12
+# Columns of pairs, whose types mappings() checks.
+_FIELDS = ("in0", "in1", "label", "weight")
 _JSON = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -174,8 +176,14 @@ def mappings(batch: pa.RecordBatch, name: str, first_row: int) -> list[Any]:
 
     Raises:
         DataError: Python has no such value: text that is not UTF-8, or, for example, a
-            time after the year 9999.
+            time after the year 9999. Or a column of pairs has periods or intervals.
     """
+    for field in batch.schema:
+        if field.name in _FIELDS and looks_like_numbers(field.type):
+            raise DataError(
+                f"{name}: column {field.name}: expected numbers or text, got "
+                f"{field.type}. Convert the column."
+            )
     try:
         rows: list[Any] = batch.to_pylist()
     except (ValueError, OverflowError, pa.ArrowException) as error:
@@ -188,6 +196,29 @@ def mappings(batch: pa.RecordBatch, name: str, first_row: int) -> list[Any]:
             f"{name}: rows {first_row} to {first_row + len(batch) - 1}: {problem}."
         ) from error
     return rows
+
+
+def looks_like_numbers(kind: pa.DataType) -> bool:
+    """Returns whether values are something else, but become numbers in Python.
+
+    They are intervals, and extension types that store other things as numbers, such as
+    the periods of pandas. Lists of them count too.
+
+    Example:
+        >>> looks_like_numbers(pa.month_day_nano_interval())
+        True
+        >>> looks_like_numbers(pa.list_(pa.int64())), looks_like_numbers(pa.bool8())
+        (False, False)
+    """
+    if isinstance(kind, pa.BaseExtensionType):
+        storage = kind.storage_type
+        checks = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+        if any(check(storage) for check in checks):
+            return bool(kind.extension_name != "arrow.bool8")
+        return looks_like_numbers(storage)
+    if hasattr(kind, "value_type"):
+        return looks_like_numbers(kind.value_type)
+    return bool(pa.types.is_interval(kind))
 
 
 def json_lines(rows: Iterable[Any]) -> bytes:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.record_batches import looks_like_numbers
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs, input_limits
 from object2vec_tf.ragged.column import RaggedColumn
@@ -246,7 +248,7 @@ class _Side:
             row = np.asarray(row)
         if isinstance(row, np.ndarray) and row.ndim == 1:
             row = row.tolist()
-        if isinstance(row, list | tuple):
+        if isinstance(row, list | tuple) and not isinstance(row, pa.MonthDayNano):
             has_bytes = len(row) > 0 and isinstance(row[0], bytes)
             return [_decoded(item) for item in row] if has_bytes else row
         expected = "a list of token ids"
@@ -334,6 +336,12 @@ def _in_memory(objects: Any) -> Any:
     """Returns columns of tables, and arrays of other libraries, as lists or arrays."""
     if isinstance(objects, list | np.ndarray | tf.RaggedTensor | str | bytes):
         return objects
+    if isinstance(objects, pa.Array | pa.ChunkedArray) and looks_like_numbers(
+        objects.type
+    ):
+        raise DataError(
+            f"column: expected numbers or text, got {objects.type}. Convert it."
+        )
     for method in ("to_pylist", "to_list"):  # pyarrow; pandas and polars
         if hasattr(objects, method):
             return getattr(objects, method)()

@@ -169,6 +169,45 @@ def test_faults_in_text(text, row, problem):
     assert rows_of(pairs, "in0") == [[1]]
 
 
+def test_messages_of_tables_name_the_option_of_python(text):
+    good = {"in0": "a", "in1": 7, "label": 1}
+    bad = good | {"in0": 5}
+    with pytest.raises(o2v.DataError) as none:
+        o2v.read_pairs([good, bad], **text)
+    assert str(none.value).endswith(
+        "With max_bad_lines=N, o2v.fit and o2v.read_pairs skip up to N such rows."
+    )
+    with pytest.raises(o2v.DataError, match=r"row 2 .* max_bad_lines is 1\. The"):
+        o2v.read_pairs([bad, good, bad], **text, max_bad_lines=1)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["in0", "in0", "in1", "label"], "expected one column in0, got 2"),
+        (["IN0", "in1", "label", "more"], "expected the column in0, got IN0, in1"),
+        (["in0", "IN0", "in1", "label"], None),
+    ],
+)
+def test_names_of_columns_of_files_occur_once_and_in_lower_case(
+    tmp_path, names, message
+):
+    columns = [[1, 2], [3, 4], [5, 6], [0, 1]]
+    table = pa.table([pa.array(column) for column in columns], names=names)
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    settings = o2v.Hyperparameters(enc0_vocab_size=9, enc0_max_seq_len=2)
+    for name in ("a.parquet", "a.arrow"):
+        if message:
+            with pytest.raises(o2v.DataError, match=f"{name}: {message}"):
+                o2v.read_pairs(tmp_path / name, settings)
+        else:
+            pairs = o2v.read_pairs(tmp_path / name, settings)
+            assert rows_of(pairs, "in0") == [[1], [2]]
+            assert rows_of(pairs, "in1") == [[5], [6]]
+
+
 def test_categories_of_polars_are_text_and_ids(text):
     ids = pl.List(pl.Enum(["7", "a"]))
     frame = pl.DataFrame(

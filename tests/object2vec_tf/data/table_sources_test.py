@@ -412,3 +412,40 @@ def test_datasets_of_hugging_face():
         o2v.DataError, match=r"^Dataset: expected the column label, got"
     ):
         o2v.read_pairs(dataset.remove_columns("label"), CLASSES)
+
+
+PERIODS = pd.period_range("2020-01", periods=2, freq="M")
+INTERVALS = pa.array([pa.MonthDayNano([1, 2, 3])] * 2)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(PERIODS),
+        INTERVALS,
+        pa.ListArray.from_arrays([0, 1, 2], INTERVALS),
+        pa.DictionaryArray.from_arrays([0, 0], INTERVALS),
+    ],
+    ids=lambda array: f"{array.type}",
+)
+@pytest.mark.parametrize("name", ["in0", "label", "weight"])
+def test_periods_and_intervals_are_no_numbers(column, name, tmp_path):
+    columns = {"in0": [[1], [2]], "in1": [3, 4], "label": [0, 1], "weight": [1, 1]}
+    table = pa.table(columns | {name: column})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    for source in (table, tmp_path / "a.arrow"):
+        with pytest.raises(o2v.DataError, match=f": column {name}: expected "):
+            o2v.read_pairs(source, CLASSES, max_bad_lines=9)
+
+
+def test_periods_and_intervals_of_other_tables():
+    frame = pd.DataFrame({"in0": PERIODS, "in1": [3, 4], "label": [0, 1]})
+    with pytest.raises(o2v.DataError, match=r"DataFrame: column in0: .* got .*period"):
+        o2v.read_pairs(frame, CLASSES)
+    frame["in0"] = pd.Series(INTERVALS.to_pylist(), dtype=pd.ArrowDtype(INTERVALS.type))
+    with pytest.raises(o2v.DataError, match=r"DataFrame: column in0: .*interval"):
+        o2v.read_pairs(frame, CLASSES)
+    row = {"in0": INTERVALS[0].as_py(), "in1": 3, "label": 0}
+    with pytest.raises(o2v.DataError, match=r"list: row 1: in0: .*MonthDayNano"):
+        o2v.read_pairs([row], CLASSES)
