@@ -18,6 +18,7 @@ from object2vec_tf.files.labels import read_labels
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.files.object_lines import LineError, decode_object, numbered_lines
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters.arguments import as_integer
 from object2vec_tf.hyperparameters.choices import Similarity
 from object2vec_tf.inference.catalog import Catalog
 from object2vec_tf.inference.parquet_inputs import read_split
@@ -64,10 +65,15 @@ class ItemFiles:
     similarity: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not 1 <= self.k <= MAX_K:
+        try:
+            k = as_integer("k", self.k, 1)
+        except UserError:
+            k = 0
+        if not 1 <= k <= MAX_K:
             raise UserError(
                 f"k: expected a number of items from 1 to {MAX_K:,}, got {self.k!r}."
             )
+        object.__setattr__(self, "k", k)
         if self.similarity not in (None, *SIMILARITIES):
             raise UserError(
                 f"similarity: expected one of {', '.join(SIMILARITIES)}, got "

@@ -16,6 +16,7 @@ from export.signatures import Signatures
 from export.top_items import HIGHEST, LOWEST
 from export.warmup import golden_requests, write_warm_up
 from object2vec_tf.devices import gpu_is_visible, in_full_precision
+from object2vec_tf.errors import UserError
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.inference.catalog import RECOMMEND
 from object2vec_tf.inference.exported_files import ASSETS, write_saved_model_digests
@@ -128,6 +129,13 @@ def export_saved_model(
         >>> embed(in0=tf.constant([[3, 7, -1]], tf.int64))["embeddings"].shape
         TensorShape([1, 4])
     """
+    if not isinstance(model, Object2Vec):
+        raise UserError(
+            f"model: expected an Object2Vec model, got {type(model).__name__}. "
+            "object2vec_tf.load returns that of a run."
+        )
+    if not isinstance(metrics, Mapping | None):
+        raise UserError(f"metrics: expected a mapping of names, got {metrics!r:.60}.")
     files = item_files(items, labels, k, similarity)
     check_precision("precision", precision)
     # A CPU must be able to repeat the predictions in golden.jsonl.

@@ -65,7 +65,7 @@ def is_remote(path: PathLike) -> bool:
     """Returns whether a path is a URL of a file system other than the local one.
 
     Raises:
-        UserError: It looks like a URL, but is none.
+        UserError: It looks like a URL, but is none, or it is no path.
 
     Example:
         >>> is_remote("s3://bucket/train.jsonl"), is_remote("data/train.jsonl")
@@ -73,6 +73,7 @@ def is_remote(path: PathLike) -> bool:
         >>> is_remote("file:///data/train.jsonl")
         False
     """
+    _check_kind(path)
     text = os.fspath(path)
     match = _SCHEME.match(text)
     if match is None:
@@ -109,6 +110,15 @@ def _check_names(url: str, names: Sequence[str]) -> None:
         )
 
 
+def _check_kind(path: object, setting: str = "") -> None:
+    """Rejects what is no path, such as numbers, None and bytes."""
+    if not isinstance(path, str | os.PathLike):
+        place = f"{setting}: " if setting else ""
+        raise UserError(
+            f"{place}expected a path, got {path!r:.60}. Give a string or a Path."
+        )
+
+
 def local_path(path: PathLike, setting: str = "") -> Path:
     """Returns a local path, without the scheme ``file://``.
 
@@ -117,7 +127,7 @@ def local_path(path: PathLike, setting: str = "") -> Path:
         setting: The flag that gives it, for messages.
 
     Raises:
-        UserError: The path is remote, or starts with ~ or a variable.
+        UserError: The path is remote, starts with ~ or a variable, or is no path.
 
     Example:
         >>> local_path("file:///data/train.jsonl")
@@ -125,6 +135,7 @@ def local_path(path: PathLike, setting: str = "") -> Path:
     """
     if isinstance(path, Path) and not _SCHEME.match(str(path)):
         return path  # also one of a subclass
+    _check_kind(path, setting)
     if is_remote(path):
         place = f"{setting}: " if setting else ""
         raise UserError(

@@ -33,7 +33,7 @@ from object2vec_tf.model.freezing import (
 from object2vec_tf.model.keras_methods import KerasMethods
 from object2vec_tf.model.keras_state import KerasState
 from object2vec_tf.model.negative_samplers import make_negative_sampler
-from object2vec_tf.model.objectives import make_objective
+from object2vec_tf.model.objectives import check_default_metrics, make_objective
 from object2vec_tf.model.prediction import PythonPrediction
 from object2vec_tf.model.static_encoding import encode_padded
 from object2vec_tf.model.train_step import evaluation_step, train_step
@@ -285,6 +285,7 @@ class Object2Vec(PythonPrediction, KerasState, KerasMethods):
             optimizer: By default the hyperparameters' optimizer. Those of
                 ``object2vec_tf.optimizers`` can update token tables row by row.
             loss: By default cross-entropy or squared error, as the output layer needs.
+                A loss of one-hot labels needs ``metrics`` of them.
             metrics: By default cross_entropy, accuracy and, with two classes, auc; or
                 mean_squared_error. All have sample weights. (Keras ignores sample
                 weights in ``metrics`` and uses them in ``weighted_metrics``.)
@@ -303,6 +304,7 @@ class Object2Vec(PythonPrediction, KerasState, KerasMethods):
                 else keras.losses.MeanSquaredError(name="mean_squared_error")
             )
         if metrics is None and "weighted_metrics" not in kwargs:
+            check_default_metrics(loss)
             kwargs["weighted_metrics"] = _pair_metrics(self.hyperparameters)
         optimizer = optimizer or optimizer_for(self.hyperparameters, steps_per_epoch)
         if auto_scale_loss and self.compute_dtype == "float16":

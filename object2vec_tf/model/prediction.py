@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
+from object2vec_tf.data.pairs import Pairs
+from object2vec_tf.data.table_sources import is_table
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.python_inputs import object_inputs, pair_inputs
@@ -18,6 +21,7 @@ from object2vec_tf.inference.ragged_inputs import (
     predict_batches,
 )
 from object2vec_tf.layers.object_ids import checked_ids
+from object2vec_tf.model.keras_data import table_sides
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
@@ -72,7 +76,8 @@ class PythonPrediction:
             ...     print(error)
             in1[1][1]: expected a token id in [0, 10), or -1 as padding, got 10.
         """
-        if encoder not in (0, 1):
+        is_number = isinstance(encoder, int | float | np.number)
+        if not is_number or isinstance(encoder, bool) or encoder not in (0, 1):
             raise UserError(f"encoder: expected 0 or 1, got {encoder!r}.")
         inputs = object_inputs(
             objects, f"in{int(encoder)}", self.hyperparameters, self.tokenizers
@@ -100,7 +105,8 @@ class PythonPrediction:
 
         Args:
             pairs: A sequence of pairs ``(in0, in1)``, or a mapping of in0 and in1 to
-                objects as `embed` takes them.
+                objects as `embed` takes them. Or a table, mappings of in0 and in1 in a
+                list, `Pairs`, a dataset or a ``PyDataset``, as for ``predict``.
 
         Returns:
             float32 ``[pairs, num_classes]``, probabilities, for softmax;
@@ -127,6 +133,11 @@ class PythonPrediction:
             >>> np.allclose(model.score(columns), scores)
             True
         """
+        if isinstance(pairs, Pairs | tf.data.Dataset | keras.utils.PyDataset):
+            model: Any = self  # the Keras model that has these methods
+            return np.asarray(model.predict(pairs, verbose=0), np.float32)
+        if is_table(pairs):
+            pairs = table_sides(pairs)
         inputs = pair_inputs(pairs, self.hyperparameters, self.tokenizers)
         return self._predict_inputs(inputs, self.hyperparameters.output_dim)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
+from export import export_saved_model
 from object2vec_tf.hyperparameters.arguments import (
     as_boolean,
     as_gigabytes,
@@ -103,3 +104,30 @@ def test_read_pairs_and_dataset_check_arguments_like_fit(settings, ratings):
         with pytest.raises(o2v.UserError, match=rf"^{name}: .* got -1"):
             pairs.dataset(**{name: -1})
     assert len(pairs.dataset(np.int64(25))) == 2
+
+
+@pytest.mark.parametrize("path", [5, None, b"x", True, ["a"]])
+def test_paths_are_strings_or_paths(settings, ratings, path):
+    model = o2v.Object2Vec(settings | {"enc1_vocab_size": 12})
+    for call in (
+        lambda: o2v.load(path),
+        lambda: export_saved_model(model, path),
+        lambda: o2v.read_pairs(ratings["test"], settings, cache_dir=path or 0),
+        lambda: export_saved_model(model, "export", items=path or 0),
+    ):
+        with pytest.raises(o2v.UserError, match="expected a path, got"):
+            call()
+
+
+def test_the_types_of_other_options_are_checked(settings, ratings):
+    model = o2v.Object2Vec(settings | {"enc1_vocab_size": 12})
+    for tokenizers in (5, None, (1, 2), (None,)):
+        with pytest.raises(o2v.UserError, match=r"^tokenizers: expected"):
+            o2v.read_pairs(ratings["test"], settings, tokenizers=tokenizers)
+    with pytest.raises(o2v.UserError, match=r"^metrics: expected"):
+        export_saved_model(model, "export", metrics=5)
+    with pytest.raises(o2v.UserError, match=r"^model: expected"):
+        export_saved_model(5, "export")
+    for k in (2.5, "3x", True, 0):
+        with pytest.raises(o2v.UserError, match=r"^k: expected a number of items"):
+            export_saved_model(model, "export", items=ratings["test"], k=k)

@@ -3,7 +3,10 @@
 import json
 import re
 
+import keras
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
@@ -211,3 +214,41 @@ def test_methods_of_keras_take_rows_or_ids_of_any_kind():
     assert side_column([[1, 2], 0], "in0", 3, tokenizer).values.tolist() == [1, 2, 0]
     with pytest.raises(o2v.DataError, match=r"in0\[1\]\[1\]: expected a string, as"):
         side_column(["a", ["a", 2]], "in0", 3, tokenizer)
+
+
+def test_score_accepts_the_tables_that_predict_accepts(model):
+    columns = {"in0": ["a man", "sleeps", "a"], "in1": [[3], [4, 5], [0]]}
+    labels = {"label": [0, 1, 0]}
+    frame = pd.DataFrame(columns | labels)
+    pairs = o2v.read_pairs(frame, HYPERPARAMETERS, tokenizers=TOKENIZERS)
+    expected = model.score(columns)
+    tables = [frame, pa.table(columns | labels), frame.to_dict("records"), pairs]
+    for table in [*tables, pairs.dataset(2)]:
+        np.testing.assert_allclose(model.score(table), expected, rtol=1e-5)
+        np.testing.assert_allclose(model.predict(table, verbose=0), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", [True, np.array([0, 1]), "1", 2, 0.5])
+def test_the_encoder_is_0_or_1(model, encoder):
+    with pytest.raises(o2v.UserError, match=r"^encoder: expected 0 or 1, got "):
+        model.embed([[3]], encoder=encoder)
+
+
+def test_periods_and_intervals_are_no_ids(model):
+    interval = pa.MonthDayNano([1, 2, 3])
+    periods = pa.array(pd.period_range("2020-01", periods=2, freq="M"))
+    for column in (pa.array([interval] * 2), periods):
+        with pytest.raises(o2v.DataError, match="expected numbers or text, got"):
+            model.embed(column, encoder=1)
+    with pytest.raises(o2v.DataError, match=r"in1\[0\]: expected a list of token ids"):
+        model.embed([interval], encoder=1)
+
+
+def test_a_loss_of_one_hot_labels_needs_metrics(model):
+    for loss in ("categorical_crossentropy", keras.losses.CategoricalCrossentropy()):
+        with pytest.raises(o2v.UserError, match=r"^loss: .* class numbers"):
+            model.compile(loss=loss)
+    model.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    pairs = {"in0": [[3], [4]], "in1": [[1], [2]]}
+    history = model.fit(pairs, np.eye(2), verbose=0).history
+    assert 0.3 < history["loss"][0] < 1.5  # ln 2 for equal probabilities
