@@ -118,7 +118,7 @@ def read_pairs(
     return reader.read_through_cache(cache, cache_limit)
 
 
-def _check_tokenizers(tokenizers: object) -> None:
+def _check_tokenizers(tokenizers: Any) -> None:
     is_pair = isinstance(tokenizers, list | tuple) and len(tokenizers) == len(INPUTS)
     if not is_pair or not all(isinstance(t, Tokenizer | None) for t in tokenizers):
         raise UserError(

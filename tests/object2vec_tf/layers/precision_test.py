@@ -175,7 +175,7 @@ def test_a_global_policy_that_a_run_ignores_is_reported(recwarn):
             warn_of_ignored_policy({})
         with (
             pytest.warns(UserWarning, match=r"mixed_bfloat16 has no effect"),
-            pytest.raises(o2v.UserError, match="missing"),
+            pytest.raises(o2v.UserError, match="required"),
         ):
             o2v.fit({}, train="missing", model_dir="run")
     finally:
