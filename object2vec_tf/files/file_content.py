@@ -43,12 +43,13 @@ def read_content(path: Path) -> bytes:
     with open_file(path) as file, report_damage(path):
         if isinstance(getattr(file, "raw", None), io.FileIO):  # as it is on the disk
             return file.read()
-        limit = max(_CONTENT_BYTES, _EXPANSION * path.stat().st_size)
+        allowed = left = max(_CONTENT_BYTES, _EXPANSION * path.stat().st_size)
         content = io.BytesIO()
         while piece := file.read(_PIECE_BYTES):
-            if content.tell() + len(piece) > limit:
+            left -= len(piece)
+            if left < 0:
                 raise DataError(
-                    f"{path}: expected at most {limit:,} bytes of content in a "
+                    f"{path}: expected at most {allowed:,} bytes of content in a "
                     "compressed file of this size, got more. The file is damaged, or "
                     "was made to fill memory. If it is right, decompress it first."
                 )
