@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 import object2vec_tf as o2v
+from export.serving import streamed_response
 from export.serving.http_app import Gateway
 from export.serving.off_loop import off_loop
 from export.serving.settings import GatewaySettings
@@ -54,12 +55,13 @@ class Client:
     def __init__(self, max_values=GatewaySettings.max_response_values):
         settings = GatewaySettings(max_response_values=max_values)
         self.gateway = Gateway(Backend(), settings)
+        self.starts = 0
         self.app = self.gateway.application()
 
     def post(self, path, body, media_type="application/json", version="1.1"):
-        return asyncio.run(self._post(path, body, media_type, version))
+        return asyncio.run(self.answer(path, body, media_type, version))
 
-    async def _post(self, path, body, media_type, version):
+    async def answer(self, path, body, media_type, version, may_read=None):
         scope = {
             "type": "http",
             "http_version": version,
@@ -77,6 +79,9 @@ class Client:
 
         async def send(message):
             messages.append(message)
+            self.starts += message["type"] == "http.response.start"
+            if may_read:
+                await may_read.wait()
             self.in_progress = self.gateway._in_progress
 
         await self.app(scope, receive, send)
@@ -134,6 +139,33 @@ def test_a_large_answer_comes_in_parts_with_the_bytes_of_the_whole(name):
     status, headers, parts = client.post(path, body, media_type, version="1.0")
     assert (status, b"".join(parts)) == (200, expected)
     assert headers[b"content-length"] == str(len(expected)).encode()
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_clients_that_read_slowly_take_bounded_memory(monkeypatch, version):
+    count = PART_VALUES // WIDTH + 1
+    limit = 2 * count * WIDTH
+    monkeypatch.setattr(streamed_response, "MAX_STREAMED_VALUES", limit)
+    path, body, _ = bodies(count)["json"]
+    request = (path, *sent(body), version)
+    client = Client()
+
+    async def main():
+        may_read = asyncio.Event()
+        slow = [asyncio.create_task(client.answer(*request, may_read)) for _ in "ab"]
+        while client.starts < 2:
+            await asyncio.sleep(0.001)
+        status, headers, parts = await client.answer(*request)
+        assert (status, headers[b"retry-after"]) == (503, b"1")
+        assert b"expected at most %d values in the large" % limit in parts[0]
+        may_read.set()
+        for answer in slow:
+            assert (await answer)[0] == 200
+        assert (await client.answer(*request))[0] == 200
+        monkeypatch.setattr(streamed_response, "MAX_STREAMED_VALUES", 1)
+        assert (await client.answer(*request))[0] == 200  # the only one
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("name", FORMATS)
