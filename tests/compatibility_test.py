@@ -83,14 +83,15 @@ def test_unfinished_run_resumes_from_its_checkpoint(run_directory):
     )
 
 
-def test_cached_columns_are_used(run_directory):
-    pairs = o2v.read_pairs(
-        str(FIXTURE / "train.jsonl"),
-        EXPECTED["settings"],
-        cache_dir=run_directory / "cache",
-    )
-    assert pairs.report.cached
-    assert len(pairs) == 40
+def test_cached_columns_of_other_rules_of_lines_are_read_again(run_directory):
+    for is_cached in (False, True):
+        pairs = o2v.read_pairs(
+            str(FIXTURE / "train.jsonl"),
+            EXPECTED["settings"],
+            cache_dir=run_directory / "cache",
+        )
+        assert pairs.report.cached == is_cached
+        assert len(pairs) == 40
 
 
 def test_exported_model_answers_as_before():

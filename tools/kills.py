@@ -33,11 +33,6 @@ from absl import flags
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 
-KILLS = flags.DEFINE_integer("kills", 40, "number of rounds", 1)
-SEED = flags.DEFINE_integer("seed", None, "seed of all choices (default: random)")
-ONLY = flags.DEFINE_list("only", None, "names of the commands (default: all)")
-SCRATCH = flags.DEFINE_string("scratch", None, "directory of temporary files")
-
 # Values of metrics.json, history.jsonl and trials.jsonl that differ between runs.
 _TIMES = {"seconds", "records_per_second"}
 _DIRECTORIES = ("run", "run[1]", "a b", "naïve")
@@ -461,13 +456,25 @@ def kill_all(kills: int, seed: int, only: list[str] | None, scratch: Path) -> in
 
 def main() -> None:
     """Kills commands with the values of the flags."""
-    seed = random.randrange(10**6) if SEED.value is None else SEED.value
-    with tempfile.TemporaryDirectory(dir=SCRATCH.value) as scratch:
-        failed = kill_all(KILLS.value, seed, ONLY.value, Path(scratch))
+    values = flags.FLAGS
+    kills, seed = values.kills, values.seed
+    if seed is None:
+        seed = random.randrange(10**6)
+    with tempfile.TemporaryDirectory(dir=values.scratch) as scratch:
+        failed = kill_all(kills, seed, values.only, Path(scratch))
         if failed:
-            raise UserError(f"{failed} of {KILLS.value} rounds differ, seed {seed}.")
-    print(f"{KILLS.value} rounds, all identical, seed {seed}")
+            raise UserError(f"{failed} of {kills} rounds differ, seed {seed}.")
+    print(f"{kills} rounds, all identical, seed {seed}")
+
+
+def define_flags() -> None:
+    """Defines the flags of the program. The commands have some of the same names."""
+    flags.DEFINE_integer("kills", 40, "number of rounds", 1)
+    flags.DEFINE_integer("seed", None, "seed of all choices (default: random)")
+    flags.DEFINE_list("only", None, "names of the commands (default: all)")
+    flags.DEFINE_string("scratch", None, "directory of temporary files")
 
 
 if __name__ == "__main__":
+    define_flags()
     runner.run_cli(main)

@@ -88,6 +88,8 @@ class TFServingBackend:
 
     async def predict(self, rows: Rows) -> Predictions:
         """See `Backend`."""
+        if self.hyperparameters is None:  # before the first response
+            await self._describe()
         assert self.hyperparameters
         limits = call_limits(self.hyperparameters)
         inputs, batches = await _batched(rows, limits)

@@ -129,7 +129,7 @@ def test_a_model_of_the_in_batch_softmax_uses_its_similarity(tmp_path, items):
     np.testing.assert_allclose(outputs["scores"][0], expected, rtol=1e-5)
     described = signatures["describe_items"](items=tf.constant([[1, 0]], tf.int64))
     assert described["lines"].numpy().tolist() == [
-        [b'{"in1": [2, 3], "n": 123456789012345678901}', b'{"in1": [1]}']
+        [b'{"in1":[2, 3],"n":123456789012345678901}', b'{"in1": [1]}']
     ]
     assert described["labels"].numpy().tolist() == [[b"", b""]]
 

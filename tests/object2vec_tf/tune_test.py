@@ -84,7 +84,7 @@ runpy.run_module("object2vec_tf.tune", run_name="__main__", alter_sys=True)
     assert status == 2
     assert stderr == (
         "error: object2vec_tf.tune needs optuna: import of optuna halted; None in "
-        "sys.modules. Run: pip install 'optuna>=4'\n"
+        "sys.modules. Run: pip install 'optuna<6,>=4' 'sqlalchemy<3,>=2'\n"
     )
     assert stderr.count("\n") == 1
 

@@ -115,6 +115,7 @@ def test_results_are_compared_with_the_baselines(run, page):
     titles = {
         "constant": "mean label",
         "biases": "object biases",
+        "token_biases": "token biases",
         "prior": "class frequencies",
     }
     channels = ["train", "validation", "test"]
