@@ -11,8 +11,11 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from object2vec_tf.native_logging import command_is_starting, silence_native_stderr
+from object2vec_tf.standard_streams import open_missing_streams
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+if command_is_starting():
+    open_missing_streams()
 with silence_native_stderr(command_is_starting()):
     import keras
     import tensorflow  # noqa: F401

@@ -16,7 +16,7 @@ import json
 from absl import flags
 
 from object2vec_tf.commands import runner
-from object2vec_tf.commands.checks import required_value
+from object2vec_tf.commands.checks import check_stdout, required_value
 from object2vec_tf.commands.device_flag import DEVICE, select_device_of_flag
 from object2vec_tf.commands.flag_uses import FlagUses
 from object2vec_tf.commands.line_flag import (
@@ -148,7 +148,9 @@ def _add() -> None:
 
 def _query() -> None:
     source = _required_file(_INPUT)
-    if _OUTPUT.value and not is_remote(_OUTPUT.value):
+    if not _OUTPUT.value:
+        check_stdout("Give --output.")
+    elif not is_remote(_OUTPUT.value):
         reject_input_paths(local_path(_OUTPUT.value), [staged_file(source)])
     index = NeighborIndex(required_value(_INDEX), _MODEL.value)
     results = index.query(
@@ -173,6 +175,7 @@ def _query() -> None:
 
 def _evaluate() -> None:
     model, pairs = required_value(_MODEL), required_value(_INPUT)
+    check_stdout("Write it to a file: > metrics.json.")
     metrics = evaluate(
         model,
         pairs,

@@ -12,6 +12,7 @@ from absl import flags
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.special_files import is_stdout
 from object2vec_tf.hyperparameters.arguments import MAX_INTEGER
+from object2vec_tf.standard_streams import is_missing
 
 # Of flags with fractions, such as seconds and gigabytes.
 _MAX_NUMBER = 1e12
@@ -51,6 +52,19 @@ def check_numbers(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def _numbers(value: object) -> Iterable[object]:
     return value if isinstance(value, list | tuple) else (value,)
+
+
+def check_stdout(fix: str) -> None:
+    """Checks that a result can be printed.
+
+    Args:
+        fix: The sentence that says what to do if it cannot.
+
+    Raises:
+        UserError: The command was started with stdout closed.
+    """
+    if is_missing("stdout"):
+        raise UserError(f"stdout: expected an open stream, got a closed one. {fix}")
 
 
 def summary_stream(output: Path) -> TextIO:

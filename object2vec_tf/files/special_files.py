@@ -6,6 +6,7 @@ stays, and the file that it refers to is the output.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -13,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from object2vec_tf.standard_streams import is_missing
 
 # The names of the open files of this process; /dev/stdout is a link to one of them.
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/([^/]+))/fd/([0-9]+)")
@@ -80,6 +83,8 @@ def open_for_writing(path: Path) -> Iterator[Path]:
     if descriptor is None:
         yield path
         return
+    if descriptor == _STDOUT and is_missing("stdout"):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), str(path))
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         yield path

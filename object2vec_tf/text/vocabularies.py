@@ -71,7 +71,7 @@ def _reject_other_content(text: str, name: str) -> None:
             "damaged. Build the vocabulary again."
         )
     if text.lstrip().startswith("["):
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
             msgspec.json.decode(text, type=list)
             raise DataError(
                 f'{name}: expected a vocabulary as JSON, {{"word": id}}, or one word '
