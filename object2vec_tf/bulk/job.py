@@ -49,7 +49,7 @@ def record_model(directory: Path, model: Path, options: AnswerOptions = PLAIN) -
         existing = json.loads(path.read_text(encoding="utf-8"))
         is_same, name = existing["digest"] == record["digest"], existing["model"]
         other_options = AnswerOptions.from_dict(existing)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path}: expected the model of these predictions, got {error!r}. Give "
             "another --output, or delete this one."

@@ -89,7 +89,7 @@ def parse_marker(content: bytes | None) -> dict[str, Any]:
         return {}
     try:
         marker = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         marker = None
     return marker if isinstance(marker, dict) and marker else {"writer": ""}
 

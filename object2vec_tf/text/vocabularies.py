@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import json
 import re
@@ -71,12 +70,16 @@ def _reject_other_content(text: str, name: str) -> None:
             "damaged. Build the vocabulary again."
         )
     if text.lstrip().startswith("["):
-        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        try:
             msgspec.json.decode(text, type=list)
-            raise DataError(
-                f'{name}: expected a vocabulary as JSON, {{"word": id}}, or one word '
-                "per line, got a JSON array. Write one word per line."
-            )
+        except msgspec.DecodeError:
+            return
+        except RecursionError:  # an array of arrays, hundreds deep
+            pass
+        raise DataError(
+            f'{name}: expected a vocabulary as JSON, {{"word": id}}, or one word '
+            "per line, got a JSON array. Write one word per line."
+        )
 
 
 def _split_words(text: str, name: str) -> list[str]:

@@ -34,7 +34,7 @@ def test_an_output_directory_belongs_to_one_model(exported, tmp_path):
         UserError, match=r"out: contains predictions of another model, .*/1\."
     ):
         record_model(out, other)
-    for damaged in ("", "[]", '{"digest": 3}'):
+    for damaged in ("", "[]", '{"digest": 3}', "[" * 9_999):
         (out / ".transform.json").write_text(damaged)
         with pytest.raises(UserError, match=r"json: expected the model of these"):
             record_model(out, other)

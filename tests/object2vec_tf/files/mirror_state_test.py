@@ -4,7 +4,11 @@ import os
 import time
 
 from object2vec_tf.files.locks import locked
-from object2vec_tf.files.mirror_state import MirrorState, remove_unused
+from object2vec_tf.files.mirror_state import (
+    MirrorState,
+    parse_marker,
+    remove_unused,
+)
 from tests.bit_flips import flipped
 
 
@@ -25,6 +29,10 @@ def test_a_damaged_state_is_none(tmp_path):
     for bit in range(data.index(b"17") * 8, data.index(b"17") * 8 + 16):
         (tmp_path / "state.json").write_bytes(flipped(data, bit))
         assert MirrorState.read(tmp_path) is None
+
+
+def test_a_marker_that_is_nested_too_deeply_is_of_another_writer():
+    assert parse_marker(b"[" * 9_999) == {"writer": ""}
 
 
 def test_only_old_directories_that_are_uploaded_are_removed(tmp_path):
