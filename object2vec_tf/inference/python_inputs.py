@@ -21,10 +21,8 @@ from object2vec_tf.text.tokenized_rows import token_ids
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
-# Longer values are abbreviated in messages.
-_SHOWN_CHARACTERS = 60
-# Floats are exact integers below it.
-_MAX_EXACT_FLOAT = 2**53
+_SHOWN_CHARACTERS = 60  # longer values are abbreviated in messages
+_MAX_EXACT_FLOAT = 2**53  # floats are exact integers below it
 
 
 def object_inputs(
@@ -336,12 +334,9 @@ def _in_memory(objects: Any) -> Any:
     """Returns columns of tables, and arrays of other libraries, as lists or arrays."""
     if isinstance(objects, list | np.ndarray | tf.RaggedTensor | str | bytes):
         return objects
-    if isinstance(objects, pa.Array | pa.ChunkedArray) and looks_like_numbers(
-        objects.type
-    ):
-        raise DataError(
-            f"column: expected numbers or text, got {objects.type}. Convert it."
-        )
+    kind = getattr(objects, "type", None)
+    if isinstance(kind, pa.DataType) and looks_like_numbers(kind):
+        raise DataError(f"column: expected numbers or text, got {kind}. Convert it.")
     for method in ("to_pylist", "to_list"):  # pyarrow; pandas and polars
         if hasattr(objects, method):
             return getattr(objects, method)()
