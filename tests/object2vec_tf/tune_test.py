@@ -82,9 +82,9 @@ runpy.run_module("object2vec_tf.tune", run_name="__main__", alter_sys=True)
 """
     status, _, stderr = run([*python_c(program), *flags])
     assert status == 2
-    assert stderr == (
+    assert stderr.startswith(
         "error: object2vec_tf.tune needs optuna: import of optuna halted; None in "
-        "sys.modules. Run: pip install 'optuna<6,>=4' 'sqlalchemy<3,>=2'\n"
+        "sys.modules. Run: pip install 'optuna"
     )
     assert stderr.count("\n") == 1
 
