@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -56,7 +57,7 @@ def _read_starts(path: Path, count: int) -> npt.NDArray[np.int64]:
     """Returns the starts of lines, and the end of the last one, memory-mapped."""
     try:
         starts = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OverflowError, EOFError) as error:
+    except (ValueError, OverflowError, EOFError, tokenize.TokenError) as error:
         raise ValueError(f"{path.name}: {error}") from error
     if starts.dtype != np.int64 or starts.shape != (count + 1,):
         raise ValueError(

@@ -25,3 +25,13 @@ def test_a_file_of_another_size_is_rejected(tmp_path):
         file.write(b"x")
     with pytest.raises(ValueError, match=r"items.jsonl: expected 13 bytes, got 14"):
         StoredLines(path, 2)
+
+
+def test_an_array_whose_header_has_lost_its_end_is_rejected(tmp_path):
+    path = tmp_path / "items.jsonl"
+    write_lines(path, [b"line"])
+    data = starts_path(path).read_bytes()
+    assert data.count(b"}") == 1
+    starts_path(path).write_bytes(data.replace(b"}", b" "))
+    with pytest.raises(ValueError, match=r"^items\.starts\.npy: "):
+        StoredLines(path, 1)
