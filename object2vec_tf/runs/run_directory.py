@@ -238,8 +238,13 @@ class RunDirectory:
         """Creates the directory where it is missing.
 
         Raises:
-            RunDirectoryError: It cannot be created.
+            RunDirectoryError: It cannot be created, or is an exported model.
         """
+        if (self.path / "saved_model.pb").exists():
+            raise RunDirectoryError(
+                f"{self.path}: expected a run directory, got an exported model. Give "
+                "another --model_dir."
+            )
         with report_unwritable(self.path, "model_dir", RunDirectoryError):
             self.path.mkdir(parents=True, exist_ok=True)
 

@@ -155,3 +155,10 @@ def test_history_is_read_as_written(directory):
     directory.history.unlink()
     with pytest.raises(RunDirectoryError, match=r"history\.jsonl: cannot be read"):
         directory.read_history()
+
+
+def test_an_exported_model_does_not_become_a_run(tmp_path):
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(RunDirectoryError, match="got an exported model"):
+        RunDirectory(tmp_path).make()
+    assert [path.name for path in tmp_path.iterdir()] == ["saved_model.pb"]
