@@ -51,10 +51,11 @@ def rounding_once(
         >>> import numpy as np
         >>> text = "16777217.0000000001"  # above the middle of two float32 numbers
         >>> numbers = np.array([float(text)])
-        >>> numbers.astype(np.float32)
-        array([16777216.], dtype=float32)
-        >>> rounding_once(numbers, lambda position: text.encode()).astype(np.float32)
-        array([16777218.], dtype=float32)
+        >>> numbers.astype(np.float32).tolist()
+        [16777216.0]
+        >>> nearest = rounding_once(numbers, lambda position: text.encode())
+        >>> nearest.astype(np.float32).tolist()
+        [16777218.0]
     """
     exact = np.ascontiguousarray(numbers, np.float64)
     size = np.abs(exact)
