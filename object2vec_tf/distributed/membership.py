@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import os
 import socket
 import sys
@@ -27,6 +26,7 @@ from typing import Any
 
 from object2vec_tf.distributed.cluster import TF_CONFIG, Cluster, host_and_port
 from object2vec_tf.distributed.listener import open_listener
+from object2vec_tf.distributed.messages import read_message, write_message
 from object2vec_tf.errors import Interrupted, UserError, WorkerLost
 
 # Seconds to wait for the other workers, and seconds before a message says so.
@@ -272,11 +272,11 @@ class Membership:
         """Returns the index of the worker that has connected; None for others."""
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
-                worker = (await _read(reader)).get("worker")
+                worker = (await read_message(reader)).get("worker")
                 if type(worker) is not int or worker not in self._others:
                     return None
-                await _write(writer, {"worker": self.cluster.worker})
-                return worker if (await _read(reader)).get("joined") else None
+                await write_message(writer, {"worker": self.cluster.worker})
+                return worker if (await read_message(reader)).get("joined") else None
         except (OSError, ValueError):  # TimeoutError is an OSError
             return None
 
@@ -289,9 +289,9 @@ class Membership:
                     reader, writer = await asyncio.open_connection(*address)
                 try:
                     async with asyncio.timeout(_HANDSHAKE_SECONDS):
-                        await _write(writer, {"worker": self.cluster.worker})
-                        is_worker = (await _read(reader)).get("worker") == worker
-                        await _write(writer, {"joined": is_worker})
+                        await write_message(writer, {"worker": self.cluster.worker})
+                        is_worker = (await read_message(reader)).get("worker") == worker
+                        await write_message(writer, {"joined": is_worker})
                     if is_worker:
                         await self._follow(worker, reader, writer)
                         return
@@ -310,7 +310,7 @@ class Membership:
             await self._send_last(worker, writer)
         loss = Loss(worker)
         try:
-            message = await _read(reader)
+            message = await read_message(reader)
             if "failed" in message:
                 loss = Loss(worker, str(message["failed"]), bool(message["resumable"]))
             elif message.get("finished"):
@@ -351,7 +351,7 @@ class Membership:
 
     async def _send_last(self, worker: int, writer: asyncio.StreamWriter) -> None:
         try:
-            await _write(writer, self._last_message or {})
+            await write_message(writer, self._last_message or {})
             writer.write_eof()
         except OSError:
             pass
@@ -375,23 +375,6 @@ def worker_lost(name: str, reason: str = "") -> WorkerLost:
         f"{name} {problem}ts own output shows the cause. Start all workers again with "
         "the same command: the run resumes from its last checkpoint."
     )
-
-
-async def _read(reader: asyncio.StreamReader) -> dict[str, Any]:
-    """Returns the next message.
-
-    Raises:
-        ValueError: It is no JSON object, or the connection was closed.
-    """
-    message = json.loads(await reader.readline())
-    if not isinstance(message, dict):
-        raise ValueError("not an object")
-    return message
-
-
-async def _write(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    writer.write(json.dumps(message).encode() + b"\n")
-    await writer.drain()
 
 
 def _keep_alive(connection: socket.socket) -> None:

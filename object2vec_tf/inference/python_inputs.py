@@ -15,6 +15,7 @@ from object2vec_tf.errors import DataError
 from object2vec_tf.files.record_batches import looks_like_numbers
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs, input_limits
+from object2vec_tf.inference.text_inputs import is_text
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.item_ids import item_ids
 from object2vec_tf.text.tokenized_rows import token_ids
@@ -209,27 +210,27 @@ class _Side:
 
     def _of_rows(self, objects: Sequence[Any]) -> RaggedColumn:
         rows = [self._row(i, row) for i, row in enumerate(objects)]
-        is_text = np.array([_is_text(row) for row in rows], bool)
-        if not is_text.any():
+        are_texts = np.array([is_text(row) for row in rows], bool)
+        if not are_texts.any():
             return self._of_ids(rows)
         if self._tokenizer is None:
-            first = int(np.argmax(is_text))
+            first = int(np.argmax(are_texts))
             raise DataError(
                 f"{self._name}[{first}]: expected token ids, got "
                 f"{_shown(objects[first])}. This model has no tokenizer for "
                 f"{self._name}: it was trained on token ids."
             )
-        texts = [row for row in rows if _is_text(row)]
-        numbers = np.flatnonzero(is_text)
+        texts = [row for row in rows if is_text(row)]
+        numbers = np.flatnonzero(are_texts)
         for number, row in zip(numbers, texts, strict=True):
             self._check_strings(int(number), row)
         column, _ = token_ids(self._tokenizer, texts)
-        if is_text.all():
+        if are_texts.all():
             return column
-        ids = self._of_ids([row for row in rows if not _is_text(row)], ~is_text)
+        ids = self._of_ids([row for row in rows if not is_text(row)], ~are_texts)
         order = np.empty(len(rows), np.int64)
         order[numbers] = np.arange(len(texts))
-        order[~is_text] = np.arange(len(texts), len(rows))
+        order[~are_texts] = np.arange(len(texts), len(rows))
         return RaggedColumn.concatenate([column, ids]).take(order)
 
     def _row(self, number: int, row: Any) -> Any:
@@ -379,10 +380,6 @@ def _as_list(objects: Any, name: str) -> list[Any]:
             "single object into a list."
         )
     return list(objects)
-
-
-def _is_text(row: Any) -> bool:
-    return isinstance(row, str) or (len(row) > 0 and isinstance(row[0], str))
 
 
 def _decoded(item: Any) -> Any:

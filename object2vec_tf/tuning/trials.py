@@ -30,6 +30,7 @@ from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.options import PathLike, RunOptions
 from object2vec_tf.training.run import fit
 from object2vec_tf.training.tensorboard import TensorBoardLogs
+from object2vec_tf.tuning.epoch_reports import EpochReports
 from object2vec_tf.tuning.objective import Objective
 from object2vec_tf.tuning.optuna_study import open_study, seed_sampler
 from object2vec_tf.tuning.search_space import SearchSpace
@@ -222,7 +223,7 @@ class _TrialRunner:
     def _run(self, trial: optuna.Trial, hyperparameters: Hyperparameters) -> None:
         task, run = self._task, self._task.directory.trial(trial.number)
         start = time.perf_counter()
-        reports = _EpochReports(trial, task.objective, self._interruption)
+        reports = EpochReports(trial, task.objective, self._interruption)
         try:
             with phase(f"trial {trial.number}"):
                 result = fit(
@@ -313,48 +314,6 @@ class _TrialRunner:
     def _stop_if_asked(self) -> None:
         if self._interruption.asked:
             raise Interrupted("stopped between two trials")
-
-
-class _EpochReports(keras.callbacks.Callback):
-    """Reports a trial's epochs to its study, and stops the trial if it is pruned.
-
-    Args:
-        trial: The trial.
-        objective: The objective of the study.
-        interruption: Notes a SIGTERM.
-    """
-
-    def __init__(
-        self, trial: optuna.Trial, objective: Objective, interruption: StopRequest
-    ) -> None:
-        super().__init__()
-        self._trial = trial
-        self._objective = objective
-        self._interruption = interruption
-        frozen = trial.study.get_trials(deepcopy=False)[trial.number]
-        self._reported_epochs = {*frozen.intermediate_values}
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Stops the trial if asked. The previous epoch has been saved by now."""
-        if self._interruption.asked:
-            raise Interrupted(f"stopped after epoch {epoch}")
-        if epoch and self._trial.should_prune():
-            raise optuna.TrialPruned
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Reports the objective's value of the epoch."""
-        value = self._objective.epoch_value(logs or {})
-        # A process may die after it has reported an epoch and before it has saved it.
-        # The epoch is then trained, but not reported, a second time.
-        if (
-            value is None
-            or not math.isfinite(value)
-            or (epoch in self._reported_epochs)
-        ):
-            return
-        self._trial.report(value, epoch)
-        if self._trial.user_attrs.get("starts", 1) > 1:
-            self._trial.set_user_attr("starts", 1)
 
 
 def find_best(study: optuna.Study) -> FrozenTrial | None:
