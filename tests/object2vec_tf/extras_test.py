@@ -17,4 +17,4 @@ def test_a_missing_module_is_reported_with_the_command_that_installs_it(monkeypa
         import_extra("optuna", "tune", "object2vec_tf.tune")
     message = str(raised.value)
     assert message.startswith("object2vec_tf.tune needs optuna: import of optuna ")
-    assert message.endswith(". Run: pip install 'optuna>=4'")
+    assert ". Run: pip install 'optuna" in message

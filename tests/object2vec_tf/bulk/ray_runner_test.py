@@ -105,7 +105,7 @@ def test_a_model_that_cannot_be_loaded_is_a_user_error(tmp_path):
 
 def test_without_ray_the_error_has_the_pip_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install 'ray\[data\]>="):
+    with pytest.raises(UserError, match=r"pip install 'ray\[data\]"):
         next(predict_on_ray([], "model"))
 
 
