@@ -202,9 +202,9 @@ class LaidOutRows:
         known = (len(pairs) for pairs in self._rows.known or ())
         return Sizes.of_numbers(
             [
-                *(table.counts.max() for table in self._tables),
-                *(chunks.totals.max() for chunks in self._chunks),
-                *(chunks.counts.max() for chunks in self._chunks),
+                *(int(table.counts.max()) for table in self._tables),
+                *(int(chunks.totals.max()) for chunks in self._chunks),
+                *(int(chunks.counts.max()) for chunks in self._chunks),
                 max(known, default=0),
             ]
         )

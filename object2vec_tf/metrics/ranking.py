@@ -105,8 +105,8 @@ def normalized(vectors: Vectors) -> Vectors:
     inexact = _inexact(norms[:, 0])
     if inexact.any():
         exact = vectors[inexact].astype(np.float64)
-        norms = np.linalg.norm(exact, axis=1, keepdims=True)
-        result[inexact] = exact / np.where(norms > 0, norms, 1)
+        exact_norms = np.linalg.norm(exact, axis=1, keepdims=True)
+        result[inexact] = exact / np.where(exact_norms > 0, exact_norms, 1)
     return result
 
 

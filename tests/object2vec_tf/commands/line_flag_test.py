@@ -35,6 +35,7 @@ def test_a_line_above_the_limit_is_named(tmp_path, module, arguments):
     assert run(module, *arguments, *files).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
