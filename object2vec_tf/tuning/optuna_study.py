@@ -110,7 +110,9 @@ def _check_integrity(path: Path) -> None:
     """
     # The default mode would create a missing file.
     uri = f"{path.absolute().as_uri()}?mode=rw"
-    with closing(sqlite3.connect(uri, _LOCK_TIMEOUT_SECONDS, uri=True)) as connection:
+    with closing(
+        sqlite3.connect(uri, timeout=_LOCK_TIMEOUT_SECONDS, uri=True)
+    ) as connection:
         problems = [str(row[0]) for row in connection.execute(_INTEGRITY_CHECK)]
     if problems != ["ok"]:
         raise sqlite3.DatabaseError(problems[0])
