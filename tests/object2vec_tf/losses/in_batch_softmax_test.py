@@ -104,14 +104,17 @@ ROWS = [
             {"popularity_correction": True, "enc0_network": "hcnn", "enc0_layers": 2},
             marks=pytest.mark.long,
         ),
-        {
-            "negative_sampling_rate": 3,
-            "negative_mining": "hard",
-            "learning_rate_warmup_epochs": 0.5,
-            "learning_rate_decay": "cosine",
-            "label_smoothing": 0.1,
-            "learn_temperature": True,
-        },
+        pytest.param(
+            {
+                "negative_sampling_rate": 3,
+                "negative_mining": "hard",
+                "learning_rate_warmup_epochs": 0.5,
+                "learning_rate_decay": "cosine",
+                "label_smoothing": 0.1,
+                "learn_temperature": True,
+            },
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             {"negative_sampling_rate": 2, "negative_frequency_power": 0.5},
             marks=pytest.mark.long,

@@ -30,6 +30,7 @@ def hparams(directory):
     return contents
 
 
+@pytest.mark.long
 def test_a_study_keeps_the_complete_run_of_its_best_trial(
     settings, ratings, tmp_path, capsys
 ):
