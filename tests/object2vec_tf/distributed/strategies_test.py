@@ -286,7 +286,7 @@ def test_two_workers_train_on_text_without_vocabulary_sizes(tokenizer, tmp_path)
     [
         ("--epochs=many", "epochs: expected an integer"),  # before the run starts
         ("--nothing=1", "exit status 2"),  # a flag that cannot be parsed
-        ("--items=missing", "items: missing: no such file"),  # once all are connected
+        ("--retrieval_pool=missing", "retrieval_pool: missing: no such file"),
     ],
 )
 @pytest.mark.parametrize("failing", [0, 1])
