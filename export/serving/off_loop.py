@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
+
+from object2vec_tf.garbage_collection import collection_paused
 
 _Result = TypeVar("_Result")
 
@@ -32,11 +33,6 @@ async def off_loop(size: int, function: Callable[[], _Result]) -> _Result:
 
 
 def _without_collection(function: Callable[[], _Result]) -> _Result:
-    """Calls a function that makes many lists, which garbage collection would visit."""
-    is_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    """Calls a function that makes many lists."""
+    with collection_paused():
         return function()
-    finally:
-        if is_enabled:
-            gc.enable()

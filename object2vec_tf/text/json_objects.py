@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from object2vec_tf.files.object_lines import (
     decode_value,
     numbered_lines,
 )
+from object2vec_tf.garbage_collection import collection_paused
 
 _BLOCK_BYTES = 1 << 22
 # The length of a value that an error message shows.
@@ -157,18 +157,9 @@ def read_object_blocks(source: Source) -> Iterator[ObjectBlock]:
 
 
 def decode_lines(decoder: msgspec.json.Decoder[Any], text: bytes) -> list[Any]:
-    """Returns the decoded lines of a block.
-
-    Garbage collection is paused: it would go through all new lists several times, which
-    can take longer than decoding them.
-    """
-    is_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    """Returns the decoded lines of a block, without garbage collection meanwhile."""
+    with collection_paused():
         return decoder.decode_lines(text)
-    finally:
-        if is_enabled:
-            gc.enable()
 
 
 def _decoded(
