@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class _Pauses:
-    """The pauses of all threads: collection goes on at the end of the last one."""
+    """The pauses of all threads: collection resumes at the end of the last one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

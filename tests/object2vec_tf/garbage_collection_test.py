@@ -1,4 +1,4 @@
-"""Garbage collection goes on after pauses that overlap in any order."""
+"""Garbage collection resumes after pauses that overlap in any order."""
 
 import gc
 
