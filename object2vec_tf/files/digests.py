@@ -111,7 +111,6 @@ def verify_digests(
     *,
     names: Collection[str] | None = None,
     file: str = DIGESTS,
-    error_class: type[UserError] = UserError,
 ) -> bool:
     """Checks the files of a directory that its ``digests.json`` describes.
 
@@ -122,7 +121,6 @@ def verify_digests(
         fix: The sentence that says what to do if a file is damaged.
         names: The files to check; None for all that are described.
         file: The name of the file of the digests.
-        error_class: The class of the errors.
 
     Returns:
         Whether there are digests. Older versions wrote none.
@@ -130,38 +128,14 @@ def verify_digests(
     Raises:
         UserError: A file, or the file of the digests, is missing or damaged.
     """
-    files = read_digests(directory, fix, file=file, error_class=error_class)
-    if files is None:
-        return False
-    if names is not None:
-        files = {name: files[name] for name in names if name in files}
-    verify_files(directory, files, fix, error_class=error_class)
-    return True
-
-
-def read_digests(
-    directory: Path,
-    fix: str = COPY_AGAIN,
-    *,
-    file: str = DIGESTS,
-    error_class: type[UserError] = UserError,
-) -> dict[str, FileDigest] | None:
-    """Returns the digests of the files in a directory by name; None without any.
-
-    Args:
-        directory: The directory.
-        fix: The sentence that says what to do if the file is damaged.
-        file: The name of the file of the digests.
-        error_class: The class of the errors.
-
-    Raises:
-        UserError: The file of the digests is damaged.
-    """
     path = directory / file
     if not path.exists():
-        return None
-    record = read_sealed(path, fix, is_sealed=True, error_class=error_class)
-    return typed_digests(record, path, fix, error_class=error_class)
+        return False
+    files = typed_digests(read_sealed(path, fix, is_sealed=True), path, fix)
+    if names is not None:
+        files = {name: files[name] for name in names if name in files}
+    verify_files(directory, files, fix)
+    return True
 
 
 def typed_digests(
@@ -205,74 +179,40 @@ def _is_entry(item: tuple[str, Any]) -> bool:
     )
 
 
-def verify_files(
-    directory: Path,
-    files: Mapping[str, FileDigest],
-    fix: str = COPY_AGAIN,
-    *,
-    error_class: type[UserError] = UserError,
-) -> None:
+def verify_files(directory: Path, files: Mapping[str, FileDigest], fix: str) -> None:
     """Checks files against their digests: first the sizes of all, then the content.
 
     Args:
         directory: The directory of the files.
         files: The digests by name.
         fix: The sentence that says what to do if a file is damaged.
-        error_class: The class of the errors.
 
     Raises:
         UserError: A file is missing, unreadable or damaged.
     """
-    verify_sizes(directory, files, fix, error_class=error_class)
-    for name, expected in files.items():
-        path = directory / name
-        try:
-            digest = digest_of_file(path)
-        except OSError as error:
-            raise error_class(
-                f"{path}: cannot be read: {error.strerror}. {fix}"
-            ) from error
-        _check(path, digest, expected, fix, error_class)
-
-
-def verify_sizes(
-    directory: Path,
-    files: Mapping[str, FileDigest],
-    fix: str = COPY_AGAIN,
-    *,
-    error_class: type[UserError] = UserError,
-) -> None:
-    """Checks that files exist and have their sizes; their content is not read.
-
-    Args:
-        directory: The directory of the files.
-        files: The digests by name.
-        fix: The sentence that says what to do if a file is missing.
-        error_class: The class of the errors.
-
-    Raises:
-        UserError: A file is missing, or has another size.
-    """
-    for name, expected in files.items():
-        path = directory / name
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError as error:
-            raise error_class(
-                f"{path}: is missing: the directory is half copied. {fix}"
-            ) from error
-        except OSError as error:
-            raise error_class(
-                f"{path}: cannot be read: {error.strerror}. {fix}"
-            ) from error
-        _check_size(path, size, expected, fix, error_class)
+    path = directory
+    try:
+        for name, expected in files.items():
+            path = directory / name
+            if problem := _problem_of_size(path.stat().st_size, expected):
+                raise UserError(f"{path}: is damaged: {problem}. {fix}")
+        for name, expected in files.items():
+            path = directory / name
+            if problem := _problem(digest_of_file(path), expected):
+                raise UserError(f"{path}: is damaged: {problem}. {fix}")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: is missing: the directory is half copied. {fix}"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}. {fix}") from error
 
 
 def verify_bytes(
     path: Path,
     data: bytes,
     expected: FileDigest,
-    fix: str = COPY_AGAIN,
+    fix: str,
     *,
     error_class: type[UserError] = UserError,
 ) -> None:
@@ -288,34 +228,23 @@ def verify_bytes(
     Raises:
         UserError: It is damaged.
     """
-    _check(path, digest_of_bytes(data), expected, fix, error_class)
+    if problem := _problem(digest_of_bytes(data), expected):
+        raise error_class(f"{path}: is damaged: {problem}. {fix}")
 
 
-def _check(
-    path: Path,
-    digest: FileDigest,
-    expected: FileDigest,
-    fix: str,
-    error_class: type[UserError],
-) -> None:
-    _check_size(path, digest["size"], expected, fix, error_class)
+def _problem(digest: FileDigest, expected: FileDigest) -> str:
+    """Returns what is wrong with the content of a file; nothing if it is intact."""
+    if problem := _problem_of_size(digest["size"], expected):
+        return problem
     if digest["xxh3_128"] != expected["xxh3_128"]:
-        raise error_class(
-            f"{path}: is damaged: its checksum differs from the one that was written "
-            f"with it. {fix}"
-        )
+        return "its checksum differs from the one that was written with it"
+    return ""
 
 
-def _check_size(
-    path: Path,
-    size: int,
-    expected: FileDigest,
-    fix: str,
-    error_class: type[UserError],
-) -> None:
+def _problem_of_size(size: int, expected: FileDigest) -> str:
+    """Returns what is wrong with the size of a file; nothing if it is right."""
     if size < expected["size"]:
-        reason = f"half copied, {size:,} of {expected['size']:,} bytes"
-    else:
-        reason = f"expected {expected['size']:,} bytes, got {size:,}"
-    if size != expected["size"]:
-        raise error_class(f"{path}: is damaged: {reason}. {fix}")
+        return f"half copied, {size:,} of {expected['size']:,} bytes"
+    if size > expected["size"]:
+        return f"expected {expected['size']:,} bytes, got {size:,}"
+    return ""

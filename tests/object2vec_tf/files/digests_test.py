@@ -65,8 +65,8 @@ def test_files_that_were_not_copied_are_named(directory):
     with pytest.raises(UserError, match=r"expected 20 bytes, got 21\. Fix\."):
         verify_digests(directory, "Fix.")
     (directory / "variables/data").unlink()
-    with pytest.raises(RunDirectoryError, match="the directory is half copied"):
-        verify_digests(directory, error_class=RunDirectoryError)
+    with pytest.raises(UserError, match="the directory is half copied"):
+        verify_digests(directory)
 
 
 def test_sizes_are_checked_before_any_content(directory):
@@ -145,6 +145,9 @@ def test_a_file_that_cannot_be_read_is_a_user_error(tmp_path):
 
 
 def test_bytes_that_are_already_read_are_verified(tmp_path):
-    verify_bytes(tmp_path / "a", b"1", digest_of_bytes(b"1"))
-    with pytest.raises(UserError, match="a: is damaged"):
-        verify_bytes(tmp_path / "a", b"2", digest_of_bytes(b"1"))
+    path, digest = tmp_path / "a", digest_of_bytes(b"1")
+    verify_bytes(path, b"1", digest, "Fix.")
+    with pytest.raises(UserError, match=r"a: is damaged: its checksum .* Fix\."):
+        verify_bytes(path, b"2", digest, "Fix.")
+    with pytest.raises(RunDirectoryError, match="a: is damaged: half copied, 0 of 1 b"):
+        verify_bytes(path, b"", digest, "Fix.", error_class=RunDirectoryError)
