@@ -8,7 +8,6 @@ process that writes into the directory can remove it, and nothing else.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.locks import lock
 
 _MARKER = ".o2v-"
 _NAME = re.compile(rf"(\..+)?{re.escape(_MARKER)}[a-z0-9_]{{8}}(\..*)?")
@@ -190,7 +190,7 @@ def _create(path: Path, mode: int, is_directory: bool) -> tuple[Path, int]:
 def _lock(descriptor: int) -> bool | None:
     """Locks a file; returns whether it did, and None where files cannot be locked."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor, timeout=0)
     except BlockingIOError:
         return False
     except OSError:

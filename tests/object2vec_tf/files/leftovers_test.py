@@ -33,6 +33,8 @@ def test_the_next_process_removes_what_a_killed_one_left(tmp_path):
         "import os, pathlib, signal, sys, types\n"
         "errors = types.SimpleNamespace(UserError=ValueError)\n"
         "sys.modules.update({'object2vec_tf': None, 'object2vec_tf.errors': errors})\n"
+        "import locks\n"
+        "sys.modules['object2vec_tf.files.locks'] = locks\n"
         "import leftovers\n"
         "with leftovers.temporary_file(pathlib.Path('model.keras')) as file:\n"
         "    with leftovers.temporary_directory(pathlib.Path('1')) as directory:\n"
