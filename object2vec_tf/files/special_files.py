@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from object2vec_tf.files.leftovers import scratch_directory
 from object2vec_tf.standard_streams import is_missing
 
 # The names of the open files of this process; /dev/stdout is a link to one of them.
@@ -89,8 +90,8 @@ def open_for_writing(path: Path) -> Iterator[Path]:
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="object2vec-") as directory:
-        content = Path(directory) / "content"
+    with scratch_directory("output") as directory:
+        content = directory / "content"
         content.touch()
         yield content
         with content.open("rb") as source, os.fdopen(os.dup(descriptor), "wb") as file:
