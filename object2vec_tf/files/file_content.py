@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import zstandard
-
 from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import open_file
 
 # What reading raises for a file that is damaged, or compressed and cut.
-READ_ERRORS: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+READ_ERRORS: Final = (OSError, EOFError, zlib.error)
 # A compressed file may have this content, or this multiple of its own size if that is
 # more. Text rarely becomes 30 times as large; a file of zeros becomes 1,000 times.
 _CONTENT_BYTES: Final = 64 * 10**6

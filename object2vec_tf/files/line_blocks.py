@@ -12,11 +12,11 @@ from object2vec_tf.files.channels import open_file
 from object2vec_tf.files.file_content import report_damage
 from object2vec_tf.files.fingerprints import Digest, verify_unchanged
 from object2vec_tf.files.line_limit import long_line, max_line_megabytes
+from object2vec_tf.files.object_lines import BOM
 from object2vec_tf.files.record_batches import hash_file, is_table_file, table_lines
 from object2vec_tf.files.wrong_formats import reject_wrong_format
 
 BLOCK_BYTES = 16 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
 
 
 @contextmanager
@@ -125,4 +125,4 @@ def _too_long(path: Path, line: int, megabytes: int) -> DataError:
 def drop_bom(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Yields blocks without a UTF-8 byte order mark at the start of the first one."""
     for number, block in enumerate(blocks):
-        yield block.removeprefix(_BOM) if number == 0 else block
+        yield block.removeprefix(BOM) if number == 0 else block
