@@ -7,7 +7,7 @@ frequencies of the classes in the training channel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,12 @@ from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.metrics.auc import AUC
 from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
-from object2vec_tf.report.token_biases import MAX_TOKENS, TokenBiases, count_tokens
+from object2vec_tf.report.token_biases import (
+    MAX_TOKENS,
+    REGULARIZATION,
+    TokenBiases,
+    count_tokens,
+)
 
 # The names in metrics.json.
 CONSTANT, BIASES, PRIOR = "constant", "biases", "prior"
@@ -45,9 +50,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # With more training pairs, biases are left out: they take 40 bytes per pair.
 MAX_PAIRS = 5_000_000
-# The number of sweeps and the regularization that are the defaults of BaselineOnly in
-# scikit-surprise.
-_SWEEPS, _REGULARIZATION_IN0, _REGULARIZATION_IN1 = 10, 15.0, 10.0
+# The default of BaselineOnly in scikit-surprise.
+_SWEEPS = 10
 # The share of a class without training pairs, so that its cross entropy is finite.
 _MIN_SHARE = 1e-7
 
@@ -94,18 +98,15 @@ def baselines(
             for name, pairs in channels.items()
         }
     }
+    models: dict[str, Callable[[Pairs], FloatArray]] = {}
     if len(train) <= MAX_PAIRS:
-        model = _BiasModel(train, pair_mean)
-        scores[BIASES] = {
-            name: _value_scores(pairs, model(pairs))
-            for name, pairs in channels.items()
-            if not added[name]
-        }
+        models[BIASES] = _BiasModel(train, pair_mean)
     tokens = count_tokens(train)
     if len(train) < tokens / 2 and tokens <= MAX_TOKENS:  # objects of several tokens
-        token_model = TokenBiases(train, pair_mean, _weights(train))
-        scores[TOKEN_BIASES] = {
-            name: _value_scores(pairs, token_model(pairs))
+        models[TOKEN_BIASES] = TokenBiases(train, pair_mean, _weights(train))
+    for title, model in models.items():
+        scores[title] = {
+            name: _value_scores(pairs, model(pairs))
             for name, pairs in channels.items()
             if not added[name]
         }
@@ -204,15 +205,12 @@ class _BiasModel:
         objects = [numbers for _, numbers in numbered]
         self._biases: list[FloatArray] = [np.zeros(len(keys)) for keys in self._keys]
         for _ in range(_SWEEPS):
-            for side, regularization in (
-                (1, _REGULARIZATION_IN1),
-                (0, _REGULARIZATION_IN0),
-            ):
+            for side in (1, 0):
                 unexplained = residuals - self._biases[1 - side][objects[1 - side]]
                 size = len(self._keys[side])
                 total = np.bincount(objects[side], weights * unexplained, size)
                 count = np.bincount(objects[side], weights, size)
-                self._biases[side] = total / (count + regularization)
+                self._biases[side] = total / (count + REGULARIZATION[side])
 
     def __call__(self, pairs: Pairs) -> FloatArray:
         """Predicts a value for each pair; objects not in training have no bias."""

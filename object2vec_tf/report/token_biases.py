@@ -21,7 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # With more tokens in training, an iteration takes over a tenth of a second.
 MAX_TOKENS: Final = 5_000_000
-_REGULARIZATION: Final = (15.0, 10.0)
+# For in0 and in1: the defaults of BaselineOnly in scikit-surprise.
+REGULARIZATION: Final = (15.0, 10.0)
 _ITERATIONS: Final = 30
 
 
@@ -55,7 +56,7 @@ class TokenBiases:
         ]
         weights = np.ones(len(train)) if weights is None else weights
         residuals = np.asarray(train.labels, np.float64) - mean
-        regularization = np.repeat(_REGULARIZATION, sizes)
+        regularization = np.repeat(REGULARIZATION, sizes)
 
         def product(biases: FloatArray) -> FloatArray:
             """Multiplies by the matrix of the normal equations."""
