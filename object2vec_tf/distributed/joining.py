@@ -33,8 +33,8 @@ def joined_workers(strategy: str) -> Iterator[Membership | None]:
     """
     global _current
     cluster = _several_workers(strategy)
-    if cluster is None or (_current is not None and not _current.has_left):
-        yield _current if cluster else None
+    if cluster is None or _joined():
+        yield _joined() if cluster else None
         return
     members = _current = Membership(cluster)
     try:
@@ -72,9 +72,10 @@ def current_members(cluster: Cluster) -> Membership:
         cluster: The workers.
     """
     global _current
-    if _current is None or _current.has_left:
-        _current = Membership(cluster)
-        _current.listen()
+    if members := _joined():
+        return members
+    _current = Membership(cluster)
+    _current.listen()
     return _current
 
 
@@ -85,8 +86,13 @@ def check_workers() -> None:
         WorkerLost: It failed.
         Interrupted: It was stopped.
     """
-    if _current is not None and not _current.has_left:
-        _current.check()
+    if members := _joined():
+        members.check()
+
+
+def _joined() -> Membership | None:
+    """Returns the membership of this process, None before it joins or after it left."""
+    return None if _current is None or _current.has_left else _current
 
 
 def _report_failure(strategy: Callable[[], str], error: BaseException) -> None:

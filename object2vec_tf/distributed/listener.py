@@ -24,7 +24,7 @@ def open_listener(address: str) -> socket.socket:
     """
     host, port = host_and_port(address)
     host = "127.0.0.1" if host == "localhost" else host
-    if is_ip_address(host):
+    if _is_ip_address(host):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             return socket.create_server((host, port), family=family, backlog=128)
@@ -37,11 +37,11 @@ def is_loopback(address: str) -> bool:
     """Returns whether an address, ``host:port``, is one of this machine alone."""
     host, _ = host_and_port(address)
     return host == "localhost" or (
-        is_ip_address(host) and ipaddress.ip_address(host).is_loopback
+        _is_ip_address(host) and ipaddress.ip_address(host).is_loopback
     )
 
 
-def is_ip_address(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     """Returns whether a host is given by its address instead of its name."""
     try:
         ipaddress.ip_address(host)

@@ -87,11 +87,6 @@ class Membership:
         self._thread = threading.Thread(target=self._run, name="workers", daemon=True)
         self._thread.start()
 
-    @property
-    def loss(self) -> Loss | None:
-        """The first worker that was lost; None while all are there."""
-        return self._loss
-
     def listen(self) -> None:
         """Accepts connections of workers with higher indices, and connects to others.
 
@@ -370,9 +365,9 @@ def worker_lost(name: str, reason: str = "") -> WorkerLost:
         name: The name of the lost worker.
         reason: Its error message, if it sent one.
     """
-    problem = f"failed: {reason}\nI" if reason else "ended or cannot be reached; i"
+    problem = f"failed: {reason}\nIts" if reason else "ended or cannot be reached; its"
     return WorkerLost(
-        f"{name} {problem}ts own output shows the cause. Start all workers again with "
+        f"{name} {problem} own output shows the cause. Start all workers again with "
         "the same command: the run resumes from its last checkpoint."
     )
 
