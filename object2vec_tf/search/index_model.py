@@ -13,7 +13,7 @@ from object2vec_tf.inference.file_splits import FileSplit
 from object2vec_tf.inference.jsonl_inputs import ObjectReader
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import Predictor, load_model
-from object2vec_tf.metrics.ranking import normalized
+from object2vec_tf.metrics.ranking import lengths, normalized
 from object2vec_tf.search.embedding_lines import parse_item
 from object2vec_tf.search.index_directory import ITEMS, IndexFiles, model_digest
 
@@ -79,6 +79,5 @@ def _embeds_items(model: Predictor, files: IndexFiles, directory: Path) -> bool:
         return False
     if files.manifest["metric"] == "cosine":
         vectors = normalized(vectors)
-    distances = np.linalg.norm(vectors - stored, axis=1)
-    limits = _TOLERANCE * np.linalg.norm(stored, axis=1)
-    return bool((distances <= limits).all())
+    limits = _TOLERANCE * lengths(stored)
+    return bool((lengths(vectors - stored) <= limits).all())

@@ -110,6 +110,36 @@ def test_a_model_that_rounds_differently_is_known_by_its_digest(small_run, index
 
 
 @pytest.mark.parametrize("index", ["exact"], indirect=True)
+@pytest.mark.parametrize("scale", [1e25, 1e-25])
+def test_embeddings_whose_squares_overflow_or_vanish_are_compared(
+    scale, small_run, index, monkeypatch
+):
+    embed = SavedModelPredictor.__call__
+    files = IndexFiles.read(index)
+    stored = load_model(small_run)(RaggedInputs.from_rows({"in1": ITEMS}))
+
+    class Scaled:
+        def reconstruct(self, row):
+            return stored[row] * np.float32(scale)
+
+    manifest = files.manifest | {"metric": "inner_product", "model_digest": "1"}
+    scaled = dataclasses.replace(files, vectors=Scaled(), manifest=manifest)
+    for factor, is_same in ((1, True), (1.01, False)):
+        monkeypatch.setattr(
+            SavedModelPredictor,
+            "__call__",
+            lambda model, inputs, by=scale * factor: (
+                embed(model, inputs) * np.float32(by)
+            ),
+        )
+        if is_same:
+            load_index_model(small_run, scaled, index)
+        else:
+            with pytest.raises(UserError, match=MESSAGE.format("in1")):
+                load_index_model(small_run, scaled, index)
+
+
+@pytest.mark.parametrize("index", ["exact"], indirect=True)
 def test_tokens_of_the_checked_items_are_not_counted(small_run, index, monkeypatch):
     embed = SavedModelPredictor.__call__
 
