@@ -63,7 +63,6 @@ class _Reporter:
         self.output: Callable[[str], object] | None = None
         self._last = 0.0
         self._thread: threading.Thread | None = None
-        self._process = 0
 
     def send_to(self, write: Callable[[str], object] | None) -> None:
         self.output = write
@@ -90,10 +89,9 @@ class _Reporter:
             self._phases.clear()
 
     def _start_thread(self, seconds: float) -> None:
-        # A process that was forked has the variable, but not the thread.
-        if self._thread and self._thread.is_alive() and self._process == os.getpid():
+        # In a forked process, which has no other threads, it is not alive.
+        if self._thread and self._thread.is_alive():
             return
-        self._process = os.getpid()
         self._thread = threading.Thread(
             target=self._run, args=(seconds,), name="progress", daemon=True
         )
