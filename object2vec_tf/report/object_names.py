@@ -130,5 +130,6 @@ def _read_text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: cannot be read: {error}. Check the file and its permissions."
+            f"{path}: expected UTF-8 text, got an invalid byte at position "
+            f"{error.start}. Save the file as UTF-8."
         ) from error

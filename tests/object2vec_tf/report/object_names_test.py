@@ -63,6 +63,15 @@ def test_invalid_files_are_rejected(files, hyperparameters, items, labels, messa
         read_object_names(*files(items, labels), hyperparameters)
 
 
+def test_files_of_other_encodings_are_rejected(files, hyperparameters):
+    items, labels = files('{"in1": [3]}\n', "")
+    labels.write_bytes(b"caf\xe9\n")
+    with pytest.raises(
+        o2v.UserError, match=r"names.tsv: expected UTF-8 text, got .* position 3\. Save"
+    ):
+        read_object_names(items, labels, hyperparameters)
+
+
 def test_missing_files_are_reported_before_data_is_read(files, settings, tmp_path):
     items, labels = files('{"in1": [3]}\n', "a\n")
     given = {"train": "nowhere.jsonl", "model_dir": tmp_path / "run"}
