@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.data.nearest_float32 import rounding_labels_once
-from object2vec_tf.files.object_lines import count_objects
+from object2vec_tf.files.object_lines import WHITE_SPACE, count_objects
 from object2vec_tf.ragged.column import RaggedColumn
 
 # awkward 2.14 overflows the stack at about ten times this depth.
@@ -49,11 +49,9 @@ MAX_EXACT_FLOAT = 2**53
 # awkward rounds twice: it reads 9007199254740991.0 as 9007199254740990. Below this
 # number, its whole numbers are right.
 _MAX_AWKWARD_FLOAT = 2**31
-
-
-# A number with a fraction or an exponent, and 16 digits or more.
-_LONG_FRACTION = re.compile(rb"(?=[0-9.]{16})(?:[0-9]*\.|[0-9]+[eE])")
-
+# A number with a fraction or an exponent, and 16 digits or more. Looking for one within
+# a number would take quadratic time.
+_LONG_FRACTION = re.compile(rb"(?<![0-9.])(?=[0-9.]{16})(?:[0-9]*+\.|[0-9]++[eE])")
 
 # JSON schemas of the fields of an object, by name.
 _Fields = Mapping[str, Any]
@@ -222,7 +220,7 @@ def _match_plain_lines(
     is_long = np.max(ends - starts, initial=0) > _MAX_BRACKETS
     if not text or is_long or np.any(data[starts] != ord("{")):
         return None
-    if not text[-_MAX_BRACKETS:].rstrip(b" \t\r\n").endswith(b"}"):
+    if not text[-_MAX_BRACKETS:].rstrip(WHITE_SPACE + b"\n").endswith(b"}"):
         return None
     quotes = np.flatnonzero(data == ord('"'))
     fields = next(

@@ -25,7 +25,8 @@ BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 200
 _OPEN, _CLOSE = b"{}"
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Also a string without its end: trying each of its quotes would take quadratic time.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 # Python converts no longer text to integers.
 _MAX_DIGITS = 4300
 _MAX_SHOWN_CHARACTERS = 60

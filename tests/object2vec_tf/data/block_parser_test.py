@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 
 import pytest
 
@@ -99,6 +100,13 @@ def test_large_floats_are_no_exact_ids():
     for number, is_exact in ((2.0**31 - 1, True), (2.0**31, False), (2.0**70, False)):
         text = f'{{"in0":[{number!r}]}}'.encode()
         assert (parse_block(text, sizes) is not None) == is_exact
+
+
+def test_a_number_of_many_digits_takes_linear_time():
+    text = b'{"in0":[1],"in1":[1],"label":%b}' % (b"1" * 50_000)
+    start = time.process_time()
+    assert parse_block(text, SIZES, "number") is None  # took half a minute
+    assert time.process_time() - start < 5
 
 
 def test_an_empty_block_has_no_pairs():

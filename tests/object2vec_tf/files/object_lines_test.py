@@ -1,5 +1,7 @@
 """Tests of object2vec_tf/files/object_lines.py; the fuzzer tests more lines."""
 
+import time
+
 import pytest
 
 from object2vec_tf.files.object_lines import (
@@ -61,3 +63,10 @@ def test_only_lf_ends_lines():
         (9, b"\f"),
         (11, b"2"),
     ]
+
+
+def test_a_line_of_escaped_quotes_takes_linear_time():
+    line = b'{"x":"' + b"[" * (MAX_DEPTH + 1) + b'\\"' * 50_000 + b"}"
+    start = time.process_time()
+    count_objects(line)  # took half a minute
+    assert time.process_time() - start < 5
