@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from absl import flags
 
@@ -88,7 +89,7 @@ _MAX_RESPONSE_VALUES = flags.DEFINE_integer(
     1,
 )
 _TIMEOUT = flags.DEFINE_float(
-    "timeout", 60.0, "timeout of a request to TF Serving in seconds", 0.001
+    "timeout", 60.0, "timeout of a request to TF Serving in seconds", _SHORTEST_TIMEOUT
 )
 _LIMITS = ConnectionLimits()
 _HEADER_TIMEOUT = flags.DEFINE_float(
@@ -156,14 +157,15 @@ _RELOAD = flags.DEFINE_bool(
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 1.0, "seconds between two looks for a new version", 0.05
 )
-_COMMON = (
-    _HOST,
-    _PORT,
+# Flags with the names of the attributes of GatewaySettings and ConnectionLimits.
+_SETTINGS = (
     _MODEL_NAME,
     _MAX_REQUEST_BYTES,
     _MAX_CONCURRENCY,
     _MAX_RECOMMENDED_ITEMS,
     _MAX_RESPONSE_VALUES,
+)
+_CONNECTIONS = (
     _HEADER_TIMEOUT,
     _BODY_TIMEOUT,
     _STALL_TIMEOUT,
@@ -171,8 +173,8 @@ _COMMON = (
     _DRAIN_TIMEOUT,
     _MAX_CONNECTIONS,
     _MAX_HEADER_BYTES,
-    _WORKERS,
 )
+_COMMON = (_HOST, _PORT, *_SETTINGS, *_CONNECTIONS, _WORKERS)
 _FLAG_USES: FlagUses = {
     "--model": (*_COMMON, _MODEL, _RUNTIME, _RELOAD, _RELOAD_SECONDS),
     "--tf_serving": (*_COMMON, _TF_SERVING, _TIMEOUT),
@@ -188,14 +190,10 @@ def main() -> None:
     vertex = vertex_environment(os.environ)
     host, port = _address(vertex)
     settings = GatewaySettings(
-        max_request_bytes=_MAX_REQUEST_BYTES.value,
-        max_concurrency=_MAX_CONCURRENCY.value,
-        max_response_values=_MAX_RESPONSE_VALUES.value,
-        max_recommended_items=_MAX_RECOMMENDED_ITEMS.value,
-        model_name=_MODEL_NAME.value,
+        **_values(_SETTINGS),
         health_route=vertex.health_route,
         predict_route=vertex.predict_route,
-        connections=_connection_limits(),
+        connections=ConnectionLimits(**_values(_CONNECTIONS)),
     )
     with _source() as source:
         if _WORKERS.value > 1:
@@ -214,17 +212,8 @@ def main() -> None:
         )
 
 
-def _connection_limits() -> ConnectionLimits:
-    """Returns the limits that the flags set."""
-    return ConnectionLimits(
-        header_timeout_seconds=_HEADER_TIMEOUT.value,
-        body_timeout_seconds=_BODY_TIMEOUT.value,
-        stall_timeout_seconds=_STALL_TIMEOUT.value,
-        idle_timeout_seconds=_IDLE_TIMEOUT.value,
-        drain_timeout_seconds=_DRAIN_TIMEOUT.value,
-        max_connections=_MAX_CONNECTIONS.value,
-        max_header_bytes=_MAX_HEADER_BYTES.value,
-    )
+def _values(holders: Iterable[flags.FlagHolder[Any]]) -> dict[str, Any]:
+    return {holder.name: holder.value for holder in holders}
 
 
 def _address(vertex: VertexEnvironment) -> tuple[str, int]:
