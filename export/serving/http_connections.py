@@ -162,7 +162,6 @@ class GatewayProtocol(RequestProtocol):
         Args:
             now: The time of the event loop.
         """
-        assert self._socket
         if self.is_closing or self.flow.write_paused:
             self._check_reading(now)
         elif self._is_in_head:
