@@ -46,9 +46,10 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
-
 # About the number of values of a row.
 _ROW_VALUES = 64
+
+Inputs = Mapping[str, npt.NDArray[Any]]
 
 
 class TFServingBackend:
@@ -89,7 +90,7 @@ class TFServingBackend:
     async def predict(self, rows: Rows) -> Predictions:
         """See `Backend`."""
         if self.hyperparameters is None:  # before the first response
-            await self._describe()
+            await self.check()
         assert self.hyperparameters
         limits = call_limits(self.hyperparameters)
         inputs, batches = await _batched(rows, limits)
@@ -103,11 +104,11 @@ class TFServingBackend:
 
     async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
         """See `Backend`."""
-        size = sum(map(len, rows.values())) * _ROW_VALUES
+        size = _row_values(rows)
         request = await off_loop(size, lambda: TextRequest(rows))
         for batch in request.batches:
             texts = {batch.name: batch.texts}
-            response = await self._send(batch.signature, texts, batch.texts.size)
+            response = await self._send(batch.signature, texts)
             await off_loop(size, functools.partial(_store, request, batch, response))
         return request.rows, request.unknown_tokens
 
@@ -133,18 +134,16 @@ class TFServingBackend:
         outputs = []
         for batch in batches:
             padded = _padded(inputs.take(batch))
-            size = sum(ids.size for ids in padded.values())
-            response = await self._send(signature, padded, size, version)
+            response = await self._send(signature, padded, version)
             version = response.model_spec.version.value
-            outputs.append(
-                await off_loop(size, functools.partial(_arrays, response.outputs))
-            )
+            arrays = functools.partial(_arrays, response.outputs)
+            outputs.append(await off_loop(_values(padded), arrays))
         await self._notice(version)
-        arrays = {
+        in_order = {
             name: in_row_order(batches, [rows[name] for rows in outputs])
             for name in outputs[0]
         }
-        return Response(arrays, version)
+        return Response(in_order, version)
 
     async def check(self) -> None:
         """See `Backend`."""
@@ -176,7 +175,7 @@ class TFServingBackend:
         if DESCRIBE_CATALOG not in await self._read_signatures(version):
             return None
         rows = {"rows": np.zeros(1, np.int64)}
-        response = await self._send(DESCRIBE_CATALOG, rows, version=version)
+        response = await self._send(DESCRIBE_CATALOG, rows, version)
         text = tf.make_ndarray(response.outputs["catalog"])[0]
         return Catalog.from_json(text, self._label)
 
@@ -200,17 +199,12 @@ class TFServingBackend:
 
     async def _run(self, inputs: RaggedInputs, batch: Ids | None) -> Predictions:
         padded = inputs.take(batch).padded(leading=1)
-        size = sum(ids.size for ids in padded.values())
-        response = await self._send(inputs.signature, padded, size)
+        response = await self._send(inputs.signature, padded)
         await self._notice(response.model_spec.version.value)
         return np.asarray(tf.make_ndarray(response.outputs[inputs.output]))
 
     async def _send(
-        self,
-        signature: str,
-        inputs: Mapping[str, Any],
-        size: int = 0,
-        version: int | None = None,
+        self, signature: str, inputs: Inputs, version: int | None = None
     ) -> Any:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = self._name
@@ -222,7 +216,7 @@ class TFServingBackend:
             for name, values in inputs.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
 
-        await off_loop(size, add_inputs)
+        await off_loop(_values(inputs), add_inputs)
         rpc = self._service.Predict(request, timeout=self._timeout)
         return await self._call(rpc, version)
 
@@ -248,8 +242,17 @@ async def _batched(
         inputs = RaggedInputs.from_rows(rows)
         return inputs, list(inputs.batches(limits or CallLimits()))
 
-    size = sum(map(len, rows.values())) * _ROW_VALUES
-    return await off_loop(size, batched)
+    return await off_loop(_row_values(rows), batched)
+
+
+def _row_values(rows: Rows) -> int:
+    """Returns about the number of values of rows, without reading them."""
+    return sum(map(len, rows.values())) * _ROW_VALUES
+
+
+def _values(inputs: Inputs) -> int:
+    """Returns the number of values of inputs."""
+    return sum(array.size for array in inputs.values())
 
 
 def _arrays(outputs: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
