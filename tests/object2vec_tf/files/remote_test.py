@@ -184,7 +184,7 @@ def answers():
     pytest.importorskip("aiohttp")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
         server.requests = 0
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=[0.01]).start()
         server.address = f"http://127.0.0.1:{server.server_port}"
         yield server
         server.shutdown()
