@@ -58,10 +58,11 @@ def test_other_lines_make_progress_lines_unnecessary():
 
 
 def test_nothing_is_written_without_output_or_with_an_interval_of_0(monkeypatch):
+    lines = []
+    progress.send_to(lines.append)
     progress.send_to(None)
     with progress.phase("fit"):
         time.sleep(0.15)
-    lines = []
     progress.send_to(lines.append)
     monkeypatch.setenv(progress.INTERVAL_VARIABLE, "0")
     with progress.phase("fit"):
