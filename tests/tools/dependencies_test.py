@@ -18,7 +18,8 @@ NAMES = {
     "tensorflow_serving": "tensorflow-serving-api",
     "tensorflow_text": "tensorflow-text",
 }
-# Required, but not imported by name: uvicorn's loop, and the report's template engine.
+# Required, but not imported by name: parts of uvicorn, file systems of fsspec, and the
+# package that TensorFlow's summaries need.
 INDIRECT = {"uvloop", "gcsfs", "s3fs", "huggingface_hub", "tensorboard", "httptools"}
 OWN = {"object2vec_tf", "export"}
 

@@ -10,23 +10,18 @@ from object2vec_tf.files import file_content
 from object2vec_tf.files.file_content import read_content
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.tokenizer_loading import read_tokenizers
+from tests.bit_flips import flipped
 
 WORDS = b'{"[UNK]": 0, "cat": 1, "dog": 2}'
 GZIP = gzip.compress(WORDS)
 ZSTD = zstandard.ZstdCompressor().compress(WORDS)
 
 
-def flipped(data, position):
-    changed = bytearray(data)
-    changed[position] ^= 4
-    return bytes(changed)
-
-
 @pytest.mark.parametrize(
     ("name", "data"),
     [
         ("cut.gz", GZIP[:-3]),
-        ("flipped.gz", flipped(GZIP, len(GZIP) - 6)),  # of the checksum
+        ("flipped.gz", flipped(GZIP, 8 * (len(GZIP) - 6))),  # of the checksum
         ("plain.gz", WORDS),
         ("extra.gz", GZIP + b"more"),
         ("cut.json", GZIP[:-3]),  # gzip by its first bytes

@@ -6,17 +6,10 @@ from object2vec_tf.errors import RunDirectoryError
 from object2vec_tf.files.locks import locked
 from object2vec_tf.files.sealed_json import seal
 from object2vec_tf.runs.run_directory import RunDirectory
+from tests.object2vec_tf.runs import result_files_test
 
 IDENTITY = {"enc_dim": 8, "seed": 0}
-METRICS = {
-    "epochs_run": 1,
-    "best_epoch": 0,
-    "stopped": "all epochs done",
-    "train": {"accuracy": 1.0},
-    "rows": {"train": 9},
-    "seconds": 1.5,
-    "records_per_second": 6.0,
-}
+METRICS = result_files_test.METRICS | {"epochs_run": 1}
 
 
 @pytest.fixture
