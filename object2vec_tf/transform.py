@@ -294,11 +294,12 @@ def _transform(work: _Work, exported: Path, options: AnswerOptions) -> None:
     jobs, directory = work.jobs, work.directory
     done: list[FileJob] = []
     if directory:
-        # A damaged model must not become the model of the directory.
-        verify_exported(exported, _RUNTIME.value)
-        given = required_value(_MODEL)
-        is_file = is_keras_file(given)
-        record_model(directory, staged_file(given) if is_file else exported, options)
+        model, given = exported, required_value(_MODEL)
+        if is_keras_file(given):  # was checked when it was exported
+            model = staged_file(given)
+        else:  # a damaged model must not become the model of the directory
+            verify_exported(exported, _RUNTIME.value)
+        record_model(directory, model, options)
         if work.remote:
             work.remote.upload_record()
         jobs, done = work.split_done()
