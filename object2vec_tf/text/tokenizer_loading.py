@@ -12,10 +12,9 @@ from object2vec_tf.files.file_content import read_content
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE, Hyperparameters, defaults
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer, vocabulary_size
 
-# The tokenizers of in0 and in1; None for a side with ids.
-# Of numbers that are valid.
+# Numbers with as many digits are invalid, which is reported elsewhere.
 _MAX_DIGITS = 18
-
+# The tokenizers of in0 and in1; None for a side with ids.
 Tokenizers = tuple[Tokenizer | None, Tokenizer | None]
 
 
