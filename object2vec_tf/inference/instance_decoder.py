@@ -93,13 +93,26 @@ class InstanceDecoder:
             try:
                 fields = decode_object(line)
             except LineError as error:
-                self._strict.decode(line, True)  # its errors name a field
+                self._check_fields(line)
                 raise BadRequest(str(error), f"$[{row}]") from None
             members = [
                 b'"%b":%b' % (n.encode(), fields[n]) for n in names if n in fields
             ]
             lines.append(b"{%b}" % b",".join(members))
         return b"\n".join(lines)
+
+    def _check_fields(self, line: bytes) -> None:
+        """Checks the fields of an invalid line, as far as it can be read.
+
+        Raises:
+            msgspec.ValidationError: A field has a wrong value.
+        """
+        try:
+            self._strict.decode(line, True)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
 
     def _decode(self, body: bytes, lines: bool) -> Sequence[Any]:
         try:

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from object2vec_tf.files.line_limit import long_line_problem
 from object2vec_tf.files.object_lines import is_blank
 
 # Longer values are abbreviated in messages.
@@ -84,7 +83,7 @@ def explain_error(
     if isinstance(error, RecursionError):
         return BadRequest("expected shallow JSON, got a body nested too deeply", "$")
     if not isinstance(error, msgspec.ValidationError):
-        return _malformed(error, body, lines, example)
+        return _malformed(error, body, example)
     match = _MSGSPEC_PATH.fullmatch(str(error))
     problem, path = match.groups() if match else (str(error), "$")
     path = path if path.startswith("$") else f"$.{path}"
@@ -105,27 +104,13 @@ def explain_error(
     return BadRequest(message, path)
 
 
-def _malformed(error: Exception, body: bytes, lines: bool, example: str) -> BadRequest:
+def _malformed(error: Exception, body: bytes, example: str) -> BadRequest:
     if is_blank(body):
         return BadRequest(
             f'expected {{"instances": [{example}]}}, got an empty body', "$"
         )
-    if lines:
-        if problem := long_line_problem(body):
-            return BadRequest(problem, "$")
-        return BadRequest(
-            f"line is not JSON: {_reason(error)}, got {_shown(body)}. Write one "
-            "object per line",
-            "$",
-        )
-    return BadRequest(
-        f"the body is not JSON: {_reason(error)}, got {_shown(body)}", "$"
-    )
-
-
-def _reason(error: Exception) -> str:
-    """Returns what is wrong with JSON, without msgspec's introduction."""
-    return str(error).removeprefix("JSON is malformed: ")
+    reason = str(error).removeprefix("JSON is malformed: ")
+    return BadRequest(f"the body is not JSON: {reason}, got {_shown(body)}", "$")
 
 
 def _value_at(path: str, body: bytes, lines: bool) -> Any:

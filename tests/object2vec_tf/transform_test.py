@@ -79,7 +79,7 @@ def network(model, name):
             '{"in0": [1]}\n{"in1": [4]}\n',
             ":2: expected in0 as in the objects before, got in1",
         ),
-        ('{"in0": [1]}\n{"in0": [4\n', ":2: line is not JSON"),
+        ('{"in0": [1]}\n{"in0": [4\n', ":2: ends in the middle of an object"),
         ('{"in0": [1]}{"in0": [2]}\n', "expected one object per line"),
         ('{"label": 3}\n', ":1: expected in0 or in1"),
     ],

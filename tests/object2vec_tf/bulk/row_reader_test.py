@@ -81,7 +81,7 @@ BAD = {
         '{"id": 3, "in0": [1, 40]}',
         "in0[1]: expected a token id below enc0_vocab_siz",
     ),
-    4: ('{"id": 4, "in0": [4', "line is not JSON"),
+    4: ('{"id": 4, "in0": [4', "ends in the middle of an object ("),
     9: ('{"id": 9, "in1": [4]}', "expected in0 as in the lines before, got in1"),
     5000: ('{"id": 5000, "in0": "a word"}', "in0: expected a list of token ids"),
     6001: ('{"in0": [-7], "id":6001}', "in0[0]: expected"),
@@ -171,7 +171,7 @@ def test_objects_and_lines_correspond(loaded, tmp_path, keep):
     _, out = transformed(loaded, path, keep=keep, on_error="mark")
     lines = out.read_text().splitlines()
     assert [list(json.loads(line)) for line in lines] == [["error"]] * 3
-    with pytest.raises(DataError, match=r"in\.jsonl:1: line is not JSON: "):
+    with pytest.raises(DataError, match=r"in\.jsonl:1: ends in the middle of an obj"):
         transformed(loaded, path, keep=keep)
 
 
@@ -180,7 +180,7 @@ def test_a_line_of_form_feeds_is_invalid(loaded, tmp_path):
     path.write_text('\f\n{"in0": [1]}\n\v\n{"in0": [true]}\n')
     counts, _ = transformed(loaded, path, on_error="skip")
     assert (counts.rows, counts.invalid) == (4, 3)
-    with pytest.raises(DataError, match=r"in\.jsonl:1: line is not JSON: "):
+    with pytest.raises(DataError, match=r"in\.jsonl:1: is not JSON: "):
         transformed(loaded, path)
 
 
