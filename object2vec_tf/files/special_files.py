@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from object2vec_tf.files.leftovers import scratch_directory
+from object2vec_tf.files.leftovers import full_disk_named, scratch_directory
 from object2vec_tf.standard_streams import is_missing
 
 # The names of the open files of this process; /dev/stdout is a link to one of them.
@@ -94,7 +94,11 @@ def open_for_writing(path: Path) -> Iterator[Path]:
         content = directory / "content"
         content.touch()
         yield content
-        with content.open("rb") as source, os.fdopen(os.dup(descriptor), "wb") as file:
+        with (
+            full_disk_named(path),
+            content.open("rb") as source,
+            os.fdopen(os.dup(descriptor), "wb") as file,
+        ):
             while chunk := source.read(_COPY_BYTES):
                 file.write(chunk)
 

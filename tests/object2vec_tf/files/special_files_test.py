@@ -4,6 +4,7 @@ The devices are made in a temporary directory: never write to those of the machi
 """
 
 import os
+import resource
 import stat
 import threading
 from contextlib import contextmanager
@@ -122,6 +123,20 @@ def test_the_standard_output_is_appended_to(tmp_path, monkeypatch, name):
     with os.fdopen(reader, "rb") as file:
         assert file.read() == b"before\ncontent\nafter\n"
     assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_full_disk_of_the_standard_output_is_named(tmp_path):
+    path = tmp_path / "out"
+    path.write_bytes(bytes(100))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with path.open("ab") as file, stdout_into(file.fileno()):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            with pytest.raises(OSError, match="too large") as caught:
+                write_atomic(Path("/dev/stdout"), "content")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == "/dev/stdout"
 
 
 def test_an_open_file_that_is_none_is_an_error():
