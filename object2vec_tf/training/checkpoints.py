@@ -129,6 +129,8 @@ class Checkpoints:
         for path in reversed(paths):
             try:
                 state = self._restore_from(path, best_file, monitored_loss)
+            except MemoryError:  # a checkpoint that is skipped is deleted later
+                raise
             except Exception as error:  # TensorFlow raises errors of many classes
                 reason = str(error).removeprefix(f"{path}/") or type(error).__name__
                 reason = reason.splitlines()[0]

@@ -218,6 +218,20 @@ def test_a_flip_of_a_bit_never_changes_what_a_run_resumes_from(model, tmp_path):
     assert checkpoints.restore() == state
 
 
+def test_a_checkpoint_for_which_memory_is_too_small_is_not_damaged(
+    model, tmp_path, monkeypatch
+):
+    checkpoints = Checkpoints(tmp_path, model)
+    checkpoints.save(1, {})
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("object2vec_tf.training.checkpoints.verify_content", fail)
+    with pytest.raises(MemoryError):
+        checkpoints.restore()
+
+
 def test_a_damaged_checkpoint_is_removed_when_the_next_one_is_written(model, tmp_path):
     checkpoints = Checkpoints(tmp_path, model)
     for epochs in (1, 4):
