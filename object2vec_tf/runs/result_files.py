@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -207,10 +207,7 @@ def _check_results(record: Record) -> None:
             raise ValueError(
                 f"{key}: expected {kind.__name__}, got {record[key]!r:.40}"
             )
-    for name in (*_CHANNELS, "rows"):
-        values = record.get(name, {})
-        if not isinstance(values, dict) or not all(map(_is_float, values.values())):
-            raise ValueError(f"{name}: expected numbers by name, got {values!r:.80}")
+    _check_numbers(record, (*_CHANNELS, "rows"))
 
 
 def _epoch_record(line: bytes) -> Record:
@@ -232,7 +229,16 @@ def check_epoch(record: Any) -> None:
     """
     if not isinstance(record, dict) or type(record.get("epoch")) is not int:
         raise ValueError(f"expected the record of an epoch, got {record!r:.80}")
-    for name in _CHANNELS:
+    _check_numbers(record, _CHANNELS)
+
+
+def _check_numbers(record: Record, names: Iterable[str]) -> None:
+    """Checks entries that are numbers by name, if a record has them.
+
+    Raises:
+        ValueError: An entry has another type.
+    """
+    for name in names:
         values = record.get(name, {})
         if not isinstance(values, dict) or not all(map(_is_float, values.values())):
             raise ValueError(f"{name}: expected numbers by name, got {values!r:.80}")
