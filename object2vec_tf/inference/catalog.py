@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import msgspec
+
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.sealed_json import parse_object
 
@@ -55,14 +57,8 @@ class Catalog:
             UserError: The text is not a catalog.
         """
         try:
-            values = parse_object(text)
-            fields = {field.name: field.type for field in dataclasses.fields(Catalog)}
-            for name_of_field, kind in fields.items():
-                value = values[name_of_field]
-                if type(value).__name__ != kind:
-                    raise TypeError(f"{name_of_field}: expected {kind}, got {value!r}")
-            return Catalog(**{field: values[field] for field in fields})
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            return msgspec.convert(parse_object(text), Catalog)
+        except (ValueError, RecursionError, msgspec.ValidationError) as error:
             raise UserError(
                 f"{name}: expected the description of a catalog, got {text!r:.200}. "
                 "Export the model again."
