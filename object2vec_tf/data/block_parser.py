@@ -18,7 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.data.nearest_float32 import rounding_labels_once
-from object2vec_tf.files.object_lines import WHITE_SPACE, count_objects
+from object2vec_tf.files.object_lines import (
+    MAX_EXACT_FLOAT,
+    WHITE_SPACE,
+    count_objects,
+)
 from object2vec_tf.ragged.column import RaggedColumn
 
 # awkward 2.14 overflows the stack at about ten times this depth.
@@ -44,8 +48,6 @@ _SINGLE = {
 }
 # awkward reads this number as -1.
 _WRAPPED_PADDING = b"18446744073709551615"
-# From here on, a float may be another number that was rounded: 2**53 + 1 becomes 2**53.
-MAX_EXACT_FLOAT = 2**53
 # awkward rounds twice: it reads 9007199254740991.0 as 9007199254740990. Below this
 # number, its whole numbers are right.
 _MAX_AWKWARD_FLOAT = 2**31

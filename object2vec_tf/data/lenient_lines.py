@@ -16,16 +16,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from object2vec_tf.data.block_parser import (
-    MAX_EXACT_FLOAT,
-    Numbers,
-    Parsed,
-    whole_numbers,
-)
+from object2vec_tf.data.block_parser import Numbers, Parsed, whole_numbers
 from object2vec_tf.data.blocks import has_valid_numbers
 from object2vec_tf.data.nearest_float32 import rounding_labels_once
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
-from object2vec_tf.files.object_lines import count_objects
+from object2vec_tf.files.object_lines import MAX_EXACT_FLOAT, count_objects
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.text.json_objects import decode_lines
 

@@ -10,10 +10,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from object2vec_tf.data.block_parser import MAX_EXACT_FLOAT
 from object2vec_tf.data.nearest_float32 import round_once
 from object2vec_tf.data.pair_schema import PairSchema
-from object2vec_tf.files.object_lines import LineError, decode_object, decode_value
+from object2vec_tf.files.object_lines import (
+    MAX_EXACT_FLOAT,
+    LineError,
+    decode_object,
+    decode_value,
+)
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE
 
 # The fields of a pair. Other fields are ignored.

@@ -23,6 +23,8 @@ WHITE_SPACE = b" \t\r"
 BOM = b"\xef\xbb\xbf"
 # Parsers of C and C++ go deeper, but not equally deep.
 MAX_DEPTH = 200
+# From here on, a float may be another number that was rounded: 2**53 + 1 becomes 2**53.
+MAX_EXACT_FLOAT = 2**53
 _OPEN, _CLOSE = b"{}"
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Also a string without its end: trying each of its quotes would take quadratic time.

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from object2vec_tf.files.object_lines import (
+    MAX_EXACT_FLOAT,
     LineError,
     count_objects,
     decode_object,
@@ -23,9 +24,6 @@ from object2vec_tf.files.object_lines import (
 from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.inference.request_errors import BadRequest, token_message
 from object2vec_tf.text.json_objects import decode_lines
-
-# Floats are exact integers below it.
-_MAX_EXACT_FLOAT = 2**53
 
 
 class InstanceDecoder:
@@ -177,7 +175,7 @@ class InstanceDecoder:
             if not item.is_integer():
                 problem = "Expected `int`, got `float`"
                 raise self._error(item, name, problem, place)
-            if abs(item) < _MAX_EXACT_FLOAT or name not in self._external_ids:
+            if abs(item) < MAX_EXACT_FLOAT or name not in self._external_ids:
                 item = int(item)
             else:
                 raise self._error(item, name, "Expected `int`", place)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from object2vec_tf.errors import DataError
+from object2vec_tf.files.object_lines import MAX_EXACT_FLOAT
 from object2vec_tf.files.record_batches import looks_like_numbers
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs, input_limits
@@ -23,7 +24,6 @@ from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 _SHOWN_CHARACTERS = 60  # longer values are abbreviated in messages
-_MAX_EXACT_FLOAT = 2**53  # floats are exact integers below it
 
 
 def object_inputs(
@@ -369,7 +369,7 @@ def _is_whole(item: Any) -> bool:
     return (
         isinstance(item, float | np.floating)
         and float(item).is_integer()
-        and abs(float(item)) <= _MAX_EXACT_FLOAT
+        and abs(float(item)) < MAX_EXACT_FLOAT
     )
 
 

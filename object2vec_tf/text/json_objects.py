@@ -13,6 +13,7 @@ from object2vec_tf.errors import DataError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.files.object_lines import (
+    MAX_EXACT_FLOAT,
     LineError,
     count_objects,
     decode_object,
@@ -24,8 +25,6 @@ from object2vec_tf.garbage_collection import collection_paused
 _BLOCK_BYTES = 1 << 22
 # The length of a value that an error message shows.
 _MAX_SHOWN = 60
-# From here on, a float may be another integer that was rounded.
-_MAX_EXACT_FLOAT = 2**53
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _TEXTS = msgspec.json.Decoder(list[str | list[str]])
@@ -107,7 +106,7 @@ class ObjectBlock:
                 is_exact = (
                     isinstance(item, float)
                     and item.is_integer()
-                    and abs(item) < _MAX_EXACT_FLOAT
+                    and abs(item) < MAX_EXACT_FLOAT
                 )
                 if not (type(item) is int or is_exact or isinstance(item, str)):
                     place = f"{field}[{position}]" if items is value else field

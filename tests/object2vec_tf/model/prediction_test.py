@@ -199,7 +199,7 @@ def test_converts_ids_of_any_kind(objects, ids):
     assert rows.to_list() == ids
 
 
-@pytest.mark.parametrize("value", [1.5, 2.0**60, None, True, [1]])
+@pytest.mark.parametrize("value", [1.5, 2.0**53, 2.0**60, None, True, [1]])
 def test_what_is_not_an_id_of_any_kind_is_an_error_with_its_position(value):
     tokenizers = (Tokenizer(Tokenization("id"), b"a"), None)
     with pytest.raises(o2v.DataError, match=r"in0\[1\]\[1\]: expected an integer or a"):
