@@ -208,15 +208,16 @@ _TRAINING = {
     "dropout": Specification(Real(0.0, 1.0), "dropout rate", tunable=(0.0, 1.0)),
     "early_stopping_patience": Specification(
         Integer(1, 5),
-        "an epoch is bad if its validation loss (training loss without validation) is "
-        "not at least early_stopping_tolerance below the lowest loss of this number of "
-        "epochs before it; more than this number of bad epochs in a row end training",
+        "training ends after more than this number of bad epochs in a row; an epoch is "
+        "bad if its validation loss (training loss without validation) is not at least "
+        "early_stopping_tolerance below the lowest loss of this number of epochs "
+        "before it",
         tunable=(1, 5),
     ),
     "early_stopping_tolerance": Specification(
         Real(1e-6, 0.1),
-        "absolute decrease of the loss, below the lowest one of the "
-        "early_stopping_patience epochs before, without which an epoch is bad",
+        "minimum absolute decrease of the loss that counts as an improvement; "
+        "see early_stopping_patience",
         tunable=(0.001, 0.1),
         log_scale=True,
     ),
