@@ -11,6 +11,7 @@ in that week; movies that they have already rated are excluded.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections import Counter, defaultdict
@@ -20,8 +21,8 @@ from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
-import zstandard
 from absl import app, flags
 
 import object2vec_tf as o2v
@@ -94,7 +95,8 @@ class Week:
 
 def read(path: Path) -> Iterator[Row]:
     """Yields the rows of a JSON Lines file."""
-    with zstandard.open(path, "rt") if path.suffix == ".zst" else path.open() as file:
+    compression = "zstd" if path.suffix == ".zst" else None
+    with io.TextIOWrapper(pa.input_stream(path, compression), "utf-8") as file:
         yield from map(json.loads, file)
 
 

@@ -35,11 +35,7 @@ def open_zstd(file: BinaryIO) -> BinaryIO:
 
 
 class _Zstd(io.RawIOBase):
-    """The decompressed bytes of a zstd file.
-
-    zstandard's stream_reader does not notice that a file is truncated, and its
-    decompressobj returns all that a chunk contains: 32,000 times its size at most.
-    """
+    """The decompressed bytes of a zstd file, which notices truncated frames."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

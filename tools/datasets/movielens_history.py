@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import zstandard
+import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
@@ -186,12 +186,9 @@ def _excluding(tokens: dict[int, str], excluded: int) -> Iterator[str]:
 
 def write_compressed(path: Path, lines: Iterable[str]) -> None:
     """Writes lines compressed with Zstandard."""
-    with (
-        path.open("wb") as file,
-        zstandard.ZstdCompressor().stream_writer(file, closefd=False) as compressed,
-    ):
+    with pa.output_stream(path, "zstd", buffer_size=1 << 20) as file:
         for line in lines:
-            compressed.write(line.encode())
+            file.write(line.encode())
 
 
 if __name__ == "__main__":
