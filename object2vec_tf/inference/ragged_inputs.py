@@ -101,26 +101,13 @@ class RaggedInputs:
         return {name: _padded(c, leading) for name, c in self.columns.items()}
 
     def batches(self, limits: CallLimits = _DEFAULT_LIMITS) -> Iterator[Ids | None]:
-        """Yields the row numbers of each call: rows of similar length, or all (None).
-
-        Similar lengths matter because one long row would pad all others of its call.
+        """Yields the row numbers of each call; see `batches_by_length`.
 
         Args:
             limits: The limits of a call.
         """
         lengths = np.maximum.reduce([c.lengths for c in self.columns.values()])
-        cells = len(self) * int(lengths.max(initial=1))
-        if cells <= limits.cells and len(self) <= limits.rows:
-            yield None
-            return
-        order = np.argsort(lengths, kind="stable")
-        end = len(order)
-        while end:
-            longest = max(int(lengths[order[end - 1]]), 1)
-            size = min(max(limits.cells // longest, 1), limits.rows)
-            start = max(end - size, 0)
-            yield order[start:end]
-            end = start
+        return batches_by_length(lengths, limits)
 
     @staticmethod
     def from_rows(rows: Rows) -> RaggedInputs:
@@ -128,6 +115,37 @@ class RaggedInputs:
         return RaggedInputs(
             {name: RaggedColumn.from_rows(r) for name, r in rows.items()}
         )
+
+
+def batches_by_length(
+    lengths: npt.NDArray[np.integer], limits: CallLimits
+) -> Iterator[Ids | None]:
+    """Yields the row numbers of each call: rows of similar length, or all (None).
+
+    Similar lengths matter because one long row would pad all others of its call.
+
+    Args:
+        lengths: The length of each row.
+        limits: The limits of a call.
+
+    Example:
+        >>> import numpy as np
+        >>> limits = CallLimits(cells=6, rows=3)
+        >>> [rows.tolist() for rows in batches_by_length(np.array([1, 5, 2]), limits)]
+        [[1], [0, 2]]
+    """
+    cells = len(lengths) * int(lengths.max(initial=1))
+    if cells <= limits.cells and len(lengths) <= limits.rows:
+        yield None
+        return
+    order = np.argsort(lengths, kind="stable")
+    end = len(order)
+    while end:
+        longest = max(int(lengths[order[end - 1]]), 1)
+        size = min(max(limits.cells // longest, 1), limits.rows)
+        start = max(end - size, 0)
+        yield order[start:end]
+        end = start
 
 
 def predict_batches(

@@ -12,9 +12,11 @@ import numpy.typing as npt
 from object2vec_tf.inference.ragged_inputs import (
     MAX_CELLS,
     PADDING,
+    CallLimits,
     Ids,
     RaggedInputs,
     Rows,
+    batches_by_length,
 )
 from object2vec_tf.inference.token_counts import TokenCounts, add_counts
 
@@ -158,15 +160,12 @@ def _batches(lengths: Mapping[int, int]) -> Iterator[list[int]]:
         lengths: About the maximum number of tokens of each row, by its number. That of
             a text is its number of bytes.
     """
-    if len(lengths) * max(lengths.values(), default=0) <= MAX_CELLS:
-        if lengths:
-            yield list(lengths)
+    if not lengths:
         return
-    numbers = sorted(lengths, key=lengths.__getitem__)
-    while numbers:
-        size = max(MAX_CELLS // max(lengths[numbers[-1]], 1), 1)
-        yield numbers[-size:]
-        del numbers[-size:]
+    numbers = np.array([*lengths])
+    limits = CallLimits(MAX_CELLS, len(lengths))
+    for rows in batches_by_length(np.array([*lengths.values()]), limits):
+        yield (numbers if rows is None else numbers[rows]).tolist()
 
 
 def _encoded(text: Any) -> bytes:
