@@ -38,6 +38,23 @@ def flipped(data: bytes, bit: int) -> bytes:
     return bytes(copy)
 
 
+def outcome(directory: Path, command: Callable[[], Any], expected: Any) -> str:
+    """Runs a command on a damaged directory; returns "same" or "user error".
+
+    Raises:
+        AssertionError: The command returns something else than expected, or its error
+            does not name the directory.
+    """
+    try:
+        result = command()
+    except UserError as error:
+        if f"{directory}" not in str(error):
+            raise AssertionError(f"{error} does not name {directory}") from error
+        return "user error"
+    assert result == expected
+    return "same"
+
+
 @dataclasses.dataclass
 class Report:
     """What happened in a flip test.

@@ -9,7 +9,6 @@ from typing import Any
 
 import xxhash
 
-import object2vec_tf as o2v
 from export.serving.server import local_backend
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
@@ -18,6 +17,7 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.training.checkpoints import Checkpoints
 from tests.bit_flips import copied, frozen
+from tests.conftest import ratings_settings
 
 INPUTS = (
     {"in0": [[1, 2], [3], []]},
@@ -103,17 +103,6 @@ def settings(epochs: int) -> dict[str, Any]:
         {"in0": [i % 5], "in1": [i % 7, i % 3], "label": float(i % 4)}
         for i in range(40)
     ]
-    hyperparameters = o2v.Hyperparameters(
-        enc0_network="pooled_embedding",
-        enc0_vocab_size=8,
-        enc0_max_seq_len=4,
-        enc1_network="pooled_embedding",
-        enc1_vocab_size=8,
-        enc1_max_seq_len=4,
-        enc_dim=4,
-        mlp_dim=4,
-        mini_batch_size=8,
-        epochs=epochs,
-        output_layer="mean_squared_error",
-    )
+    changes = {"enc0_max_seq_len": 4, "enc1_max_seq_len": 4, "mini_batch_size": 8}
+    hyperparameters = ratings_settings() | changes | {"epochs": epochs}
     return {"hyperparameters": hyperparameters, "train": pairs, "verbose": False}
