@@ -19,6 +19,7 @@ import pytest
 import object2vec_tf as o2v
 from export import export_saved_model
 from tests.export.conftest import TIMEOUT, first_line
+from tools.benchmarks.process_memory import kilobytes
 
 pytestmark = [
     pytest.mark.long,
@@ -33,15 +34,10 @@ JSON, LINES = "application/json", "application/jsonlines"
 LONG = ["w1"] * 2000
 
 
-def kilobytes(pid, key):
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split(f"{key}:")[1].split()[0])
-
-
 def reset_peak(pid):
     """Returns the memory in use, from which on the peak counts."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
-    return kilobytes(pid, "VmHWM")
+    return kilobytes("VmHWM", pid)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +143,7 @@ def test_a_body_of_empty_objects_at_width_4096(gateways, name):
     status, _, start = post(port, *EMPTY[name])
     assert status == 413
     assert b"Send at most 4096 objects per request" in start
-    assert kilobytes(pid, "VmHWM") - before < LIMIT
+    assert kilobytes("VmHWM", pid) - before < LIMIT
 
 
 def test_the_largest_answer_and_a_slow_reader(gateways):
@@ -162,7 +158,7 @@ def test_the_largest_answer_and_a_slow_reader(gateways):
         status, size, _ = post(port, "/invocations", JSON, body)
         assert status == 200
         assert size > 100_000_000
-    assert kilobytes(pid, "VmHWM") - before < LIMIT
+    assert kilobytes("VmHWM", pid) - before < LIMIT
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -171,7 +167,7 @@ def test_one_long_text_among_short_ones(gateways, name):
     before = reset_peak(pid)
     status, _, start = post(port, "/invocations", JSON, instances(TEXTS[name]))
     assert (status, start[:29]) == (200, b'{"predictions":[{"embeddings"')
-    assert kilobytes(pid, "VmHWM") - before < LIMIT
+    assert kilobytes("VmHWM", pid) - before < LIMIT
 
 
 def test_ping_is_answered_while_large_requests_are(gateways):
@@ -201,18 +197,15 @@ import sys
 from pathlib import Path
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.transform import transform
-
-def kilobytes():
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
+from tools.benchmarks.process_memory import kilobytes
 
 model, output = load_model(sys.argv[1]), Path(sys.argv[2], "out.jsonl")
 model.warm_up()
 for path in sys.argv[3:]:
     Path("/proc/self/clear_refs").write_text("5")
-    before = kilobytes()
+    before = kilobytes("VmHWM")
     count = transform(model, path, output, on_error="mark")
-    print(count, kilobytes() - before)
+    print(count, kilobytes("VmHWM") - before)
 """
 
 

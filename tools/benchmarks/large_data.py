@@ -28,6 +28,7 @@ from object2vec_tf.commands import runner
 from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from tools.benchmarks.process_memory import kilobytes
 from tools.benchmarks.training import compiled_model, training_loop
 
 PAIRS = flags.DEFINE_integer("pairs", 20_000_000, "pairs in the file", 1)
@@ -107,10 +108,7 @@ def reset_peak_memory() -> None:
 
 def memory_mb(name: str) -> int:
     """Returns the memory of this process in MB: VmRSS (current) or VmHWM (peak)."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) // 1024
-    raise OSError(f"/proc/self/status: expected {name}; not found.")
+    return kilobytes(name) // 1024
 
 
 def read_and_train(path: Path) -> None:

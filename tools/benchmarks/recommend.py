@@ -38,6 +38,7 @@ from object2vec_tf.inference.ragged_inputs import RaggedInputs
 from object2vec_tf.model.object2vec import Object2Vec
 from tools.benchmarks import http_load
 from tools.benchmarks.gateway_process import gateway_process
+from tools.benchmarks.process_memory import kilobytes
 
 ITEMS = flags.DEFINE_integer("items", 1_000_000, "items in the catalog", 1)
 DIM = flags.DEFINE_integer("dim", 64, "values in an embedding", 1)
@@ -254,10 +255,7 @@ def _milliseconds(latencies: Sequence[float], percentile: float) -> str:
 
 def _memory(pid: int) -> float:
     """Returns the resident memory of a process in GB."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1e6
-    return 0.0
+    return kilobytes("VmRSS", pid) / 1e6
 
 
 def _version(port: int) -> float:

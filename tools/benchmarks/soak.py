@@ -6,12 +6,14 @@ Many connections send requests of all protocols. Two versions of a model, which 
 replace each other. Each answer is compared with the values of the version that has
 given it, which Keras and numpy have computed before. Some clients send slowly, read
 slowly, stop in the middle, or go away. The program prints what it counted, and the
-memory of the gateway. Its exit status is 1 if an answer was wrong or was lost.
+memory of the gateway. Its exit status is 1 if an answer was wrong or was lost, or
+if the gateway did not replace its version.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -32,6 +34,7 @@ from export import export_saved_model
 from object2vec_tf.commands import runner
 from object2vec_tf.progress import INTERVAL_VARIABLE
 from tools.benchmarks.gateway_process import gateway_process
+from tools.benchmarks.process_memory import kilobytes
 from tools.benchmarks.soak_client import Client
 from tools.benchmarks.soak_requests import (
     ITEMS,
@@ -60,7 +63,7 @@ SEED = flags.DEFINE_integer("seed", 1, "seed of the requests")
 _STALL_SECONDS = 10
 _TIMEOUT = 60.0
 _CLOSING = 0.05  # fraction of requests after which the client closes its connection
-_FIRST_MINUTES = 600.0
+_FIRST_SECONDS = 600.0
 
 
 class Versions:
@@ -69,21 +72,25 @@ class Versions:
     Args:
         root: The directory of versions that the gateway serves.
         models: The directories of both exported models.
+
+    Attributes:
+        published: The newest version.
+        served: The version that the gateway serves.
     """
 
     def __init__(self, root: Path, models: tuple[Path, Path]) -> None:
         self._root = root
         self._models = models
-        self._published = 0
+        self.published = 0
         self.served = 1
         self.publish()
 
     def publish(self) -> None:
         """Adds the next version, and removes the one before the previous one."""
-        number = self._published + 1
+        number = self.published + 1
         staging = self._root.parent / "staging"
         shutil.copytree(self._models[number % 2], staging)
-        self._published = number
+        self.published = number
         staging.rename(self._root / str(number))
         shutil.rmtree(self._root / str(number - 2), ignore_errors=True)
 
@@ -93,7 +100,7 @@ class Versions:
         Args:
             served_at_start: The version that was served when the request was sent.
         """
-        return {number % 2 for number in range(served_at_start, self._published + 1)}
+        return {number % 2 for number in range(served_at_start, self.published + 1)}
 
     def follow(self, process: Popen[str]) -> None:
         """Reads from the gateway's output which version it serves."""
@@ -133,7 +140,8 @@ class Soak:
         self.problems: Counter[str] = Counter()
         self.latencies: list[float] = []
 
-    def _problem(self, kind: str, detail: object) -> None:
+    def add_problem(self, kind: str, detail: object) -> None:
+        """Counts a problem, and prints the first ones of a kind."""
         self.problems[kind] += 1
         if self.problems[kind] <= 20:
             print(f"{time.strftime('%H:%M:%S')} {kind}: {detail}", flush=True)
@@ -167,16 +175,16 @@ class Soak:
                 status, body = await client.send(request, **how)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             client.close()
-            self._problem("lost", f"{request.name}: {error!r}")
+            self.add_problem("lost", f"{request.name}: {error!r}")
             return
         self.statuses[status] += 1
         if not how:
             self.latencies.append(time.perf_counter() - start)
         if status != request.status:
-            self._problem("wrong status", f"{request.name}: {status} {body[:300]!r}")
+            self.add_problem("wrong status", f"{request.name}: {status} {body[:300]!r}")
         elif request.read is None:
             if not json.loads(body)["error"]:
-                self._problem("wrong error", f"{request.name}: {body[:300]!r}")
+                self.add_problem("wrong error", f"{request.name}: {body[:300]!r}")
         else:
             self._check(request, body, served)
         self.answers[request.name if request.read else "errors"] += 1
@@ -190,9 +198,9 @@ class Soak:
                 values, expected, rtol=1e-4, atol=1e-5
             ):
                 if number not in allowed:
-                    self._problem("wrong version", f"{request.name}: {number}")
+                    self.add_problem("wrong version", f"{request.name}: {number}")
                 return
-        self._problem("wrong", f"{request.name}: {body[:300]!r}")
+        self.add_problem("wrong", f"{request.name}: {body[:300]!r}")
 
     async def _be_slow(self, generator: random.Random) -> None:
         """Is one of the slow clients."""
@@ -230,11 +238,11 @@ class Soak:
             async with asyncio.timeout(_TIMEOUT):
                 status, _ = await client.read_answer()
         except (OSError, EOFError, TimeoutError) as error:
-            self._problem("lost", f"408: {error!r}")
+            self.add_problem("lost", f"408: {error!r}")
         else:
             self.statuses[status] += 1
             if status != 408:
-                self._problem("wrong status", f"half-sent: {status}")
+                self.add_problem("wrong status", f"half-sent: {status}")
         client.close()
 
     async def _wait(self, generator: random.Random) -> None:
@@ -243,9 +251,9 @@ class Soak:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 if await client.read():
-                    self._problem("wrong", "an answer to a silent client")
+                    self.add_problem("wrong", "an answer to a silent client")
         except (OSError, TimeoutError) as error:
-            self._problem("lost", f"a silent client was not disconnected: {error!r}")
+            self.add_problem("lost", f"a silent client was not disconnected: {error!r}")
         client.close()
 
     def _half(self, generator: random.Random) -> bytes:
@@ -262,8 +270,7 @@ class Process:
 
     def megabytes(self) -> float:
         """Returns the resident memory in MB."""
-        text = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii")
-        return int(text.split("VmRSS:")[1].split()[0]) / 1024
+        return kilobytes("VmRSS", self._pid) / 1024
 
     def cpu_seconds(self) -> float:
         """Returns the CPU time."""
@@ -279,7 +286,7 @@ class Process:
 async def _report(
     soak: Soak, versions: Versions, process: Process, start: float
 ) -> list[tuple[float, float]]:
-    """Prints a line per minute until it is canceled; adds to a list of memory."""
+    """Prints lines until it is canceled; returns seconds and memory in MB."""
     memory: list[tuple[float, float]] = []
     try:
         while True:
@@ -317,7 +324,10 @@ async def _run(soak: Soak, versions: Versions, process: Process) -> None:
             group.create_task(soak.run_client(number, start + SECONDS.value))
     for task in (swap, report):
         task.cancel()
-    await asyncio.wait([swap])
+    with contextlib.suppress(asyncio.CancelledError):
+        await swap  # raises what has ended it
+    if versions.served < versions.published - 1:
+        soak.add_problem("not replaced", f"version {versions.served}")
     _print_summary(soak, versions, await report)
 
 
@@ -338,7 +348,7 @@ def _print_summary(
     wrong = sum(count for name, count in problems.items() if name.startswith("wrong"))
     print(f"wrong: {wrong}, lost: {problems['lost']}")
     seconds, megabytes = np.array(memory).T
-    later = seconds >= min(_FIRST_MINUTES, seconds[-1] / 2)
+    later = seconds >= min(_FIRST_SECONDS, seconds[-1] / 2)
     slope = np.polyfit(seconds[later], megabytes[later], 1)[0] * 3600
     print(
         f"memory in MB: {megabytes[0]:.0f} at the start, "

@@ -243,10 +243,9 @@ def test_an_idle_connection_is_closed(served):
         assert 0.2 < time.monotonic() - start < 3
 
 
-def test_half_sent_requests_take_no_place_of_others(served):
+def test_half_sent_requests_take_no_place_of_others():
     """`max_concurrency` is 5."""
-    limits = ConnectionLimits()
-    with serving(limits) as patient:
+    with serving(ConnectionLimits()) as patient:
         half_sent = [patient.connect(LAST[:-1]) for _ in range(20)]
         assert ANSWER in patient.answer(LAST)
         half_sent[0].sendall(LAST[-1:])
