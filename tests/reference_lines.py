@@ -206,7 +206,7 @@ def token_ids(value: Any, vocab_size: int, lowest: int = 0) -> list[int]:
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, Number):
             raise Bad("no number")
-        id_ = item.integer() if len(item.text) <= MAX_DIGITS else vocab_size
+        id_ = item.integer()
         if not lowest <= id_ < vocab_size:
             raise Bad("out of range")
         ids.append(id_)
