@@ -19,7 +19,7 @@ from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from object2vec_tf.metrics.ranking import rank_metrics
 from object2vec_tf.search.evaluation import evaluate, true_ranks
-from tools.benchmarks.results import train
+from tools.benchmarks.recipe_runs import train
 from tools.benchmarks.spread import mean_and_spread
 
 SEEDS = flags.DEFINE_integer("option_seeds", 3, "runs per variant", 1)

@@ -1,6 +1,9 @@
 """Compares the runs of the document and tag recipes with simple models.
 
-    python -m tools.benchmarks.retrieval
+    python -m tools.benchmarks.retrieval --tasks=wikipedia,debian,tags
+
+Writes results/retrieval_wikipedia.json, results/retrieval_debian.json and
+results/tags_debian.json.
 
 Documents: the rank of each pair's document among all of the test part, by the model's
 score of a pair and by the cosine of the embeddings. The baselines are TF-IDF, BM25,
@@ -11,11 +14,12 @@ that is best on validation. The baselines are one-vs-rest logistic regression on
 and one-vs-rest fastText.
 
 The runs are those of tools.benchmarks.results. The baselines run in their own virtual
-environment.
+environment. Finished measurements are kept in --runs and not repeated.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from collections.abc import Sequence
@@ -35,13 +39,14 @@ from object2vec_tf.metrics.ranking import rank_metrics
 from object2vec_tf.metrics.retrieval import CUTOFFS
 from object2vec_tf.search.candidate_pool import read_pool
 from object2vec_tf.search.evaluation import MODEL, pair_scorer, true_ranks
+from tools.benchmarks.measured import file_digests
 from tools.benchmarks.peers import ENVIRONMENT, peer_python
+from tools.benchmarks.recipe_runs import finished_runs, kept
+from tools.benchmarks.result_files import Row, by_metric, write_rows
 from tools.benchmarks.spread import mean_and_spread
 
 DATA = flags.DEFINE_string("data", "data", "directory of the data from tools/datasets")
-RUNS = flags.DEFINE_string(
-    "runs", "runs/results", "directory of the runs of tools.benchmarks.results"
-)
+TASKS = flags.DEFINE_list("tasks", ["wikipedia", "debian", "tags"], "tasks to measure")
 PART = flags.DEFINE_enum("part", "test", ["validation", "test"], "part to evaluate")
 
 _PACKAGES = {
@@ -50,42 +55,63 @@ _PACKAGES = {
     "gensim": "gensim",
 }
 _PROGRAM = Path(__file__).parent / "peer_programs/retrieval.py"
-# Data directory, pool file ("": in1 of the pairs) and scores of each recipe.
+# Data directory and pool file ("": in1 of the pairs) of each task, and its recipes with
+# the scores that rank the pool.
 _DOCUMENTS = {
-    "debian_in_batch": ("debian/retrieval", "", ("cosine",)),
-    "debian_retrieval": ("debian/retrieval", "", (MODEL, "cosine")),
-    "wikipedia_in_batch": ("wikipedia", "articles.jsonl", ("cosine",)),
-    "wikipedia_retrieval": ("wikipedia", "articles.jsonl", (MODEL, "cosine")),
+    "wikipedia": ("wikipedia", "articles.jsonl"),
+    "debian": ("debian/retrieval", ""),
 }
-_TAGS = ("debian_tags", "debian/tags")
+_RECIPES = {
+    "wikipedia": {
+        "wikipedia_in_batch": ("cosine",),
+        "wikipedia_retrieval": (MODEL, "cosine"),
+    },
+    "debian": {
+        "debian_in_batch": ("cosine",),
+        "debian_retrieval": (MODEL, "cosine"),
+    },
+}
+_SCORES = {MODEL: "model's score", "cosine": "cosine"}
+_TAG_RECIPES = ("debian_tags",)
+_TAGS = "debian/tags"
 
 Scores = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 
-def run_baselines(task: str, *arguments: str) -> dict[str, Any]:
+def run_baselines(task: str, directory: Path, *arguments: str) -> dict[str, Any]:
     """Returns the output of peer_programs/retrieval.py on the test part."""
+    return kept(
+        f"{task}_{directory.as_posix().replace('/', '_')}",
+        lambda: _run_baselines(task, str(directory), *arguments),
+        _PROGRAM,
+        *sorted(directory.glob("*.jsonl")),
+        arguments=" ".join(arguments),
+    )
+
+
+def _run_baselines(*arguments: str) -> dict[str, Any]:
     python = peer_python(Path(ENVIRONMENT.value), _PACKAGES)
-    command = [str(python), str(_PROGRAM), task, *arguments]
+    command = [str(python), str(_PROGRAM), *arguments]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if process.returncode:
-        raise UserError(f"{task}: the baselines failed. See the output above.")
+        raise UserError(f"{arguments}: the baselines failed. See the output above.")
     return dict(json.loads(process.stdout))
 
 
-def print_rows(task: str, model: str, results: Sequence[dict[str, float]]) -> None:
-    """Prints a row for each metric.
-
-    Args:
-        task: The first cell.
-        model: Name of the model.
-        results: The metrics of each seed.
-    """
-    for name in results[0]:
-        if name == "mrr":
-            continue
-        value = mean_and_spread(metrics[name] for metrics in results)
-        print(f"| {task} | {name} | {model} | {value} |", flush=True)
+def finish(name: str, task: str, rows: Sequence[Row], data: Path) -> None:
+    """Prints the rows of a task, and writes them if they are those of the test part."""
+    for row in rows:
+        for metric, values in row.values.items():
+            cells = name, metric, row.name, mean_and_spread(values)
+            print(f"| {' | '.join(cells)} |", flush=True)
+    if PART.value == "test":
+        write_rows(
+            name,
+            f"python -m tools.benchmarks.retrieval --tasks={task}",
+            rows,
+            file_digests(*sorted(data.glob("*.jsonl"))),
+        )
 
 
 def micro_f1(predicted: Flags, true: Flags) -> float:
@@ -129,44 +155,80 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file]
 
 
-def print_documents(data: Path, runs: Path) -> None:
-    """Prints the rows of the document recipes and of their baselines."""
-    tasks_with_baselines: set[str] = set()
-    for recipe, (task, pool, scores) in _DOCUMENTS.items():
-        recipe_runs = sorted(runs.glob(f"{recipe}/*"))
-        if not recipe_runs:
-            continue
-        items = data / task / pool if pool else None
-        pairs = data / task / f"{PART.value}.jsonl"
+def document_rows(task: str, data: Path) -> list[Row]:
+    """Returns the metrics of the recipes for documents, and of their baselines.
+
+    Args:
+        task: wikipedia or debian.
+        data: The directory of its pairs.
+    """
+    _, pool = _DOCUMENTS[task]
+    items = data / pool if pool else None
+    pairs = data / f"{PART.value}.jsonl"
+    rows = []
+    for recipe, scores in _RECIPES[task].items():
         for score in scores:
-            found = [true_ranks(run, pairs, items, score=score) for run in recipe_runs]
-            metrics = [rank_metrics(ranks, CUTOFFS) for ranks, _ in found]
-            print_rows(recipe, f"ours, {score}", metrics)
-        if PART.value == "test" and task not in tasks_with_baselines:
-            tasks_with_baselines.add(task)
-            baselines = run_baselines("documents", str(data / task), str(items or ""))
-            for name, result in baselines.items():
-                print_rows(task, name, [result])
-
-
-def print_tags(data: Path, runs: Path) -> None:
-    """Prints the rows of the tag recipe and of its baselines."""
-    recipe, task = _TAGS
-    recipe_runs = sorted(runs.glob(f"{recipe}/*"))
-    if not recipe_runs:
-        return
-    print_rows(recipe, "ours", [tag_f1(run, data / task) for run in recipe_runs])
+            results = [
+                kept(
+                    f"retrieval_{recipe}_{run.name}_{score}_{PART.value}",
+                    functools.partial(_document_metrics, run, pairs, items, score),
+                    run / "metrics.json",
+                    pairs,
+                )
+                for run in finished_runs(recipe)
+            ]
+            if results:
+                name = f"{recipe}, {_SCORES[score]}"
+                rows.append(Row(name, by_metric(results), recipe))
     if PART.value == "test":
-        for name, result in run_baselines("tags", str(data / task)).items():
-            print_rows(task, name, [result])
+        for name, result in run_baselines("documents", data, str(items or "")).items():
+            rows.append(Row(name, by_metric([result])))
+    return rows
+
+
+def _document_metrics(
+    run: Path, pairs: Path, items: Path | None, score: str
+) -> dict[str, float]:
+    ranks, _ = true_ranks(run, pairs, items, score=score)
+    metrics = rank_metrics(ranks, CUTOFFS)
+    return {name: value for name, value in metrics.items() if name != "mrr"}
+
+
+def tag_rows(data: Path) -> list[Row]:
+    """Returns the metrics of the recipes for tags, and of their baselines."""
+    rows = []
+    for recipe in _TAG_RECIPES:
+        results = [
+            kept(
+                f"tags_{recipe}_{run.name}_{PART.value}",
+                functools.partial(tag_f1, run, data),
+                run / "metrics.json",
+                *sorted(data.glob("*.packages.jsonl")),
+            )
+            for run in finished_runs(recipe)
+        ]
+        if results:
+            rows.append(Row(recipe, by_metric(results), recipe))
+    if PART.value == "test":
+        for name, result in run_baselines("tags", data).items():
+            rows.append(Row(name, by_metric([result])))
+    return rows
 
 
 def main() -> None:
     """Runs the command."""
-    data, runs = Path(DATA.value), Path(RUNS.value)
     print(f"| task | {PART.value} metric | model | value |\n|---|---|---|---|")
-    print_documents(data, runs)
-    print_tags(data, runs)
+    for task in TASKS.value:
+        if task == "tags":
+            data = Path(DATA.value) / _TAGS
+            finish("tags_debian", task, tag_rows(data), data)
+        elif task in _DOCUMENTS:
+            data = Path(DATA.value) / _DOCUMENTS[task][0]
+            finish(f"retrieval_{task}", task, document_rows(task, data), data)
+        else:
+            raise UserError(
+                f"--tasks: expected some of wikipedia, debian, tags, got {task!r}."
+            )
 
 
 if __name__ == "__main__":

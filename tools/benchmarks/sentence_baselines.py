@@ -2,17 +2,20 @@
 
     python -m tools.benchmarks.sentence_baselines
 
-The simple models are a linear model on the averaged GloVe vectors of both sentences
-(SNLI, STS-B) and, on STS-B, the cosine of the averages without training. They are
-compared on STS-B with the cosine of embeddings from SNLI runs and with the scores of
-STS-B runs. scikit-learn runs in its own virtual environment, which the first run
-creates.
+Writes results/sentences_snli.json and results/sentences_stsb.json. The simple models
+are a linear model on the averaged GloVe vectors of both sentences (SNLI, STS-B) and, on
+STS-B, the cosine of the averages without training. They are compared on STS-B with the
+cosine of embeddings from SNLI runs and with the scores of STS-B runs. scikit-learn runs
+in its own virtual environment, which the first run creates. Finished measurements are
+kept in --runs and not repeated.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +27,13 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.model.loading import load_object2vec
+from tools.benchmarks.measured import file_digests
 from tools.benchmarks.peers import ENVIRONMENT, peer_python
+from tools.benchmarks.recipe_runs import finished_runs, kept
+from tools.benchmarks.result_files import Row, write_rows
 from tools.benchmarks.spread import mean_and_spread
 
 DATA = flags.DEFINE_string("data", "data", "directory of the data from `make texts`")
-RUNS = flags.DEFINE_string(
-    "runs", "runs/results", "directory of the runs of tools.benchmarks.results"
-)
 _PACKAGES = {"scikit-learn": "sklearn"}
 _TASKS = ("snli", "stsb")
 _BATCH = 512
@@ -72,27 +75,77 @@ def pearson(run: Path, test: Path) -> float:
     return float(np.corrcoef(scores, pairs.labels)[0, 1])
 
 
+def baseline_rows(python: Path, task: str, directory: Path) -> list[Row]:
+    """Returns the metrics of the simple models on the test part."""
+    vectors = Path(DATA.value) / "glove/manifest.json"
+    metrics = kept(
+        f"sentences_{task}",
+        lambda: baselines(python, task, directory),
+        _PROGRAM,
+        vectors,
+        *directory.glob("*.jsonl"),
+    )
+    cosine = {
+        name: [value] for name, value in metrics.items() if name.startswith(_ZERO_SHOT)
+    }
+    linear = {name: [value] for name, value in metrics.items() if name not in cosine}
+    rows = [Row("linear model of averaged word vectors", linear)]
+    return [*rows, Row("cosine of averaged word vectors", cosine)] if cosine else rows
+
+
+def our_rows(test: Path) -> list[Row]:
+    """Returns the correlations of our runs with the STS-B scores."""
+    rows = []
+    for recipe, (metric, measure) in _MEASURES.items():
+        values = [
+            kept(
+                f"sentences_stsb_{recipe}_{run.name}",
+                functools.partial(_value, measure, run, test),
+                run / "metrics.json",
+                test,
+            )["value"]
+            for run in finished_runs(recipe)
+        ]
+        if values:
+            rows.append(Row(recipe, {metric: values}, recipe))
+    return rows
+
+
+def _value(
+    measure: Callable[[Path, Path], float], run: Path, test: Path
+) -> dict[str, float]:
+    return {"value": measure(run, test)}
+
+
 def main() -> None:
     """Runs the command."""
     python = peer_python(Path(ENVIRONMENT.value), _PACKAGES)
-    print("| task | test metric | value |\n|---|---|---|")
+    print("| task | model | test metric | value |\n|---|---|---|---|")
     for task in _TASKS:
         directory = Path(DATA.value) / task
-        if (directory / "test.jsonl").exists():
-            for metric, value in baselines(python, task, directory).items():
-                print(f"| {task}, simple baseline | {metric} | {value:.4f} |")
-    test = Path(DATA.value) / "stsb/test.jsonl"
-    for recipe, (metric, measure) in _MEASURES.items():
-        runs = sorted(Path(RUNS.value).glob(f"{recipe}/*"))
-        if runs:
-            spread = mean_and_spread(measure(run, test) for run in runs)
-            print(f"| stsb, {recipe} | {metric} | {spread} |", flush=True)
+        test = directory / "test.jsonl"
+        if not test.exists():
+            continue
+        rows = baseline_rows(python, task, directory)
+        if task == "stsb":
+            rows += our_rows(test)
+        write_rows(
+            f"sentences_{task}",
+            "python -m tools.benchmarks.sentence_baselines",
+            rows,
+            file_digests(*sorted(directory.glob("*.jsonl"))),
+        )
+        for row in rows:
+            for metric, values in row.values.items():
+                cells = task, row.name, metric, mean_and_spread(values)
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
+_ZERO_SHOT = "zero-shot "
 # The metric on STS-B of the runs of each recipe.
 _MEASURES = {
-    "snli_bilstm": ("zero-shot pearson", zero_shot),
-    "snli_hcnn": ("zero-shot pearson", zero_shot),
+    "snli_bilstm": (f"{_ZERO_SHOT}pearson", zero_shot),
+    "snli_hcnn": (f"{_ZERO_SHOT}pearson", zero_shot),
     "stsb_bilstm": ("pearson", pearson),
     "stsb_pooled": ("pearson", pearson),
 }

@@ -9,7 +9,8 @@ recipes movielens_top10 and movielens_top10_ub. The first four learn from rating
 and 5 alone. The others also learn which movies a user rated lower. The settings of the
 other models are those with the best recall@10 on the validation part. implicit runs in
 its own virtual environment, which the first run creates (--nopeers leaves it out).
-Finished runs are kept in --runs and not repeated.
+Finished runs and measurements are kept in --runs and not repeated. Writes
+results/top10_ua.json and results/top10_ub.json.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
+from tools.benchmarks.measured import file_digests
 from tools.benchmarks.peers import ENVIRONMENT, peer_python
-from tools.benchmarks.results import train
+from tools.benchmarks.recipe_runs import RUNS, Record, kept, train
+from tools.benchmarks.result_files import Row, by_metric, write_rows
+from tools.benchmarks.results import SEEDS
 from tools.benchmarks.spread import mean_and_spread
 from tools.benchmarks.top10_task import Scores, Task, ease, popularity
 from tools.nearest_titles import embed, newest_version
@@ -137,35 +141,52 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[Settings]:
 
 
 def best_settings(
+    name: str,
     model: Callable[[Settings], Model],
-    candidates: Iterator[Settings],
-    validation: Task,
+    grid: Mapping[str, Sequence[Any]],
+    validation: Path,
 ) -> Settings:
-    """Returns the settings with the best recall@10 on the validation part."""
+    """Returns the settings with the best recall@10 on the validation part.
 
-    def recall(settings: Settings) -> float:
-        scores, _ = model(settings)(validation, 0)
-        return validation.metrics(scores)["recall@10"]
+    Args:
+        name: The name of the model.
+        model: Returns the model with some settings.
+        grid: The values of each setting.
+        validation: The directory of the part.
+    """
 
-    return max(candidates, key=recall)
+    def best() -> Settings:
+        task = Task.read(validation)
+
+        def recall(settings: Settings) -> float:
+            scores, _ = model(settings)(task, 0)
+            return task.metrics(scores)["recall@10"]
+
+        return max(combinations(grid), key=recall)
+
+    return kept(
+        f"top10_settings_{name}", best, *_files(validation), arguments=json.dumps(grid)
+    )
 
 
-def chosen_models(validation: Task) -> dict[str, tuple[Model, bool]]:
-    """Returns the other models with their settings, and whether they have a seed."""
-    models = {"popularity": (timed(popularity), False)}
+def chosen_models(validation: Path) -> dict[str, tuple[Model, Settings, bool]]:
+    """Returns the other models, their settings, and whether they have a seed."""
+    models: dict[str, tuple[Model, Settings, bool]] = {
+        "popularity": (timed(popularity), {}, False)
+    }
     if PEERS.value:
         python = peer_python(Path(ENVIRONMENT.value), _PACKAGES)
         for name, grid in _GRIDS.items():
             model = functools.partial(implicit_model, python, name)
-            settings = best_settings(model, combinations(grid), validation)
-            models[_label(f"implicit {name}", settings)] = model(settings), True
+            settings = best_settings(name, model, grid, validation)
+            models[f"implicit {name}"] = model(settings), settings, True
     others = {"weight_of_others": [0.1, 0.2, 0.3, 0.4, 0.5]}
-    for label, grid in (
+    for name, grid in (
         ("EASE", _EASE),
         ("EASE with all ratings", {**_EASE, **others}),
     ):
-        settings = best_settings(_ease, combinations(grid), validation)
-        models[_label(label, settings)] = (_ease(settings), False)
+        settings = best_settings(name, _ease, grid, validation)
+        models[name] = _ease(settings), settings, False
     return models
 
 
@@ -173,35 +194,58 @@ def _ease(settings: Settings) -> Model:
     return timed(lambda task: ease(task, **settings))
 
 
-def _label(name: str, settings: Settings) -> str:
-    return f"{name} ({', '.join(f'{key} {value}' for key, value in settings.items())})"
+def _files(part: Path) -> list[Path]:
+    return sorted(part.glob("*.jsonl*"))
 
 
-def print_row(part: str, label: str, task: Task, model: Model, seeds: int) -> None:
-    """Measures a model and prints a row of the table."""
-    results = [model(task, seed) for seed in range(seeds)]
-    metrics = [task.metrics(scores) for scores, _ in results]
-    cells = [mean_and_spread(run[name] for run in metrics) for name in metrics[0]]
-    seconds = statistics.median(seconds for _, seconds in results)
-    print(f"| {part} | {label} | {' | '.join(cells)} | {seconds:.1f} |", flush=True)
+def measure(model: Model, part: Path, seed: int) -> Record:
+    """Returns the metrics of a model on a part, and the seconds of its training."""
+    task = Task.read(part)
+    scores, seconds = model(task, seed)
+    return {**task.metrics(scores), "seconds": round(seconds, 1)}
+
+
+def rows_of(
+    part: str, data: Path, models: Mapping[str, tuple[Model, Settings, bool]]
+) -> Iterator[Row]:
+    """Yields the results of all models on a part."""
+    for name, (model, settings, has_seed) in models.items():
+        results = [
+            kept(
+                f"top10_{part}_{name}_{seed}",
+                functools.partial(measure, model, data / part, seed),
+                *_files(data / part),
+                arguments=json.dumps(settings),
+            )
+            for seed in range(SEEDS.value if has_seed else 1)
+        ]
+        details = {"settings": settings} if settings else {}
+        yield Row(name, by_metric(results), details=details)
+    recipe = _RECIPES[part]
+    ours = our_model(recipe, data / part, Path(RUNS.value))
+    results = [measure(ours, data / part, seed) for seed in range(SEEDS.value)]
+    yield Row(recipe, by_metric(results), recipe)
 
 
 def main() -> None:
     """Runs the command."""
-    from tools.benchmarks.results import RUNS, SEEDS
-
     data = Path(DATA.value)
-    models = chosen_models(Task.read(data / "validation"))
+    models = chosen_models(data / "validation")
     print(
         "| test part | model | recall@10 | hits@10 | ndcg@10 | seconds |\n"
         "|---|---|---|---|---|---|"
     )
     for part in PARTS.value:
-        task = Task.read(data / part)
-        for label, (model, has_seed) in models.items():
-            print_row(part, label, task, model, SEEDS.value if has_seed else 1)
-        ours = our_model(_RECIPES[part], data / part, Path(RUNS.value))
-        print_row(part, f"ours, {_RECIPES[part]}", task, ours, SEEDS.value)
+        rows = []
+        for row in rows_of(part, data, models):
+            rows.append(row)
+            values = dict(row.values)
+            seconds = statistics.median(values.pop("seconds"))
+            cells = [part, row.name, *map(mean_and_spread, values.values())]
+            print(f"| {' | '.join(cells)} | {seconds:.1f} |", flush=True)
+        command = f"python -m tools.benchmarks.top10 --parts={part}"
+        digests = file_digests(*_files(data / part))
+        write_rows(f"top10_{part}", command, rows, digests)
 
 
 if __name__ == "__main__":
