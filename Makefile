@@ -12,10 +12,10 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-texts results-documents bench bench-peers format clean
+.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-sentences results-texts results-documents results-tags bench bench-peers format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/pyvenv.cfg:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; PYTHON=/path/to/python make ..." >&2; exit 2; }
@@ -79,21 +79,47 @@ data/movielens_top10/manifest.json: data
 data/movielens_history/manifest.json: data
 	$(BIN)/python tools/datasets/movielens_history.py --output=data/movielens_history
 
-results: data/movielens_history/manifest.json data/movielens_top10/manifest.json ## Train the recipes of the README's tables (an hour and a half)
-	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_history,movielens_rating,movielens_recommendation --seeds=5
-	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_history_recommendation,movielens_history_ub --seeds=3
-	$(BIN)/python -m tools.benchmarks.results --recipes=movielens_rating_aws,movielens_recommendation_aws --seeds=3
+# Each target trains the recipes of a part of docs/results.md, measures other models, and
+# renders the page. Finished runs are kept in runs/results and not repeated.
+TRAIN := $(BIN)/python -m tools.benchmarks.results
+RENDER := $(BIN)/python -m tools.docs.results
+
+results: results-ratings results-recommendation results-top10 results-sentences results-documents results-tags ## Measure all tables of docs/results.md (five hours)
+
+results-ratings: data/movielens_history/manifest.json ## Ratings of MovieLens-100k (an hour)
+	$(TRAIN) --recipes=movielens_history,movielens_rating --seeds=5
+	$(TRAIN) --recipes=movielens_history_ub,movielens_rating_aws --seeds=3
 	$(BIN)/python -m tools.benchmarks.ratings
+	$(RENDER)
+
+results-recommendation: data/movielens_history/manifest.json ## Classes of MovieLens-100k (half an hour)
+	$(TRAIN) --recipes=movielens_recommendation --seeds=5
+	$(TRAIN) --recipes=movielens_history_recommendation,movielens_recommendation_aws --seeds=3
+	$(BIN)/python -m tools.benchmarks.ratings
+	$(RENDER)
+
+results-top10: data/movielens_top10/manifest.json ## Ten unseen movies of MovieLens-100k (half an hour)
+	$(TRAIN) --recipes=movielens_top10,movielens_top10_ub --seeds=5
 	$(BIN)/python -m tools.benchmarks.top10
+	$(RENDER)
 
-results-texts: texts ## Train the recipes of sentences, beside simple baselines (half an hour)
-	$(BIN)/python -m tools.benchmarks.results --recipes=snli_bilstm,snli_hcnn,stsb_bilstm,stsb_pooled --seeds=3
+results-sentences: texts ## Sentences: SNLI and STS-B (half an hour)
+	$(TRAIN) --recipes=snli_bilstm,snli_hcnn,stsb_bilstm,stsb_pooled --seeds=3
 	$(BIN)/python -m tools.benchmarks.sentence_baselines
+	$(RENDER)
 
-results-documents: documents ## Train the recipes of documents and tags, beside simple models (an hour)
-	$(BIN)/python -m tools.benchmarks.results --recipes=wikipedia_retrieval,wikipedia_in_batch,debian_retrieval,debian_in_batch,debian_tags --seeds=3
-	$(BIN)/python -m tools.benchmarks.retrieval
+results-texts: results-sentences
+
+results-documents: documents ## Documents: Wikipedia and Debian (an hour)
+	$(TRAIN) --recipes=wikipedia_retrieval,wikipedia_in_batch,debian_retrieval,debian_in_batch --seeds=3
+	$(BIN)/python -m tools.benchmarks.retrieval --tasks=wikipedia,debian
 	$(BIN)/python -m tools.benchmarks.shared_words
+	$(RENDER)
+
+results-tags: documents ## Tags of Debian's packages (half an hour)
+	$(TRAIN) --recipes=debian_tags --seeds=3
+	$(BIN)/python -m tools.benchmarks.retrieval --tasks=tags
+	$(RENDER)
 
 bench: $(VENV)/base ## Time serving and training beside what else there is (half an hour)
 	$(BIN)/python -m tools.benchmarks.serving --rounds=3

@@ -1,0 +1,41 @@
+import pytest
+
+from tools.docs.result_tables import Results
+from tools.docs.results import DIRECTORY, PAGE, README, put_into, render
+
+ADVICE = "run `python -m tools.docs.results`"
+
+
+@pytest.fixture(scope="module")
+def results():
+    return Results(DIRECTORY)
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    return render("results.md.j2", results)
+
+
+@pytest.fixture(scope="module")
+def table(results):
+    return render("results_readme.md.j2", results)
+
+
+def test_the_page_is_up_to_date(page):
+    assert PAGE.read_text(encoding="utf-8") == page, ADVICE
+
+
+def test_the_table_of_readme_is_up_to_date(table):
+    readme = README.read_text(encoding="utf-8")
+    assert readme == put_into(readme, table), ADVICE
+
+
+def test_every_file_of_results_is_used(results, page, table):
+    assert results.unused() == []
+
+
+def test_readme_needs_markers():
+    readme = "A\n<!-- results -->\nold\n<!-- end of results -->\nB\n"
+    assert put_into(readme, "new\n") == readme.replace("old", "new")
+    with pytest.raises(ValueError, match="has no <!-- results -->"):
+        put_into("A\n", "new\n")

@@ -1,0 +1,62 @@
+"""Renders docs/results.md, and the table of results in README.md, from results/*.json.
+
+    python -m tools.docs.results
+
+The templates are results.md.j2 and results_readme.md.j2 in this directory. The programs
+of tools/benchmarks write the files; `make results` runs them all. Prints which files
+are missing or not used by a table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+from tools.docs.result_tables import Results
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "results.md"
+README = ROOT / "README.md"
+DIRECTORY = ROOT / "results"
+_BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->\n"
+
+
+def render(template: str, results: Results) -> str:
+    """Returns a rendered template of this directory."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+    )
+    functions = ("recipe", "program", "published", "joined", "table", "against")
+    for name in (*functions, "measurements"):
+        environment.globals[name] = getattr(results, name)
+    return environment.get_template(template).render()
+
+
+def put_into(readme: str, table: str) -> str:
+    """Returns a README with a table in the place of the text between two markers."""
+    before, begin, rest = readme.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"README.md has no {_BEGIN.strip()} or no {_END.strip()}")
+    return before + begin + table + end + after
+
+
+def main() -> None:
+    """Writes both pages."""
+    results = Results(DIRECTORY)
+    PAGE.write_text(render("results.md.j2", results), encoding="utf-8")
+    table = render("results_readme.md.j2", results)
+    readme = README.read_text(encoding="utf-8")
+    README.write_text(put_into(readme, table), encoding="utf-8")
+    for name in results.missing():
+        print(f"results/{name}.json: not measured")
+    for name in results.unused():
+        print(f"results/{name}.json: not used in tools/docs/results.md.j2")
+
+
+if __name__ == "__main__":
+    main()
