@@ -132,8 +132,9 @@ FREEZE = flags.DEFINE_string(
     "freeze",
     "",
     "comma-separated parts of the model that are not trained: enc0, enc1, comparator; "
-    "a token table that both encoders share (tied_token_embedding_weight) is frozen "
-    "with either of them; enc1_network=enc0 shares settings, not weights (default: "
+    "a token table that both encoders share (tied_token_embedding_weight), and all "
+    "other weights that they share (tied_encoders), are frozen with either of them; "
+    "enc1_network=enc0 shares settings, not weights (default: "
     "none)",
 )
 PRECISION = flags.DEFINE_enum(

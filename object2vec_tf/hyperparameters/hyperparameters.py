@@ -121,6 +121,7 @@ class Hyperparameters:
     label_smoothing: float = 0.0
     learning_rate_warmup_epochs: float = 0.0
     learning_rate_decay: choices.Decay = "none"
+    tied_encoders: bool = False
 
     if not TYPE_CHECKING:
         # Type checkers and editors see the constructor that the fields define. The

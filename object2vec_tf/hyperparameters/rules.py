@@ -165,6 +165,25 @@ def check_tied(effective: Mapping[str, Any], problems: list[str]) -> None:
             problems.append(_tied_problem(name, first, second))
 
 
+def check_tied_encoders(effective: Mapping[str, Any], problems: list[str]) -> None:
+    """Checks that one network can serve as both encoders."""
+    if not effective["tied_encoders"]:
+        return
+    network = effective["enc1_network"]
+    if network not in ("enc0", None):
+        problems.append(
+            f"enc1_network: expected enc0, since tied_encoders=True shares all weights "
+            f"of the encoders, got {network}. Remove enc1_network or set "
+            "tied_encoders=False."
+        )
+    if effective["tied_token_embedding_weight"] is False:
+        problems.append(
+            "tied_token_embedding_weight: expected True, since tied_encoders=True "
+            "shares all weights of the encoders, got False. Set it or set "
+            "tied_encoders=False."
+        )
+
+
 def _tied_problem(name: str, first: object, second: object) -> str:
     return (
         f"enc1_{name}: expected {first!r}, the value of enc0_{name}, since "

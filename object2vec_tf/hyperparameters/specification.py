@@ -164,6 +164,11 @@ _ENCODERS = {
         "number of encoder layers; auto: 4 for hcnn, 1 for bilstm",
         tunable=(1, 4),
     ),
+    "tied_encoders": Specification(
+        Boolean(),
+        "share all weights between the encoders, which then give equal objects equal "
+        "embeddings; needs enc1_network=enc0 and tied_token_embedding_weight",
+    ),
     "pooling": Specification(
         _choice(choices.Pooling),
         "pooled_embedding: divide the sum of n token embeddings by n (mean) or by the "

@@ -15,6 +15,7 @@ from object2vec_tf.layers.hcnn import HierarchicalCNN
 from object2vec_tf.layers.object_ids import ObjectIds
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
 from object2vec_tf.layers.precision import full_policy
+from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.model.encoder import Encoder
 
@@ -73,6 +74,7 @@ def encoder_network(
     tokens: TokenEmbedding,
     seed: int,
     policy: Policy = None,
+    layer: Layer | None = None,
 ) -> keras.Model:
     """Returns encoder 0 or 1.
 
@@ -82,6 +84,8 @@ def encoder_network(
         tokens: The token embedding; tied encoders share one object.
         seed: Seed of initial weights and dropout.
         policy: The model's policy of types; by default Keras's global one.
+        layer: The layer that encodes the token vectors, with its weights, of another
+            encoder; a new one by default.
 
     Returns:
         A functional model from ids, RaggedTensor ``[batch, (time)]``, to embeddings
@@ -96,9 +100,15 @@ def encoder_network(
         dtype=policy,
     )(inputs)
     network = hyperparameters.network(encoder)
-    layer = _ENCODERS[network](hyperparameters, encoder, seed, policy)
+    layer = layer or _ENCODERS[network](hyperparameters, encoder, seed, policy)
     model = Encoder(inputs, layer(tokens(ids)), name=f"enc{encoder}")
     return _with_policy(model, policy)
+
+
+def encoding_layer(encoder: keras.Model) -> RaggedEncoder:
+    """Returns the layer of an encoder that encodes token vectors."""
+    (layer,) = (each for each in encoder.layers if isinstance(each, RaggedEncoder))
+    return layer
 
 
 def _with_policy(model: keras.Model, policy: Policy) -> keras.Model:

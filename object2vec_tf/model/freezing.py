@@ -106,6 +106,8 @@ def _is_trained(
     """Returns whether an encoder has weights that are trained."""
     if f"enc{encoder}" in frozen:
         return False
+    if hyperparameters.tied_encoders and not {"enc0", "enc1"}.isdisjoint(frozen):
+        return False
     if hyperparameters.network(encoder) != "pooled_embedding":
         return True
     is_tied = hyperparameters.tied_token_embedding_weight
@@ -117,6 +119,6 @@ def _reason(frozen: Sequence[str]) -> str:
     if set(frozen) == set(PARTS):
         return "which is all of the model"
     return (
-        "and the other encoder has only token vectors, which are shared with a frozen "
-        "encoder or are frozen pretrained ones"
+        "and the other encoder shares all its weights with a frozen encoder, or has "
+        "only frozen pretrained token vectors"
     )

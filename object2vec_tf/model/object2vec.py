@@ -22,6 +22,7 @@ from object2vec_tf.metrics.auc import LogOddsAUC
 from object2vec_tf.model.builders import (
     comparator_network,
     encoder_network,
+    encoding_layer,
     layer_seeds,
     token_embedding,
 )
@@ -124,11 +125,10 @@ class Object2Vec(PythonPrediction, KerasState, KerasMethods):
         ]
         if hyperparameters.tied_token_embedding_weight:
             tokens[1] = tokens[0]
-        self.enc0, self.enc1 = (
-            encoder_network(
-                hyperparameters, encoder, tokens[encoder], next(seeds), policy
-            )
-            for encoder in (0, 1)
+        self.enc0 = encoder_network(hyperparameters, 0, tokens[0], next(seeds), policy)
+        shared = encoding_layer(self.enc0) if hyperparameters.tied_encoders else None
+        self.enc1 = encoder_network(
+            hyperparameters, 1, tokens[1], next(seeds), policy, shared
         )
         self.comparator = comparator_network(hyperparameters, next(seeds), policy)
         for part in self.frozen:
@@ -207,7 +207,7 @@ class Object2Vec(PythonPrediction, KerasState, KerasMethods):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         in0, in1 = inputs["in0"], inputs["in1"]
         if training and self.encoders_share_weights:
-            # The tokens of both sides are looked up, and their rows updated, together.
+            # Both sides are looked up, encoded and updated together.
             in0, in1 = as_ragged(in0), as_ragged(in1)
             encodings = self.enc0(concat_rows(in0, in1), training=True)
             first, second = tf.split(encodings, [in0.nrows(), in1.nrows()])
@@ -236,8 +236,10 @@ class Object2Vec(PythonPrediction, KerasState, KerasMethods):
     @property
     def encoders_share_weights(self) -> bool:
         """Whether both sides are encoded with the same weights."""
-        return self.hyperparameters.tied_token_embedding_weight and all(
-            self.hyperparameters.network(i) == "pooled_embedding" for i in (0, 1)
+        hyperparameters = self.hyperparameters
+        return hyperparameters.tied_encoders or (
+            hyperparameters.tied_token_embedding_weight
+            and all(hyperparameters.network(i) == "pooled_embedding" for i in (0, 1))
         )
 
     def set_token_vectors(self, encoder: int, vectors: Any) -> None:

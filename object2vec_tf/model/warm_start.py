@@ -104,6 +104,8 @@ class WarmStart:
             encoder: self._table(encoder, tokenizers, id_words) for encoder in (0, 1)
         }
         layers = _layers(_small_model(hyperparameters))
+        if hyperparameters.tied_encoders:  # one layer; that of enc0 is taken
+            layers = {n: v for n, v in layers.items() if not n.startswith("enc1/")}
         earlier_layers = _layers(earlier)
         self.taken: list[str] = []
         for name, weights in layers.items():

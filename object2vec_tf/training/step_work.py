@@ -127,7 +127,7 @@ def _layer_weights(hp: Hyperparameters, encoder: int) -> Iterator[int]:
 
 
 def _encoder_weights(hp: Hyperparameters) -> Iterator[int]:
-    for encoder in (0, 1):
+    for encoder in (0,) if hp.tied_encoders else (0, 1):
         yield from _layer_weights(hp, encoder)
 
 

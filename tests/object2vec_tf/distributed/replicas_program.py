@@ -51,6 +51,12 @@ CASES = {
     "bilstm": ROW_SPARSE | {"enc0_network": "bilstm", "bucket_width": 3},
     "hcnn_tied": ROW_SPARSE
     | {"enc0_network": "hcnn", "tied_token_embedding_weight": True},
+    "hcnn_tied_encoders": ROW_SPARSE
+    | {
+        "enc0_network": "hcnn",
+        "tied_token_embedding_weight": True,
+        "tied_encoders": True,
+    },
     "mixed": ROW_SPARSE
     | {
         "enc0_network": "hcnn",

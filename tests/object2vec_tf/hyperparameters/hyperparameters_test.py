@@ -95,6 +95,7 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     ),
     "output_layer": (["softmax", "mean_squared_error"], ["sigmoid"], "softmax"),
     "tied_token_embedding_weight": (*BOOLEANS, False),
+    "tied_encoders": ([False], ["yes", 2], False),
     "token_embedding_init_scale": ([0.001, 1000.0], [0.0, 1001.0], 1.0),
     "token_embedding_storage_type": (["dense", "row_sparse"], ["sparse"], "dense"),
     "weight_decay": ([0.0, 10000.0], [-0.1, 10000.1], 0.0),

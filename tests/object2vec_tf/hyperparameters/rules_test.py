@@ -124,6 +124,20 @@ def test_tied_embeddings_must_have_the_same_shape(
     assert Hyperparameters(**SEPARATE, tied_token_embedding_weight=True)
 
 
+def test_tied_encoders_need_one_network_and_one_table():
+    tied = {"tied_token_embedding_weight": True, "tied_encoders": True}
+    assert Hyperparameters(**REQUIRED, **tied).tied_encoders
+    assert problems(**REQUIRED, tied_encoders=True) == (
+        "tied_token_embedding_weight: expected True, since tied_encoders=True shares "
+        "all weights of the encoders, got False. Set it or set tied_encoders=False."
+    )
+    assert problems(**SEPARATE, **tied) == (
+        f"enc1_network: expected enc0, since tied_encoders=True shares all weights of "
+        f"the encoders, got {SEPARATE['enc1_network']}. Remove enc1_network or set "
+        "tied_encoders=False."
+    )
+
+
 def test_tied_embeddings_of_pooling_and_hcnn_must_have_the_same_dimension():
     values = {**SEPARATE, "enc0_network": "pooled_embedding", "enc_dim": 64}
     message = problems(**values, tied_token_embedding_weight=True)

@@ -57,6 +57,16 @@ def test_unknown_part_is_an_error(given):
             ("enc0", "comparator"),
             True,
         ),
+        (
+            {
+                "tied_token_embedding_weight": True,
+                "tied_encoders": True,
+                "enc0_network": "bilstm",
+                "enc0_token_embedding_dim": 4,
+            },
+            ("enc1", "comparator"),
+            False,
+        ),
         # Pretrained vectors that are frozen already.
         (
             {"enc0_vocab_file": "v", "enc0_pretrained_embedding_file": "p"},

@@ -178,6 +178,13 @@ def test_layouts_agree_for_each_optimizer(encoder, optimizer, storage):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("encoder", ["hcnn", "bilstm"])
+def test_layouts_agree_for_tied_encoders(encoder):
+    settings = hyperparameters(ENCODERS[encoder], TIED, ROW_SPARSE, tied_encoders=True)
+    print(assert_layouts_agree(settings))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("part", ["enc0", "enc1", "comparator"])
 def test_layouts_agree_for_frozen_parts(part):
     settings = hyperparameters(POOLED, ROW_SPARSE, NEGATIVES, weight_decay=0.01)
