@@ -1,4 +1,4 @@
-"""Prepares MovieLens-100k with its splits ua and ub as JSON Lines for Object2Vec.
+"""Prepares MovieLens-100k with its published splits as JSON Lines for Object2Vec.
 
     python tools/datasets/movielens.py --output=data/movielens
 
@@ -17,7 +17,13 @@ Files written to --output, where a pair is `{"in0": [user], "in1": [item], "labe
 
 SPLIT is ua.base, ua.test, ub.base or ub.test, or one of ua.base.fit and
 ua.base.held_out: a random split of ua.base for choosing hyperparameters without using
-ua.test. If all files already exist and match the manifest, nothing is done.
+ua.test. For the ratings, SPLIT is also uN.base or uN.test with N from 1 to 5, the folds
+of a cross-validation, and u1.base.fit or u1.base.held_out. Published tables use u1.
+
+The test part of u1 is not a random sample: its users are half of all users, who lose
+0.45 of their ratings to it. u1.base.held_out imitates it with users who are not in
+u1.test: it has 0.45 of the ratings of 160 of them. If all files already exist and match
+the manifest, nothing is done.
 """
 
 import hashlib
@@ -46,18 +52,39 @@ SPLIT_MD5: Final[Mapping[str, str]] = {
     "ua.test": "52e5d0355092dc1596899855b220508f",
     "ub.base": "e4ce94f6e01e45f65b91a70bb9e8da2f",
     "ub.test": "5292d1e388d156aa0c19c384cdf35aca",
+    "u1.base": "4325f44281c9f8c119a3694662d63fc2",
+    "u1.test": "62d5d837e7c8e36550cc956b09c2ecc8",
+    "u2.base": "79541afecccbd5365bb2c09b123a01c7",
+    "u2.test": "1951a71b7e1f4ed254508007fa2f6b70",
+    "u3.base": "55c67a63f516fa9e593d68c3be779970",
+    "u3.test": "cb3e4d0a9152041772285232ca002d4f",
+    "u4.base": "66f64a75eeeffd20ff09533bcd31adcf",
+    "u4.test": "328acfca94e85d01b1d7e92c7d73df3b",
+    "u5.base": "0becb3392339231c08ba316944c79095",
+    "u5.test": "bec898f7091dba3b7bdf793d1998d2d6",
 }
 """The md5 of the splits as published by GroupLens."""
 
 TEST_RATINGS_PER_USER: Final = 10
+FOLDS: Final = 5
 HELD_OUT_FRACTION: Final = 0.05
 HELD_OUT_SEED: Final = 1
+HELD_OUT_USERS: Final = 160
+HELD_OUT_FRACTION_PER_USER: Final = 0.45
 POSITIVE_ABOVE: Final = 3
 
-SPLITS: Final = (*SPLIT_MD5, "ua.base.fit", "ua.base.held_out")
-TASKS: Final = ("rating", "recommendation")
+HALVES: Final = ("ua.base", "ua.test", "ub.base", "ub.test")
+SPLITS: Final = {
+    "rating": (
+        *(*HALVES, "ua.base.fit", "ua.base.held_out"),
+        *(f"u{n}.{part}" for n in range(1, FOLDS + 1) for part in ("base", "test")),
+        *("u1.base.fit", "u1.base.held_out"),
+    ),
+    "recommendation": (*HALVES, "ua.base.fit", "ua.base.held_out"),
+}
+"""The splits of each task."""
 FILES: Final = (
-    *(f"{task}/{split}.jsonl" for task in TASKS for split in SPLITS),
+    *(f"{task}/{split}.jsonl" for task, splits in SPLITS.items() for split in splits),
     "items.jsonl",
     "titles.tsv",
 )
@@ -82,7 +109,7 @@ def prepare(
         output: The output directory.
         source: An ml-100k.zip, a directory with u.data and u.item, or a recbole wheel.
             None: download it.
-        digests: The expected md5 of each of the four splits.
+        digests: The expected md5 of each split.
 
     Raises:
         DatasetError: The data cannot be downloaded, read or written, or is not
@@ -119,7 +146,8 @@ def check_titles(raw: RawData) -> None:
 def rebuild_splits(ratings: Sequence[Rating]) -> dict[str, list[Rating]]:
     """Splits ratings as GroupLens does.
 
-    ua.test has the 1st to 10th rating of each user and ub.test the 11th to 20th. Each
+    ua.test has the 1st to 10th rating of each user and ub.test the 11th to 20th.
+    u1.test has the first fifth of all ratings, u2.test the next fifth, and so on. Each
     base part has the ratings that are not in its test part.
 
     Args:
@@ -128,13 +156,18 @@ def rebuild_splits(ratings: Sequence[Rating]) -> dict[str, list[Rating]]:
     Returns:
         The rows of each split, ordered by user, then item.
     """
-    positions = _positions_within_user(ratings)
+    by_user = list(zip(ratings, _positions_within_user(ratings), strict=True))
+    per_user, per_fold = TEST_RATINGS_PER_USER, len(ratings) // FOLDS
+    tests = {
+        "ua": [row for row, n in by_user if n < per_user],
+        "ub": [row for row, n in by_user if per_user <= n < 2 * per_user],
+    }
+    for fold in range(FOLDS):
+        tests[f"u{fold + 1}"] = list(ratings[fold * per_fold : (fold + 1) * per_fold])
     splits = {}
-    for name, first in (("ua", 0), ("ub", TEST_RATINGS_PER_USER)):
-        tested = range(first, first + TEST_RATINGS_PER_USER)
-        numbered = list(zip(ratings, positions, strict=True))
-        splits[f"{name}.base"] = sorted(row for row, n in numbered if n not in tested)
-        splits[f"{name}.test"] = sorted(row for row, n in numbered if n in tested)
+    for name, tested in tests.items():
+        splits[f"{name}.base"] = sorted(set(ratings) - set(tested))
+        splits[f"{name}.test"] = sorted(tested)
     return splits
 
 
@@ -193,25 +226,57 @@ def hold_out(rows: Sequence[Rating]) -> tuple[list[Rating], list[Rating]]:
     )
 
 
+def hold_out_users(
+    base: Sequence[Rating], test: Iterable[Rating]
+) -> tuple[list[Rating], list[Rating]]:
+    """Splits a base part as u1 splits all ratings; the split is always the same.
+
+    The held-out rows are 0.45 of the rows of 160 users without any rating in the test
+    part. So the base part has all ratings of these users.
+
+    Args:
+        base: The rows of the base part.
+        test: The rows of the test part.
+
+    Returns:
+        The rows to fit and the held-out rows, both in their original order.
+    """
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    users = sorted({row.user for row in base} - {row.user for row in test})
+    chosen = set(rng.permutation(users)[:HELD_OUT_USERS].tolist())
+    rows = [index for index, row in enumerate(base) if row.user in chosen]
+    count = round(HELD_OUT_FRACTION_PER_USER * len(rows))
+    held_out = set(rng.permutation(rows)[:count].tolist())
+    return (
+        [row for index, row in enumerate(base) if index not in held_out],
+        [row for index, row in enumerate(base) if index in held_out],
+    )
+
+
 def render_files(
     splits: Mapping[str, list[Rating]], titles: Mapping[int, str]
 ) -> dict[str, bytes]:
     """Renders the content of every file in `FILES`.
 
     Args:
-        splits: The rows of ua.base, ua.test, ub.base and ub.test.
+        splits: The rows of the published splits.
         titles: The title of each item id.
     """
-    fit, held_out = hold_out(splits["ua.base"])
-    all_splits = {**splits, "ua.base.fit": fit, "ua.base.held_out": held_out}
-    items = sorted(titles)
+    rows = dict(splits)
+    rows["ua.base.fit"], rows["ua.base.held_out"] = hold_out(splits["ua.base"])
+    rows["u1.base.fit"], rows["u1.base.held_out"] = hold_out_users(
+        splits["u1.base"], splits["u1.test"]
+    )
+    labels: dict[str, Callable[[int], int]] = {
+        "rating": int,
+        "recommendation": is_positive,
+    }
     files = {
-        f"rating/{name}.jsonl": _pairs(rows, int) for name, rows in all_splits.items()
+        f"{task}/{split}.jsonl": _pairs(rows[split], labels[task])
+        for task, names in SPLITS.items()
+        for split in names
     }
-    files |= {
-        f"recommendation/{name}.jsonl": _pairs(rows, is_positive)
-        for name, rows in all_splits.items()
-    }
+    items = sorted(titles)
     files["items.jsonl"] = "".join(f'{{"in1": [{item}]}}\n' for item in items).encode()
     files["titles.tsv"] = "".join(f"{titles[item]}\n" for item in items).encode()
     return files

@@ -16,8 +16,9 @@ itself is always left out, so that training pairs and test pairs have the same k
 input.
 
 SPLIT is ua.base, ua.test, ub.base or ub.test, or one of ua.base.fit and
-ua.base.held_out for choosing hyperparameters without using ua.test. If all files
-already exist and match the manifest, nothing is done.
+ua.base.held_out for choosing hyperparameters without using ua.test. For the ratings,
+SPLIT is also uN.base or uN.test with N from 1 to 5, or u1.base.fit or
+u1.base.held_out. If all files already exist and match the manifest, nothing is done.
 """
 
 from __future__ import annotations
@@ -33,23 +34,13 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
 from tools.datasets import outputs, program
-from tools.datasets.movielens import is_positive
+from tools.datasets.movielens import SPLITS, is_positive
 from tools.datasets.sources import DatasetError
 
 SOURCE: Final = Path("data/movielens")
 SOURCES: Final = "the output directory of movielens.py"
-TRAINING_PARTS: Final = {
-    "ua.base": "ua.base",
-    "ua.test": "ua.base",
-    "ub.base": "ub.base",
-    "ub.test": "ub.base",
-    "ua.base.fit": "ua.base.fit",
-    "ua.base.held_out": "ua.base.fit",
-}
-"""The part that provides the histories of each split."""
-TASKS: Final = ("rating", "recommendation")
 FILES: Final = tuple(
-    f"{task}/{split}.jsonl.zst" for task in TASKS for split in TRAINING_PARTS
+    f"{task}/{split}.jsonl.zst" for task, splits in SPLITS.items() for split in splits
 )
 
 USERS: Final = 944
@@ -108,16 +99,21 @@ def prepare(output: Path, source: Path | None = None) -> None:
     if outputs.is_complete(output, FILES):
         return
     source = source or SOURCE
-    ratings = {split: read_ratings(source, split) for split in TRAINING_PARTS}
+    ratings = {split: read_ratings(source, split) for split in SPLITS["rating"]}
     with outputs.atomic_outputs(output, FILES) as paths:
-        for split, training_part in TRAINING_PARTS.items():
-            histories = Histories(ratings[training_part])
-            for task in TASKS:
+        for task, splits in SPLITS.items():
+            for split in splits:
+                histories = Histories(ratings[training_part(split)])
                 path = paths[f"{task}/{split}.jsonl.zst"]
                 write_compressed(path, histories.lines(ratings[split], task))
     print(f"Written to {output} from {source}:")
     print(outputs.summary(output, FILES))
     print(f"  vocab_size: in0 {IN0.vocab_size:,}, in1 {IN1.vocab_size:,}")
+
+
+def training_part(split: str) -> str:
+    """Returns the split whose ratings are the histories of a split."""
+    return split.replace(".test", ".base").replace(".held_out", ".fit")
 
 
 def read_ratings(source: Path, split: str) -> list[Rating]:

@@ -2,6 +2,7 @@
 
 The n-th rating of a user (from 0) has item 40 - n and the value n % 5 + 1. So the first
 ten ratings of each user have items 40 down to 31, and the next ten items 30 down to 21.
+The users take turns in the file: the first 12 of the 64 rows have items 40 to 37.
 """
 
 import hashlib
@@ -25,6 +26,18 @@ UB_BASE = [
     *((1, item) for item in (20, *range(31, 41))),
     *((2, item) for item in (18, 19, 20, *range(31, 41))),
     *((3, item) for item in range(31, 41)),
+]
+FOLD_TESTS = {
+    "u1": [(user, item) for user in (1, 2, 3) for item in range(37, 41)],
+    "u2": [(user, item) for user in (1, 2, 3) for item in range(33, 37)],
+    "u3": [(user, item) for user in (1, 2, 3) for item in range(29, 33)],
+    "u4": [(user, item) for user in (1, 2, 3) for item in range(25, 29)],
+    "u5": [(user, item) for user in (1, 2, 3) for item in range(21, 25)],
+}
+U1_BASE = [
+    *((1, item) for item in range(20, 37)),
+    *((2, item) for item in range(18, 37)),
+    *((3, item) for item in range(21, 37)),
 ]
 
 
@@ -57,6 +70,8 @@ DIGESTS = {
         ("ua.test", UA_TEST),
         ("ub.base", UB_BASE),
         ("ub.test", UB_TEST),
+        ("u1.base", U1_BASE),
+        *((f"{fold}.test", pairs) for fold, pairs in FOLD_TESTS.items()),
     )
 }
 

@@ -37,11 +37,12 @@ def write(folder: Path, name: str, rows: list[tuple[int, int, int]]) -> None:
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "movielens"
     folder.mkdir()
-    for split in ("ua", "ub"):
+    for split in ("ua", "ub", "u1", "u2", "u3", "u4", "u5"):
         write(folder, f"{split}.base", BASE)
         write(folder, f"{split}.test", TEST)
-    write(folder, "ua.base.fit", BASE[:2])
-    write(folder, "ua.base.held_out", BASE[2:])
+    for split in ("ua", "u1"):
+        write(folder, f"{split}.base.fit", BASE[:2])
+        write(folder, f"{split}.base.held_out", BASE[2:])
     return folder
 
 
@@ -82,6 +83,19 @@ def test_history_of_held_out_pairs_has_only_fitted_ratings(
         ([2], [10, *BY_1_10], 1),
         ([3], [20, *BY_1_20], 4),
     ]
+
+
+def test_history_of_a_fold_has_its_own_training_ratings(
+    source: Path, tmp_path: Path
+) -> None:
+    write(source, "u2.base", [(1, 10, 5)])
+    movielens_history.prepare(tmp_path / "out", source)
+    assert read(tmp_path / "out/rating/u2.test.jsonl.zst") == [
+        ([1, *LIKES_10], [30], 2),
+        ([2], [20], 5),
+        ([4], [10, *BY_1_10], 4),
+    ]
+    assert not (tmp_path / "out/recommendation/u2.test.jsonl.zst").exists()
 
 
 def test_tokens_are_below_the_vocabulary_size() -> None:

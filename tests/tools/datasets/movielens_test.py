@@ -11,7 +11,9 @@ import pytest
 from tests.tools.datasets.movielens_data import (
     DIGESTS,
     FIRST_ITEM,
+    FOLD_TESTS,
     LAST_ITEM,
+    U1_BASE,
     UA_BASE,
     UA_TEST,
     UB_BASE,
@@ -56,6 +58,8 @@ def prepared(unpacked: Path, tmp_path: Path) -> Path:
         ("ub.test", UB_TEST),
         ("ua.base", UA_BASE),
         ("ub.base", UB_BASE),
+        ("u1.base", U1_BASE),
+        *((f"{fold}.test", pairs) for fold, pairs in FOLD_TESTS.items()),
     ],
 )
 def test_split_selects_by_file_order_and_sorts_by_user_and_item(
@@ -93,6 +97,16 @@ def test_expected_md5s_are_those_of_the_published_splits() -> None:
         "ua.test": "52e5d035",
         "ub.base": "e4ce94f6",
         "ub.test": "5292d1e3",
+        "u1.base": "4325f442",
+        "u1.test": "62d5d837",
+        "u2.base": "79541afe",
+        "u2.test": "1951a71b",
+        "u3.base": "55c67a63",
+        "u3.test": "cb3e4d0a",
+        "u4.base": "66f64a75",
+        "u4.test": "328acfca",
+        "u5.base": "0becb339",
+        "u5.test": "bec898f7",
     }
 
 
@@ -155,6 +169,28 @@ def test_held_out_rows_are_deterministic(unpacked: Path, tmp_path: Path) -> None
 
     assert one == two
     assert one.count(b"\n") == 2  # 5% of the 34 rows of ua.base
+
+
+def test_held_out_users_lose_a_share_of_their_ratings_as_in_u1() -> None:
+    tested = [Rating(user, 1, 3, 0) for user in range(50)]
+    base = [Rating(user, item, 3, 0) for user in range(250) for item in range(2, 22)]
+
+    fit, held_out = movielens.hold_out_users(base, tested)
+
+    assert sorted(fit + held_out) == base
+    assert fit == sorted(fit)
+    assert held_out == sorted(held_out)
+    # 160 users with 20 ratings each, none of them in the test part
+    assert len(held_out) == 0.45 * 160 * 20
+    users = {row.user for row in held_out}
+    assert len(users) == 160
+    assert min(users) >= 50
+    assert {row.user for row in fit} == set(range(250))
+
+
+def test_only_ratings_have_folds(prepared: Path) -> None:
+    assert (prepared / "rating/u1.base.fit.jsonl").exists()
+    assert not list((prepared / "recommendation").glob("u1.*"))
 
 
 def test_both_tasks_hold_out_the_same_rows(prepared: Path) -> None:
@@ -335,6 +371,14 @@ def test_real_data_is_downloaded_split_and_checked(tmp_path: Path) -> None:
             assert counts[f"{task}/{half}.test.jsonl"] == 9_430
         assert counts[f"{task}/ua.base.fit.jsonl"] == 86_042
         assert counts[f"{task}/ua.base.held_out.jsonl"] == 4_528
+    for fold in range(1, 6):
+        assert counts[f"rating/u{fold}.base.jsonl"] == 80_000
+        assert counts[f"rating/u{fold}.test.jsonl"] == 20_000
+    assert counts["rating/u1.base.fit.jsonl"] == 72_750
+    assert counts["rating/u1.base.held_out.jsonl"] == 7_250
+    tested = {row["in0"][0] for row in read_rows(tmp_path / "rating/u1.test.jsonl")}
+    assert len(tested) == 459
+    assert max(tested) == 462
     titles = (tmp_path / "titles.tsv").read_text("utf-8").splitlines()
     assert len(titles) == counts["items.jsonl"] == 1_682
     assert titles[49] == "Star Wars (1977)"
@@ -347,4 +391,7 @@ def test_real_data_is_downloaded_split_and_checked(tmp_path: Path) -> None:
     # examples were then chosen on other rows.
     assert (
         manifest["rating/ua.base.held_out.jsonl"] == "5eb1136e6893f51e557315d2d308d060"
+    )
+    assert (
+        manifest["rating/u1.base.held_out.jsonl"] == "7b3cd6c6bd306657f31df1e15d7b98d1"
     )
