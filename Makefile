@@ -12,7 +12,7 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-sentences results-texts results-documents results-tags bench bench-peers format clean
+.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,7 +84,7 @@ data/movielens_history/manifest.json: data
 TRAIN := $(BIN)/python -m tools.benchmarks.results
 RENDER := $(BIN)/python -m tools.docs.results
 
-results: results-ratings results-recommendation results-top10 results-sentences results-documents results-tags ## Measure all tables of docs/results.md (five hours)
+results: results-ratings results-recommendation results-top10 results-retraining results-sentences results-documents results-tags ## Measure all tables of docs/results.md (five hours)
 
 results-ratings: data/movielens_history/manifest.json ## Ratings of MovieLens-100k (an hour)
 	$(TRAIN) --recipes=movielens_history,movielens_rating --seeds=5
@@ -103,9 +103,14 @@ results-top10: data/movielens_top10/manifest.json ## Ten unseen movies of MovieL
 	$(BIN)/python -m tools.benchmarks.top10
 	$(RENDER)
 
+results-retraining: data/movielens_weeks/manifest.json ## Retraining week by week (20 minutes)
+	$(BIN)/python -m tools.benchmarks.retraining --tables=weeks
+	$(RENDER)
+
 results-sentences: texts ## Sentences: SNLI and STS-B (half an hour)
 	$(TRAIN) --recipes=snli_bilstm,snli_hcnn,stsb_bilstm,stsb_pooled --seeds=3
 	$(BIN)/python -m tools.benchmarks.sentence_baselines
+	$(BIN)/python -m tools.benchmarks.retraining --tables=transfer
 	$(RENDER)
 
 results-texts: results-sentences

@@ -6,7 +6,8 @@ For every week, three models recommend movies for the week before it has begun: 
 trained from scratch on everything so far, one that starts with the weights of the week
 before (`--initial_model`), and the model of the first week, which is never retrained.
 Popularity is the baseline. The measure is recall@10 of the movies that known users like
-in that week; movies that they have already rated are excluded.
+in that week; movies that they have already rated are excluded. With --output, the
+results are also written as JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +44,7 @@ _DATA = flags.DEFINE_string(
 _WORK = flags.DEFINE_string("work", "runs/retrain_daily", "directory of the runs")
 _WEEKS = flags.DEFINE_string("weeks", "21..25", "first and last week that is predicted")
 _WARM_EPOCHS = flags.DEFINE_integer("warm_epochs", 3, "epochs of a warm-started run")
+_OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the results")
 _SCRATCH = flags.DEFINE_bool("scratch", True, "whether to train from scratch, too")
 
 Row = dict[str, Any]
@@ -100,8 +103,8 @@ def read(path: Path) -> Iterator[Row]:
         yield from map(json.loads, file)
 
 
-def train(week: Week, model_dir: Path, **changes: Any) -> o2v.Run:
-    """Trains on everything before a week.
+def train(week: Week, model_dir: Path, **changes: Any) -> tuple[o2v.Run, float]:
+    """Trains on everything before a week, and returns the CPU seconds that it took.
 
     Args:
         week: The week.
@@ -110,7 +113,8 @@ def train(week: Week, model_dir: Path, **changes: Any) -> o2v.Run:
     """
     initial_model = changes.pop("initial_model", None)
     keras.backend.clear_session()
-    return o2v.fit(
+    start = time.process_time()
+    run = o2v.fit(
         {**fit_flags.given_by_flags(), **changes},
         train=week.path / "train.jsonl.zst",
         auxiliary=week.path / "words",
@@ -119,11 +123,7 @@ def train(week: Week, model_dir: Path, **changes: Any) -> o2v.Run:
         seed=fit_flags.SEED.value,
         verbose=False,
     )
-
-
-def seconds(run: o2v.Run) -> tuple[float, float]:
-    """Returns the seconds of a run's epochs, and of the whole run."""
-    return sum(record["seconds"] for record in run.history), run.metrics["seconds"]
+    return run, time.process_time() - start
 
 
 def main(argv: Sequence[str]) -> None:
@@ -134,14 +134,14 @@ def main(argv: Sequence[str]) -> None:
     work, data = Path(_WORK.value), Path(_DATA.value)
     first, last = map(int, _WEEKS.value.split(".."))
     start = Week(data / str(first - 1))
-    stale = train(start, work / f"{first - 1}")
+    stale, _ = train(start, work / f"{first - 1}")
     initial_model = work / f"{first - 1}"
     recall: dict[str, list[float]] = defaultdict(list)
-    spent: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    spent: dict[str, list[float]] = defaultdict(list)
     users: list[int] = []
     for number in range(first, last + 1):
         week = Week(data / str(number))
-        runs: dict[str, o2v.Run] = {}
+        runs: dict[str, tuple[o2v.Run, float]] = {}
         runs["warm start"] = train(
             week,
             work / f"{number}",
@@ -151,32 +151,34 @@ def main(argv: Sequence[str]) -> None:
         initial_model = work / f"{number}"
         if _SCRATCH.value:
             runs["from scratch"] = train(week, work / f"{number}_scratch")
-        results = {name: week.recall(run.model) for name, run in runs.items()}
+        results = {name: week.recall(run.model) for name, (run, _) in runs.items()}
         results["not retrained"] = week.recall(stale.model)
         results["popularity"] = week.popularity()
         for name, value in results.items():
             recall[name].append(value)
-        for name, run in runs.items():
-            spent[name].append(seconds(run))
+        for name, (_, seconds) in runs.items():
+            spent[name].append(seconds)
         users.append(len(week.users))
         columns = "  ".join(f"{name} {value:.4f}" for name, value in results.items())
-        rows = runs["warm start"].metrics["initial_model"]
+        rows = runs["warm start"][0].metrics["initial_model"]
         new = f"{rows['enc0_rows']['new']} new in0, {rows['enc1_rows']['new']} new in1"
         print(f"week {number} ({len(week.users)} users; {new}): {columns}", flush=True)
-    print_table(recall, spent, users)
-
-
-def print_table(
-    recall: Mapping[str, Sequence[float]],
-    spent: Mapping[str, Sequence[tuple[float, float]]],
-    users: Sequence[int],
-) -> None:
-    """Prints the mean recall over the users of all weeks, and the seconds per week."""
-    print(f"\n{'model':14} recall@{K}  training s  whole run s")
+    summary: dict[str, dict[str, float]] = {}
     for name, values in recall.items():
-        times = np.mean(spent[name], axis=0) if name in spent else ()
-        columns = "".join(f"{value:12.1f}" for value in times)
-        print(f"{name:14} {np.average(values, weights=users):9.4f}{columns}")
+        summary[name] = {f"recall@{K}": float(np.average(values, weights=users))}
+        if name in spent:
+            summary[name]["cpu_seconds"] = float(np.mean(spent[name]))
+    print_table(summary)
+    if _OUTPUT.value:
+        Path(_OUTPUT.value).write_text(json.dumps(summary, indent=1), "utf-8")
+
+
+def print_table(summary: Mapping[str, Mapping[str, float]]) -> None:
+    """Prints the mean recall over the users of all weeks, and CPU seconds per week."""
+    print(f"\n{'model':14} recall@{K}  CPU seconds of a run")
+    for name, values in summary.items():
+        times = [f"{values['cpu_seconds']:12.1f}"] if "cpu_seconds" in values else []
+        print(f"{name:14} {values[f'recall@{K}']:9.4f}{''.join(times)}")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@
 Every seed trains the settings of stsb_classes.flags three times: from scratch, with the
 model of SNLI as initial model, and with both of its encoders frozen, too. The table has
 the mean accuracy of the epoch that is best on validation, with its standard deviation
-over the seeds, and the seconds of training.
+over the seeds. With --output, the results are also written as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ FLAGFILE = Path(__file__).with_name("stsb_classes.flags")
 
 _SNLI = flags.DEFINE_string("snli", "runs/transfer/snli", "run directory of SNLI")
 _WORK = flags.DEFINE_string("work", "runs/transfer", "directory of the runs")
+_OUTPUT = flags.DEFINE_string("output", None, "a JSON file for the results")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "number of seeds")
 
 
@@ -55,15 +57,21 @@ def main(argv: Sequence[str]) -> None:
         "transfer": {"initial_model": _SNLI.value},
         "frozen": {"initial_model": _SNLI.value, "freeze": "enc0,enc1"},
     }
-    print(f"{'run':10} validation         test               training s", flush=True)
+    summary: dict[str, dict[str, list[float]]] = {}
+    print(f"{'run':10} validation         test", flush=True)
     for name, options in variants.items():
         runs = [train(name, seed, **options) for seed in range(_SEEDS.value)]
-        columns = []
-        for channel in ("validation", "test"):
-            scores = [run.metrics[channel]["accuracy"] for run in runs]
-            columns.append(f"{np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f}  ")
-        spent = [sum(record["seconds"] for record in run.history) for run in runs]
-        print(f"{name:10} {'  '.join(columns)} {np.mean(spent):8.0f}", flush=True)
+        summary[name] = {
+            f"{channel} accuracy": [run.metrics[channel]["accuracy"] for run in runs]
+            for channel in ("validation", "test")
+        }
+        columns = [
+            f"{np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f}  "
+            for scores in summary[name].values()
+        ]
+        print(f"{name:10} {'  '.join(columns)}", flush=True)
+    if _OUTPUT.value:
+        Path(_OUTPUT.value).write_text(json.dumps(summary, indent=1), "utf-8")
 
 
 if __name__ == "__main__":

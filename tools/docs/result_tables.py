@@ -29,6 +29,7 @@ _HEADS = {
     "zero-shot pearson": "Pearson of the cosine",
     "side_information": "side information",
     "settings": "chosen settings",
+    "cpu_seconds": "CPU seconds",
 }
 
 Values = Mapping[str, Sequence[float]]
@@ -306,7 +307,7 @@ def _minutes(seconds: Sequence[float]) -> str:
 def _detail(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return f"{value:,}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {each}" for name, each in value.items())
