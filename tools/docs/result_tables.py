@@ -96,6 +96,7 @@ class Results:
         self._records = {path.stem: read(path) for path in directory.glob("*.json")}
         self._used: set[str] = set()
         self._missing: set[str] = set()
+        self._stale: set[str] = set()
 
     def unused(self) -> list[str]:
         """Returns the names of the files that no table has used."""
@@ -104,6 +105,10 @@ class Results:
     def missing(self) -> list[str]:
         """Returns the names of the files that tables needed and did not find."""
         return sorted(self._missing)
+
+    def stale(self) -> list[str]:
+        """Returns the names of the recipes that changed since they were measured."""
+        return sorted(self._stale)
 
     def recipe(
         self, recipe: str, channel: str = "test", name: str = "", **details: Any
@@ -126,7 +131,7 @@ class Results:
                 _with_rmse(row["values"]),
                 details,
                 cpu_seconds=_known(record["cpu_seconds"]),
-                is_stale=_is_stale(recipe, record["settings_digest"]),
+                is_stale=self._is_stale(recipe, record["settings_digest"]),
             )
         ]
 
@@ -170,7 +175,7 @@ class Results:
             {**row, **details},
             shown,
             _known(record["cpu_seconds"]) if record else (),
-            bool(recipe) and _is_stale(recipe, row["settings_digest"]),
+            bool(recipe) and self._is_stale(recipe, row["settings_digest"]),
         )
 
     def joined(self, *rows: Sequence[TableRow]) -> list[TableRow]:
@@ -185,6 +190,23 @@ class Results:
                 is_missing=all(part.is_missing for part in parts),
             )
         ]
+
+    def average(self, name: str, *rows: Sequence[TableRow]) -> list[TableRow]:
+        """Returns a row with the mean of each row as one value, such as over folds.
+
+        Args:
+            name: The first cell.
+            *rows: One row each. If one of them is missing, the new row is, too.
+        """
+        parts = [part for (part,) in rows]
+        if any(part.is_missing for part in parts):
+            return [TableRow(name, is_missing=True)]
+        values = {
+            metric: [statistics.mean(part.values[metric]) for part in parts]
+            for metric in parts[0].values
+        }
+        is_stale = any(part.is_stale for part in parts)
+        return [TableRow(name, values, is_stale=is_stale)]
 
     def table(
         self,
@@ -277,6 +299,13 @@ class Results:
         self._missing.add(name)
         return None
 
+    def _is_stale(self, recipe: str, digest: str) -> bool:
+        path = flagfile(recipe)
+        if path.exists() and measured.settings_digest(path) == digest:
+            return False
+        self._stale.add(recipe)
+        return True
+
 
 def _with_rmse(values: Values) -> Values:
     if "mean_squared_error" not in values or "rmse" in values:
@@ -289,11 +318,6 @@ def _is_best(mean: float | None, rivals: Sequence[float | None], metric: str) ->
     known = [value for value in rivals if value is not None]
     best = min if metric in _LOWER_IS_BETTER else max
     return mean is not None and len(known) > 1 and mean == best(known)
-
-
-def _is_stale(recipe: str, digest: str) -> bool:
-    path = flagfile(recipe)
-    return not path.exists() or measured.settings_digest(path) != digest
 
 
 def _known(seconds: Iterable[float | None]) -> list[float]:

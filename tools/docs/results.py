@@ -4,7 +4,8 @@
 
 The templates are results.md.j2 and results_readme.md.j2 in this directory. The programs
 of tools/benchmarks write the files; `make results` runs them all. Prints which files
-are missing or not used by a table.
+are missing or not used by a table, and which recipes have changed since they were
+measured. The page marks these.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def render(template: str, results: Results) -> str:
         keep_trailing_newline=True,
         trim_blocks=True,
     )
-    functions = ("recipe", "program", "published", "joined", "table", "against")
-    for name in (*functions, "measurements"):
+    functions = ("recipe", "program", "published", "joined", "average", "table")
+    for name in (*functions, "against", "measurements"):
         environment.globals[name] = getattr(results, name)
     return environment.get_template(template).render()
 
@@ -54,6 +55,8 @@ def main() -> None:
     README.write_text(put_into(readme, table), encoding="utf-8")
     for name in results.missing():
         print(f"results/{name}.json: not measured")
+    for name in results.stale():
+        print(f"results: the settings of {name} have changed since it was measured")
     for name in results.unused():
         print(f"results/{name}.json: not used in tools/docs/results.md.j2")
 

@@ -106,6 +106,7 @@ def test_recipe_that_has_changed_is_marked(directory):
     table = results.table(["accuracy"], results.recipe(RECIPE))
     assert "| movielens_rating † |" in table
     assert table.endswith("† The settings have changed since this was measured.")
+    assert results.stale() == [RECIPE]
     assert " †" in results.against(
         "accuracy", results.recipe(RECIPE), results.program("others", "Other")
     )
@@ -123,6 +124,17 @@ def test_two_rows_become_one(results):
     assert "| movielens_rating | 0.6000 ± 0.1414 | 0.2500 | 2 |" in results.table(
         ["accuracy", "hits@1"], joined
     )
+
+
+def test_average_over_rows(results):
+    # The mean of .725 and .7 is .7125; their standard deviation is .025/sqrt(2).
+    ours, other = results.recipe(RECIPE), results.program("others", "Other")
+    table = results.table(
+        ["mean_squared_error"], results.average("mean of 2", ours, other)
+    )
+    assert table.endswith("| mean of 2 | 0.7125 ± 0.0177 | 2 |")
+    missing = results.average("mean of 2", ours, results.recipe("none"))
+    assert results.table(["rmse"], missing).endswith("| mean of 2 | not measured |  |")
 
 
 def test_ours_against_another_model(results):

@@ -1,5 +1,6 @@
 import pytest
 
+from tools.benchmarks.result_files import read
 from tools.docs.result_tables import Results
 from tools.docs.results import DIRECTORY, PAGE, README, put_into, render
 
@@ -39,3 +40,15 @@ def test_readme_needs_markers():
     assert put_into(readme, "new\n") == readme.replace("old", "new")
     with pytest.raises(ValueError, match="has no <!-- results -->"):
         put_into("A\n", "new\n")
+
+
+@pytest.mark.parametrize("path", sorted(DIRECTORY.glob("*.json")), ids=lambda p: p.stem)
+def test_published_figures_have_a_source_and_others_a_command(path):
+    record = read(path)
+    if record["kind"] == "published":
+        assert all(row["source"] and row["link"] for row in record["rows"])
+    else:
+        assert record["command"].startswith("python -m tools.benchmarks.")
+        assert record["versions"]
+        assert record["processor"]
+        assert record["date"]
