@@ -12,7 +12,7 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags bench bench-peers format clean
+.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags docs-results bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ results-documents: documents ## Documents: Wikipedia and Debian (an hour)
 	$(TRAIN) --recipes=wikipedia_retrieval,wikipedia_in_batch,debian_retrieval,debian_in_batch --seeds=3
 	$(BIN)/python -m tools.benchmarks.retrieval --tasks=wikipedia,debian
 	$(BIN)/python -m tools.benchmarks.shared_words
+	$(RENDER)
+
+docs-results: $(VENV)/base ## Render docs/results.md and README's results from results/*.json
 	$(RENDER)
 
 results-tags: documents ## Tags of Debian's packages (half an hour)

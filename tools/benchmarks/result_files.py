@@ -89,6 +89,8 @@ def write_rows(
 ) -> None:
     """Writes the results of a program to ``results/NAME.json``.
 
+    A file with the same results is not written again: it keeps its date and versions.
+
     Args:
         name: The name of the file, without suffix.
         command: The command that a user types to measure them.
@@ -98,18 +100,13 @@ def write_rows(
     """
     records = {row.name: row.record() for row in rows}
     path = Path(RESULTS.value) / f"{name}.json"
-    if keep_others and path.exists():
-        records = {row["name"]: row for row in read(path)["rows"]} | records
-    _write(
-        path,
-        {
-            "kind": "program",
-            "command": command,
-            **measured.environment(),
-            "data": dict(data or {}),
-            "rows": list(records.values()),
-        },
-    )
+    earlier = read(path) if path.exists() else {"rows": []}
+    if keep_others:
+        records = {row["name"]: row for row in earlier["rows"]} | records
+    results = {"data": dict(data or {}), "rows": list(records.values())}
+    if any(earlier.get(key) != value for key, value in results.items()):
+        record = {"kind": "program", "command": command, **measured.environment()}
+        _write(path, {**record, **results})
 
 
 def write_recipe(

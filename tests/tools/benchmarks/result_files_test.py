@@ -67,6 +67,17 @@ def test_rows_of_a_program_replace_those_with_the_same_name(results):
     assert len(read(results / "pair.json")["rows"]) == 1
 
 
+def test_file_with_the_same_results_keeps_its_date(results):
+    path = results / "same.json"
+    write_rows("same", "python same.py", [Row("A", {"x": [1.0]})])
+    record = {**read(path), "date": "2020-01-01"}
+    path.write_text(json.dumps(record), encoding="utf-8")
+    write_rows("same", "python same.py", [Row("A", {"x": [1.0]})])
+    assert read(path)["date"] == "2020-01-01"
+    write_rows("same", "python same.py", [Row("A", {"x": [1.5]})])
+    assert read(path)["date"] != "2020-01-01"
+
+
 def test_row_of_our_model_has_the_digest_of_its_settings(results):
     write_rows("ours", "python ours.py", [Row("us", {"x": [1.0]}, "movielens_rating")])
     (row,) = read(results / "ours.json")["rows"]
