@@ -6,6 +6,7 @@ The functions of `Results` are those of the template tools/docs/results.md.j2.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -109,6 +110,19 @@ class Results:
     def stale(self) -> list[str]:
         """Returns the names of the recipes that changed since they were measured."""
         return sorted(self._stale)
+
+    def changed_data(self, root: Path) -> dict[str, list[str]]:
+        """Returns for each file the data below ``root`` that are not those it used."""
+        digest = functools.cache(measured.file_digest)
+        changed = {
+            name: [
+                path
+                for path, used in record.get("data", {}).items()
+                if (root / path).is_file() and digest(root / path) != used
+            ]
+            for name, record in sorted(self._records.items())
+        }
+        return {name: paths for name, paths in changed.items() if paths}
 
     def recipe(
         self, recipe: str, channel: str = "test", name: str = "", **details: Any

@@ -4,8 +4,8 @@
 
 The templates are results.md.j2 and results_readme.md.j2 in this directory. The programs
 of tools/benchmarks write the files; `make results` runs them all. Prints which files
-are missing or not used by a table, and which recipes have changed since they were
-measured. The page marks these.
+are missing or not used by a table, which recipes have changed since they were measured
+(the page marks them), and which used other data than those in data/.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ def main() -> None:
         print(f"results/{name}.json: not measured")
     for name in results.stale():
         print(f"results: the settings of {name} have changed since it was measured")
+    for name, paths in results.changed_data(ROOT).items():
+        print(f"results/{name}.json: measured with other data: {', '.join(paths)}")
     for name in results.unused():
         print(f"results/{name}.json: not used in tools/docs/results.md.j2")
 

@@ -112,6 +112,17 @@ def test_recipe_that_has_changed_is_marked(directory):
     )
 
 
+def test_data_that_have_changed_are_reported(directory, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b"abc")  # echo -n abc | sha256sum
+    (tmp_path / "b.jsonl").write_bytes(b"abd")
+    digest = "ba7816bf8f01cfea"
+    data = {"a.jsonl": digest, "b.jsonl": digest, "not_here.jsonl": digest}
+    path = directory / f"{RECIPE}.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "data": data}), encoding="utf-8")
+    assert Results(directory).changed_data(tmp_path) == {RECIPE: ["b.jsonl"]}
+
+
 def test_row_of_our_model_has_the_times_of_its_recipe(results):
     table = results.table(["hits@1"], results.program("others", "our model"))
     assert table.endswith("| our model | 0.2500 |  | 1.5 |")
