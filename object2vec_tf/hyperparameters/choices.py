@@ -11,7 +11,9 @@ Tokenizer = Literal[
 ]
 UnicodeNormalization = Literal["none", "NFC", "NFKC", "NFD", "NFKD"]
 Activation = Literal["tanh", "relu", "linear"]
-Optimizer = Literal["adadelta", "adagrad", "adam", "sgd", "rmsprop"]
+# The optimizers of Amazon SageMaker's Object2Vec, and ours.
+SageMakerOptimizer = Literal["adadelta", "adagrad", "adam", "sgd", "rmsprop"]
+Optimizer = Literal[SageMakerOptimizer, "rowwise_adagrad"]
 OutputLayer = Literal["softmax", "mean_squared_error"]
 StorageType = Literal["dense", "row_sparse"]
 Objective = Literal["pairs", "in_batch_softmax"]
@@ -25,6 +27,7 @@ Decay = Literal["none", "linear", "cosine"]
 OPERATORS: tuple[str, ...] = ("hadamard", "concat", "abs_diff")
 TOKENIZERS: tuple[str, ...] = get_args(Tokenizer)
 UNICODE_NORMALIZATIONS: tuple[str, ...] = get_args(UnicodeNormalization)
+SAGEMAKER_OPTIMIZERS: tuple[str, ...] = get_args(SageMakerOptimizer)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 # Tokenizers whose tokens, words or ids, are looked up in a vocabulary table.

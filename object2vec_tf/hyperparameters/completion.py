@@ -17,7 +17,7 @@ from object2vec_tf.hyperparameters.rules import (
     check_tied_encoders,
     copy_enc0,
     resolve_encoder,
-    warn_of_large_vocabularies,
+    warn_of_values_beyond_sagemaker,
 )
 from object2vec_tf.hyperparameters.specification import SPECIFICATIONS, Specification
 
@@ -45,7 +45,7 @@ def effective_values(
     _complete(effective, given, problems)
     if problems:
         raise HyperparameterError(_message(problems))
-    warn_of_large_vocabularies(given)
+    warn_of_values_beyond_sagemaker(given)
     return effective
 
 

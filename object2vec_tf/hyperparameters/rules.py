@@ -11,7 +11,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from object2vec_tf.hyperparameters.choices import LOOKUP_TOKENIZERS
+from object2vec_tf.hyperparameters.choices import (
+    LOOKUP_TOKENIZERS,
+    SAGEMAKER_OPTIMIZERS,
+)
 
 # The largest vocabulary that Amazon SageMaker's Object2Vec accepts.
 SAGEMAKER_VOCAB_SIZE = 3_000_000
@@ -104,17 +107,28 @@ def _enc_dim_divisors(effective: Mapping[str, Any]) -> Iterator[tuple[int, str]]
             yield 2, f"the two directions of enc{encoder}_network=bilstm"
 
 
-def warn_of_large_vocabularies(given: Mapping[str, Any]) -> None:
-    """Warns once of each vocabulary size that Amazon SageMaker rejects."""
-    for name in ("enc0_vocab_size", "enc1_vocab_size"):
-        size = given.get(name) or 0
-        message = (
-            f"{name}: {size} is above {SAGEMAKER_VOCAB_SIZE}, the maximum of Amazon "
-            "SageMaker's Object2Vec, which would reject it"
-        )
-        if size > SAGEMAKER_VOCAB_SIZE and message not in _shown:
+def warn_of_values_beyond_sagemaker(given: Mapping[str, Any]) -> None:
+    """Warns once of each value that Amazon SageMaker's Object2Vec rejects."""
+    for message in _values_beyond_sagemaker(given):
+        if message not in _shown:
             _shown.add(message)
             warnings.warn(message, stacklevel=1)
+
+
+def _values_beyond_sagemaker(given: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("enc0_vocab_size", "enc1_vocab_size"):
+        size = given.get(name) or 0
+        if size > SAGEMAKER_VOCAB_SIZE:
+            yield (
+                f"{name}: {size} is above {SAGEMAKER_VOCAB_SIZE}, the maximum of "
+                "Amazon SageMaker's Object2Vec, which would reject it"
+            )
+    optimizer = given.get("optimizer")
+    if optimizer is not None and optimizer not in SAGEMAKER_OPTIMIZERS:
+        yield (
+            f"optimizer: {optimizer} is not an optimizer of Amazon SageMaker's "
+            "Object2Vec, which would reject it"
+        )
 
 
 def check_texts(effective: Mapping[str, Any], problems: list[str]) -> None:

@@ -248,7 +248,10 @@ _TRAINING = {
         Integer(1, 10_000), "pairs per batch", tunable=(1, 8192), log_scale=True
     ),
     "optimizer": Specification(
-        _choice(choices.Optimizer), "optimizer", tunable=choices.OPTIMIZERS
+        _choice(choices.Optimizer),
+        "optimizer; rowwise_adagrad: Adagrad with one learning rate for each token "
+        "vector",
+        tunable=choices.SAGEMAKER_OPTIMIZERS,
     ),
     "weight_decay": Specification(
         Real(0.0, 10_000.0),

@@ -10,6 +10,10 @@ from object2vec_tf.optimizers.row_sparse import (
     RowSparseRMSprop,
     RowSparseSGD,
 )
+from object2vec_tf.optimizers.rowwise_adagrad import (
+    RowSparseRowwiseAdagrad,
+    RowwiseAdagrad,
+)
 
 __all__ = [
     "FusedAdam",
@@ -18,6 +22,8 @@ __all__ = [
     "RowSparseAdagrad",
     "RowSparseAdam",
     "RowSparseRMSprop",
+    "RowSparseRowwiseAdagrad",
     "RowSparseSGD",
+    "RowwiseAdagrad",
     "optimizer_for",
 ]

@@ -13,6 +13,10 @@ from object2vec_tf.optimizers.row_sparse import (
     RowSparseRMSprop,
     RowSparseSGD,
 )
+from object2vec_tf.optimizers.rowwise_adagrad import (
+    RowSparseRowwiseAdagrad,
+    RowwiseAdagrad,
+)
 from object2vec_tf.optimizers.schedule import WarmUpAndDecay
 
 _DENSE = {
@@ -20,6 +24,7 @@ _DENSE = {
     "adagrad": keras.optimizers.Adagrad,
     "adam": FusedAdam,
     "rmsprop": keras.optimizers.RMSprop,
+    "rowwise_adagrad": RowwiseAdagrad,
     "sgd": keras.optimizers.SGD,
 }
 _ROW_SPARSE = {
@@ -27,6 +32,7 @@ _ROW_SPARSE = {
     "adagrad": RowSparseAdagrad,
     "adam": RowSparseAdam,
     "rmsprop": RowSparseRMSprop,
+    "rowwise_adagrad": RowSparseRowwiseAdagrad,
     "sgd": RowSparseSGD,
 }
 

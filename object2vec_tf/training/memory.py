@@ -13,8 +13,16 @@ _MEMINFO = Path("/proc/meminfo")
 # The limit of a container; cgroup v2.
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _FLOAT_BYTES = 4
-# Values that an optimizer keeps for each weight.
-_SLOTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
+# Values that an optimizer keeps for each weight of a table.
+# rowwise_adagrad keeps one for each row.
+_SLOTS = {
+    "adam": 2,
+    "adadelta": 2,
+    "adagrad": 1,
+    "rmsprop": 1,
+    "rowwise_adagrad": 0,
+    "sgd": 0,
+}
 
 
 def check_memory(

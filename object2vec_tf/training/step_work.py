@@ -21,7 +21,16 @@ _SMALL_STEP = "a step of this model is small: a CPU may be as fast (--device=cpu
 
 _FLOAT_BYTES = 4
 # Values that an optimizer keeps for each weight.
-_SLOTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
+_SLOTS = {
+    "adam": 2,
+    "adadelta": 2,
+    "adagrad": 1,
+    "rmsprop": 1,
+    "rowwise_adagrad": 1,
+    "sgd": 0,
+}
+# It keeps one for each row of a table.
+_TABLE_SLOTS = _SLOTS | {"rowwise_adagrad": 0}
 # A backward pass computes the gradients of inputs and of weights.
 _PASSES = 3
 
@@ -82,8 +91,9 @@ def step_work(
     if hp.objective == "in_batch_softmax":
         flops += 2.0 * batch * batch * hp.enc_dim
     # Weights and slots are read and written; gradients are written and read.
-    traffic = 2 * (2 + _SLOTS[hp.optimizer])
-    size = traffic * sum(dense) + _table_values(hp, lengths, batch, traffic)
+    size: float = 2 * (2 + _SLOTS[hp.optimizer]) * sum(dense)
+    traffic = 2 * (2 + _TABLE_SLOTS[hp.optimizer])
+    size += _table_values(hp, lengths, batch, traffic)
     return StepWork(_PASSES * flops, float(_FLOAT_BYTES * size))
 
 

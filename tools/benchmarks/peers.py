@@ -1,13 +1,15 @@
 """Times training in comparison to other programs for the same job.
 
-    python -m tools.benchmarks.peers --tables=row_sparse,encoders,programs
+    python -m tools.benchmarks.peers --tables=row_sparse,fbgemm,encoders,programs
 
-The peers run in their own virtual environment, which the first run creates (some
-gigabytes). Every round runs both sides in turn, so that the ratios are valid even if
-the clock speed of the machine changes. The tables are:
+The peers run in their own virtual environments, which the first run creates (some
+gigabytes). FBGEMM needs one with exactly its torch; where that cannot be installed, its
+table is left out. Every round runs both sides in turn, so that the ratios are valid
+even if the clock speed of the machine changes. The tables are:
 
 row_sparse: torch's EmbeddingBag with sparse gradients, with the settings of
 tools.benchmarks.row_sparse.
+fbgemm: FBGEMM's fused tables (TorchRec's kernels), with the same settings.
 encoders: torch's convolutions and LSTM on the same bucketed batches.
 programs: sentence-transformers' StaticEmbedding, gensim's Doc2Vec and fastText's
 classifier, which has no network for pairs and reads both objects as one text.
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,14 @@ from tools.benchmarks.training import compiled_model
 ENVIRONMENT = flags.DEFINE_string(
     "environment", ".venv-peers", "virtual environment of the peers"
 )
-OPTIMIZERS = flags.DEFINE_list("optimizers", ["adam", "adagrad", "sgd"], "optimizers")
+FBGEMM_ENVIRONMENT = flags.DEFINE_string(
+    "fbgemm_environment", ".venv-fbgemm", "virtual environment of FBGEMM"
+)
+OPTIMIZERS = flags.DEFINE_list(
+    "optimizers", ["adam", "adagrad", "rowwise_adagrad", "sgd"], "optimizers"
+)
 TABLES = flags.DEFINE_list(
-    "tables", ["row_sparse", "encoders", "programs"], "tables to measure"
+    "tables", ["row_sparse", "fbgemm", "encoders", "programs"], "tables to measure"
 )
 
 _PROGRAMS = Path(__file__).parent / "peer_programs"
@@ -57,6 +64,15 @@ _PACKAGES = {
     "gensim": "gensim",
     "fasttext-wheel": "fasttext",
 }
+_TORCH_PACKAGES = {"torch": "torch", "numpy": "numpy"}
+_FBGEMM_PACKAGES = {
+    "torch==2.13.0": "torch",
+    "fbgemm-gpu-cpu==1.8.0": "fbgemm_gpu",
+    "numpy": "numpy",
+}
+# The optimizers of each peer.
+_TORCH_OPTIMIZERS = ("adam", "adagrad", "sgd")
+_FBGEMM_OPTIMIZERS = ("adagrad", "rowwise_adagrad", "sgd")
 _BUCKET_WIDTH = 8
 # Only some batches of these pairs are used. With this many pairs, most buckets have
 # full batches.
@@ -71,7 +87,8 @@ def peer_python(environment: Path, packages: Mapping[str, str] = _PACKAGES) -> P
 
     Args:
         environment: Path of the virtual environment.
-        packages: The required distributions and the module name of each.
+        packages: The required distributions, or their requirements, and the module name
+            of each.
 
     Raises:
         UserError: A package cannot be installed.
@@ -180,26 +197,61 @@ def _batches(setting: row_sparse.Setting) -> Batches:
     ]
 
 
-def row_sparse_table(python: Path) -> None:
+def row_sparse_table() -> None:
     """Prints the comparison with torch's sparse optimizers."""
+    python = peer_python(Path(ENVIRONMENT.value), _TORCH_PACKAGES)
     _print_header("torch EmbeddingBag, sparse")
+    _compare_tables(python, "torch_embedding_bag.py", _TORCH_OPTIMIZERS, {"": ()})
+
+
+def fbgemm_table() -> None:
+    """Prints the comparison with FBGEMM's tables, if FBGEMM can be installed."""
+    try:
+        python = peer_python(Path(FBGEMM_ENVIRONMENT.value), _FBGEMM_PACKAGES)
+    except UserError as error:
+        print(f"\nNo table of FBGEMM: {error}", flush=True)
+        return
+    _print_header("FBGEMM, fused update")
+    lookups = {", two lookups": (2,), ", one lookup": (1,)}
+    _compare_tables(python, "fbgemm_tables.py", _FBGEMM_OPTIMIZERS, lookups)
+
+
+def _compare_tables(
+    python: Path,
+    program: str,
+    optimizers: Collection[str],
+    variants: Mapping[str, tuple[object, ...]],
+) -> None:
+    """Prints a row for each setting, each of the peer's optimizers and each variant.
+
+    Args:
+        python: The Python of the peer.
+        program: The peer.
+        optimizers: Its optimizers.
+        variants: More arguments of the peer by what they add to the name of a row.
+    """
     for name in SETTINGS.value:
         setting = NAMED_SETTINGS[name]
         numbers = (setting.vocab_size, setting.dim, MLP_DIM)
         for optimizer in OPTIMIZERS.value:
+            if optimizer not in optimizers:
+                continue
             ours = row_sparse.object2vec_steps(setting, optimizer)
-            program = "torch_embedding_bag.py"
-            with start_peer(
-                python, program, _batches(setting), *numbers, optimizer
-            ) as torch:
-                steps = STEPS.value
-                print_comparison(
-                    f"{name} {optimizer}", ours, torch, steps, steps * BATCH
-                )
+            for variant, more in variants.items():
+                arguments = (*numbers, optimizer, *more)
+                with start_peer(python, program, _batches(setting), *arguments) as peer:
+                    print_comparison(
+                        f"{name} {optimizer}{variant}",
+                        ours,
+                        peer,
+                        STEPS.value,
+                        STEPS.value * BATCH,
+                    )
 
 
-def encoder_table(python: Path) -> None:
+def encoder_table() -> None:
     """Prints the comparison with torch's encoders."""
+    python = peer_python(Path(ENVIRONMENT.value), _TORCH_PACKAGES)
     _print_header("torch, bucketed")
     for network in ("hcnn", "bilstm"):
         hyperparameters = encoders.make_hyperparameters(network)
@@ -229,8 +281,9 @@ def encoder_table(python: Path) -> None:
             print_comparison(network, ours, torch, steps, count, warmup=steps)
 
 
-def program_table(python: Path) -> None:
+def program_table() -> None:
     """Prints the comparison with other programs."""
+    python = peer_python(Path(ENVIRONMENT.value))
     _print_header("programs")
     setting = NAMED_SETTINGS["P"]
     numbers = (setting.vocab_size, setting.dim)
@@ -259,9 +312,9 @@ def program_table(python: Path) -> None:
 
 def main() -> None:
     """Runs the command."""
-    python = peer_python(Path(ENVIRONMENT.value))
     tables = {
         "row_sparse": row_sparse_table,
+        "fbgemm": fbgemm_table,
         "encoders": encoder_table,
         "programs": program_table,
     }
@@ -270,7 +323,7 @@ def main() -> None:
             raise UserError(
                 f"--tables: expected tables from {', '.join(tables)}, got {name!r}."
             )
-        tables[name](python)
+        tables[name]()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from tools.benchmarks.training import compiled_model, training_loop
 
 STEPS = flags.DEFINE_integer("steps", 20, "training steps", 1)
 
-_OPTIMIZERS = ("adadelta", "adagrad", "adam", "rmsprop", "sgd")
+_OPTIMIZERS = ("adadelta", "adagrad", "adam", "rmsprop", "rowwise_adagrad", "sgd")
 _STORAGE = ("dense", "row_sparse")
 
 Weights = list[npt.NDArray[Any]]

@@ -53,7 +53,7 @@ class Terminate(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("epoch", "more"),
     [
-        (0, {"weight_decay": 0.01, "optimizer": "adagrad"}),
+        (0, {"weight_decay": 0.01, "optimizer": "rowwise_adagrad"}),
         (2, {"token_embedding_storage_type": "row_sparse"}),
     ],
 )

@@ -29,7 +29,8 @@ IN_BATCH = {"objective": "in_batch_softmax", "learn_temperature": True}
 CASES = {
     "pooled": ROW_SPARSE | {"weight_decay": 0.01},
     "dense": {"optimizer": "adagrad", "num_classes": 2},
-    "tied": ROW_SPARSE | {"tied_token_embedding_weight": True, "optimizer": "adagrad"},
+    "tied": ROW_SPARSE
+    | {"tied_token_embedding_weight": True, "optimizer": "rowwise_adagrad"},
     "negatives": ROW_SPARSE | {"negative_sampling_rate": 2},
     # A batch has fewer distinct objects, and not every pair as many as the others.
     "few_negatives": ROW_SPARSE | {"negative_sampling_rate": 14},

@@ -89,7 +89,7 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "negative_sampling_rate": ([0, 1, 1000], [-1, 0.5], 0),
     "num_classes": ([2, 30], [1, 31], 2),
     "optimizer": (
-        ["adadelta", "adagrad", "adam", "sgd", "rmsprop"],
+        ["adadelta", "adagrad", "adam", "sgd", "rmsprop", "rowwise_adagrad"],
         ["adamw", "Adam"],
         "adam",
     ),
@@ -367,6 +367,18 @@ def test_a_vocabulary_that_sagemaker_rejects_is_accepted_with_one_warning(monkey
         Hyperparameters(**{**REQUIRED, "enc0_vocab_size": 3_000_001})
     (warning,) = shown
     assert "enc0_vocab_size: 3000001 is above 3000000" in str(warning.message)
+
+
+def test_an_optimizer_that_sagemaker_rejects_is_accepted_with_one_warning(monkeypatch):
+    monkeypatch.setattr(rules, "_shown", set())
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        for optimizer in ("rowwise_adagrad", "adagrad", "rowwise_adagrad"):
+            Hyperparameters(**REQUIRED, optimizer=optimizer)
+    (warning,) = shown
+    assert "optimizer: rowwise_adagrad is not an optimizer of Amazon" in str(
+        warning.message
+    )
 
 
 @pytest.mark.parametrize("setting", ["lowercase", "unicode_normalization"])

@@ -464,7 +464,14 @@ def test_dropout_and_negatives_differ_between_steps():
 
 SAVED = {
     "pooled": [POOLED, {"token_embedding_storage_type": "row_sparse"}],
-    "hcnn": [HCNN, {"optimizer": "adagrad"}],
+    "rows": [
+        POOLED,
+        {
+            "optimizer": "rowwise_adagrad",
+            "token_embedding_storage_type": "row_sparse",
+        },
+    ],
+    "hcnn": [HCNN, {"optimizer": "rowwise_adagrad"}],
     "bilstm": [BILSTM, {"optimizer": "rmsprop"}],
     "tied": [
         POOLED,

@@ -16,7 +16,9 @@ from object2vec_tf.optimizers import (
     RowSparseAdagrad,
     RowSparseAdam,
     RowSparseRMSprop,
+    RowSparseRowwiseAdagrad,
     RowSparseSGD,
+    RowwiseAdagrad,
     optimizer_for,
 )
 
@@ -25,6 +27,7 @@ DENSE = {
     "adagrad": keras.optimizers.Adagrad,
     "adam": keras.optimizers.Adam,
     "rmsprop": keras.optimizers.RMSprop,
+    "rowwise_adagrad": RowwiseAdagrad,
     "sgd": keras.optimizers.SGD,
 }
 ROW_SPARSE = {
@@ -32,9 +35,17 @@ ROW_SPARSE = {
     "adagrad": RowSparseAdagrad,
     "adam": RowSparseAdam,
     "rmsprop": RowSparseRMSprop,
+    "rowwise_adagrad": RowSparseRowwiseAdagrad,
     "sgd": RowSparseSGD,
 }
-RATES = {"adadelta": 1.0, "adagrad": 0.1, "adam": 0.02, "rmsprop": 0.02, "sgd": 0.5}
+RATES = {
+    "adadelta": 1.0,
+    "adagrad": 0.1,
+    "adam": 0.02,
+    "rmsprop": 0.02,
+    "rowwise_adagrad": 0.1,
+    "sgd": 0.5,
+}
 DIM = 4
 
 each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -84,7 +95,9 @@ class OneHotNetwork:
     """The network of a model, with plain variables in the order of the model."""
 
     def __init__(self, model):
-        self.variables = [keras.Variable(v.numpy()) for v in model.trainable_variables]
+        self.variables = [
+            keras.Variable(v.numpy(), name=v.name) for v in model.trainable_variables
+        ]
         self.vocab_size = model.hyperparameters.enc0_vocab_size
 
     def gradients(self, in0, in1, labels):
@@ -183,6 +196,9 @@ def lazy_step(optimizer, g, slots, step):
     if optimizer == "adagrad":
         total = slots[0] + g**2
         return rate * g / np.sqrt(total + EPSILON), [total]
+    if optimizer == "rowwise_adagrad":
+        total = slots[0] + (g**2).mean(axis=1)
+        return rate * g / np.sqrt(total + EPSILON)[:, None], [total]
     if optimizer == "rmsprop":
         mean = 0.9 * slots[0] + 0.1 * g**2
         return rate * g / np.sqrt(mean + EPSILON), [mean]
@@ -210,12 +226,15 @@ def tables_and_slots(model):
     return tables
 
 
+NUMBER_OF_SLOTS = {"sgd": 0, "adagrad": 1, "rmsprop": 1, "rowwise_adagrad": 1}
+
+
 @each_optimizer
 @each_tying
 def test_row_sparse_storage_changes_only_rows_of_the_batch(optimizer, tied):
     model = make_model(optimizer, "row_sparse", tied, vocab_size=8)
     model.optimizer.build(model.trainable_variables)
-    number_of_slots = {"sgd": 0, "adagrad": 1, "rmsprop": 1}.get(optimizer, 2)
+    number_of_slots = NUMBER_OF_SLOTS.get(optimizer, 2)
 
     for step, (in0, in1, labels) in enumerate(FEW_TOKENS, start=1):
         gradients = OneHotNetwork(model).gradients(in0, in1, labels)

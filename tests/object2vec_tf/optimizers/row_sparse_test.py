@@ -10,7 +10,9 @@ from object2vec_tf.optimizers import (
     RowSparseAdagrad,
     RowSparseAdam,
     RowSparseRMSprop,
+    RowSparseRowwiseAdagrad,
     RowSparseSGD,
+    RowwiseAdagrad,
     row_sparse,
 )
 
@@ -19,6 +21,7 @@ KINDS = {
     RowSparseAdagrad: keras.optimizers.Adagrad,
     RowSparseAdam: keras.optimizers.Adam,
     RowSparseRMSprop: keras.optimizers.RMSprop,
+    RowSparseRowwiseAdagrad: RowwiseAdagrad,
     RowSparseSGD: keras.optimizers.SGD,
 }
 OPTIONS = {
@@ -32,6 +35,11 @@ OPTIONS = {
         "learning_rate": 0.3,
         "beta_1": 0.8,
         "beta_2": 0.95,
+        "epsilon": 1e-3,
+    },
+    RowSparseRowwiseAdagrad: {
+        "learning_rate": 0.3,
+        "initial_accumulator_value": 0.2,
         "epsilon": 1e-3,
     },
     RowSparseRMSprop: {"learning_rate": 0.3, "rho": 0.8, "epsilon": 1e-3},
@@ -48,6 +56,11 @@ def adadelta(g, slots, step):
 
 def adagrad(g, slots, step):
     total = slots[0] + g**2
+    return 0.3 * g / np.sqrt(total + 1e-3), [total]
+
+
+def rowwise_adagrad(g, slots, step):
+    total = slots[0] + (g**2).mean(axis=1, keepdims=True)
     return 0.3 * g / np.sqrt(total + 1e-3), [total]
 
 
@@ -73,6 +86,7 @@ FORMULAS = {
     RowSparseAdagrad: (adagrad, [0.2]),
     RowSparseAdam: (adam, [0.0, 0.0]),
     RowSparseRMSprop: (rmsprop, [0.0]),
+    RowSparseRowwiseAdagrad: (rowwise_adagrad, [0.2]),
     RowSparseSGD: (sgd, []),
 }
 ROWS, DIM = 6, 3
@@ -81,6 +95,10 @@ ROWS, DIM = 6, 3
 def table(seed=0):
     random = np.random.default_rng(seed)
     return random.normal(size=(ROWS, DIM)).astype(np.float32)
+
+
+def table_variable():
+    return keras.Variable(table(), name="embeddings")
 
 
 def row_gradient(rows, seed):
@@ -95,16 +113,21 @@ def row_gradient(rows, seed):
 
 def state(optimizer, variable):
     """The table and its slots."""
-    slots = [v.numpy() for v in optimizer.variables if v.shape == (ROWS, DIM)]
-    return [variable.numpy(), *slots]
+    slots = [v.numpy() for v in optimizer.variables if v.shape[:1] == (ROWS,)]
+    # One value per row, as a column.
+    return [variable.numpy(), *(slot.reshape(ROWS, -1) for slot in slots)]
 
 
 @each_kind
 def test_only_rows_of_the_gradient_change_by_the_formula(kind):
-    optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
+    optimizer, variable = (
+        kind(**OPTIONS[kind]),
+        table_variable(),
+    )
     formula, initial = FORMULAS[kind]
     expected = [table().astype(np.float64)]
-    expected += [np.full((ROWS, DIM), value) for value in initial]
+    columns = 1 if kind is RowSparseRowwiseAdagrad else DIM
+    expected += [np.full((ROWS, columns), value) for value in initial]
     optimizer.build([variable])
 
     for step, rows in enumerate([[3, 0], [0], [5, 1, 3], [1], [3, 0, 4]], start=1):
@@ -132,7 +155,10 @@ def test_only_rows_of_the_gradient_change_by_the_formula(kind):
 @each_kind
 def test_a_gradient_with_all_rows_equals_the_dense_update(kind):
     sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
-    one, two = keras.Variable(table()), keras.Variable(table())
+    one, two = (
+        table_variable(),
+        table_variable(),
+    )
 
     for step in range(5):
         gradient = row_gradient(
@@ -148,7 +174,10 @@ def test_a_gradient_with_all_rows_equals_the_dense_update(kind):
 @each_kind
 def test_a_dense_gradient_is_applied_by_keras(kind):
     sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
-    one, two = keras.Variable(table()), keras.Variable(table())
+    one, two = (
+        table_variable(),
+        table_variable(),
+    )
 
     for step in range(3):
         sparse.apply([tf.constant(table(step))], [one])
@@ -161,7 +190,10 @@ def test_a_dense_gradient_is_applied_by_keras(kind):
 @each_kind
 def test_a_graph_gives_the_results_of_eager_execution(kind):
     def train(wrap):
-        optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
+        optimizer, variable = (
+            kind(**OPTIONS[kind]),
+            table_variable(),
+        )
         optimizer.build([variable])
 
         def step(rows, values):
@@ -180,7 +212,10 @@ def test_a_graph_gives_the_results_of_eager_execution(kind):
 @each_kind
 def test_the_ops_for_xla_give_the_results_of_the_training_ops(kind, monkeypatch):
     def train():
-        optimizer, variable = kind(**OPTIONS[kind]), keras.Variable(table())
+        optimizer, variable = (
+            kind(**OPTIONS[kind]),
+            table_variable(),
+        )
         for rows in ([1, 4, 5], [4, 0, 3], [2, 4, 1]):
             optimizer.apply([row_gradient(rows, seed=rows[0])], [variable])
         return state(optimizer, variable)
@@ -193,7 +228,7 @@ def test_the_ops_for_xla_give_the_results_of_the_training_ops(kind, monkeypatch)
 
 @each_kind
 def test_a_gradient_without_rows_changes_nothing(kind):
-    optimizer, variable = kind(), keras.Variable(table())
+    optimizer, variable = kind(), table_variable()
 
     optimizer.apply([row_gradient([], seed=0)], [variable])
 
@@ -203,7 +238,10 @@ def test_a_gradient_without_rows_changes_nothing(kind):
 @each_kind
 @pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"clipvalue": 0.1}])
 def test_clipping_does_not_change_other_rows(kind, clip):
-    optimizer, variable = kind(**OPTIONS[kind], **clip), keras.Variable(table())
+    optimizer, variable = (
+        kind(**OPTIONS[kind], **clip),
+        table_variable(),
+    )
     optimizer.apply([row_gradient([0, 1, 2], seed=0)], [variable])
     before = state(optimizer, variable)
 
@@ -230,7 +268,10 @@ def test_clipnorm_clips_the_norm_of_all_rows():
 @each_kind
 def test_a_schedule_sets_the_learning_rate_of_rows(kind):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.0])
-    optimizer, variable = kind(learning_rate=schedule), keras.Variable(table())
+    optimizer, variable = (
+        kind(learning_rate=schedule),
+        table_variable(),
+    )
 
     optimizer.apply([row_gradient([2], seed=0)], [variable])
     after_first_step = variable.numpy()

@@ -29,7 +29,7 @@ ONE_ID = POOLED | {"enc0_max_seq_len": 1}
 TIED = {"tied_token_embedding_weight": True}
 ROW_SPARSE = {"token_embedding_storage_type": "row_sparse"}
 IN_BATCH = {"objective": "in_batch_softmax", "learn_temperature": True}
-OPTIMIZERS = ("adadelta", "adagrad", "adam", "rmsprop", "sgd")
+OPTIMIZERS = ("adadelta", "adagrad", "adam", "rmsprop", "rowwise_adagrad", "sgd")
 LEARNING_RATES = {"adadelta": 1.0, "sgd": 0.1}
 
 

@@ -1,0 +1,137 @@
+"""Row-wise Adagrad: one learning rate for each row of a token table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from object2vec_tf.optimizers.row_sparse import RowSparseAdagrad
+from object2vec_tf.registration import PACKAGE
+
+# The name of the table of a `TokenEmbedding`, and of keras.layers.Embedding.
+_TABLE = "embeddings"
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class RowwiseAdagrad(keras.optimizers.Adagrad):
+    """Adagrad with one accumulator for each row of a token table.
+
+    For gradient ``g[row, :]`` of a table ``[rows, dim]``::
+
+        accumulator[row] += mean(g[row, :] ** 2)
+        table[row, :] -= learning_rate * g[row, :] / sqrt(accumulator[row] + epsilon)
+
+    A table therefore needs ``rows`` numbers beside its vectors, where Adagrad needs
+    ``rows * dim``. Tables are the variables with the name ``embeddings``, as in
+    ``keras.layers.Embedding``. Other variables are updated by Keras's Adagrad.
+
+    Sources: Gupta et al. 2014, "Training Highly Multiclass Classifiers", has a learning
+    rate per embedding. The mean over the row is that of Mudigere et al. 2022,
+    "Software-Hardware Co-design for Fast and Scalable Training of Deep Learning
+    Recommendation Models", and of FBGEMM's ``EXACT_ROWWISE_ADAGRAD``, which adds
+    epsilon after the square root and starts at 0.
+
+    Example:
+        >>> import keras
+        >>> table = keras.Variable([[1.0, 1.0], [5.0, 5.0]], name="embeddings")
+        >>> optimizer = RowwiseAdagrad(
+        ...     learning_rate=1.0, initial_accumulator_value=0.0, epsilon=0.0)
+        >>> optimizer.apply([keras.ops.array([[1.0, 7.0], [0.0, 1.0]])], [table])
+        >>> table.numpy().round(2).tolist()  # the first row: 1 - [1, 7] / sqrt(25)
+        [[0.8, -0.4], [5.0, 3.59]]
+        >>> optimizer.variables[-1].numpy().tolist()
+        [25.0, 0.5]
+    """
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Creates the accumulators: float ``[rows]`` for a table."""
+        if self.built:
+            return
+        # Keras's Adagrad would create accumulators of the tables' shapes.
+        super(keras.optimizers.Adagrad, self).build(variables)
+        self._accumulators = [self._accumulator(variable) for variable in variables]
+
+    def _accumulator(self, variable: keras.Variable) -> keras.Variable:
+        initializer = keras.initializers.Constant(self.initial_accumulator_value)
+        if not _is_table(variable):
+            return self.add_variable_from_reference(
+                variable, "accumulator", initializer=initializer
+            )
+        return self.add_variable(
+            shape=variable.shape[:1],
+            initializer=initializer,
+            dtype=variable.dtype,
+            name=f"{variable.path.replace('/', '_')}_accumulator",
+        )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates a variable by a gradient of its shape."""
+        slot = self._accumulators[self._get_variable_index(variable)]
+        if tuple(slot.shape) == tuple(variable.shape):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        table = variable.value if isinstance(variable, keras.Variable) else variable
+        accumulator = slot.value.assign_add(_mean_squares(gradient))
+        rate = tf.cast(learning_rate, table.dtype)
+        table.assign_sub(_row_steps(gradient, accumulator + self.epsilon, rate))
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class RowSparseRowwiseAdagrad(RowSparseAdagrad, RowwiseAdagrad):
+    """Row-wise Adagrad that updates only the rows in a gradient of rows."""
+
+    def update_rows(
+        self,
+        table: tf.Variable,
+        slots: Sequence[tf.Variable],
+        rows: tf.Tensor,
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """See `RowSparse`."""
+        if slots[0].shape == table.shape:
+            super().update_rows(table, slots, rows, gradient, learning_rate)
+            return
+        total = tf.gather(slots[0], rows) + _mean_squares(gradient)
+        slots[0].scatter_update(tf.IndexedSlices(total, rows))
+        steps = _row_steps(gradient, total + self.epsilon, learning_rate)
+        table.scatter_sub(tf.IndexedSlices(steps, rows))
+
+    def updated_rows(
+        self,
+        vectors: tf.Tensor,
+        slots: Sequence[tf.Tensor],
+        gradient: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Sequence[tf.Tensor]:
+        """See `RowSparse`."""
+        if slots[0].shape.rank == vectors.shape.rank:
+            return super().updated_rows(vectors, slots, gradient, learning_rate)
+        total = slots[0] + _mean_squares(gradient)
+        steps = _row_steps(gradient, total + self.epsilon, learning_rate)
+        return vectors - steps, total
+
+
+def _is_table(variable: keras.Variable) -> bool:
+    return bool(variable.name == _TABLE) and len(variable.shape) == 2
+
+
+def _mean_squares(gradient: tf.Tensor) -> tf.Tensor:
+    """Returns the mean square of each row, float ``[rows]``."""
+    return tf.reduce_mean(tf.square(gradient), axis=1)
+
+
+def _row_steps(
+    gradient: tf.Tensor, squares: tf.Tensor, learning_rate: tf.Tensor
+) -> tf.Tensor:
+    """Returns what to subtract from rows, float ``[rows, dim]``.
+
+    Args:
+        gradient: float ``[rows, dim]``.
+        squares: The sum of mean squares of each row, ``[rows]``.
+        learning_rate: A scalar.
+    """
+    return gradient * (learning_rate / tf.sqrt(squares))[:, tf.newaxis]
