@@ -21,7 +21,7 @@ from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.inference.catalog import RECOMMEND
 from object2vec_tf.inference.exported_files import ASSETS, write_saved_model_digests
 from object2vec_tf.inference.model_store import next_version
-from object2vec_tf.inference.ragged_inputs import input_limits, output_name
+from object2vec_tf.inference.ragged_inputs import output_name
 from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.inference.warmup_requests import (
     HYPERPARAMETERS,
@@ -211,8 +211,7 @@ def _golden_request(
         tokenizer = model.tokenizers[int(name[-1])]
         if text and tokenizer:
             rows[name] = tokenizer.examples
-            tokens, _ = tokenizer.of_texts(tf.constant(rows[name]))
-            ids[name] = tokens[:, : input_limits(model.hyperparameters)[name][1]]
+            ids[name], _ = tokenizer.of_texts(tf.constant(rows[name]))
         else:
             ids[name] = tf.ragged.constant(rows[name], dtype=tf.int64, ragged_rank=1)
     if signature == "predict_pair":

@@ -14,7 +14,7 @@ from object2vec_tf.devices import on_host
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.catalog import RECOMMEND, SCORE_ITEMS
 from object2vec_tf.inference.ragged_inputs import PADDING
-from object2vec_tf.layers.object_ids import checked_ids
+from object2vec_tf.layers.object_ids import begins_token, checked_ids, first_tokens
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.tokenizer import Tokenizer
 
@@ -42,6 +42,7 @@ class Signatures(tf.Module):
     def __init__(self, model: Object2Vec, items: ItemFiles | None = None) -> None:
         super().__init__()
         self._model_variables = [variable.value for variable in model.variables]
+        self._constants = model.constants
         self._tokenizers = [tokenizer for tokenizer in model.tokenizers if tokenizer]
         ids = [_checked_tokens(model, side) for side in (0, 1)]
         pair = _pair_functions(model, ids, [_IDS, _IDS])
@@ -173,12 +174,11 @@ def _text_functions(
 
 def _text_tokens(model: Object2Vec, side: int, tokenize: Tokenize) -> ToTokens:
     """Returns a function that converts text to token ids, truncated at max_seq_len."""
-    max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
+    limits = model.hyperparameters.id_limits(side)
 
     def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
         ids, _ = tokenize(texts)
-        with on_host():
-            return ids[:, :max_len]
+        return first_tokens(ids, limits)
 
     return tokens
 
@@ -232,19 +232,21 @@ def _tokenize(
     Its outputs are the ids, padded with -1, and counts for each row: unknown tokens,
     all tokens, and known tokens among the ids.
     """
-    max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
+    limits = model.hyperparameters.id_limits(side)
 
     @on_host()
     def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         every, unknown = function(texts)
-        ids = every[:, :max_len]
+        ids = first_tokens(every, limits)
         dropped = 0 if tokenizer.keeps_unknown else unknown
-        is_known = ids.with_values(tf.cast(~tokenizer.is_unknown(ids.values), tf.int64))
+        is_known = ~tokenizer.is_unknown(ids.values) & begins_token(ids, limits)
+        known = ids.with_values(tf.cast(is_known, tf.int64))
+        begins = every.with_values(tf.cast(begins_token(every, limits), tf.int64))
         return {
             "ids": ids.to_tensor(PADDING),
             "unknown": unknown,
-            "tokens": every.row_lengths() + dropped,
-            "known": tf.reduce_sum(is_known, axis=1),
+            "tokens": tf.reduce_sum(begins, axis=1) + dropped,
+            "known": tf.reduce_sum(known, axis=1),
         }
 
     spec = tf.TensorSpec(_TEXTS.shape, _TEXTS.dtype, name=f"in{side}")
@@ -253,8 +255,7 @@ def _tokenize(
 
 def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
     """Returns a function that checks and truncates padded rows of token ids."""
-    vocab_size = model.hyperparameters.of_encoder(side, "vocab_size")
-    max_len = model.hyperparameters.of_encoder(side, "max_seq_len")
+    vocab_size, max_len, continued_from = model.hyperparameters.id_limits(side)
 
     @on_host()
     def tokens(ids: tf.Tensor) -> tf.RaggedTensor:
@@ -272,7 +273,10 @@ def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
 
         check = tf.cond(tf.reduce_any(invalid), reject, tf.no_op)
         with tf.control_dependencies([check]):
-            count = tf.cast(is_token, tf.int64)
+            begins = is_token
+            if continued_from is not None:
+                begins &= ids < continued_from
+            count = tf.cast(begins, tf.int64)
         kept = is_token & (tf.cumsum(count, axis=1) <= max_len)
         # The methods of RaggedTensor would make the graph three times as large.
         lengths = tf.math.count_nonzero(kept, axis=1)

@@ -39,7 +39,7 @@ def golden_requests(
     """Returns three rows per input: the first id, up to five ids, and an empty row."""
     rows = {}
     for name in names:
-        size, max_len = input_limits(hyperparameters)[name]
+        size, max_len, _ = input_limits(hyperparameters)[name]
         several_ids = [(size - 1 - i) % size for i in range(min(max_len, 5))]
         rows[name] = [[0], several_ids, []]
     return rows

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.ragged.token_ids import IdLimits
 from tests import reference_lines as reference
 from tests.reference_lines import Bad, Line
 
 SIZE, MAX_LEN = 10, 3
-LIMITS = {"in0": (SIZE, MAX_LEN), "in1": (SIZE, MAX_LEN)}
+LIMITS = {"in0": IdLimits(SIZE, MAX_LEN), "in1": IdLimits(SIZE, MAX_LEN)}
 KINDS = {
     "ids": ("ids", "ids"),
     "regression": ("ids", "ids"),

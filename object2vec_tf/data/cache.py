@@ -335,6 +335,8 @@ def _settings_digest(schema: PairSchema, vocabularies: Sequence[str]) -> str:
                 tokenization.unicode_normalization,
                 tokenization.num_oov_buckets,
             ]
+            if tokenization.subwords is not None:
+                values += dataclasses.astuple(tokenization.subwords)
     return _digest([_FORMAT, *values, *vocabularies])
 
 

@@ -228,12 +228,19 @@ class _ChannelReader:
 
     def _blocks(self) -> Iterator[Block]:
         """Yields the pairs of all files, with long objects truncated."""
-        limits = dict(zip(INPUTS, self._schema.max_lengths, strict=True))
+        schema = self._schema
+        limits = dict(
+            zip(
+                INPUTS,
+                zip(schema.max_lengths, schema.continued_from, strict=True),
+                strict=True,
+            )
+        )
         with closing(self._parser) as parser:
             for block in self._parsed(parser):
                 columns = {}
                 for name, limit in limits.items():
-                    column, truncated = getattr(block, name).truncate(limit)
+                    column, truncated = getattr(block, name).truncate(*limit)
                     columns[name] = column
                     self._truncated[name] += truncated
                     self._empty[name] += int(np.count_nonzero(column.lengths == 0))

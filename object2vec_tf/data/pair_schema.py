@@ -8,6 +8,7 @@ from object2vec_tf.data.negative_settings import NO_NEGATIVES, NegativeSettings
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import Column, first_tokens
 from object2vec_tf.text.tokenizer import Tokenization
+from object2vec_tf.text.tokenizer_loading import tokenization_of
 
 INPUTS = ("in0", "in1")
 
@@ -17,7 +18,8 @@ class PairSchema:
     """The settings that decide how pairs are read, checked and batched.
 
     Attributes:
-        vocab_sizes: Vocabulary sizes of in0 and in1. Token ids are below them.
+        vocab_sizes: All ids of in0, and those of in1, are below these; with subwords,
+            the ids of n-grams too.
         max_lengths: Maximum number of tokens of an object of in0 and of in1.
         output_layer: ``softmax`` for class labels, another value for real labels.
         num_classes: Number of classes; None if labels are real numbers.
@@ -31,6 +33,8 @@ class PairSchema:
         object_key: ``tokens`` if objects with the same tokens are the same object,
             ``first_token`` if objects with the same first token are.
         negatives: The settings of negatives in shuffled batches.
+        continued_from: Ids of in0 and of in1 from these on belong to the token before
+            them; None if every id is a token.
     """
 
     vocab_sizes: tuple[int, int]
@@ -43,20 +47,16 @@ class PairSchema:
     needs_frequencies: bool = False
     object_key: str = "tokens"
     negatives: NegativeSettings = NO_NEGATIVES
+    continued_from: tuple[int | None, int | None] = (None, None)
 
     @classmethod
     def from_hyperparameters(cls, hyperparameters: Hyperparameters) -> PairSchema:
         """Returns the schema of the pairs of a model."""
         has_classes = hyperparameters.output_layer == "softmax"
+        limits = [hyperparameters.id_limits(encoder) for encoder in (0, 1)]
         return cls(
-            vocab_sizes=(
-                hyperparameters.enc0_vocab_size,
-                hyperparameters.enc1_vocab_size,
-            ),
-            max_lengths=(
-                hyperparameters.enc0_max_seq_len,
-                hyperparameters.enc1_max_seq_len,
-            ),
+            vocab_sizes=(limits[0].size, limits[1].size),
+            max_lengths=(limits[0].max_len, limits[1].max_len),
             output_layer=hyperparameters.output_layer,
             num_classes=hyperparameters.num_classes if has_classes else None,
             tokenizations=(
@@ -68,6 +68,7 @@ class PairSchema:
             needs_frequencies=hyperparameters.needs_frequencies,
             object_key=hyperparameters.object_key,
             negatives=NegativeSettings.of(hyperparameters),
+            continued_from=(limits[0].continued_from, limits[1].continued_from),
         )
 
     @classmethod
@@ -77,13 +78,16 @@ class PairSchema:
             return settings
         return cls.from_hyperparameters(settings)
 
-    def keys_of(self, column: Column) -> Column:
+    def keys_of(self, column: Column, side: int) -> Column:
         """Returns the tokens that make two objects the same object.
 
         Args:
             column: Token ids of objects.
+            side: 0 for those of in0, 1 for those of in1.
         """
-        return first_tokens(column) if self.object_key == "first_token" else column
+        if self.object_key != "first_token":
+            return column
+        return first_tokens(column, self.continued_from[side])
 
     @property
     def text_inputs(self) -> tuple[str, ...]:
@@ -100,9 +104,4 @@ def _tokenization(
 ) -> Tokenization | None:
     if f"in{encoder}" not in hyperparameters.texts:
         return None
-    return Tokenization(
-        hyperparameters.of_encoder(encoder, "tokenizer"),
-        hyperparameters.of_encoder(encoder, "lowercase"),
-        hyperparameters.of_encoder(encoder, "unicode_normalization"),
-        hyperparameters.of_encoder(encoder, "num_oov_buckets"),
-    )
+    return tokenization_of(hyperparameters, encoder)

@@ -303,7 +303,7 @@ class Pairs:
     @property
     def object_keys(self) -> tuple[Column, Column]:
         """The tokens that make two objects of a side the same object."""
-        return self.schema.keys_of(self.in0), self.schema.keys_of(self.in1)
+        return self.schema.keys_of(self.in0, 0), self.schema.keys_of(self.in1, 1)
 
     @functools.cached_property
     def _log_frequencies(self) -> npt.NDArray[np.float32]:

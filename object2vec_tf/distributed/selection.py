@@ -12,6 +12,7 @@ from object2vec_tf.distributed.strategies import (
     Strategy,
 )
 from object2vec_tf.errors import UserError
+from object2vec_tf.hyperparameters import Hyperparameters
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 BATCH_LAYOUTS = ("auto", "ragged", "static")
@@ -93,21 +94,32 @@ def check_batch_layout(name: str) -> None:
         )
 
 
-def choose_batch_layout(name: str, strategy: Strategy) -> str:
+def choose_batch_layout(
+    name: str, strategy: Strategy, hyperparameters: Hyperparameters | None = None
+) -> str:
     """Returns how the batches of a run are laid out.
 
     Args:
         name: One of `BATCH_LAYOUTS`. auto is static if the strategy trains on GPUs of
             this process alone, and ragged otherwise.
         strategy: The execution strategy.
+        hyperparameters: The model's. Subwords have the ragged layout only.
 
     Returns:
         ragged or static.
 
     Raises:
-        UserError: static is asked for, and the strategy has several workers.
+        UserError: static is asked for, and the strategy has several workers, or the
+            model has subwords.
     """
     check_batch_layout(name)
+    if hyperparameters is not None and any(map(hyperparameters.subwords, (0, 1))):
+        if name == "static":
+            raise UserError(
+                "batch_layout=static: expected a model without encX_subword_ngrams, "
+                "whose words have any number of n-grams. Leave --batch_layout out."
+            )
+        return "ragged"
     if name == "static" and strategy.workers > 1:
         raise UserError(
             f"batch_layout=static: expected a single worker, got {strategy.workers}. "

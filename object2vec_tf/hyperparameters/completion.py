@@ -20,6 +20,7 @@ from object2vec_tf.hyperparameters.rules import (
     warn_of_values_beyond_sagemaker,
 )
 from object2vec_tf.hyperparameters.specification import SPECIFICATIONS, Specification
+from object2vec_tf.hyperparameters.subwords import check_subwords, resolve_buckets
 
 
 def effective_values(
@@ -120,6 +121,7 @@ def _complete(
             valid = SPECIFICATIONS[name].kind.valid
             problems.append(f"{name}: required. Give {valid}.")
     resolve_encoder(effective, given, 0, effective["enc0_network"])
+    resolve_buckets(effective, 0)
     if copies_enc0:
         copy_enc0(effective, given, problems)
     else:
@@ -130,9 +132,11 @@ def _complete(
                     f"{name}: required unless enc1_network=enc0. Give {valid}."
                 )
         resolve_encoder(effective, given, 1, effective["enc1_network"])
+        resolve_buckets(effective, 1)
     for check in (
         check_enc_dim,
         check_texts,
+        check_subwords,
         check_tied,
         check_tied_encoders,
         check_in_batch,

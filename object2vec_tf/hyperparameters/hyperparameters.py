@@ -13,6 +13,8 @@ from object2vec_tf.hyperparameters import choices
 from object2vec_tf.hyperparameters.completion import effective_values
 from object2vec_tf.hyperparameters.json_file import read_json, without_platform_entries
 from object2vec_tf.hyperparameters.specification import SPECIFICATIONS, Specification
+from object2vec_tf.hyperparameters.subwords import ngram_lengths
+from object2vec_tf.ragged.token_ids import IdLimits, SubwordIds
 
 # Name of the loss of the in-batch softmax in metrics and log lines.
 IN_BATCH_LOSS = "in_batch_cross_entropy"
@@ -93,6 +95,10 @@ class Hyperparameters:
     enc1_unicode_normalization: choices.UnicodeNormalization = "none"
     enc0_num_oov_buckets: int = 0
     enc1_num_oov_buckets: int = 0
+    enc0_subword_ngrams: str = ""
+    enc1_subword_ngrams: str = ""
+    enc0_subword_buckets: int = 0
+    enc1_subword_buckets: int = 0
     epochs: int = 30
     learning_rate: float = 0.0004
     mini_batch_size: int = 32
@@ -207,6 +213,27 @@ class Hyperparameters:
             self.of_encoder(encoder, "pretrained_embedding_file")
             and self.of_encoder(encoder, "freeze_pretrained_embedding")
         )
+
+    def subwords(self, encoder: int) -> SubwordIds | None:
+        """Returns the n-grams of an encoder's words; None without subwords."""
+        ngrams = self.of_encoder(encoder, "subword_ngrams")
+        if not ngrams:
+            return None
+        shortest, longest = ngram_lengths(ngrams)
+        return SubwordIds(
+            self.of_encoder(encoder, "vocab_size"),
+            shortest,
+            longest,
+            self.of_encoder(encoder, "subword_buckets"),
+        )
+
+    def id_limits(self, encoder: int) -> IdLimits:
+        """Returns the limits of the objects of in0 or in1."""
+        max_len = int(self.of_encoder(encoder, "max_seq_len"))
+        subwords = self.subwords(encoder)
+        if subwords is None:
+            return IdLimits(int(self.of_encoder(encoder, "vocab_size")), max_len)
+        return IdLimits(subwords.size, max_len, subwords.continued_from)
 
     def of_encoder(self, encoder: int, name: str) -> Any:
         """Returns a value of encoder 0 or 1: ``of_encoder(1, "layers")``."""

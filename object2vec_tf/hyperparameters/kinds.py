@@ -149,6 +149,35 @@ class LayerCount:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lengths:
+    """Lengths ``min..max``, with ``1 <= min <= max <= high``; an empty string for none.
+
+    Attributes:
+        high: The largest length.
+    """
+
+    high: int
+
+    @property
+    def valid(self) -> str:
+        """Description of the valid values."""
+        return f"lengths min..max within 1..{self.high}, such as 3..6"
+
+    def parse(self, value: object) -> str:
+        """Returns the text ``min..max``; an empty string for none."""
+        if not isinstance(value, str):
+            raise _error(self, value)
+        text = value.strip()
+        if not text:
+            return text
+        match = re.fullmatch(r"([0-9]{1,4})\s*\.\.\s*([0-9]{1,4})", text)
+        ends = [int(end) for end in match.groups()] if match else [0, 0]
+        if not 1 <= ends[0] <= ends[1] <= self.high:
+            raise _error(self, value)
+        return f"{ends[0]}..{ends[1]}"
+
+
+@dataclasses.dataclass(frozen=True)
 class FileName:
     """The name of a file in the auxiliary channel, or an empty string for none."""
 

@@ -177,6 +177,11 @@ def check_tied(effective: Mapping[str, Any], problems: list[str]) -> None:
         first, second = effective[f"enc0_{name}"], effective[f"enc1_{name}"]
         if first != second and any(files):
             problems.append(_tied_problem(name, first, second))
+    ngrams = [effective[f"enc{i}_subword_ngrams"] for i in (0, 1)]
+    for name in ("subword_ngrams", "subword_buckets", "vocab_file"):
+        first, second = effective[f"enc0_{name}"], effective[f"enc1_{name}"]
+        if first != second and any(ngrams) and None not in (first, second):
+            problems.append(_tied_problem(name, first, second))
 
 
 def check_tied_encoders(effective: Mapping[str, Any], problems: list[str]) -> None:

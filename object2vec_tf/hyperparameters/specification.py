@@ -19,11 +19,16 @@ from object2vec_tf.hyperparameters.kinds import (
     Integer,
     Kind,
     LayerCount,
+    Lengths,
     OrderedSubset,
     Real,
 )
+from object2vec_tf.hyperparameters.subwords import DEFAULT_SUBWORD_BUCKETS
 
 MAX_OOV_BUCKETS = 1_000_000
+MAX_SUBWORD_BUCKETS = 100_000_000
+# The number of characters of the longest n-grams.
+_MAX_NGRAM = 20
 # Token ids are int32.
 MAX_VOCAB_SIZE = 2**31 - 1
 
@@ -105,6 +110,19 @@ _INPUTS = {
         "num_oov_buckets",
         Integer(0, MAX_OOV_BUCKETS),
         "number of hash buckets for out-of-vocabulary tokens; 0 disables them",
+    ),
+    **_both_encoders(
+        "subword_ngrams",
+        Lengths(_MAX_NGRAM),
+        "lengths of the character n-grams of words, in characters; the embedding of a "
+        "word is the mean of its own and of those of its n-grams, as in fastText; of "
+        "an out-of-vocabulary word, that of its n-grams",
+    ),
+    **_both_encoders(
+        "subword_buckets",
+        Integer(0, MAX_SUBWORD_BUCKETS),
+        "number of hash buckets for the n-grams of encX_subword_ngrams; 0: "
+        f"{DEFAULT_SUBWORD_BUCKETS} with encX_subword_ngrams",
     ),
 }
 

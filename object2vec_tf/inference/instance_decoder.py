@@ -23,6 +23,7 @@ from object2vec_tf.files.object_lines import (
 )
 from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.inference.request_errors import BadRequest, token_message
+from object2vec_tf.ragged.token_ids import IdLimits
 from object2vec_tf.text.json_objects import decode_lines
 
 
@@ -30,7 +31,7 @@ class InstanceDecoder:
     r"""Decodes bodies of instances; every token id is -1 or in its vocabulary.
 
     Args:
-        limits: The vocabulary size and the maximum length of each input, by name.
+        limits: The limits of the objects of each input, by name.
         texts: The inputs that may be text too.
         external_ids: The inputs that contain ids of any kind.
         options: Further fields and their types. The body of JSON may have them too, for
@@ -38,14 +39,15 @@ class InstanceDecoder:
 
     Example:
         >>> from object2vec_tf.inference.instance_decoder import InstanceDecoder
-        >>> decoder = InstanceDecoder({"in0": (10, 3)})
+        >>> from object2vec_tf.ragged.token_ids import IdLimits
+        >>> decoder = InstanceDecoder({"in0": IdLimits(10, 3)})
         >>> [row.in0 for row in decoder.decode(b'{"in0": 5}\n{"in0": [6.0]}', True)]
         [5, [6]]
     """
 
     def __init__(
         self,
-        limits: Mapping[str, tuple[int, int]],
+        limits: Mapping[str, IdLimits],
         texts: Collection[str] = (),
         external_ids: Collection[str] = (),
         options: Mapping[str, Any] = MappingProxyType({}),
@@ -144,8 +146,8 @@ class InstanceDecoder:
             number: The type of a number that is an id of any kind.
         """
         fields: list[Any] = []
-        for name, (vocab_size, _) in self._limits.items():
-            item: Any = token(vocab_size)
+        for name, limits in self._limits.items():
+            item: Any = token(limits.size)
             if name in self._external_ids:
                 item = number | str
             elif name in self._texts:
@@ -182,7 +184,7 @@ class InstanceDecoder:
         if name not in self._external_ids:
             if item < PADDING:
                 raise self._error(item, name, f"Expected `int` >= {PADDING}", place)
-            if item >= self._limits[name][0]:
+            if item >= self._limits[name].size:
                 raise self._error(item, name, "Expected `int` <= 0", place)
         return item
 

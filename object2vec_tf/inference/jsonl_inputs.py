@@ -138,8 +138,7 @@ class ObjectReader:
 
     def truncate(self, inputs: RaggedInputs) -> RaggedInputs:
         """Truncates objects to their maximum lengths."""
-        max_lens = {name: max_len for name, (_, max_len) in self._limits.items()}
-        return inputs.truncate(max_lens)
+        return inputs.truncate(self._limits)
 
     def decode_lines(self, text: bytes, line: int) -> RaggedInputs:
         """Returns the objects of a block, decoded line by line as in a request.

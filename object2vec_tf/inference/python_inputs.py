@@ -52,9 +52,9 @@ def object_inputs(
         DataError: An object is invalid. The message has its position, such as
             ``in0[3][2]``.
     """
-    vocab_size, max_len = input_limits(hyperparameters)[name]
-    side = _Side(name, vocab_size, tokenizers[int(name[-1])])
-    return RaggedInputs({name: side.column(objects).truncate(max_len)[0]})
+    limits = input_limits(hyperparameters)[name]
+    side = _Side(name, limits.size, tokenizers[int(name[-1])])
+    return RaggedInputs({name: side.column(objects)}).truncate({name: limits})
 
 
 def side_column(

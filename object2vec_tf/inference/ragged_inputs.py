@@ -13,6 +13,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.finite import not_finite
 from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.ragged.token_ids import IdLimits
 
 # Pads dense requests; the signatures drop it at any position of a row.
 PADDING = -1
@@ -84,11 +85,13 @@ class RaggedInputs:
         """Returns the rows from start up to stop, or up to the end."""
         return RaggedInputs({n: c.rows(start, stop) for n, c in self.columns.items()})
 
-    def truncate(self, max_lens: Mapping[str, int]) -> RaggedInputs:
+    def truncate(self, limits: Mapping[str, IdLimits]) -> RaggedInputs:
         """Truncates the rows of each input to its maximum number of tokens."""
-        return RaggedInputs(
-            {name: c.truncate(max_lens[name])[0] for name, c in self.columns.items()}
-        )
+        columns = {}
+        for name, column in self.columns.items():
+            _, max_len, continued_from = limits[name]
+            columns[name], _ = column.truncate(max_len, continued_from)
+        return RaggedInputs(columns)
 
     def padded(self, leading: int = 0) -> dict[str, Ids]:
         """Returns the signature's inputs, int64 ``[rows, leading + longest]``.
@@ -214,15 +217,9 @@ def call_limits(hyperparameters: Hyperparameters) -> CallLimits:
     )
 
 
-def input_limits(hyperparameters: Hyperparameters) -> dict[str, tuple[int, int]]:
-    """Returns the vocabulary size and the maximum length of each input, by name."""
-    return {
-        f"in{encoder}": (
-            int(hyperparameters.of_encoder(encoder, "vocab_size")),
-            int(hyperparameters.of_encoder(encoder, "max_seq_len")),
-        )
-        for encoder in (0, 1)
-    }
+def input_limits(hyperparameters: Hyperparameters) -> dict[str, IdLimits]:
+    """Returns the limits of the objects of each input, by name."""
+    return {f"in{i}": hyperparameters.id_limits(i) for i in (0, 1)}
 
 
 def _padded(column: RaggedColumn, leading: int) -> Ids:

@@ -24,6 +24,7 @@ from object2vec_tf.inference.request_codec import (
     RequestDecoder,
 )
 from object2vec_tf.inference.request_errors import BadRequest, explain_error
+from object2vec_tf.ragged.token_ids import IdLimits
 
 DEFAULT_K: Final = 10
 # The maximum number of items in a response; each takes about 100 bytes.
@@ -82,7 +83,7 @@ class RecommendDecoder:
 
     Args:
         objects: Decodes objects.
-        limits: The vocabulary size and the maximum length of each input, by name.
+        limits: The limits of the objects of each input, by name.
         catalog: The items.
         texts: The inputs that may be text too.
         external_ids: The inputs that contain ids of any kind.
@@ -100,7 +101,7 @@ class RecommendDecoder:
 
     def __init__(
         self,
-        limits: Mapping[str, tuple[int, int]],
+        limits: Mapping[str, IdLimits],
         catalog: Catalog,
         texts: Collection[str] = (),
         external_ids: Collection[str] = (),

@@ -28,6 +28,7 @@ from object2vec_tf.inference.request_errors import (
     explain_error,
 )
 from object2vec_tf.inference.text_inputs import is_text
+from object2vec_tf.ragged.token_ids import IdLimits, token_end
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
@@ -43,7 +44,7 @@ class RequestDecoder:
     """Decodes requests and checks every id against its vocabulary.
 
     Args:
-        limits: The vocabulary size and the maximum length of each input, by name.
+        limits: The limits of the objects of each input, by name.
         texts: The inputs that may be text too.
         external_ids: The inputs that contain ids of any kind. Unless they are in texts,
             the model's runtime cannot look them up.
@@ -55,7 +56,7 @@ class RequestDecoder:
 
     def __init__(
         self,
-        limits: Mapping[str, tuple[int, int]],
+        limits: Mapping[str, IdLimits],
         texts: Collection[str] = (),
         external_ids: Collection[str] = (),
         *,
@@ -196,7 +197,11 @@ class RequestDecoder:
         """
         own = dict(zip(("in0", "in1"), max_lens or (_MAX_SEQ_LEN,) * 2, strict=True))
         return {
-            name: _truncated(objects, min(own[name], self._limits[name][1]))
+            name: _truncated(
+                objects,
+                min(own[name], self._limits[name].max_len),
+                self._limits[name].continued_from,
+            )
             for name, objects in rows.items()
         }
 
@@ -252,9 +257,14 @@ def _check_kinds(objects: Sequence[Any], name: str, path: str) -> None:
         )
 
 
-def _truncated(objects: Sequence[Any], max_len: int) -> list[Any]:
+def _truncated(
+    objects: Sequence[Any], max_len: int, continued_from: int | None
+) -> list[Any]:
     return [
-        row if len(row) <= max_len or is_text(row) else row[:max_len] for row in objects
+        row
+        if len(row) <= max_len or is_text(row)
+        else row[: token_end(row, max_len, continued_from)]
+        for row in objects
     ]
 
 

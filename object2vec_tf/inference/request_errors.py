@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from object2vec_tf.files.object_lines import is_blank
+from object2vec_tf.ragged.token_ids import IdLimits
 
 # Longer values are abbreviated in messages.
 _SHOWN_BYTES = 60
@@ -62,7 +63,7 @@ def explain_error(
     error: Exception,
     body: bytes,
     lines: bool,
-    limits: Mapping[str, tuple[int, int]],
+    limits: Mapping[str, IdLimits],
     texts: Collection[str] = (),
     *,
     expected: Mapping[str, str] = MappingProxyType({}),
@@ -74,7 +75,7 @@ def explain_error(
         error: The error that msgspec raised.
         body: The request's body; of JSON Lines, the line with the error.
         lines: Whether it is JSON Lines.
-        limits: The vocabulary size and the maximum length of each input, by name.
+        limits: The limits of the objects of each input, by name.
         texts: The inputs that may be text too.
         expected: The values that fields other than in0 and in1 take, by name; those of
             the items of a list by ``name[]``.
@@ -129,7 +130,7 @@ def token_message(
     name: str,
     problem: str,
     got: str,
-    limits: Mapping[str, tuple[int, int]],
+    limits: Mapping[str, IdLimits],
     texts: Collection[str],
 ) -> str:
     """Returns the message for an item of in0 or in1.
@@ -138,12 +139,14 @@ def token_message(
         name: in0 or in1.
         problem: What msgspec says.
         got: The end of the message, with the item.
-        limits: The vocabulary size and the maximum length of each input, by name.
+        limits: The limits of the objects of each input, by name.
         texts: The inputs that may be text too.
     """
     if _MSGSPEC_MAXIMUM.match(problem) or "out of range" in problem:
-        setting = f"enc{name[-1]}_vocab_size"
-        return f"expected a token id below {setting}={limits[name][0]}{got}"
+        size, _, continued_from = limits[name]
+        if continued_from is not None:  # the ids of n-grams follow those of words
+            return f"expected a token id below {size}{got}"
+        return f"expected a token id below enc{name[-1]}_vocab_size={size}{got}"
     if problem.startswith("Expected `int` >="):
         return f"expected a token id of 0 or more, or -1 as padding{got}"
     return f"expected an integer{' or a string' * (name in texts)}{got}"

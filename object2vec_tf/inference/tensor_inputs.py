@@ -12,6 +12,7 @@ from object2vec_tf.errors import DataError
 from object2vec_tf.inference.python_inputs import side_column
 from object2vec_tf.layers.object_ids import clean_ids, whole_numbers
 from object2vec_tf.ragged.column import RaggedColumn
+from object2vec_tf.ragged.token_ids import IdLimits
 from object2vec_tf.text.tokenizer import Tokenizer
 
 
@@ -56,8 +57,7 @@ def pair_of(inputs: Any) -> dict[str, Any]:
 def clean_side(
     objects: Any,
     name: str,
-    vocab_size: int,
-    max_len: int,
+    limits: IdLimits,
     tokenizer: Tokenizer | None = None,
 ) -> tf.RaggedTensor:
     """Returns objects of Python without padding, cut at their maximum length.
@@ -66,8 +66,7 @@ def clean_side(
         objects: As for `object2vec_tf.inference.python_inputs.object_inputs`. Integers
             are always token ids.
         name: The side: in0 or in1.
-        vocab_size: All ids are below it.
-        max_len: The largest number of ids of an object.
+        limits: The limits of objects.
         tokenizer: The tokenizer of a side that may be text.
 
     Returns:
@@ -76,9 +75,10 @@ def clean_side(
     Raises:
         DataError: An object is invalid.
     """
-    if isinstance(objects, tf.RaggedTensor) and _is_clean(objects, vocab_size, max_len):
+    if isinstance(objects, tf.RaggedTensor) and _is_clean(objects, limits):
         return objects.with_row_splits_dtype(tf.int64)  # as in the input pipeline
-    column = side_column(objects, name, vocab_size, tokenizer).truncate(max_len)[0]
+    column = side_column(objects, name, limits.size, tokenizer)
+    column, _ = column.truncate(limits.max_len, limits.continued_from)
     return as_tensor(column)
 
 
@@ -89,7 +89,7 @@ def as_tensor(column: RaggedColumn) -> tf.RaggedTensor:
     )
 
 
-def _is_clean(ids: tf.RaggedTensor, vocab_size: int, max_len: int) -> bool:
+def _is_clean(ids: tf.RaggedTensor, limits: IdLimits) -> bool:
     """Returns whether a RaggedTensor in Python needs no change."""
     if ids.ragged_rank != 1 or ids.dtype not in (tf.int32, tf.int64):
         return False
@@ -98,21 +98,18 @@ def _is_clean(ids: tf.RaggedTensor, vocab_size: int, max_len: int) -> bool:
         return False
     longest = np.diff(splits).max(initial=0)
     lowest, highest = values.min(initial=0), values.max(initial=0)
-    return bool(longest <= max_len and lowest >= 0 and highest < vocab_size)
+    return bool(longest <= limits.max_len and lowest >= 0 and highest < limits.size)
 
 
-def traced_side(
-    objects: Any, name: str, vocab_size: int, max_len: int
-) -> tf.RaggedTensor:
+def traced_side(objects: Any, name: str, limits: IdLimits) -> tf.RaggedTensor:
     """Returns objects without padding, cut at their maximum length; also in graphs.
 
     Args:
         objects: As for `object2vec_tf.layers.object_ids.clean_ids`.
         name: The side: in0 or in1.
-        vocab_size: All ids are below it.
-        max_len: The largest number of ids of an object.
+        limits: The limits of objects.
     """
-    return clean_ids(objects, vocab_size, max_len, name)
+    return clean_ids(objects, limits, name)
 
 
 def integers(objects: Any, name: str) -> Any:

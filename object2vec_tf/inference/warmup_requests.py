@@ -41,7 +41,7 @@ def warm_up_requests(
     """
     generator = np.random.default_rng(0)
     limits = {name: input_limits(hyperparameters)[name] for name in names}
-    longest = min(max(max_len for _, max_len in limits.values()), _LENGTHS[-1])
+    longest = min(max(limit.max_len for limit in limits.values()), _LENGTHS[-1])
     lengths = [length for length in _LENGTHS if length < longest] + [longest]
     for batch in _BATCHES:
         for length in lengths:
@@ -49,9 +49,9 @@ def warm_up_requests(
                 yield RaggedInputs.from_rows(
                     {
                         name: generator.integers(
-                            size, size=(batch, min(length, max_len))
+                            limit.size, size=(batch, min(length, limit.max_len))
                         ).tolist()
-                        for name, (size, max_len) in limits.items()
+                        for name, limit in limits.items()
                     }
                 )
 

@@ -18,6 +18,7 @@ from object2vec_tf.devices import on_host
 from object2vec_tf.errors import DataError
 from object2vec_tf.layers.compilation import under_xla
 from object2vec_tf.layers.token_embedding import as_ragged
+from object2vec_tf.ragged.token_ids import IdLimits
 from object2vec_tf.registration import PACKAGE
 
 # Pads dense objects. It is dropped at any position.
@@ -59,8 +60,10 @@ class ObjectIds(keras.layers.Layer):
 
     Args:
         vocab_size: All ids are below it.
-        max_len: The largest number of ids of an object.
+        max_len: The largest number of tokens of an object.
         side: The name of the objects in messages: in0 or in1.
+        continued_from: Ids from this one on belong to the token before them; None if
+            every id is a token.
 
     Example:
         >>> from object2vec_tf.layers.object_ids import ObjectIds
@@ -69,13 +72,24 @@ class ObjectIds(keras.layers.Layer):
     """
 
     def __init__(
-        self, vocab_size: int, max_len: int, side: str = "in0", **kwargs: Any
+        self,
+        vocab_size: int,
+        max_len: int,
+        side: str = "in0",
+        continued_from: int | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.supports_jit = False  # XLA compiles no ragged inputs
         self.vocab_size = vocab_size
         self.max_len = max_len
         self.side = side
+        self.continued_from = continued_from
+
+    @property
+    def limits(self) -> IdLimits:
+        """The limits of objects."""
+        return IdLimits(self.vocab_size, self.max_len, self.continued_from)
 
     def call(self, ids: Any) -> tf.RaggedTensor:
         """Returns the ids, RaggedTensor ``[batch, (time)]``.
@@ -85,7 +99,7 @@ class ObjectIds(keras.layers.Layer):
         """
         if ids_are_checked():
             return as_ragged(ids)
-        return clean_ids(ids, self.vocab_size, self.max_len, self.side)
+        return clean_ids(ids, self.limits, self.side)
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
         """Returns the symbolic output ``[batch, (time)]``."""
@@ -98,21 +112,25 @@ class ObjectIds(keras.layers.Layer):
             "vocab_size": self.vocab_size,
             "max_len": self.max_len,
             "side": self.side,
+            **(
+                {}
+                if self.continued_from is None
+                else {"continued_from": self.continued_from}
+            ),
         }
 
 
 @on_host()
-def clean_ids(ids: Any, vocab_size: int, max_len: int, side: str) -> tf.RaggedTensor:
+def clean_ids(ids: Any, limits: IdLimits, side: str) -> tf.RaggedTensor:
     """Returns the ids of objects without padding, cut at the maximum length.
 
-    Each -1 is dropped, then the first ``max_len`` ids of an object remain. For clean
+    Each -1 is dropped, then the first ``max_len`` tokens of an object remain. For clean
     objects, this takes a few comparisons.
 
     Args:
         ids: Whole numbers of any type: RaggedTensor ``[batch, (time)]``, or a dense
             tensor ``[batch, time]``, or ``[batch]`` with one id each.
-        vocab_size: All ids are below it.
-        max_len: The largest number of ids of an object.
+        limits: The limits of objects.
         side: The name of the objects in messages: in0 or in1.
 
     Returns:
@@ -124,8 +142,9 @@ def clean_ids(ids: Any, vocab_size: int, max_len: int, side: str) -> tf.RaggedTe
 
     Example:
         >>> from object2vec_tf.layers.object_ids import clean_ids
+        >>> from object2vec_tf.ragged.token_ids import IdLimits
         >>> ids = tf.ragged.constant([[7, -1, 8, 9], [], [3.0]])
-        >>> clean_ids(ids, 10, 2, "in0").to_list()
+        >>> clean_ids(ids, IdLimits(10, 2), "in0").to_list()
         [[7, 8], [], [3]]
     """
     ids = _as_rows(ids, side)
@@ -134,27 +153,58 @@ def clean_ids(ids: Any, vocab_size: int, max_len: int, side: str) -> tf.RaggedTe
     given, splits = ids.values, ids.row_splits
     values = whole_numbers(given, side)
     lengths = splits[1:] - splits[:-1]
-    is_valid = (values >= 0) & (values < vocab_size)
-    is_clean = tf.reduce_all(is_valid) & tf.reduce_all(lengths <= max_len)
+    is_valid = (values >= 0) & (values < limits.size)
+    # Long rows whose tokens have several ids are counted below.
+    is_clean = tf.reduce_all(is_valid) & tf.reduce_all(lengths <= limits.max_len)
 
     def clean() -> tuple[tf.Tensor, tf.Tensor]:
         is_token = tf.not_equal(values, PADDING)
         invalid = is_token & ~is_valid
         check = tf.cond(
             tf.reduce_any(invalid),
-            lambda: _reject(given, splits, invalid, vocab_size, side),
+            lambda: _reject(given, splits, invalid, limits.size, side),
             tf.no_op,
         )
         with tf.control_dependencies([check]):
-            counts = _running_counts(is_token, splits.dtype)
+            begins = is_token
+            if limits.continued_from is not None:
+                begins &= values < limits.continued_from
+            counts = _running_counts(begins, splits.dtype)
         # The number of tokens of a row up to and including a position.
         before = tf.repeat(tf.gather(counts, splits[:-1]), lengths)
-        kept = is_token & (counts[1:] - before <= max_len)
+        kept = is_token & (counts[1:] - before <= limits.max_len)
         new_splits = tf.gather(_running_counts(kept, splits.dtype), splits)
         return tf.boolean_mask(values, kept), new_splits
 
     values, splits = tf.cond(is_clean, lambda: (values, splits), clean)
     return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+
+
+@on_host()
+def begins_token(ids: tf.RaggedTensor, limits: IdLimits) -> tf.Tensor:
+    """Returns which ids begin a token, bool ``[ids]``; others continue one."""
+    if limits.continued_from is None:
+        return tf.ones_like(ids.values, tf.bool)
+    return ids.values < limits.continued_from
+
+
+@on_host()
+def first_tokens(ids: tf.RaggedTensor, limits: IdLimits) -> tf.RaggedTensor:
+    """Returns the first ``max_len`` tokens of each object.
+
+    Args:
+        ids: Valid ids without padding, ``[batch, (ids)]``.
+        limits: The limits of objects.
+    """
+    if limits.continued_from is None:
+        return ids[:, : limits.max_len]
+    counts = _running_counts(begins_token(ids, limits), tf.int64)
+    before = tf.repeat(tf.gather(counts, ids.row_splits[:-1]), ids.row_lengths())
+    kept = counts[1:] - before <= limits.max_len
+    splits = tf.gather(_running_counts(kept, tf.int64), ids.row_splits)
+    return tf.RaggedTensor.from_row_splits(
+        tf.boolean_mask(ids.values, kept), splits, validate=False
+    )
 
 
 def whole_numbers(values: tf.Tensor, side: str) -> tf.Tensor:

@@ -29,6 +29,9 @@ class TokenEmbedding(keras.layers.Layer):
         seed: Seed of the initial vectors.
     """
 
+    # Whether the vectors of the table are trained, where the layer is.
+    trains_words = True
+
     def __init__(
         self,
         vocab_size: int,
@@ -51,6 +54,7 @@ class TokenEmbedding(keras.layers.Layer):
             name="embeddings",
             shape=(self.vocab_size, self.dim),
             initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
+            trainable=self.trains_words,
             # Casting the table to 16 bits would read and copy all of it in each step.
             autocast=False,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,8 +12,10 @@ import tensorflow as tf
 from object2vec_tf.data.batch_negatives import BATCH_OBJECTS, KNOWN_PAIRS
 from object2vec_tf.distributed.batch_shard import BatchShard
 from object2vec_tf.distributed.padded_batch import LABELS, WEIGHTS, PaddedInputs
+from object2vec_tf.layers.object_ids import first_tokens
 from object2vec_tf.layers.token_embedding import as_ragged
 from object2vec_tf.losses.positive_mask import BatchObjects
+from object2vec_tf.ragged.token_ids import IdLimits
 
 # Key of a dataset's inputs: logarithms of the fractions of a channel's pairs that have
 # the same in0, and the same in1, float [batch, 2].
@@ -29,6 +31,8 @@ class Batch:
         labels: ``[pairs]``; or ``[pairs, outputs]`` for a loss that takes such labels.
         weights: float ``[pairs]``; None if all pairs count once.
         object_key: The hyperparameter.
+        continued_from: Ids of in0 and of in1 from these on belong to the token before
+            them; None if every id is a token.
         in_column: Whether the labels were given as ``[pairs, 1]``.
     """
 
@@ -36,15 +40,22 @@ class Batch:
     labels: Any
     weights: Any = None
     object_key: str = "tokens"
+    continued_from: Sequence[int | None] = (None, None)
     in_column: bool = False
 
     @classmethod
-    def from_data(cls, data: Any, object_key: str = "tokens") -> Batch:
+    def from_data(
+        cls,
+        data: Any,
+        object_key: str = "tokens",
+        continued_from: Sequence[int | None] = (None, None),
+    ) -> Batch:
         """Returns ``(inputs, labels)`` or ``(inputs, labels, weights)`` as a batch.
 
         Args:
             data: The data.
             object_key: The hyperparameter.
+            continued_from: See the attribute.
         """
         inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         if getattr(labels, "dtype", None) == tf.bool:
@@ -55,6 +66,7 @@ class Batch:
             tf.squeeze(labels, axis=1) if in_column else labels,
             tf.squeeze(weights, axis=1) if _is_column(weights) else weights,
             object_key,
+            continued_from,
             in_column,
         )
 
@@ -107,7 +119,10 @@ def batch_objects(shard: BatchShard, batch: Batch) -> BatchObjects:
         )
     ids = (as_ragged(batch.inputs[name]) for name in ("in0", "in1"))
     if batch.object_key == "first_token":
-        ids = (rows[:, :1] for rows in ids)
+        ids = (
+            first_tokens(rows, IdLimits(0, 1, continued_from))
+            for rows, continued_from in zip(ids, batch.continued_from, strict=True)
+        )
     in0, in1 = (shard.all_ids(side) for side in ids)
     return BatchObjects.of(in0, in1, shard.all_pairs(batch.labels))
 

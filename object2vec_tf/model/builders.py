@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from object2vec_tf.layers.object_ids import ObjectIds
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
 from object2vec_tf.layers.precision import full_policy
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
+from object2vec_tf.layers.subword_embedding import SubwordEmbedding
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.model.encoder import Encoder
 
@@ -57,15 +58,33 @@ def token_embedding(
     tied = hyperparameters.tied_token_embedding_weight
     pooled = hyperparameters.network(encoder) == "pooled_embedding"
     scale = _POOLED_SCALE if pooled else 1.0
-    return TokenEmbedding(
+    size = (
         hyperparameters.of_encoder(encoder, "vocab_size"),
         hyperparameters.of_encoder(encoder, "token_embedding_dim"),
-        scale=scale * hyperparameters.token_embedding_init_scale,
-        seed=seed,
-        trainable=not hyperparameters.freezes(encoder),
-        dtype=policy,
-        name="token_embedding" if tied else f"token_embedding{encoder}",
     )
+    options: dict[str, Any] = {
+        "scale": scale * hyperparameters.token_embedding_init_scale,
+        "seed": seed,
+        "dtype": policy,
+        "name": "token_embedding" if tied else f"token_embedding{encoder}",
+    }
+    is_trained = not hyperparameters.freezes(encoder)
+    subwords = hyperparameters.subwords(encoder)
+    if subwords is None:
+        return TokenEmbedding(*size, trainable=is_trained, **options)
+    return SubwordEmbedding(
+        *size,
+        shortest=subwords.shortest,
+        longest=subwords.longest,
+        buckets=subwords.buckets,
+        trains_words=is_trained,
+        **options,
+    )
+
+
+def token_embedding_of(encoder: keras.Model) -> TokenEmbedding:
+    """Returns the token embedding of a functional model that `encoder_network` made."""
+    return next(x for x in encoder.layers if isinstance(x, TokenEmbedding))
 
 
 def encoder_network(
@@ -92,10 +111,12 @@ def encoder_network(
         float32 ``[batch, enc_dim]``.
     """
     inputs = keras.Input((None,), dtype="int64", ragged=True, name=f"in{encoder}")
+    limits = hyperparameters.id_limits(encoder)
     ids = ObjectIds(
-        hyperparameters.of_encoder(encoder, "vocab_size"),
-        hyperparameters.of_encoder(encoder, "max_seq_len"),
+        limits.size,
+        limits.max_len,
         inputs.name,
+        limits.continued_from,
         name="object_ids",
         dtype=policy,
     )(inputs)

@@ -45,7 +45,7 @@ class Encoder(keras.Model):
         if isinstance(objects, keras.KerasTensor):
             return super().__call__(objects, *args, **kwargs)
         ids = self._rule
-        limits = (ids.side, ids.vocab_size, ids.max_len)
+        limits = (ids.side, ids.limits)
         if is_traced(objects):
             ragged = traced_side(objects, *limits)
         else:
@@ -72,7 +72,7 @@ class Encoder(keras.Model):
         if not _is_objects(x):
             return x
         ids = self._rule
-        return clean_side(self._one_input(x), ids.side, ids.vocab_size, ids.max_len)
+        return clean_side(self._one_input(x), ids.side, ids.limits)
 
     @property
     def _rule(self) -> ObjectIds:

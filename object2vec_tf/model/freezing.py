@@ -112,6 +112,8 @@ def _is_trained(
         return True
     is_tied = hyperparameters.tied_token_embedding_weight
     shares_frozen_table = is_tied and not {"enc0", "enc1"}.isdisjoint(frozen)
+    if hyperparameters.subwords(encoder) is not None:  # n-grams are always trained
+        return not shares_frozen_table
     return not (shares_frozen_table or hyperparameters.freezes(encoder))
 
 

@@ -109,7 +109,7 @@ class PairData:
         inputs = pair_of(x)
         for name, limits in input_limits(self._hyperparameters).items():
             tokenizer = self._tokenizers[int(name[-1])]
-            inputs[name] = clean_side(inputs[name], name, *limits, tokenizer)
+            inputs[name] = clean_side(inputs[name], name, limits, tokenizer)
         counts = [int(inputs[name].nrows()) for name in ("in0", "in1")]
         if counts[0] != counts[1]:
             raise DataError(
@@ -156,9 +156,11 @@ class PairData:
             return batch
         inputs = self.inputs(x)
         if padded:
-            for name, (_, max_len) in input_limits(self._hyperparameters).items():
-                shape = (None, max_len)
-                inputs[name] = inputs[name].to_tensor(PADDING, shape).numpy()
+            for name, limits in input_limits(self._hyperparameters).items():
+                # Tokens may have several ids, and objects more ids than tokens.
+                width = limits.max_len if limits.continued_from is None else None
+                ids = inputs[name].to_tensor(PADDING, (None, width))
+                inputs[name] = ids.numpy()
         return tuple(
             part
             for part in (inputs, as_array(y), as_array(sample_weight))

@@ -84,7 +84,7 @@ class KerasMethods(keras.Model):
         """
         pairs = pair_of(inputs)
         for name, limits in input_limits(self.hyperparameters).items():
-            pairs[name] = clean_ids(pairs[name], *limits, name)
+            pairs[name] = clean_ids(pairs[name], limits, name)
         return pairs
 
     def clean_data(self, data: Any) -> tuple[Any, Any, Any]:

@@ -81,7 +81,7 @@ def train_step(model: PairModel, data: Any) -> None:
             shard of a batch (`object2vec_tf.distributed`) are used together with those
             of the other replicas.
     """
-    batch = Batch.from_data(data, model.hyperparameters.object_key)
+    batch = _batch(model, data)
     shard = batch_shard_of(batch.inputs)
     plan = encoding_plan(model)
     if any(plan.all_pairs):
@@ -97,6 +97,13 @@ def train_step(model: PairModel, data: Any) -> None:
     else:  # as Keras does
         warnings.warn("The model does not have any trainable weights.", stacklevel=2)
     update_training_metrics(model, shard, loss)
+
+
+def _batch(model: PairModel, data: Any) -> Batch:
+    """Returns the data that a step gets as a batch."""
+    hyperparameters = model.hyperparameters
+    continued_from = [hyperparameters.id_limits(i).continued_from for i in (0, 1)]
+    return Batch.from_data(data, hyperparameters.object_key, continued_from)
 
 
 class TrainingLoss(NamedTuple):
@@ -178,7 +185,7 @@ def evaluation_step(model: PairModel, data: Any) -> None:
         model: The compiled model.
         data: As for `train_step`.
     """
-    batch = Batch.from_data(data, model.hyperparameters.object_key)
+    batch = _batch(model, data)
     shard = batch_shard_of(batch.inputs)
     encoded = model.encode_checked(batch.inputs, training=False)
     encodings = BatchEncodings(shard, encoded)

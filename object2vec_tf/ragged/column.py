@@ -90,12 +90,26 @@ class RaggedColumn:
         np.cumsum(kept, out=counts[1:])
         return RaggedColumn(self.values[kept], counts[self.row_splits])
 
-    def truncate(self, max_len: int) -> tuple[RaggedColumn, int]:
+    def truncate(
+        self, max_len: int, continued_from: int | None = None
+    ) -> tuple[RaggedColumn, int]:
         """Truncates rows to ``max_len`` tokens.
+
+        Args:
+            max_len: The number of tokens to keep.
+            continued_from: Ids from this one on belong to the token before them; None
+                if every id is a token.
 
         Returns:
             The column, and the number of rows that were truncated.
+
+        Example:
+            >>> column = RaggedColumn.from_rows([[1, 7, 9, 9, 2], [3]])
+            >>> column.truncate(2, continued_from=8)[0].values
+            array([1, 7, 9, 9, 3], dtype=int32)
         """
+        if continued_from is not None and np.any(self.values >= continued_from):
+            return self._truncate_runs(max_len, continued_from)
         lengths = self.lengths
         truncated = int(np.count_nonzero(lengths > max_len))
         if not truncated:
@@ -105,6 +119,16 @@ class RaggedColumn:
         )
         kept = self.values[position < max_len]
         return RaggedColumn(kept, _splits(np.minimum(lengths, max_len))), truncated
+
+    def _truncate_runs(
+        self, max_len: int, continued_from: int
+    ) -> tuple[RaggedColumn, int]:
+        """Truncates rows in which some tokens have several ids."""
+        counts = np.zeros(len(self.values) + 1, np.int64)
+        np.cumsum(self.values < continued_from, out=counts[1:])
+        before = np.repeat(counts[self.row_splits[:-1]], self.lengths)
+        column = self.where(counts[1:] - before <= max_len)
+        return column, int(np.count_nonzero(column.lengths < self.lengths))
 
     @staticmethod
     def from_rows(rows: Sequence[Sequence[int]]) -> RaggedColumn:
@@ -188,11 +212,14 @@ def _running_sums(starts: Counts, counts: Counts, step: int) -> Splits:
     return np.cumsum(steps, out=steps)
 
 
-def first_tokens(column: Column, *, block_rows: int = 1 << 16) -> RaggedColumn:
+def first_tokens(
+    column: Column, continued_from: int | None = None, *, block_rows: int = 1 << 16
+) -> RaggedColumn:
     """Returns the first token of each row; an empty row stays empty.
 
     Args:
         column: Rows of token ids.
+        continued_from: As for `RaggedColumn.truncate`.
         block_rows: Number of rows to read at a time.
 
     Example:
@@ -202,7 +229,7 @@ def first_tokens(column: Column, *, block_rows: int = 1 << 16) -> RaggedColumn:
     starts = range(0, len(column), block_rows)
     blocks = (np.arange(i, min(i + block_rows, len(column))) for i in starts)
     return RaggedColumn.concatenate(
-        [column.take(rows).truncate(1)[0] for rows in blocks]
+        [column.take(rows).truncate(1, continued_from)[0] for rows in blocks]
     )
 
 

@@ -71,7 +71,7 @@ def read_pair_blocks(files: Iterable[Path], model: Predictor) -> Iterator[PairBl
         UserError: The lines are objects instead of pairs.
     """
     limits = input_limits(model.hyperparameters)
-    sizes = {name: size for name, (size, _) in limits.items()}
+    sizes = {name: limit.size for name, limit in limits.items()}
     for path in files:
         reader = ObjectReader(FileSplit(path), model)
         line = 1

@@ -71,6 +71,9 @@ def integer_ids(
     missing = np.flatnonzero(ids < 0)
     if not len(missing):
         return RaggedColumn(ids.astype(np.int32), integers.row_splits), 0
+    if tokenizer.tokenization.subwords is not None:
+        texts = tf.strings.as_string(integers.values)
+        return list_ids(tokenizer, texts, integers.lengths)
     if tokenizer.tokenization.num_oov_buckets:
         texts = tf.strings.as_string(integers.values[missing])
         ids[missing] = tokenizer.buckets(texts).numpy()

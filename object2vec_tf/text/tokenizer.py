@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError
 
 from object2vec_tf.devices import on_host
 from object2vec_tf.errors import DataError, UserError
+from object2vec_tf.ragged.token_ids import SubwordIds
+from object2vec_tf.text.subwords import with_ngrams
 from object2vec_tf.text.vocabularies import (
     UNKNOWN_TOKENS,
     IntegerVocabulary,
@@ -40,12 +42,15 @@ class Tokenization:
         num_oov_buckets: Number of hash buckets for out-of-vocabulary words, for
             whitespace, unicode_script and id. Their ids follow those of the
             vocabulary; the hash is FarmHash's Fingerprint64.
+        subwords: The ids of the n-grams of out-of-vocabulary words, for the same
+            tokenizers; None without them.
     """
 
     tokenizer: str
     lowercase: bool = False
     unicode_normalization: str = "none"
     num_oov_buckets: int = 0
+    subwords: SubwordIds | None = None
 
     @property
     def is_id(self) -> bool:
@@ -114,10 +119,10 @@ class Tokenizer(tf.Module):
         file: The file's name, for messages.
 
     Attributes:
-        vocab_size: All ids, including those of hash buckets, are below it.
+        vocab_size: All ids of words, including those of hash buckets, are below it.
         unknown_id: The id of ``[UNK]`` or ``<unk>``, which out-of-vocabulary words get.
             None if the vocabulary has no such word: without buckets, out-of-vocabulary
-            words are then dropped.
+            words are then dropped. With subwords, only those without n-grams are.
         integers: The ids of those words that are integers.
         examples: A few texts to try the tokenizer with.
 
@@ -194,7 +199,8 @@ class Tokenizer(tf.Module):
 
         Returns:
             The ids, RaggedTensor int64 ``[batch, (time)]``, and the number of unknown
-            tokens in each text, int64 ``[batch]``.
+            tokens in each text, int64 ``[batch]``. With subwords, an unknown token is
+            the run of ids of its n-grams; see `object2vec_tf.ragged.token_ids`.
         """
         if self.tokenization.tokenizer in ("wordpiece", "sentencepiece"):
             texts = self.tokenization.normalized(texts)
@@ -227,11 +233,15 @@ class Tokenizer(tf.Module):
     @property
     def keeps_unknown(self) -> bool:
         """Whether unknown tokens have ids; otherwise they are dropped."""
-        return self.unknown_id is not None or self.tokenization.num_oov_buckets > 0
+        has_ids = self.tokenization.num_oov_buckets > 0 or self.tokenization.subwords
+        return self.unknown_id is not None or bool(has_ids)
 
     @on_host()
     def is_unknown(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns which token ids are those of unknown tokens, bool of any shape."""
+        """Returns which token ids are those of unknown tokens, bool of any shape.
+
+        Tokens with n-grams are not among them: their vectors distinguish them.
+        """
         if self.tokenization.num_oov_buckets:
             return ids >= self._first_bucket
         if self.unknown_id is None:
@@ -255,6 +265,10 @@ class Tokenizer(tf.Module):
         if self.tokenization.num_oov_buckets:
             values = tf.where(unknown, self.buckets(words.values), ids.values)
             return ids.with_values(values), count
+        if self.tokenization.subwords is not None:
+            return with_ngrams(
+                words, ids, self.tokenization.subwords, self.unknown_id
+            ), count
         if self.unknown_id is None:
             return tf.ragged.boolean_mask(ids, ids.with_values(~unknown)), count
         known = tf.where(unknown, tf.constant(self.unknown_id, tf.int64), ids.values)

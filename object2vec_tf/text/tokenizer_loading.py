@@ -108,15 +108,9 @@ def make_tokenizer(
     Raises:
         UserError: The vocabulary does not fit the settings.
     """
-    of_encoder = hyperparameters.of_encoder
-    tokenization = Tokenization(
-        of_encoder(encoder, "tokenizer"),
-        of_encoder(encoder, "lowercase"),
-        of_encoder(encoder, "unicode_normalization"),
-        of_encoder(encoder, "num_oov_buckets"),
-    )
+    tokenization = tokenization_of(hyperparameters, encoder)
     tokenizer = Tokenizer(tokenization, data, file)
-    limit = of_encoder(encoder, "vocab_size")
+    limit = hyperparameters.of_encoder(encoder, "vocab_size")
     if tokenizer.vocab_size > limit:
         buckets = tokenization.num_oov_buckets
         with_buckets = f" with {buckets} buckets" if buckets else ""
@@ -128,6 +122,23 @@ def make_tokenizer(
             f"the ids in {file}{with_buckets}, got {limit}. {fix}"
         )
     return tokenizer
+
+
+def tokenization_of(hyperparameters: Hyperparameters, encoder: int) -> Tokenization:
+    """Returns how the text of a side is split into tokens.
+
+    Args:
+        hyperparameters: The settings.
+        encoder: 0 or 1.
+    """
+    of_encoder = hyperparameters.of_encoder
+    return Tokenization(
+        of_encoder(encoder, "tokenizer"),
+        of_encoder(encoder, "lowercase"),
+        of_encoder(encoder, "unicode_normalization"),
+        of_encoder(encoder, "num_oov_buckets"),
+        hyperparameters.subwords(encoder),
+    )
 
 
 def shared_tokenizers(first: Tokenizer | None, second: Tokenizer | None) -> Tokenizers:

@@ -48,13 +48,13 @@ def check_memory(
     total, available = memory
     tables = {
         encoder: _FLOAT_BYTES
-        * hyperparameters.of_encoder(encoder, "vocab_size")
+        * _rows(hyperparameters, encoder)
         * hyperparameters.of_encoder(encoder, "token_embedding_dim")
         for encoder in ((0,) if hyperparameters.tied_token_embedding_weight else (0, 1))
     }
     size = sum(tables.values())
     largest = max(tables, key=tables.__getitem__)
-    vocab_size = hyperparameters.of_encoder(largest, "vocab_size")
+    rows = _rows(hyperparameters, largest)
     width = hyperparameters.of_encoder(largest, "token_embedding_dim")
     is_pooled = hyperparameters.network(largest) == "pooled_embedding"
     width_name = "enc_dim" if is_pooled else f"enc{largest}_token_embedding_dim"
@@ -62,7 +62,7 @@ def check_memory(
         raise UserError(
             f"enc{largest}_vocab_size: expected token embeddings of at most "
             f"{_gigabytes(total)} GB, the memory of this machine, got "
-            f"{_gigabytes(size)} GB ({vocab_size:,} x {width} values of {_FLOAT_BYTES} "
+            f"{_gigabytes(size)} GB ({rows:,} x {width} values of {_FLOAT_BYTES} "
             f"bytes in enc{largest}). Use a smaller vocabulary or {width_name}, or a "
             "larger machine."
         )
@@ -74,6 +74,12 @@ def check_memory(
             f"{_gigabytes(available)} GB of memory are available",
             stacklevel=2,
         )
+
+
+def _rows(hyperparameters: Hyperparameters, encoder: int) -> int:
+    """Returns the number of vectors of an encoder: of tokens, and of n-grams."""
+    size = int(hyperparameters.of_encoder(encoder, "vocab_size"))
+    return size + int(hyperparameters.of_encoder(encoder, "subword_buckets"))
 
 
 def system_memory() -> tuple[int, int] | None:

@@ -163,7 +163,7 @@ def prepare_run(
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
     strategy = choose_strategy(options.strategy, num_gpus, options.device)
-    batch_layout = choose_batch_layout(options.batch_layout, strategy)
+    batch_layout = choose_batch_layout(options.batch_layout, strategy, hyperparameters)
     _check_speed(options.precision)
     with phase("reading vocabularies and pretrained vectors"):
         text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)

@@ -206,7 +206,10 @@ def _known_pairs(
     """
     rows = _true_rows(train)
     in0, in1 = (row_hashes(keys)[rows] for keys in train.object_keys)
-    hashes = (row_hashes(train.schema.keys_of(column)) for column in (queries, items))
+    hashes = (
+        row_hashes(train.schema.keys_of(column, side))
+        for side, column in enumerate((queries, items))
+    )
     find_query, find_item = (RowPositions(each).find for each in hashes)
     found = find_item(in1)
     return join_matches(find_query(in0), found), found[1]

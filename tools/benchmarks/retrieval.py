@@ -134,14 +134,12 @@ def tag_f1(run: Path, data: Path) -> dict[str, float]:
     tags = read_pool(read_objects(data / "tags.jsonl", model), "in1", "tags.jsonl")
     names = [row["in1"][0] for row in read_rows(data / "tags.jsonl")]
     score = pair_scorer(run)(model(tags.objects()))
-    max_seq_len = input_limits(model.hyperparameters)["in0"][1]
+    limits = input_limits(model.hyperparameters)
     decisions: dict[str, tuple[Scores, Flags]] = {}
     for part in ("validation", "test"):
         rows = read_rows(data / f"{part}.packages.jsonl")
         ids, _ = model.tokenize({"in0": [row["in0"] for row in rows]})
-        scores = score(
-            model(RaggedInputs.from_rows(ids).truncate({"in0": max_seq_len}))
-        )
+        scores = score(model(RaggedInputs.from_rows(ids).truncate(limits)))
         true = np.array([[name in row["tags"] for name in names] for row in rows])
         decisions[part] = scores, true
     threshold = best_threshold(*decisions["validation"])

@@ -54,13 +54,11 @@ def zero_shot(run: Path, test: Path) -> float:
     """Returns the Pearson correlation of a run's cosines with the STS-B scores."""
     model = load_model(run)
     rows = [json.loads(line) for line in test.read_text(encoding="utf-8").splitlines()]
-    max_seq_len = input_limits(model.hyperparameters)["in0"][1]
+    limits = input_limits(model.hyperparameters)
     encodings = []
     for side in ("in0", "in1"):
         ids, _ = model.tokenize({"in0": [row[side] for row in rows]})
-        encodings.append(
-            model(RaggedInputs.from_rows(ids).truncate({"in0": max_seq_len}))
-        )
+        encodings.append(model(RaggedInputs.from_rows(ids).truncate(limits)))
     u, v = encodings
     norms = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
     labels = [row["label"] for row in rows]

@@ -196,9 +196,10 @@ def test_more_than_two_classes_have_no_score_to_order_by():
     from object2vec_tf.inference.catalog import Catalog
     from object2vec_tf.inference.recommend_requests import RecommendDecoder
     from object2vec_tf.inference.request_errors import BadRequest
+    from object2vec_tf.ragged.token_ids import IdLimits
 
     catalog = Catalog(5, 5, "cosine", False)
-    decoder = RecommendDecoder({"in0": (9, 9)}, catalog, output_dim=3)
+    decoder = RecommendDecoder({"in0": IdLimits(9, 9)}, catalog, output_dim=3)
     with pytest.raises(BadRequest, match="but 3 class probabilities") as error:
         decoder.decode(b'{"instances": [{"in0": [1], "rescore": true}]}')
     assert error.value.path == "$.instances[0].rescore"

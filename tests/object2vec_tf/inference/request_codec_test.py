@@ -12,8 +12,9 @@ from object2vec_tf.inference.request_codec import (
     response_media_type,
 )
 from object2vec_tf.inference.request_errors import BadRequest
+from object2vec_tf.ragged.token_ids import IdLimits
 
-DECODER = RequestDecoder({"in0": (10, 3), "in1": (20, 4)})
+DECODER = RequestDecoder({"in0": IdLimits(10, 3), "in1": IdLimits(20, 4)})
 
 
 def test_requests_are_truncated_and_other_keys_ignored():
@@ -80,7 +81,7 @@ def test_objects_follow_the_rule_of_every_door():
     ).encode()
     expected = {"in0": [[1, 2, 3], [], [8]], "in1": [[5], [6, 7], []]}
     assert DECODER.decode(body) == expected
-    text = RequestDecoder({"in0": (10, 3), "in1": (20, 4)}, ["in0"])
+    text = RequestDecoder({"in0": IdLimits(10, 3), "in1": IdLimits(20, 4)}, ["in0"])
     body = b'{"in0": [-1, 1]}\n{"in0": "a"}\n{"in0": ["b"]}\n{"in0": 3.0}'
     assert text.decode(body, JSON_LINES) == {"in0": [[1], "a", ["b"], [3]]}
 
@@ -136,7 +137,9 @@ def test_encoded_predictions_are_read_back_unchanged(shape):
 
 
 def test_ids_of_any_kind_become_lists_of_strings():
-    decoder = RequestDecoder({"in0": (10, 3), "in1": (20, 4)}, ["in0"], ["in0"])
+    decoder = RequestDecoder(
+        {"in0": IdLimits(10, 3), "in1": IdLimits(20, 4)}, ["in0"], ["in0"]
+    )
     body = json.dumps(
         {
             "instances": [
@@ -159,6 +162,8 @@ def test_ids_of_any_kind_become_lists_of_strings():
 
 
 def test_ids_of_any_kind_need_a_runtime_that_looks_them_up():
-    decoder = RequestDecoder({"in0": (10, 3), "in1": (20, 4)}, (), ["in0"])
+    decoder = RequestDecoder(
+        {"in0": IdLimits(10, 3), "in1": IdLimits(20, 4)}, (), ["in0"]
+    )
     with pytest.raises(BadRequest, match="looks ids up in the vocabulary"):
         decoder.decode(b'{"instances": [{"in0": [1]}]}')
