@@ -20,6 +20,7 @@ from tests.object2vec_tf.hyperparameters.support import REQUIRED, SEPARATE, prob
 
 MISSING = object()
 
+LENGTHS_OUTSIDE = ["0..3", "6..3", "3..21", "3", "3..6..7", "..4"]
 FILE_NAMES = (["", "glove.840B.300d.txt", "a_1"], ["a/b", "a b", "a-b"])
 
 BOOLEANS = ([True, False], ["yes", 2])
@@ -78,6 +79,10 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "enc1_unicode_normalization": (FORMS, ["nfc"], "none"),
     "enc0_num_oov_buckets": ([0, 1_000_000], [-1, 1_000_001, 0.5], 0),
     "enc1_num_oov_buckets": ([0, 1_000_000], [-1, 1_000_001, 0.5], 0),
+    "enc0_subword_ngrams": (["", "1..1", "3..6", "1..20"], LENGTHS_OUTSIDE, ""),
+    "enc1_subword_ngrams": (["", "1..1", "3..6", "1..20"], LENGTHS_OUTSIDE, ""),
+    "enc0_subword_buckets": ([1, 100_000_000], [-1, 100_000_001, 0.5], 0),
+    "enc1_subword_buckets": ([1, 100_000_000], [-1, 100_000_001, 0.5], 0),
     "enc0_vocab_file": (*FILE_NAMES, ""),
     "enc1_vocab_file": (*FILE_NAMES, ""),
     "epochs": ([1, 100], [0, 101], 30),
@@ -122,6 +127,16 @@ PREREQUISITES: dict[str, dict[str, Any]] = {
     "negative_mining": {"negative_sampling_rate": 1},
     "enc0_num_oov_buckets": {"enc0_tokenizer": "whitespace"},
     "enc1_num_oov_buckets": {"enc1_tokenizer": "unicode_script"},
+    "enc0_subword_ngrams": {"enc0_tokenizer": "whitespace"},
+    "enc1_subword_ngrams": {"enc1_tokenizer": "unicode_script"},
+    "enc0_subword_buckets": {
+        "enc0_tokenizer": "id",
+        "enc0_subword_ngrams": "3..6",
+    },
+    "enc1_subword_buckets": {
+        "enc1_tokenizer": "whitespace",
+        "enc1_subword_ngrams": "1..2",
+    },
 }
 
 TUNABLE: dict[str, tuple[Any, ...]] = {
