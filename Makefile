@@ -108,8 +108,10 @@ results-retraining: data/movielens_weeks/manifest.json ## Retraining week by wee
 	$(RENDER)
 
 results-sentences: texts ## Sentences: SNLI and STS-B (half an hour)
-	$(TRAIN) --recipes=snli_bilstm,snli_hcnn,stsb_bilstm,stsb_pooled --seeds=3
+	$(TRAIN) --recipes=snli_tied,snli_bilstm,snli_hcnn,stsb_tied,stsb_bilstm,stsb_pooled --seeds=3
 	$(BIN)/python -m tools.benchmarks.sentence_baselines
+	$(BIN)/python tools/datasets/small_pairs.py --output=data/small_pairs
+	$(BIN)/python -m tools.benchmarks.small_pairs
 	$(BIN)/python -m tools.benchmarks.retraining --tables=transfer
 	$(RENDER)
 

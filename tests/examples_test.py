@@ -8,6 +8,7 @@ from absl import flags
 
 from object2vec_tf import tune
 from object2vec_tf.commands.flags import hyperparameters_from_flags
+from tools.benchmarks.measured import settings
 
 assert tune.main  # imported for its flags, which movielens_tune.flags uses
 
@@ -19,7 +20,7 @@ def hyperparameters_of(path):
     values = copy.deepcopy(flags.FLAGS)
     values.unparse_flags()
     # The size comes from the vocabulary file, which does not exist in the tests.
-    text = path.read_text()
+    text = " ".join(settings(path))
     sizes = [
         f"--{name}_vocab_size=100"
         for name in ("enc0", "enc1")

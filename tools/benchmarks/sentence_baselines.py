@@ -34,16 +34,22 @@ from tools.benchmarks.result_files import Row, write_rows
 from tools.benchmarks.spread import mean_and_spread
 
 DATA = flags.DEFINE_string("data", "data", "directory of the data from `make texts`")
-_PACKAGES = {"scikit-learn": "sklearn"}
+PACKAGES = {"scikit-learn": "sklearn"}
 _TASKS = ("snli", "stsb")
 _BATCH = 512
-_PROGRAM = Path(__file__).parent / "peer_programs/sentences.py"
+PROGRAM = Path(__file__).parent / "peer_programs/sentences.py"
 
 
-def baselines(python: Path, task: str, directory: Path) -> dict[str, float]:
-    """Returns the metrics of the simple model on the test part."""
+def linear_model(python: Path, task: str, *files: Path) -> dict[str, float]:
+    """Returns the metrics of the simple models on the test part.
+
+    Args:
+        python: The interpreter that has scikit-learn.
+        task: snli or stsb.
+        *files: The files of train, validation and test.
+    """
     vectors = Path(DATA.value) / "glove/glove.6B.50d.txt"
-    command = [str(python), str(_PROGRAM), task, str(directory), str(vectors)]
+    command = [str(python), str(PROGRAM), task, *map(str, (vectors, *files))]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if process.returncode:
         raise UserError(f"{task}: the baseline failed. See the output above.")
@@ -76,12 +82,13 @@ def pearson(run: Path, test: Path) -> float:
 def baseline_rows(python: Path, task: str, directory: Path) -> list[Row]:
     """Returns the metrics of the simple models on the test part."""
     vectors = Path(DATA.value) / "glove/manifest.json"
+    files = [directory / f"{name}.jsonl" for name in ("train", "validation", "test")]
     metrics = kept(
         f"sentences_{task}",
-        lambda: baselines(python, task, directory),
-        _PROGRAM,
+        lambda: linear_model(python, task, *files),
+        PROGRAM,
         vectors,
-        *directory.glob("*.jsonl"),
+        *files,
     )
     cosine = {
         name: [value] for name, value in metrics.items() if name.startswith(_ZERO_SHOT)
@@ -117,7 +124,7 @@ def _value(
 
 def main() -> None:
     """Runs the command."""
-    python = peer_python(Path(ENVIRONMENT.value), _PACKAGES)
+    python = peer_python(Path(ENVIRONMENT.value), PACKAGES)
     print("| task | model | test metric | value |\n|---|---|---|---|")
     for task in _TASKS:
         directory = Path(DATA.value) / task
@@ -142,8 +149,10 @@ def main() -> None:
 _ZERO_SHOT = "zero-shot "
 # The metric on STS-B of the runs of each recipe.
 _MEASURES = {
+    "snli_tied": (f"{_ZERO_SHOT}pearson", zero_shot),
     "snli_bilstm": (f"{_ZERO_SHOT}pearson", zero_shot),
     "snli_hcnn": (f"{_ZERO_SHOT}pearson", zero_shot),
+    "stsb_tied": ("pearson", pearson),
     "stsb_bilstm": ("pearson", pearson),
     "stsb_pooled": ("pearson", pearson),
 }

@@ -1,7 +1,8 @@
 """Prints the metrics of simple baselines on the text tasks as one line of JSON.
 
-Runs in an environment with scikit-learn. Arguments: the task, the directory of its data
-and the file of GloVe vectors. The models mostly have scikit-learn's default settings.
+Runs in an environment with scikit-learn. Arguments: the task, the file of GloVe
+vectors, and the files of train, validation and test. The models mostly have
+scikit-learn's default settings.
 """
 
 import json
@@ -13,11 +14,11 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-task, directory, vectors_file = sys.argv[1:]
+task, vectors_file, *files = sys.argv[1:]
 
 
-def rows(name):
-    with open(f"{directory}/{name}.jsonl", encoding="utf-8") as file:
+def rows(path):
+    with open(path, encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
@@ -48,7 +49,8 @@ def average_vectors(texts, vectors):
 
 def evaluate():
     """Returns the metrics of a linear model on the averaged word vectors of a pair."""
-    parts = {name: rows(name) for name in ("train", "validation", "test")}
+    names = ("train", "validation", "test")
+    parts = {name: rows(path) for name, path in zip(names, files, strict=True)}
     sides = ("in0", "in1")
     vectors = read_vectors(
         row[side] for part in parts.values() for row in part for side in sides
