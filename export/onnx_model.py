@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
 from object2vec_tf.files.digests import write_digests
 from object2vec_tf.inference.model_store import next_version
@@ -31,8 +32,14 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
         The path of the version written.
 
     Raises:
-        UserError: The extra ``onnx`` is not installed.
+        UserError: The extra ``onnx`` is not installed, or the model has subwords.
     """
+    for encoder in (0, 1):
+        if model.hyperparameters.subwords(encoder) is not None:
+            raise UserError(
+                f"enc{encoder}_subword_ngrams: expected none for ONNX, whose graphs "
+                "have no n-grams, got a model with them. Export a SavedModel."
+            )
     import_extra("onnx", "onnx", "an export to ONNX")
     from export.onnx_graphs import write_onnx
 

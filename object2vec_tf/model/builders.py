@@ -82,6 +82,16 @@ def token_embedding(
     )
 
 
+def with_small_tables(hyperparameters: Hyperparameters) -> dict[str, Any]:
+    """Returns the settings of a model of the same layers, with tiny token tables."""
+    settings = hyperparameters.to_dict()
+    for encoder in (0, 1):
+        settings[f"enc{encoder}_vocab_size"] = 2
+        if hyperparameters.subwords(encoder) is not None:
+            settings[f"enc{encoder}_subword_buckets"] = 1
+    return settings
+
+
 def token_embedding_of(encoder: keras.Model) -> TokenEmbedding:
     """Returns the token embedding of a functional model that `encoder_network` made."""
     return next(x for x in encoder.layers if isinstance(x, TokenEmbedding))

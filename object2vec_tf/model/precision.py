@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from object2vec_tf.layers.precision import policy_of
+from object2vec_tf.model.builders import with_small_tables
 from object2vec_tf.model.object2vec import Object2Vec
 
 
@@ -36,9 +37,8 @@ def computing_in(model: Object2Vec, precision: str) -> Iterator[None]:
         yield
         return
     # Which layers have 16 bits is known to the builders of models.
-    sizes = {"enc0_vocab_size": 2, "enc1_vocab_size": 2}
     pattern = Object2Vec(
-        {**model.hyperparameters.to_dict(), **sizes}, dtype=policy_of(precision)
+        with_small_tables(model.hyperparameters), dtype=policy_of(precision)
     )
     layers = list(model._flatten_layers())
     earlier = [layer.dtype_policy for layer in layers]

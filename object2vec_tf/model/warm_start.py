@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.subword_embedding import SubwordEmbedding
 from object2vec_tf.layers.token_embedding import TokenEmbedding
+from object2vec_tf.model.builders import token_embedding_of, with_small_tables
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.row_matching import NEW, TableRows, match_rows
 from object2vec_tf.text.text_assets import IdWords
@@ -36,10 +38,13 @@ class TableStart:
             table for each row of the new one, int64 ``[vocab_size]``, or `NEW`. The
             first source that has a row wins.
         matched_by: ``word`` or ``id``.
+        ngrams: The earlier encoder whose vectors of n-grams are taken; None if they are
+            new, or if there are none.
     """
 
     sources: tuple[tuple[int, npt.NDArray[np.int64]], ...]
     matched_by: str
+    ngrams: int | None = None
 
     @property
     def taken(self) -> int:
@@ -158,7 +163,20 @@ class WarmStart:
             if rows.words is not None and earlier_rows.words is not None:
                 matched_by = "word"
             sources.append((source, match_rows(rows, earlier_rows)))
-        return TableStart(tuple(sources), matched_by)
+        return TableStart(tuple(sources), matched_by, self._ngrams(encoder, sources))
+
+    def _ngrams(
+        self, encoder: int, sources: Sequence[tuple[int, npt.NDArray[np.int64]]]
+    ) -> int | None:
+        """Returns the first earlier encoder with the same n-grams, if there is one."""
+        own = self._hyperparameters.subwords(encoder)
+        if own is None:
+            return None
+        for source, _ in sources:
+            other = self._earlier.hyperparameters.subwords(source)
+            if other is not None and other.has_same_ngrams(own):
+                return source
+        return None
 
     def _is_comparable(self, name: str) -> bool:
         """Returns whether a layer's weights have the same meaning in both models."""
@@ -190,6 +208,9 @@ class WarmStart:
                 values[known] = earlier[rows[known]]
             if table.sources:
                 vectors.assign(values)
+            ngrams = _ngrams(model, encoder)
+            if ngrams is not None and table.ngrams is not None:
+                ngrams.assign(_ngrams(self._earlier, table.ngrams))
         layers, earlier_layers = _layers(model), _layers(self._earlier)
         for name in self.taken:
             for path, variable in layers[name].items():
@@ -212,8 +233,17 @@ class WarmStart:
         matched_by = {
             f"enc{encoder}": table.matched_by for encoder, table in self.tables.items()
         }
+        ngrams = {
+            f"enc{encoder}_ngrams": {
+                "taken": 0 if table.ngrams is None else subwords.buckets,
+                "new": subwords.buckets if table.ngrams is None else 0,
+            }
+            for encoder, table in self.tables.items()
+            if (subwords := self._hyperparameters.subwords(encoder)) is not None
+        }
         return {
             **rows,
+            **ngrams,
             "matched_by": matched_by,
             "taken": list(self.taken),
             "fresh": list(self.fresh),
@@ -241,13 +271,17 @@ def _has_id_tokenizer(table: _Table) -> bool:
 
 def _small_model(hyperparameters: Hyperparameters) -> Object2Vec:
     """Returns a model of the same layers, whose token tables have two rows."""
-    sizes = {"enc0_vocab_size": 2, "enc1_vocab_size": 2}
-    return Object2Vec({**hyperparameters.to_dict(), **sizes})
+    return Object2Vec(with_small_tables(hyperparameters))
 
 
 def _token_embedding(model: Object2Vec, encoder: int) -> TokenEmbedding:
-    layers = (model.enc0, model.enc1)[encoder].layers
-    return next(layer for layer in layers if isinstance(layer, TokenEmbedding))
+    return token_embedding_of((model.enc0, model.enc1)[encoder])
+
+
+def _ngrams(model: Object2Vec, encoder: int) -> keras.Variable | None:
+    """Returns the vectors of an encoder's n-grams, if it has any."""
+    layer = _token_embedding(model, encoder)
+    return layer.ngrams if isinstance(layer, SubwordEmbedding) else None
 
 
 def _layers(model: Object2Vec) -> dict[str, dict[str, keras.Variable]]:
@@ -264,6 +298,7 @@ def _layers(model: Object2Vec) -> dict[str, dict[str, keras.Variable]]:
 
 def _weights(model: Object2Vec) -> Iterator[tuple[str, keras.Variable]]:
     tables = {id(_token_embedding(model, encoder).embeddings) for encoder in (0, 1)}
+    tables |= {id(_ngrams(model, encoder)) for encoder in (0, 1)}
     for part in ("enc0", "enc1", "comparator"):
         for variable in getattr(model, part).weights:
             if id(variable) not in tables:

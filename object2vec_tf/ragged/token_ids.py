@@ -79,6 +79,11 @@ class SubwordIds:
         """N-grams with ids from this one on continue the word before them."""
         return self.vocab_size + self.buckets
 
+    def has_same_ngrams(self, other: SubwordIds) -> bool:
+        """Returns whether words have the same n-grams in the same buckets."""
+        own = (self.shortest, self.longest, self.buckets)
+        return own == (other.shortest, other.longest, other.buckets)
+
     @property
     def size(self) -> int:
         """All ids are below it."""

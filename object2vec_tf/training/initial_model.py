@@ -199,6 +199,9 @@ def initial_model_lines(
             f"{encoder}: {rows['taken']:,} token vectors from the initial model, "
             f"matched by {summary['matched_by'][encoder]}; {rows['new']:,} new ones"
         )
+        if ngrams := summary.get(f"{encoder}_ngrams"):
+            line += f"; {ngrams['taken']:,} vectors of n-grams"
+            line += f", {ngrams['new']:,} new ones"
         if rows["new"] and encoder in frozen:
             line += f", which stay as they are: {encoder} is frozen"
         lines.append(line)

@@ -163,6 +163,12 @@ def _table_values(
         values += 2 * tokens * width
         used = used if hp.tied_token_embedding_weight else 0.0
         rows = min(used + tokens, vocab_size)
+        # Each of a word's n-grams is read too; a word has about four of each length.
+        if subwords := hp.subwords(encoder):
+            lengths_of_ngrams = subwords.longest - subwords.shortest + 1
+            ngrams = min(4 * lengths_of_ngrams * rows, subwords.buckets)
+            vocab_size += subwords.buckets
+            rows += ngrams
         if hp.token_embedding_storage_type == "dense":
             rows = vocab_size
         values += traffic * (rows - used) * width

@@ -14,11 +14,10 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from object2vec_tf.commands import runner
@@ -27,7 +26,7 @@ from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.text.tokenizer_loading import Tokenizers, read_tokenizers
 from object2vec_tf.text.vocabularies import parse_vocabulary
-from tools.benchmarks.training import training_loop
+from tools.benchmarks.training import compiled_model, training_loop
 
 DATA = flags.DEFINE_string(
     "data", "data/debian/retrieval", "directory with train.jsonl and vocab.json"
@@ -38,9 +37,6 @@ NGRAMS = flags.DEFINE_list(
 BUCKETS = flags.DEFINE_integer("buckets", 200_000, "hash buckets of n-grams", 1)
 DIM = flags.DEFINE_integer("dim", 300, "width of token embeddings", 4)
 BATCH = flags.DEFINE_integer("batch", 512, "pairs per step", 2)
-WORDS = flags.DEFINE_integer(
-    "words", 0, "only the first words of the vocabulary are known; 0: all", 0
-)
 ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds per measurement", 1)
 STEPS = flags.DEFINE_integer("steps", 8, "training steps per round", 1)
 
@@ -77,7 +73,9 @@ def settings(ngrams: str, vocabulary: Path) -> Hyperparameters:
     )
 
 
-def read(hyperparameters: Hyperparameters, vocabulary: Path) -> tuple[Pairs, Tokenizers]:
+def read(
+    hyperparameters: Hyperparameters, vocabulary: Path
+) -> tuple[Pairs, Tokenizers]:
     """Returns enough pairs for the steps of a round, and the tokenizers."""
     tokenizers = read_tokenizers(hyperparameters, vocabulary)
     with (Path(DATA.value) / "train.jsonl").open(encoding="utf-8") as file:
@@ -94,19 +92,13 @@ class Variant:
 
     Attributes:
         rates: Pairs per second of each round.
-        unknown: The number of tokens that the vocabulary lacks.
     """
 
     def __init__(self, ngrams: str, vocabulary: Path) -> None:
-        from object2vec_tf.model.object2vec import Object2Vec
-
         hyperparameters = settings(ngrams, vocabulary)
         pairs, tokenizers = read(hyperparameters, vocabulary)
-        model = Object2Vec(hyperparameters, tokenizers=tokenizers)
-        model.compile()
-        model.optimizer.build(model.trainable_variables)
+        model = compiled_model(hyperparameters, tokenizers=tokenizers)
         self.rates: list[float] = []
-        self.unknown = sum(pairs.report.unknown.values())
         self._loop = training_loop(model)
         self._dataset = pairs.dataset(shuffle=True, epoch=0)
 

@@ -7,11 +7,11 @@ from typing import Any
 from object2vec_tf.hyperparameters import Hyperparameters
 
 
-def compiled_model(hyperparameters: Hyperparameters, seed: int = 0) -> Any:
+def compiled_model(hyperparameters: Hyperparameters, seed: int = 0, **more: Any) -> Any:
     """Returns a compiled Object2Vec whose optimizer slots are built."""
     from object2vec_tf.model.object2vec import Object2Vec
 
-    model = Object2Vec(hyperparameters, seed=seed)
+    model = Object2Vec(hyperparameters, seed=seed, **more)
     model.compile()
     model.optimizer.build(model.trainable_variables)
     return model
