@@ -181,7 +181,14 @@ def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
     weights = graph.weight(f"{table.name}/embeddings", table.embeddings)
     vectors = graph("Gather", weights, rows)
     layer = network.get_layer(kind)
-    encoded = _ENCODERS[kind](graph, layer, f"enc{encoder}", vectors, valid)
+    encode = _ENCODERS[kind]
+    cells = valid
+    if kind == "pooled_embedding":
+        # A product with ones and zeros reads the vectors once, without a masked copy.
+        cells = graph("Cast", valid, to=TensorProto.FLOAT)
+        if layer.repeated_tokens == "log":
+            cells = graph("Mul", cells, _logarithmic_factors(graph, ids))
+    encoded = encode(graph, layer, f"enc{encoder}", vectors, cells)
     return graph("Slice", encoded, [0], batch, [0])
 
 
@@ -207,11 +214,28 @@ def _compact(graph: _Graph, ids: str, batch: str, max_len: int) -> str:
     return graph("GatherElements", ids, order, axis=1)
 
 
-def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) -> str:
-    # A product with ones and zeros reads the vectors once, without a masked copy.
-    steps = graph("Unsqueeze", graph("Cast", valid, to=TensorProto.FLOAT), [1])
+def _logarithmic_factors(graph: _Graph, ids: str) -> str:
+    """Adds the factors that make n equal ids of a row count 1 + log n; see the layer.
+
+    Args:
+        graph: The graph.
+        ids: int64 ``[batch, time]``; the factors of padding have no meaning.
+
+    Returns:
+        float32 ``[batch, time]``.
+    """
+    equal = graph("Equal", graph("Unsqueeze", ids, [1]), graph("Unsqueeze", ids, [2]))
+    count = graph(
+        "ReduceSum", graph("Cast", equal, to=TensorProto.FLOAT), [2], keepdims=0
+    )
+    return graph("Div", graph("Add", graph("Log", count), 1.0), count)
+
+
+def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, cells: str) -> str:
+    steps = graph("Unsqueeze", cells, [1])
     total = graph("Squeeze", graph("MatMul", steps, vectors), [1])
     count = graph("Squeeze", graph("ReduceSum", steps, [2]), [1])
+    # At least 1 unless there is no token.
     divisor = graph("Max", count, 1.0)
     if layer.pooling == "sqrtn":
         divisor = graph("Sqrt", divisor)

@@ -103,21 +103,22 @@ def choose_batch_layout(
         name: One of `BATCH_LAYOUTS`. auto is static if the strategy trains on GPUs of
             this process alone, and ragged otherwise.
         strategy: The execution strategy.
-        hyperparameters: The model's. Subwords have the ragged layout only.
+        hyperparameters: The model's. Subwords and repeated_tokens=log have the ragged
+            layout only.
 
     Returns:
         ragged or static.
 
     Raises:
         UserError: static is asked for, and the strategy has several workers, or the
-            model has subwords.
+            model has the ragged layout only.
     """
     check_batch_layout(name)
-    if hyperparameters is not None and any(map(hyperparameters.subwords, (0, 1))):
+    if reason := hyperparameters and _reason_for_ragged(hyperparameters):
         if name == "static":
             raise UserError(
-                "batch_layout=static: expected a model without encX_subword_ngrams, "
-                "whose words have any number of n-grams. Leave --batch_layout out."
+                f"batch_layout=static: expected a model without {reason}. Leave "
+                "--batch_layout out."
             )
         return "ragged"
     if name == "static" and strategy.workers > 1:
@@ -128,6 +129,15 @@ def choose_batch_layout(
     if name != "auto":
         return name
     return "static" if strategy.workers == 1 and _uses_gpus(strategy) else "ragged"
+
+
+def _reason_for_ragged(hyperparameters: Hyperparameters) -> str:
+    """Returns what the static layout cannot have; "" if the model has nothing of it."""
+    if any(map(hyperparameters.subwords, (0, 1))):
+        return "encX_subword_ngrams, whose words have any number of n-grams"
+    if hyperparameters.repeated_tokens == "log":
+        return "repeated_tokens=log, whose counts are those of ragged objects"
+    return ""
 
 
 def _uses_gpus(strategy: Strategy) -> bool:

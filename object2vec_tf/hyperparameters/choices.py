@@ -22,6 +22,7 @@ Direction = Literal["both", "in0_to_in1", "in1_to_in0"]
 NegativeMining = Literal["random", "hard"]
 ObjectKey = Literal["tokens", "first_token"]
 Pooling = Literal["mean", "sqrtn"]
+RepeatedTokens = Literal["count", "log"]
 Decay = Literal["none", "linear", "cosine"]
 
 OPERATORS: tuple[str, ...] = ("hadamard", "concat", "abs_diff")

@@ -24,6 +24,12 @@ IN_BATCH_LOSS = "in_batch_cross_entropy"
 FORMER_VALUES: Mapping[str, Any] = {
     "negative_exclude_known": False,
     "object_key": "tokens",
+    "enc0_subword_buckets": 0,
+    "enc0_subword_ngrams": "",
+    "enc1_subword_buckets": 0,
+    "enc1_subword_ngrams": "",
+    "repeated_tokens": "count",
+    "tied_encoders": False,
 }
 
 
@@ -124,6 +130,7 @@ class Hyperparameters:
     negative_exclude_known: bool = True
     object_key: choices.ObjectKey = "tokens"
     pooling: choices.Pooling = "mean"
+    repeated_tokens: choices.RepeatedTokens = "count"
     label_smoothing: float = 0.0
     learning_rate_warmup_epochs: float = 0.0
     learning_rate_decay: choices.Decay = "none"

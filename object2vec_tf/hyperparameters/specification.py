@@ -192,6 +192,11 @@ _ENCODERS = {
         "pooled_embedding: divide the sum of n token embeddings by n (mean) or by the "
         "square root of n (sqrtn)",
     ),
+    "repeated_tokens": Specification(
+        _choice(choices.RepeatedTokens),
+        "pooled_embedding: n occurrences of a token in an object count n times (count) "
+        "or 1 + log n times (log)",
+    ),
 }
 
 _COMPARATOR = {

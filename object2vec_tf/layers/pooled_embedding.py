@@ -10,6 +10,7 @@ import tensorflow as tf
 from object2vec_tf.devices import on_host
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.ragged_sum import ragged_sum
+from object2vec_tf.layers.repeated_tokens import logarithmic_factors
 from object2vec_tf.layers.static_rows import StaticRows
 from object2vec_tf.layers.static_sum import row_sums
 from object2vec_tf.registration import PACKAGE
@@ -26,6 +27,8 @@ class PooledEmbedding(RaggedEncoder):
             square root of n, so that objects with many tokens do not get shorter
             vectors than objects with few (as ``tf.nn.embedding_lookup_sparse`` with
             this combiner, and as SVD++ pools the items of a user).
+        repeated_tokens: ``count``: n occurrences of a token in an object count n times.
+            ``log``: they count 1 + log n times.
     """
 
     def __init__(
@@ -33,10 +36,12 @@ class PooledEmbedding(RaggedEncoder):
         dropout: float = 0.0,
         seed: int | None = None,
         pooling: str = "mean",
+        repeated_tokens: str = "count",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.pooling = pooling
+        self.repeated_tokens = repeated_tokens
         self.dropout = dropout
         self.seed = seed
         self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.variable_dtype)
@@ -45,9 +50,13 @@ class PooledEmbedding(RaggedEncoder):
         self, vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None
     ) -> tf.Tensor:
         """Returns encodings; see `RaggedEncoder.encode`."""
-        total = ragged_sum(vectors, indices, training)
+        factors = None
         with on_host():
             lengths = indices.row_splits[1:] - indices.row_splits[:-1]
+            if self.repeated_tokens == "log":
+                factors = logarithmic_factors(indices, tf.shape(vectors)[0])
+                lengths = tf.reduce_sum(indices.with_values(factors), axis=1)
+        total = ragged_sum(vectors, indices, training, factors)
         return self.drop(self._pooled(total, lengths), training=training)
 
     def encode_static(
@@ -75,4 +84,5 @@ class PooledEmbedding(RaggedEncoder):
             "dropout": self.dropout,
             "seed": self.seed,
             "pooling": self.pooling,
+            "repeated_tokens": self.repeated_tokens,
         }

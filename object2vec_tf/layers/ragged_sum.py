@@ -18,7 +18,10 @@ _SEGMENT_OPS = ("SparseSegmentSumWithNumSegments",)
 
 
 def ragged_sum(
-    vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None = None
+    vectors: tf.Tensor,
+    indices: tf.RaggedTensor,
+    training: bool | None = None,
+    factors: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Sums the vectors that each row refers to.
 
@@ -40,16 +43,21 @@ def ragged_sum(
         indices: RaggedTensor int32 ``[rows, (time)]``, indices into ``vectors``.
         training: Whether a gradient is needed. Without it the sum is differentiable
             too, but slower. A SavedModel cannot contain the fast gradient.
+        factors: The factor of each index, float ``[tokens]``, without a gradient; None
+            for 1.
 
     Returns:
         float ``[rows, dim]``; zeros for an empty row.
     """
+    values = vectors, indices.values, indices.row_splits
     if training:
-        has_fast_product = has_kernels(_CSR_OPS) and not gpu_is_visible()
-        total = _sparse_product if has_fast_product else portable_sum
-    else:
-        total = _segment_sum if has_kernels(_SEGMENT_OPS) else portable_sum
-    return total(vectors, indices.values, indices.row_splits)
+        if has_kernels(_CSR_OPS) and not gpu_is_visible():
+            return _sparse_product(*values, factors)
+    elif factors is not None:
+        return _factor_product(*values, factors)
+    elif has_kernels(_SEGMENT_OPS):
+        return _segment_sum(*values)
+    return portable_sum(*values, factors)
 
 
 def has_kernels(ops: tuple[str, ...]) -> bool:
@@ -66,7 +74,10 @@ def _registered(op: str) -> list[kernels.kernel_def_pb2.KernelDef]:
 
 
 def portable_sum(
-    vectors: tf.Tensor, indices: tf.Tensor, row_splits: tf.Tensor
+    vectors: tf.Tensor,
+    indices: tf.Tensor,
+    row_splits: tf.Tensor,
+    factors: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Computes `ragged_sum` with ops that every device has.
 
@@ -74,11 +85,15 @@ def portable_sum(
         vectors: float ``[unique, dim]``.
         indices: int32 ``[tokens]``, indices into ``vectors``.
         row_splits: int64 ``[rows + 1]``.
+        factors: float ``[tokens]``, or None.
     """
     with on_host():
         rows = tf.cast(_row_ids(indices, row_splits), tf.int32)
         count = _count(row_splits)
-    return tf.math.unsorted_segment_sum(tf.gather(vectors, indices), rows, count)
+    cells = tf.gather(vectors, indices)
+    if factors is not None:
+        cells *= tf.cast(factors, cells.dtype)[:, tf.newaxis]
+    return tf.math.unsorted_segment_sum(cells, rows, count)
 
 
 def _count(row_splits: tf.Tensor) -> tf.Tensor:
@@ -96,9 +111,15 @@ def _row_ids(indices: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
 
 
 def _count_matrix(
-    vectors: tf.Tensor, indices: tf.Tensor, row_splits: tf.Tensor
+    vectors: tf.Tensor,
+    indices: tf.Tensor,
+    row_splits: tf.Tensor,
+    factors: tf.Tensor | None,
 ) -> tf.Tensor:
-    """Returns the matrix of counts, a variant that holds ``[rows + 1, unique]``."""
+    """Returns the matrix of counts, a variant that holds ``[rows + 1, unique]``.
+
+    With factors, each index counts as much as its factor.
+    """
     rows, unique = tf.size(row_splits, tf.int64) - 1, tf.shape(vectors, tf.int64)[0]
     # TensorFlow 2.21's SparseMatrixMatMul divides by the matrix's number of rows and
     # crashes if it is zero. So a last row is added, and the caller cuts it off again.
@@ -106,9 +127,26 @@ def _count_matrix(
         indices=tf.stack(
             [_row_ids(indices, row_splits), tf.cast(indices, tf.int64)], axis=1
         ),
-        values=tf.ones_like(indices, vectors.dtype),
+        values=tf.ones_like(indices, vectors.dtype)
+        if factors is None
+        else tf.cast(factors, vectors.dtype),
         dense_shape=tf.stack([rows + 1, unique]),
     )
+
+
+def _factor_product(
+    vectors: tf.Tensor, indices: tf.Tensor, row_splits: tf.Tensor, factors: tf.Tensor
+) -> tf.Tensor:
+    """Computes `portable_sum` with factors, without a vector for each index."""
+    with on_host():
+        rows, count = _row_ids(indices, row_splits), _count(row_splits)
+    matrix = tf.SparseTensor(
+        tf.stack([rows, tf.cast(indices, tf.int64)], axis=1),
+        tf.cast(factors, vectors.dtype),
+        [tf.cast(count, tf.int64), tf.shape(vectors, tf.int64)[0]],
+    )
+    total = tf.sparse.sparse_dense_matmul(matrix, vectors)
+    return tf.ensure_shape(total, [None, vectors.shape[-1]])
 
 
 def _segment_sum(
@@ -137,14 +175,24 @@ def _segment_sum(
     return tf.ensure_shape(total, [None, vectors.shape[-1]])
 
 
-@tf.custom_gradient
 def _sparse_product(
-    vectors: tf.Tensor, indices: tf.Tensor, row_splits: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None, None]]]:
+    vectors: tf.Tensor,
+    indices: tf.Tensor,
+    row_splits: tf.Tensor,
+    factors: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Computes `portable_sum` by sparse products, also in the gradient."""
-    matrix = _count_matrix(vectors, indices, row_splits)
+    matrix = _count_matrix(vectors, indices, row_splits, factors)
+    return _product(vectors, matrix)
 
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
+
+@tf.custom_gradient
+def _product(
+    vectors: tf.Tensor, matrix: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+    """Returns the product of a matrix from `_count_matrix` and vectors."""
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         def transposed_product() -> tf.Tensor:
             # Transposed beforehand: with transpose_a, as in TensorFlow's own gradient,
             # the product takes four times as long (TensorFlow 2.21, on a CPU).
@@ -158,7 +206,7 @@ def _sparse_product(
         result = tf.cond(
             has_vectors, transposed_product, lambda: tf.zeros_like(vectors)
         )
-        return tf.ensure_shape(result, vectors.shape), None, None
+        return tf.ensure_shape(result, vectors.shape), None
 
     product = tf.raw_ops.SparseMatrixMatMul(a=matrix, b=vectors)[:-1]
     return tf.ensure_shape(product, [None, vectors.shape[-1]]), gradient

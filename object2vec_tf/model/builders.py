@@ -151,7 +151,12 @@ def _with_policy(model: keras.Model, policy: Policy) -> keras.Model:
 
 def _pooled(hp: Hyperparameters, encoder: int, seed: int, policy: Policy) -> Layer:
     return PooledEmbedding(
-        hp.dropout, seed, hp.pooling, dtype=policy, name="pooled_embedding"
+        hp.dropout,
+        seed,
+        hp.pooling,
+        hp.repeated_tokens,
+        dtype=policy,
+        name="pooled_embedding",
     )
 
 

@@ -76,8 +76,11 @@ def pooled(model, side, row):
         else f"token_embedding{side}"
     )
     table = (model.enc0, model.enc1)[side].get_layer(name).embeddings.numpy()
-    total = table[row].astype(np.float64).sum(axis=0)
-    count = max(len(row), 1)
+    tokens, counts = np.unique(np.array(row, np.int64), return_counts=True)
+    if hp.repeated_tokens == "log":
+        counts = 1 + np.log(counts)
+    total = counts @ table[tokens].astype(np.float64)
+    count = max(counts.sum(), 1)
     return total / (np.sqrt(count) if hp.pooling == "sqrtn" else count)
 
 
@@ -431,6 +434,7 @@ def random_model(random, network):
     }
     if network == "pooled_embedding":
         settings["pooling"] = str(random.choice(["mean", "sqrtn"]))
+        settings["repeated_tokens"] = str(random.choice(["count", "log"]))
     else:
         for side in (0, 1):
             settings[f"enc{side}_token_embedding_dim"] = 3

@@ -126,6 +126,18 @@ def test_graphs_return_the_models_predictions(network, output_layer, tied, tmp_p
     check_all(model, tmp_path)
 
 
+def test_repeated_tokens_can_count_by_their_logarithm(tmp_path):
+    model = make_model(repeated_tokens="log", pooling="sqrtn")
+    graphs = sessions(model, tmp_path)
+    rows = np.array([[7, 7, -1, 2, 7], [-1, 3, -1, -1, -1], [-1, -1, -1, -1, -1]])
+    check(model, graphs, rows, rows[::-1], 4)
+    table = model.enc0.get_layer("token_embedding0").embeddings.numpy()
+    count = 1 + np.log(3)
+    expected = (count * table[7] + table[2]) / np.sqrt(count + 1)
+    encodings = run(graphs["embed_enc0"], rows)
+    np.testing.assert_allclose(encodings[0], expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("network", ["hcnn", "bilstm"])
 @pytest.mark.parametrize("layers", [1, 2, 4])

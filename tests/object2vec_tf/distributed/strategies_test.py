@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import object2vec_tf as o2v
 from object2vec_tf.distributed.selection import choose_batch_layout, choose_strategy
 from object2vec_tf.distributed.strategies import MirroredDevices, SingleDevice
 from object2vec_tf.errors import UserError
@@ -364,6 +365,20 @@ def test_layout_of_batches_of_several_replicas(name, device, workers, expected):
     several.workers = workers
 
     assert choose_batch_layout(name, several) == expected
+
+
+def test_logarithms_of_counts_have_ragged_batches(monkeypatch):
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["GPU:0"])
+    hyperparameters = o2v.Hyperparameters(
+        enc0_network="pooled_embedding",
+        enc0_vocab_size=9,
+        enc0_max_seq_len=5,
+        repeated_tokens="log",
+    )
+
+    assert choose_batch_layout("auto", SingleDevice(), hyperparameters) == "ragged"
+    with pytest.raises(UserError, match="expected a model without repeated_tokens=log"):
+        choose_batch_layout("static", SingleDevice(), hyperparameters)
 
 
 def test_several_workers_have_ragged_batches():

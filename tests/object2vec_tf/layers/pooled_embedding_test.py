@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from object2vec_tf.layers.pooled_embedding import PooledEmbedding
@@ -42,6 +43,26 @@ def test_a_vector_counts_as_often_as_its_token_occurs():
     np.testing.assert_allclose(encodings, [[5 / 3, 0], [3, 4]], rtol=1e-6)
     gradient = tf.convert_to_tensor(tape.gradient(loss, vectors))
     np.testing.assert_allclose(gradient, [[2, 2], [11, 11]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("pooling", ["mean", "sqrtn"])
+def test_repeated_tokens_can_count_by_their_logarithm(pooling, training):
+    layer = PooledEmbedding(pooling=pooling, repeated_tokens="log")
+    indices = tf.ragged.constant([[0, 1, 0, 0], [], [1, 0]], dtype=tf.int32)
+    counts = np.array([[1 + np.log(3), 1], [0, 0], [1, 1]])
+    total = counts.sum(1, keepdims=True)
+    divisor = np.maximum(total if pooling == "mean" else np.sqrt(total), 1)
+
+    encodings = layer((VECTORS[:2], indices), training=training)
+
+    np.testing.assert_allclose(
+        encodings, counts @ VECTORS[:2] / divisor, rtol=1e-6, atol=1e-6
+    )
+    restored = PooledEmbedding.from_config(layer.get_config())
+    np.testing.assert_array_equal(
+        restored((VECTORS[:2], indices), training=training), encodings
+    )
 
 
 def test_the_gradient_of_an_object_without_tokens_is_finite():

@@ -122,3 +122,29 @@ def test_an_op_without_a_kernel_is_detected():
     assert has_kernels(("MatMul", "SparseMatrixMatMul"))
     # NcclAllReduce only has a kernel for GPUs.
     assert not has_kernels(("MatMul", "NcclAllReduce"))
+
+
+@pytest.mark.parametrize("kernel", ["training", "inference", "portable", "gpu"])
+@pytest.mark.parametrize("lengths", [[3, 0, 5, 1], [0, 0], []])
+def test_factors_multiply_sums_and_gradients(lengths, kernel, monkeypatch):
+    if kernel == "portable":
+        monkeypatch.setattr(module, "has_kernels", lambda ops: False)
+    if kernel == "gpu":
+        monkeypatch.setattr(module, "gpu_is_visible", lambda: True)
+    vectors, indices = draw(lengths, 4 if sum(lengths) else 0)
+    factors = GENERATOR.uniform(1, 2, sum(lengths)).astype(np.float32)
+    upstream = GENERATOR.normal(size=(len(lengths), 5)).astype(np.float32)
+
+    @tf.function
+    def with_factors(vectors, indices, factors):
+        training = kernel in ("training", "gpu")
+        sums = ragged_sum(vectors, indices, training, factors)
+        return sums, tf.gradients(tf.reduce_sum(sums * upstream), vectors)[0]
+
+    sums, gradient = with_factors(tf.constant(vectors), indices, factors)
+    matrix = np.zeros((len(lengths), len(vectors)))
+    cells = np.repeat(np.arange(len(lengths)), lengths), indices.values
+    np.add.at(matrix, cells, factors)
+    np.testing.assert_allclose(sums, matrix @ vectors, rtol=1e-5, atol=1e-5)
+    gradient = tf.convert_to_tensor(gradient)
+    np.testing.assert_allclose(gradient, matrix.T @ upstream, rtol=1e-5, atol=1e-5)
