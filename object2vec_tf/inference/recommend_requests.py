@@ -92,8 +92,10 @@ class RecommendDecoder:
     Example:
         >>> from object2vec_tf.inference.catalog import Catalog
         >>> from object2vec_tf.inference.recommend_requests import RecommendDecoder
+        >>> from object2vec_tf.ragged.token_ids import IdLimits
         >>> catalog = Catalog(items=1682, k=100, similarity="cosine", labels=False)
-        >>> decoder = RecommendDecoder({"in0": (944, 1)}, catalog, output_dim=1)
+        >>> limits = {"in0": IdLimits(944, 1)}
+        >>> decoder = RecommendDecoder(limits, catalog, output_dim=1)
         >>> request = decoder.decode(b'{"instances": [{"in0": [5], "exclude": [3]}]}')
         >>> request.objects, request.k, request.exclude, request.rescore
         ([[5]], [10], [[3]], [False])

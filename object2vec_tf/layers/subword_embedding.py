@@ -23,8 +23,8 @@ class SubwordEmbedding(TokenEmbedding):
 
     The vector of a word of the vocabulary is the mean of its own vector and of those of
     its character n-grams. The vector of another word is the mean of those of its
-    n-grams. In one batch, each word of the vocabulary is computed once, and each vector
-    of an n-gram is read once.
+    n-grams. In one batch, each word is computed once, and each vector of an n-gram is
+    read once.
 
     The words of the vocabulary are no weights: `set_vocabulary` gives their n-grams to
     the layer.
@@ -94,7 +94,7 @@ class SubwordEmbedding(TokenEmbedding):
     def call(
         self, ids: Any, training: bool | None = None
     ) -> tuple[tf.Tensor, tf.RaggedTensor]:
-        """Looks up each unique word of the vocabulary once, and each other word.
+        """Looks up each unique word once.
 
         Args:
             ids: RaggedTensor of integers ``[batch, (ids)]``; see

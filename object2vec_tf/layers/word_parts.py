@@ -7,14 +7,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from object2vec_tf.devices import on_host
+from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.ragged.token_ids import SubwordIds
 
 
 class WordParts(NamedTuple):
     """The words of a batch.
 
-    Words of the vocabulary come first, each once. Each occurrence of another word
-    follows, whose only parts are n-grams.
+    Words of the vocabulary come first, then others, whose only parts are n-grams. Each
+    word is there once.
 
     Attributes:
         known: The unique ids of words of the vocabulary, ``[known]``.
@@ -105,30 +106,30 @@ def _with_others(
     follows_known = tf.concat([[True], is_known[:-1]], axis=0)
     starts = (values < subwords.continued_from) | follows_known | (is_first[:-1] > 0)
     known, known_indices = tf.unique(tf.boolean_mask(values, is_known))
-    first_other = tf.size(known)
     # The number of each n-gram's word among the words that the vocabulary lacks.
     number = tf.cumsum(tf.cast(starts & ~is_known, tf.int32))
-    others = number[-1]
-    indices = tf.tensor_scatter_nd_update(
-        first_other + number - 1, tf.where(is_known), known_indices
-    )
     buckets = values - tf.where(
         values < subwords.continued_from,
         tf.cast(subwords.vocab_size, values.dtype),
         tf.cast(subwords.continued_from, values.dtype),
     )
-    lengths = tf.math.bincount(
-        tf.boolean_mask(number, ~is_known) - 1, minlength=others, dtype=tf.int64
+    lengths = tf.math.bincount(tf.boolean_mask(number, ~is_known) - 1, dtype=tf.int64)
+    runs, other_indices = unique_rows(
+        tf.RaggedTensor.from_row_lengths(
+            tf.boolean_mask(buckets, ~is_known), lengths, validate=False
+        )
+    )
+    indices = tf.tensor_scatter_nd_update(
+        tf.size(known) + tf.gather(other_indices, tf.maximum(number - 1, 0)),
+        tf.where(is_known),
+        known_indices,
     )
     ngrams = _rows(vocabulary, known)
-    ends = ngrams.row_splits[-1] + tf.cumsum(lengths)
+    ends = ngrams.row_splits[-1] + runs.row_splits[1:]
     words = tf.pad(tf.cumsum(tf.cast(starts, splits.dtype)), [[1, 0]])
     return (
         known,
-        tf.concat(
-            [ngrams.values, tf.cast(tf.boolean_mask(buckets, ~is_known), tf.int32)],
-            axis=0,
-        ),
+        tf.concat([ngrams.values, tf.cast(runs.values, tf.int32)], axis=0),
         tf.concat([ngrams.row_splits, ends], axis=0),
         tf.boolean_mask(indices, starts),
         tf.gather(words, splits),

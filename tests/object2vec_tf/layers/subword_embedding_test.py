@@ -98,6 +98,14 @@ def test_gradients_are_those_of_products_with_one_hot_matrices():
         np.testing.assert_allclose(dense, matrix.T @ coefficients, atol=1e-6)
 
 
+def test_each_word_is_computed_once():
+    tokens = layer()
+    vectors, indices = tokens(tf.ragged.constant(IDS, tf.int64), training=False)
+    # Words 1, 0, 3 and 2, and three others.
+    assert vectors.shape == (7, 4)
+    assert len(set(indices.values.numpy())) == 7
+
+
 def test_objects_do_not_influence_each_other():
     """A row that begins with an id that continues a word has a word of its own."""
     tokens = layer()
