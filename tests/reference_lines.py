@@ -309,7 +309,7 @@ def instance(
     found = {}
     for name in ("in0", "in1"):
         if name in fields:
-            found[name] = _object(fields[name], kinds[name], *limits[name])
+            found[name] = _object(fields[name], kinds[name], *limits[name][:2])
     if not found:
         raise Bad("no input")
     return found
