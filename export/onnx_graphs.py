@@ -20,6 +20,7 @@ from onnx.external_data_helper import set_external_data
 
 from object2vec_tf.inference.ragged_inputs import PADDING
 from object2vec_tf.layers.token_embedding import TokenEmbedding
+from object2vec_tf.model.builders import token_weights_of
 from object2vec_tf.model.object2vec import Object2Vec
 
 # The file with the weights of all graphs, in the same directory.
@@ -188,6 +189,10 @@ def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
         cells = graph("Cast", valid, to=TensorProto.FLOAT)
         if layer.repeated_tokens == "log":
             cells = graph("Mul", cells, _logarithmic_factors(graph, ids))
+        if of_tokens := token_weights_of(network):
+            values = np.exp(of_tokens.log_weights)[:, 0]
+            stored = graph.weight(f"{of_tokens.name}/weights", values)
+            cells = graph("Mul", cells, graph("Gather", stored, rows))
     encoded = encode(graph, layer, f"enc{encoder}", vectors, cells)
     return graph("Slice", encoded, [0], batch, [0])
 
@@ -235,8 +240,11 @@ def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, cells: str) ->
     steps = graph("Unsqueeze", cells, [1])
     total = graph("Squeeze", graph("MatMul", steps, vectors), [1])
     count = graph("Squeeze", graph("ReduceSum", steps, [2]), [1])
-    # At least 1 unless there is no token.
-    divisor = graph("Max", count, 1.0)
+    if layer.pooling == "weighted":
+        # Without a token, 0 is divided by 1.
+        divisor = graph("Where", graph("Equal", count, 0.0), 1.0, count)
+    else:
+        divisor = graph("Max", count, 1.0)
     if layer.pooling == "sqrtn":
         divisor = graph("Sqrt", divisor)
     return graph("Div", total, divisor)

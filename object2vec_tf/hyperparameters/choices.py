@@ -21,7 +21,7 @@ Similarity = Literal["cosine", "inner_product"]
 Direction = Literal["both", "in0_to_in1", "in1_to_in0"]
 NegativeMining = Literal["random", "hard"]
 ObjectKey = Literal["tokens", "first_token"]
-Pooling = Literal["mean", "sqrtn"]
+Pooling = Literal["mean", "sqrtn", "weighted"]
 RepeatedTokens = Literal["count", "log"]
 Decay = Literal["none", "linear", "cosine"]
 

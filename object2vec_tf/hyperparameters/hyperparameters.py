@@ -242,6 +242,12 @@ class Hyperparameters:
             return IdLimits(int(self.of_encoder(encoder, "vocab_size")), max_len)
         return IdLimits(subwords.size, max_len, subwords.continued_from)
 
+    def weights_tokens(self, encoder: int) -> bool:
+        """Whether an encoder has a learned weight for each token."""
+        return (
+            self.pooling == "weighted" and self.network(encoder) == "pooled_embedding"
+        )
+
     def of_encoder(self, encoder: int, name: str) -> Any:
         """Returns a value of encoder 0 or 1: ``of_encoder(1, "layers")``."""
         return getattr(self, f"enc{encoder}_{name}")

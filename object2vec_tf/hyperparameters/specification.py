@@ -190,7 +190,8 @@ _ENCODERS = {
     "pooling": Specification(
         _choice(choices.Pooling),
         "pooled_embedding: divide the sum of n token embeddings by n (mean) or by the "
-        "square root of n (sqrtn)",
+        "square root of n (sqrtn); or take their mean with a learned weight for each "
+        "token, which starts at its inverse document frequency (weighted)",
     ),
     "repeated_tokens": Specification(
         _choice(choices.RepeatedTokens),

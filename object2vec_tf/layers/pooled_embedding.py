@@ -23,10 +23,15 @@ class PooledEmbedding(RaggedEncoder):
     Args:
         dropout: Fraction of the encoding's components that is dropped in training.
         seed: Seed of dropout.
-        pooling: ``mean`` or ``sqrtn``. ``sqrtn`` divides the sum of n vectors by the
-            square root of n, so that objects with many tokens do not get shorter
-            vectors than objects with few (as ``tf.nn.embedding_lookup_sparse`` with
-            this combiner, and as SVD++ pools the items of a user).
+        pooling: ``mean``, ``sqrtn`` or ``weighted``. ``sqrtn`` divides the sum of n
+            vectors by the square root of n, so that objects with many tokens do not get
+            shorter vectors than objects with few (as ``tf.nn.embedding_lookup_sparse``
+            with this combiner, and as SVD++ pools the items of a user). ``weighted``
+            takes the vectors of `TokenWeights` and divides their sum by the sum of the
+            weights. This weighted mean (``tf.nn.embedding_lookup_sparse`` with weights
+            and the combiner ``mean``) is as long as the vectors, whatever the scale of
+            the weights; it is an attention whose scores, the logarithms of the weights,
+            depend on the token alone.
         repeated_tokens: ``count``: n occurrences of a token in an object count n times.
             ``log``: they count 1 + log n times.
     """
@@ -68,14 +73,16 @@ class PooledEmbedding(RaggedEncoder):
         return self.drop(pooled, training=training), vectors
 
     def _pooled(self, total: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        if self.pooling == "weighted":
+            return tf.math.divide_no_nan(total[:, :-1], total[:, -1:])
         count = tf.cast(lengths, total.dtype)[:, tf.newaxis]
         if self.pooling == "sqrtn":
             count = tf.sqrt(count)
         return tf.math.divide_no_nan(total, count)
 
     def output_dim(self, token_dim: int) -> int:
-        """Returns the width of a token vector: pooling keeps it."""
-        return token_dim
+        """Returns the width of a token vector, without the column of a weight."""
+        return token_dim - (self.pooling == "weighted")
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -91,9 +91,7 @@ class SubwordEmbedding(TokenEmbedding):
         """Variables that are no weights, which an exported model needs too."""
         return self._vocabulary or ()
 
-    def call(
-        self, ids: Any, training: bool | None = None
-    ) -> tuple[tf.Tensor, tf.RaggedTensor]:
+    def call(self, ids: Any, training: bool | None = None) -> tuple[Any, ...]:
         """Looks up each unique word once.
 
         Args:
@@ -103,7 +101,8 @@ class SubwordEmbedding(TokenEmbedding):
 
         Returns:
             The vectors of words, float32 ``[words, dim]``, and each token's index into
-            them, RaggedTensor int32 ``[batch, (time)]``.
+            them, RaggedTensor int32 ``[batch, (time)]``. With ``returns_ids``, the ids
+            of the words too, ``[words]``; ``vocab_size`` for one that has no id.
         """
         if self._vocabulary is None:
             raise UserError(
@@ -134,7 +133,12 @@ class SubwordEmbedding(TokenEmbedding):
             parts.ngrams.with_values(indices),
             training,
         )
-        return total / tf.cast(counts, total.dtype)[:, tf.newaxis], parts.words
+        vectors = total / tf.cast(counts, total.dtype)[:, tf.newaxis]
+        if not self.returns_ids:
+            return vectors, parts.words
+        with on_host():
+            no_id = tf.fill([others], tf.constant(self.vocab_size, known.dtype))
+            return vectors, parts.words, tf.concat([known, no_id], axis=0)
 
     def lookup_unique(self, unique: tf.Tensor) -> tf.Tensor:
         """Raises an error: batches of words with n-grams have no static layout."""

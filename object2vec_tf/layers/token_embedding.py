@@ -27,6 +27,7 @@ class TokenEmbedding(keras.layers.Layer):
         scale: Initial components are uniform in ``[-scale, scale] / dim**0.5``, so the
             expected length of a vector does not depend on its width.
         seed: Seed of the initial vectors.
+        returns_ids: Whether to return the unique ids too.
     """
 
     # Whether the vectors of the table are trained, where the layer is.
@@ -38,6 +39,7 @@ class TokenEmbedding(keras.layers.Layer):
         dim: int,
         scale: float = 1.0,
         seed: int | None = None,
+        returns_ids: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -46,6 +48,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.dim = dim
         self.scale = scale
         self.seed = seed
+        self.returns_ids = returns_ids
 
     def build(self, input_shape: Any) -> None:
         """Creates the table ``[vocab_size, dim]``."""
@@ -59,7 +62,7 @@ class TokenEmbedding(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, ids: Any) -> tuple[tf.Tensor, tf.RaggedTensor]:
+    def call(self, ids: Any) -> tuple[Any, ...]:
         """Looks up each unique token once.
 
         The gradient of a token is therefore a single row, however often the token
@@ -72,7 +75,7 @@ class TokenEmbedding(keras.layers.Layer):
         Returns:
             The vectors of the unique tokens, float32 ``[unique, dim]`` under any
             policy, and each token's index into them, RaggedTensor int32
-            ``[batch, (time)]``.
+            ``[batch, (time)]``. With ``returns_ids``, the unique ids too, ``[unique]``.
         """
         with on_host():
             ids = as_ragged(ids)
@@ -80,7 +83,9 @@ class TokenEmbedding(keras.layers.Layer):
             if gpu_is_visible():
                 unique = self._checked(unique)
         # Gathers from the resource itself: `keras.ops.take` would read all of it.
-        return tf.gather(self.embeddings.value, unique), ids.with_values(indices)
+        vectors = tf.gather(self.embeddings.value, unique)
+        tokens = (vectors, ids.with_values(indices))
+        return (*tokens, unique) if self.returns_ids else tokens
 
     def lookup_unique(self, unique: tf.Tensor) -> tf.Tensor:
         """Looks up unique tokens of a batch in the static layout, under XLA.
@@ -116,11 +121,14 @@ class TokenEmbedding(keras.layers.Layer):
             return tf.identity(ids)
 
     def compute_output_spec(self, ids: Any) -> tuple[keras.KerasTensor, ...]:
-        """Returns the symbolic outputs ``[unique, dim]`` and ``[batch, (time)]``."""
-        return (
+        """Returns the symbolic outputs; see `call`."""
+        tokens = (
             keras.KerasTensor((None, self.dim), dtype=self.variable_dtype),
             keras.KerasTensor((ids.shape[0], None), dtype="int32", ragged=True),
         )
+        if not self.returns_ids:
+            return tokens
+        return (*tokens, keras.KerasTensor((None,), dtype=ids.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -130,6 +138,7 @@ class TokenEmbedding(keras.layers.Layer):
             "dim": self.dim,
             "scale": self.scale,
             "seed": self.seed,
+            **({"returns_ids": True} if self.returns_ids else {}),
         }
 
 

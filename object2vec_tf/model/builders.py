@@ -18,6 +18,7 @@ from object2vec_tf.layers.precision import full_policy
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.subword_embedding import SubwordEmbedding
 from object2vec_tf.layers.token_embedding import TokenEmbedding
+from object2vec_tf.layers.token_weights import TokenWeights
 from object2vec_tf.model.encoder import Encoder
 
 # Scale of the initial token vectors of a pooled encoder, relative to other encoders.
@@ -65,6 +66,11 @@ def token_embedding(
     options: dict[str, Any] = {
         "scale": scale * hyperparameters.token_embedding_init_scale,
         "seed": seed,
+        # A table that both encoders share returns the same to both.
+        "returns_ids": any(
+            hyperparameters.weights_tokens(side)
+            for side in ((0, 1) if tied else (encoder,))
+        ),
         "dtype": policy,
         "name": "token_embedding" if tied else f"token_embedding{encoder}",
     }
@@ -97,12 +103,46 @@ def token_embedding_of(encoder: keras.Model) -> TokenEmbedding:
     return next(x for x in encoder.layers if isinstance(x, TokenEmbedding))
 
 
+def token_weights_of(encoder: keras.Model) -> TokenWeights | None:
+    """Returns the token weights of such a model; None if its pooling has none."""
+    found = (x for x in encoder.layers if isinstance(x, TokenWeights))
+    return next(found, None)
+
+
+def token_weights(
+    hyperparameters: Hyperparameters, policy: Policy = None
+) -> tuple[TokenWeights | None, TokenWeights | None]:
+    """Returns the token weights of both encoders; None for one without.
+
+    Two pooled encoders that share their token embedding share its weights too.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        policy: The model's policy of types; by default Keras's global one.
+    """
+    first, second = (
+        TokenWeights(
+            hyperparameters.of_encoder(encoder, "vocab_size"),
+            weights_unseen=hyperparameters.subwords(encoder) is not None,
+            dtype=policy,
+            name=f"token_weights{encoder}",
+        )
+        if hyperparameters.weights_tokens(encoder)
+        else None
+        for encoder in (0, 1)
+    )
+    if first and second and hyperparameters.tied_token_embedding_weight:
+        return first, first
+    return first, second
+
+
 def encoder_network(
     hyperparameters: Hyperparameters,
     encoder: int,
     tokens: TokenEmbedding,
     seed: int,
     policy: Policy = None,
+    weights: TokenWeights | None = None,
     layer: Layer | None = None,
 ) -> keras.Model:
     """Returns encoder 0 or 1.
@@ -113,6 +153,7 @@ def encoder_network(
         tokens: The token embedding; tied encoders share one object.
         seed: Seed of initial weights and dropout.
         policy: The model's policy of types; by default Keras's global one.
+        weights: The token weights, which tied encoders share too; None without.
         layer: The layer that encodes the token vectors, with its weights, of another
             encoder; a new one by default.
 
@@ -132,7 +173,9 @@ def encoder_network(
     )(inputs)
     network = hyperparameters.network(encoder)
     layer = layer or _ENCODERS[network](hyperparameters, encoder, seed, policy)
-    model = Encoder(inputs, layer(tokens(ids)), name=f"enc{encoder}")
+    found = tokens(ids)
+    found = weights(found) if weights else found[:2]
+    model = Encoder(inputs, layer(found), name=f"enc{encoder}")
     return _with_policy(model, policy)
 
 

@@ -111,10 +111,15 @@ def _is_trained(
     if hyperparameters.network(encoder) != "pooled_embedding":
         return True
     is_tied = hyperparameters.tied_token_embedding_weight
-    shares_frozen_table = is_tied and not {"enc0", "enc1"}.isdisjoint(frozen)
-    if hyperparameters.subwords(encoder) is not None:  # n-grams are always trained
-        return not shares_frozen_table
-    return not (shares_frozen_table or hyperparameters.freezes(encoder))
+    other = f"enc{1 - encoder}"
+    if is_tied and other in frozen:
+        other_has_weights = hyperparameters.weights_tokens(1 - encoder)
+        return hyperparameters.weights_tokens(encoder) and not other_has_weights
+    return (
+        hyperparameters.weights_tokens(encoder)
+        or hyperparameters.subwords(encoder) is not None  # n-grams are always trained
+        or not hyperparameters.freezes(encoder)
+    )
 
 
 def _reason(frozen: Sequence[str]) -> str:

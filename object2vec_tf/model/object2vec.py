@@ -14,7 +14,6 @@ from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.layers.precision import check_policy
-from object2vec_tf.layers.subword_embedding import SubwordEmbedding
 from object2vec_tf.layers.token_embedding import as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import in_batch_metrics, in_batch_softmax
@@ -27,6 +26,7 @@ from object2vec_tf.model.builders import (
     layer_seeds,
     token_embedding,
     token_embedding_of,
+    token_weights,
 )
 from object2vec_tf.model.freezing import (
     check_something_is_trained,
@@ -40,6 +40,7 @@ from object2vec_tf.model.objectives import check_default_metrics, make_objective
 from object2vec_tf.model.prediction import PythonPrediction
 from object2vec_tf.model.static_encoding import encode_padded
 from object2vec_tf.model.subword_vocabularies import set_vocabularies
+from object2vec_tf.model.token_tables import TokenTables
 from object2vec_tf.model.train_step import evaluation_step, train_step
 from object2vec_tf.optimizers import optimizer_for
 from object2vec_tf.optimizers.loss_scaling import with_loss_scaling
@@ -49,7 +50,7 @@ from object2vec_tf.text.tokenizer_loading import Tokenizers
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class Object2Vec(PythonPrediction, KerasState, KerasMethods):
+class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
     """Two encoders, a comparator and an MLP that score pairs of objects.
 
     ``compile``, ``fit``, ``evaluate``, ``predict``, ``save`` and ``load_model`` are
@@ -126,12 +127,15 @@ class Object2Vec(PythonPrediction, KerasState, KerasMethods):
             token_embedding(hyperparameters, encoder, next(seeds), policy)
             for encoder in (0, 1)
         ]
+        weights = token_weights(hyperparameters, policy)
         if hyperparameters.tied_token_embedding_weight:
             tokens[1] = tokens[0]
-        self.enc0 = encoder_network(hyperparameters, 0, tokens[0], next(seeds), policy)
+        self.enc0 = encoder_network(
+            hyperparameters, 0, tokens[0], next(seeds), policy, weights[0]
+        )
         shared = encoding_layer(self.enc0) if hyperparameters.tied_encoders else None
         self.enc1 = encoder_network(
-            hyperparameters, 1, tokens[1], next(seeds), policy, shared
+            hyperparameters, 1, tokens[1], next(seeds), policy, weights[1], shared
         )
         self.comparator = comparator_network(hyperparameters, next(seeds), policy)
         set_vocabularies(tokens, hyperparameters, tokenizers)
@@ -246,27 +250,11 @@ class Object2Vec(PythonPrediction, KerasState, KerasMethods):
             and all(hyperparameters.network(i) == "pooled_embedding" for i in (0, 1))
         )
 
-    @property
-    def constants(self) -> tuple[tf.Variable, ...]:
-        """Variables that are no weights, which the layers need."""
-        layers = (*self.enc0.layers, *self.enc1.layers)
-        found = [x for x in layers if isinstance(x, SubwordEmbedding)]
-        return tuple(v for layer in dict.fromkeys(found) for v in layer.constants)
-
     def load_assets(self, path: str) -> None:
         """Reads the vocabularies; Keras calls this when it loads the model."""
         super().load_assets(path)
         tokens = [token_embedding_of(encoder) for encoder in (self.enc0, self.enc1)]
         set_vocabularies(tokens, self.hyperparameters, self.tokenizers)
-
-    def set_token_vectors(self, encoder: int, vectors: Any) -> None:
-        """Sets the token vectors of an encoder, for instance to pretrained ones.
-
-        Args:
-            encoder: 0 or 1; they are the same if the tables are tied.
-            vectors: float ``[vocab_size, token_embedding_dim]``.
-        """
-        token_embedding_of((self.enc0, self.enc1)[encoder]).embeddings.assign(vectors)
 
     def set_output_bias(self, value: float) -> None:
         """Sets the bias of the output of a regression model.

@@ -10,6 +10,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.token_embedding import TokenEmbedding
+from object2vec_tf.layers.token_weights import TokenWeights
 
 
 def encode_padded(
@@ -29,15 +30,24 @@ def encode_padded(
     """
     shape = inputs.shape
     sides = [_layers(encoder) for encoder in encoders]
-    vectors = {
+    looked_up = {
         shape.table(side): tokens.lookup_unique(inputs[f"unique{shape.table(side)}"])
-        for side, (tokens, _) in enumerate(sides[: len(shape.unique)])
+        for side, (tokens, *_) in enumerate(sides[: len(shape.unique)])
+    }
+    # The vectors of a table, and their products with weights, if there are any.
+    vectors: dict[tuple[int, bool], tf.Tensor] = {
+        (table, False): values for table, values in looked_up.items()
     }
     encodings = []
-    for side, (_, encoder) in enumerate(sides):
+    for side, (_, weights, encoder) in enumerate(sides):
         table = shape.table(side)
-        encoding, vectors[table] = encoder.encode_static(
-            vectors[table], inputs.rows(side), training
+        key = table, weights is not None
+        if weights and key not in vectors:
+            vectors[key] = weights.multiply_unique(
+                looked_up[table], inputs[f"unique{table}"]
+            )
+        encoding, vectors[key] = encoder.encode_static(
+            vectors[key], inputs.rows(side), training
         )
         encodings.append(encoding)
     return encodings[0], encodings[1]
@@ -53,13 +63,22 @@ def table_numbers(encoders: Sequence[keras.Model], tied: bool) -> dict[int, int]
     Returns:
         The number of the array, by the `id` of the variable.
     """
-    tables = [_layers(encoder)[0].embeddings for encoder in encoders]
-    return {id(table): number for number, table in enumerate(tables[: 2 - tied])}
+    numbers = {}
+    for side, encoder in enumerate(encoders):
+        tokens, weights, _ = _layers(encoder)
+        number = 0 if tied else side
+        numbers[id(tokens.embeddings)] = number
+        if weights:
+            numbers[id(weights.log_weights)] = number
+    return numbers
 
 
-def _layers(encoder: keras.Model) -> tuple[TokenEmbedding, RaggedEncoder]:
+def _layers(
+    encoder: keras.Model,
+) -> tuple[TokenEmbedding, TokenWeights | None, RaggedEncoder]:
     """Returns the layers of the functional model of an encoder."""
-    found = {}
-    for kind in (TokenEmbedding, RaggedEncoder):
-        (found[kind],) = (layer for layer in encoder.layers if isinstance(layer, kind))
-    return found[TokenEmbedding], found[RaggedEncoder]
+    tokens, weights, networks = (
+        [layer for layer in encoder.layers if isinstance(layer, kind)]
+        for kind in (TokenEmbedding, TokenWeights, RaggedEncoder)
+    )
+    return tokens[0], weights[0] if weights else None, networks[0]

@@ -13,8 +13,11 @@ import numpy.typing as npt
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.subword_embedding import SubwordEmbedding
-from object2vec_tf.layers.token_embedding import TokenEmbedding
-from object2vec_tf.model.builders import token_embedding_of, with_small_tables
+from object2vec_tf.model.builders import (
+    token_embedding_of,
+    token_weights_of,
+    with_small_tables,
+)
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.row_matching import NEW, TableRows, match_rows
 from object2vec_tf.text.text_assets import IdWords
@@ -51,6 +54,25 @@ class TableStart:
         """Number of rows that are taken."""
         known = [rows != NEW for _, rows in self.sources]
         return int(np.count_nonzero(np.any(known, axis=0))) if known else 0
+
+    def copy(
+        self, table: keras.Variable, earlier: Sequence[keras.Variable | None]
+    ) -> None:
+        """Assigns the rows that are taken.
+
+        Args:
+            table: Vectors or weights by token, ``[vocab_size, ...]``. More rows stay as
+                they are.
+            earlier: Those of the earlier encoders 0 and 1; None for one without.
+        """
+        values = table.numpy()
+        for source, rows in reversed(self.sources):
+            former = earlier[source]
+            if former is not None:
+                known = np.flatnonzero(rows != NEW)
+                values[known] = former.numpy()[rows[known]]
+        if self.sources:
+            table.assign(values)
 
 
 class WarmStart:
@@ -124,6 +146,15 @@ class WarmStart:
             f"enc{encoder}/token_embedding"
             for encoder, table in self.tables.items()
             if not table.sources
+        ]
+        self.fresh += [
+            f"enc{encoder}/token_weights"
+            for encoder, table in self.tables.items()
+            if hyperparameters.weights_tokens(encoder)
+            and not any(
+                earlier.hyperparameters.weights_tokens(source)
+                for source, _ in table.sources
+            )
         ]
         self.fresh += [name for name in layers if name not in self.taken]
         if not self.taken and not any(table.taken for table in self.tables.values()):
@@ -199,22 +230,22 @@ class WarmStart:
         Args:
             model: A new model with the hyperparameters and tokenizers given above.
         """
+        earlier = self._earlier.enc0, self._earlier.enc1
+        vectors = [token_embedding_of(network).embeddings for network in earlier]
+        layers = [token_weights_of(network) for network in earlier]
+        weights = [layer.log_weights if layer else None for layer in layers]
         for encoder, table in self.tables.items():
-            vectors = _token_embedding(model, encoder).embeddings
-            values = vectors.numpy()
-            for source, rows in reversed(table.sources):
-                known = rows != NEW
-                earlier = _token_embedding(self._earlier, source).embeddings.numpy()
-                values[known] = earlier[rows[known]]
-            if table.sources:
-                vectors.assign(values)
+            network = (model.enc0, model.enc1)[encoder]
+            table.copy(token_embedding_of(network).embeddings, vectors)
+            if layer := token_weights_of(network):
+                table.copy(layer.log_weights, weights)
             ngrams = _ngrams(model, encoder)
             if ngrams is not None and table.ngrams is not None:
                 ngrams.assign(_ngrams(self._earlier, table.ngrams))
-        layers, earlier_layers = _layers(model), _layers(self._earlier)
+        by_name, earlier_by_name = _layers(model), _layers(self._earlier)
         for name in self.taken:
-            for path, variable in layers[name].items():
-                variable.assign(earlier_layers[name][path])
+            for path, variable in by_name[name].items():
+                variable.assign(earlier_by_name[name][path])
 
     def takes(self, name: str) -> bool:
         """Returns whether the weights of a layer are taken."""
@@ -274,13 +305,9 @@ def _small_model(hyperparameters: Hyperparameters) -> Object2Vec:
     return Object2Vec(with_small_tables(hyperparameters))
 
 
-def _token_embedding(model: Object2Vec, encoder: int) -> TokenEmbedding:
-    return token_embedding_of((model.enc0, model.enc1)[encoder])
-
-
 def _ngrams(model: Object2Vec, encoder: int) -> keras.Variable | None:
     """Returns the vectors of an encoder's n-grams, if it has any."""
-    layer = _token_embedding(model, encoder)
+    layer = token_embedding_of((model.enc0, model.enc1)[encoder])
     return layer.ngrams if isinstance(layer, SubwordEmbedding) else None
 
 
@@ -297,8 +324,12 @@ def _layers(model: Object2Vec) -> dict[str, dict[str, keras.Variable]]:
 
 
 def _weights(model: Object2Vec) -> Iterator[tuple[str, keras.Variable]]:
-    tables = {id(_token_embedding(model, encoder).embeddings) for encoder in (0, 1)}
-    tables |= {id(_ngrams(model, encoder)) for encoder in (0, 1)}
+    tables = set()
+    for encoder, network in enumerate((model.enc0, model.enc1)):
+        tables.add(id(token_embedding_of(network).embeddings))
+        tables.add(id(_ngrams(model, encoder)))
+        if weights := token_weights_of(network):
+            tables.add(id(weights.log_weights))
     for part in ("enc0", "enc1", "comparator"):
         for variable in getattr(model, part).weights:
             if id(variable) not in tables:

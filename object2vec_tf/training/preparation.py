@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from object2vec_tf.commands.signals import catch_sigterm
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.data.table_sources import is_given
@@ -31,6 +34,7 @@ from object2vec_tf.files.writable import check_writable
 from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.model.freezing import check_something_is_trained
+from object2vec_tf.model.token_tables import initial_log_weights
 from object2vec_tf.progress import phase
 from object2vec_tf.report.hidden_metrics import hidden_metrics
 from object2vec_tf.report.object_names import ObjectNames, read_object_names
@@ -123,6 +127,13 @@ class PreparedRun:
                 self.initial_model, self.options.freeze, self.options.precision
             ),
         ) | pool_identity(self.retrieval_pool)
+
+    @functools.cached_property
+    def log_weights(self) -> dict[int, npt.NDArray[np.float32]]:
+        """The logarithms of the initial token weights by encoder, if there are any."""
+        return initial_log_weights(
+            self.hyperparameters, self.channels["train"], self.text_assets.tokenizers
+        )
 
     @functools.cached_property
     def hidden_metrics(self) -> frozenset[str]:

@@ -107,6 +107,7 @@ class Trainer:
             model.set_token_vectors(encoder, vectors.rows)
         if hyperparameters.output_layer == "mean_squared_error":
             model.set_output_bias(pairs.mean_label())
+        model.set_log_weights(self._run.log_weights)
         if self._run.initial_model:
             self._run.initial_model.apply(model)
         model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))

@@ -114,7 +114,7 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "negative_frequency_power": ([0.0, 1.0], [-0.1, 1.1], 1.0),
     "negative_exclude_known": (*BOOLEANS, True),
     "object_key": (["tokens", "first_token"], ["id"], "tokens"),
-    "pooling": (["mean", "sqrtn"], ["max"], "mean"),
+    "pooling": (["mean", "sqrtn", "weighted"], ["max"], "mean"),
     "repeated_tokens": (["count", "log"], ["sqrt"], "count"),
     "label_smoothing": ([0.0, 0.99], [-0.1, 1.0], 0.0),
     "learning_rate_warmup_epochs": ([0.0, 100.0], [-0.1, 100.1], 0.0),
@@ -209,7 +209,7 @@ def test_the_signature_shows_every_keyword_with_type_and_default():
     assert {name: parameters[name].default for name in defaults()} == defaults()
     assert repr(parameters["enc1_vocab_size"].default) == "<value of enc0>"
     assert parameters["learning_rate"].annotation is float
-    assert parameters["pooling"].annotation == Literal["mean", "sqrtn"]
+    assert parameters["pooling"].annotation == Literal["mean", "sqrtn", "weighted"]
 
 
 SNIPPET = """
