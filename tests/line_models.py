@@ -111,6 +111,7 @@ def model_of(kind: str) -> tuple[Model, dict[str, str]]:
     fields = {"vocab_size": SIZE, "max_seq_len": MAX_LEN}
     hyperparameters = SimpleNamespace(
         of_encoder=lambda encoder, name: fields[name],
+        id_limits=lambda encoder: IdLimits(SIZE, MAX_LEN),
         external_ids=external,
         texts=texts,
         object_key="tokens",
