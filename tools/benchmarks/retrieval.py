@@ -7,7 +7,9 @@ results/tags_debian.json.
 
 Documents: the rank of each pair's document among all of the test part, by the model's
 score of a pair and by the cosine of the embeddings. The baselines are TF-IDF, BM25,
-gensim's Doc2Vec, and averages of word vectors that fastText learns from the same text.
+gensim's Doc2Vec, and averages of word vectors that fastText learns from the same text,
+with and without subwords. Further rows combine the scores of BM25 and of the encoders,
+by a weight that is chosen on validation.
 
 Tags: micro-F1 on the test part; a tag is predicted if its score exceeds the threshold
 that is best on validation. The baselines are one-vs-rest logistic regression on TF-IDF
@@ -22,6 +24,7 @@ from __future__ import annotations
 import functools
 import json
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
 from object2vec_tf.metrics.ranking import rank_metrics
 from object2vec_tf.metrics.retrieval import CUTOFFS
+from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.search.candidate_pool import read_pool
 from object2vec_tf.search.evaluation import MODEL, pair_scorer, true_ranks
 from tools.benchmarks.measured import file_digests
@@ -72,6 +76,7 @@ _RECIPES = {
     },
 }
 _SCORES = {MODEL: "model's score", "cosine": "cosine"}
+_PARTS = ("validation", "test")
 _TAG_RECIPES = ("debian_tags",)
 _TAGS = "debian/tags"
 
@@ -136,7 +141,7 @@ def tag_f1(run: Path, data: Path) -> dict[str, float]:
     score = pair_scorer(run)(model(tags.objects()))
     limits = input_limits(model.hyperparameters)
     decisions: dict[str, tuple[Scores, Flags]] = {}
-    for part in ("validation", "test"):
+    for part in _PARTS:
         rows = read_rows(data / f"{part}.packages.jsonl")
         ids, _ = model.tokenize({"in0": [row["in0"] for row in rows]})
         scores = score(model(RaggedInputs.from_rows(ids).truncate(limits)))
@@ -179,9 +184,63 @@ def document_rows(task: str, data: Path) -> list[Row]:
                 name = f"{recipe}, {_SCORES[score]}"
                 rows.append(Row(name, by_metric(results), recipe))
     if PART.value == "test":
+        rows += hybrid_rows(task, data, items)
         for name, result in run_baselines("documents", data, str(items or "")).items():
             rows.append(Row(name, by_metric([result])))
     return rows
+
+
+def hybrid_rows(task: str, data: Path, items: Path | None) -> list[Row]:
+    """Returns the metrics of encoders and BM25 together, for the recipes of a task."""
+    rows = []
+    for recipe, scores in _RECIPES[task].items():
+        results = [
+            kept(
+                f"hybrid_{recipe}_{run.name}",
+                functools.partial(_hybrid_metrics, run, data, items),
+                _PROGRAM,
+                run / "metrics.json",
+                *([items] if items else []),
+                *(data / f"{part}.jsonl" for part in _PARTS),
+            )
+            for run in (finished_runs(recipe) if scores == ("cosine",) else ())
+        ]
+        if results:
+            metrics = [{k: v for k, v in x.items() if k != "weight"} for x in results]
+            name = f"BM25 and {recipe}, weighted"
+            rows.append(Row(name, by_metric(metrics), recipe))
+    return rows
+
+
+def _hybrid_metrics(run: Path, data: Path, items: Path | None) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "cosines.npz"
+        validation, test = (cosines(run, data, items, part) for part in _PARTS)
+        np.savez(file, validation=validation, test=test)
+        return _run_baselines("hybrid", str(data), str(items or ""), str(file))
+
+
+def cosines(run: Path, data: Path, items: Path | None, part: str) -> Scores:
+    """Returns the cosines of the encodings of the queries and of the pool of a part.
+
+    Args:
+        run: The run directory.
+        data: The directory of the pairs.
+        items: The file of the pool, which the documents of the part extend.
+        part: validation or test.
+
+    Returns:
+        float32 ``[queries, pool]``; each text of the pool occurs once.
+    """
+    model = load_object2vec(run / "model.keras")
+    rows = read_rows(data / f"{part}.jsonl")
+    pool = [row["in1"] for row in [*(read_rows(items) if items else []), *rows]]
+    sides = [row["in0"] for row in rows], list(dict.fromkeys(pool))
+    vectors = [model.embed(side, encoder) for encoder, side in enumerate(sides)]
+    first, second = (
+        x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9) for x in vectors
+    )
+    return np.asarray(first @ second.T)
 
 
 def _document_metrics(
