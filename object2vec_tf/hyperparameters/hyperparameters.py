@@ -30,6 +30,7 @@ FORMER_VALUES: Mapping[str, Any] = {
     "enc1_subword_ngrams": "",
     "repeated_tokens": "count",
     "tied_encoders": False,
+    "token_dropout": 0.0,
 }
 
 
@@ -131,6 +132,7 @@ class Hyperparameters:
     object_key: choices.ObjectKey = "tokens"
     pooling: choices.Pooling = "mean"
     repeated_tokens: choices.RepeatedTokens = "count"
+    token_dropout: float = 0.0
     label_smoothing: float = 0.0
     learning_rate_warmup_epochs: float = 0.0
     learning_rate_decay: choices.Decay = "none"

@@ -198,6 +198,11 @@ _ENCODERS = {
         "pooled_embedding: n occurrences of a token in an object count n times (count) "
         "or 1 + log n times (log)",
     ),
+    "token_dropout": Specification(
+        Real(0.0, 0.99),
+        "pooled_embedding: fraction of the tokens of each object that is dropped in "
+        "training; the sum of the others is divided by 1 - token_dropout",
+    ),
 }
 
 _COMPARATOR = {

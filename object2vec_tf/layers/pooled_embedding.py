@@ -13,6 +13,7 @@ from object2vec_tf.layers.ragged_sum import ragged_sum
 from object2vec_tf.layers.repeated_tokens import logarithmic_factors
 from object2vec_tf.layers.static_rows import StaticRows
 from object2vec_tf.layers.static_sum import row_sums
+from object2vec_tf.layers.token_dropout import drop_cells, drop_tokens
 from object2vec_tf.registration import PACKAGE
 
 
@@ -34,6 +35,11 @@ class PooledEmbedding(RaggedEncoder):
             depend on the token alone.
         repeated_tokens: ``count``: n occurrences of a token in an object count n times.
             ``log``: they count 1 + log n times.
+        token_dropout: Fraction of the tokens of each object that is dropped in
+            training, drawn again for every batch (Iyyer et al. 2015, "Deep Unordered
+            Composition Rivals Syntactic Methods for Text Classification"). The sum of
+            the others is divided by ``1 - token_dropout``, so that its mean is the sum
+            of all tokens.
     """
 
     def __init__(
@@ -42,14 +48,23 @@ class PooledEmbedding(RaggedEncoder):
         seed: int | None = None,
         pooling: str = "mean",
         repeated_tokens: str = "count",
+        token_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.token_dropout = token_dropout
         self.pooling = pooling
         self.repeated_tokens = repeated_tokens
         self.dropout = dropout
         self.seed = seed
         self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.variable_dtype)
+        if token_dropout:
+            # Another seed than that of dropout: a layer has several from its own on.
+            self.drop_tokens = keras.layers.Dropout(
+                token_dropout,
+                seed=None if seed is None else seed + 1,
+                dtype=self.variable_dtype,
+            )
 
     def encode(
         self, vectors: tf.Tensor, indices: tf.RaggedTensor, training: bool | None
@@ -61,14 +76,22 @@ class PooledEmbedding(RaggedEncoder):
             if self.repeated_tokens == "log":
                 factors = logarithmic_factors(indices, tf.shape(vectors)[0])
                 lengths = tf.reduce_sum(indices.with_values(factors), axis=1)
+        if training and self.token_dropout:
+            indices, factors = drop_tokens(self.drop_tokens, indices, factors)
         total = ragged_sum(vectors, indices, training, factors)
+        if training and self.token_dropout:
+            total /= 1 - self.token_dropout
         return self.drop(self._pooled(total, lengths), training=training)
 
     def encode_static(
         self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns encodings; see `RaggedEncoder.encode_static`."""
+        if training and self.token_dropout:
+            rows = drop_cells(self.drop_tokens, rows, vectors.shape[0])
         sums, vectors = row_sums(vectors, rows)
+        if training and self.token_dropout:
+            sums /= 1 - self.token_dropout
         pooled = self._pooled(sums, rows.lengths)
         return self.drop(pooled, training=training), vectors
 
@@ -92,4 +115,5 @@ class PooledEmbedding(RaggedEncoder):
             "seed": self.seed,
             "pooling": self.pooling,
             "repeated_tokens": self.repeated_tokens,
+            "token_dropout": self.token_dropout,
         }

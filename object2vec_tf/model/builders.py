@@ -198,6 +198,7 @@ def _pooled(hp: Hyperparameters, encoder: int, seed: int, policy: Policy) -> Lay
         seed,
         hp.pooling,
         hp.repeated_tokens,
+        hp.token_dropout,
         dtype=policy,
         name="pooled_embedding",
     )

@@ -116,6 +116,7 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "object_key": (["tokens", "first_token"], ["id"], "tokens"),
     "pooling": (["mean", "sqrtn", "weighted"], ["max"], "mean"),
     "repeated_tokens": (["count", "log"], ["sqrt"], "count"),
+    "token_dropout": ([0.0, 0.99], [-0.1, 1.0], 0.0),
     "label_smoothing": ([0.0, 0.99], [-0.1, 1.0], 0.0),
     "learning_rate_warmup_epochs": ([0.0, 100.0], [-0.1, 100.1], 0.0),
     "learning_rate_decay": (["none", "linear", "cosine"], ["exponential"], "none"),

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from object2vec_tf.layers.pooled_embedding import PooledEmbedding
+from tests.object2vec_tf.layers.static_layouts import static_rows
+
+RATE = 0.75
+TOKENS = 400
+# A token's own component tells whether it was dropped.
+VECTORS = np.eye(TOKENS, dtype=np.float32)
+ROWS = [list(range(TOKENS)), [], [3], list(range(TOKENS))]
+
+
+def ragged(rows):
+    return tf.ragged.constant(rows, dtype=tf.int32, row_splits_dtype=tf.int64)
+
+
+def encode(layer, training, vectors=VECTORS):
+    return layer((vectors, ragged(ROWS)), training=training)
+
+
+def encode_static(layer, training, vectors=VECTORS):
+    padded = tf.concat([vectors, np.zeros((1, TOKENS), np.float32)], axis=0)
+    static = static_rows(ROWS, TOKENS + 1, width=16)
+    compiled = tf.function(
+        lambda padded: layer.encode_static(padded, static, training)[0],
+        jit_compile=True,
+    )
+    return compiled(padded)[: len(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("form", "pooling"), [(encode, "sqrtn"), (encode_static, "mean")]
+)
+def test_a_random_part_of_the_tokens_is_summed_in_training(form, pooling):
+    layer = PooledEmbedding(pooling=pooling, token_dropout=RATE, seed=1)
+    # Divided by the number of all tokens, those that were dropped included.
+    counts = {"mean": TOKENS, "sqrtn": TOKENS**0.5}[pooling]
+
+    first, second = (form(layer, training=True).numpy() for _ in range(2))
+
+    for row in (first[0], first[3], second[0]):
+        kept = row != 0
+        np.testing.assert_allclose(row[kept], 4 / counts, rtol=1e-6)
+        assert 60 < kept.sum() < 140  # 100 is expected, with a deviation of 8.7
+    assert np.any(first[0] != first[3])
+    assert np.any(first[0] != second[0])
+    np.testing.assert_array_equal(first[1], 0)
+    assert set(first[2]) <= {0.0, 4.0}
+
+
+@pytest.mark.parametrize("form", [encode, encode_static])
+def test_all_tokens_are_summed_outside_training(form):
+    plain = form(PooledEmbedding(token_dropout=RATE, seed=1), training=False)
+
+    np.testing.assert_allclose(plain[0], np.full(TOKENS, 1 / TOKENS), rtol=1e-6)
+
+
+def test_dropped_tokens_get_no_gradient():
+    layer = PooledEmbedding(token_dropout=RATE, seed=1)
+    vectors = tf.Variable(VECTORS)
+    with tf.GradientTape() as tape:
+        encoding = layer((vectors, ragged(ROWS[:1])), training=True)
+        loss = tf.reduce_sum(encoding)
+
+    gradient = tf.convert_to_tensor(tape.gradient(loss, vectors)).numpy()
+
+    kept = encoding.numpy()[0] != 0
+    np.testing.assert_allclose(gradient[kept], 4 / TOKENS, rtol=1e-6)
+    np.testing.assert_array_equal(gradient[~kept], 0)
+
+
+def test_repeated_tokens_are_dropped_one_by_one_with_their_factors():
+    layer = PooledEmbedding(
+        repeated_tokens="log", pooling="sqrtn", token_dropout=0.5, seed=1
+    )
+    rows = [[0] * 8 + [1] * 8] * 50
+    factor = (1 + np.log(8)) / 8
+    divisor = np.sqrt(2 * 8 * factor)
+
+    encodings = layer((np.eye(2, dtype=np.float32), ragged(rows)), training=True)
+
+    counts = encodings.numpy() * divisor * 0.5 / factor
+    np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
+    assert 3.3 < counts.mean() < 4.7
+    assert set(counts.round().flat) > {2, 3, 4, 5, 6}
+
+
+def test_the_fraction_is_restored_from_the_config():
+    config = PooledEmbedding(token_dropout=RATE, seed=3).get_config()
+
+    restored = PooledEmbedding.from_config(config)
+
+    assert restored.get_config() == config
+    assert np.count_nonzero(encode(restored, training=True)[0]) < TOKENS / 2
+    del config["token_dropout"]  # as saved by an earlier version
+    earlier = PooledEmbedding.from_config(config)
+    assert np.count_nonzero(encode(earlier, training=True)[0]) == TOKENS
