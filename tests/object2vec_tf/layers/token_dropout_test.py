@@ -7,7 +7,7 @@ from tests.object2vec_tf.layers.static_layouts import static_rows
 
 RATE = 0.75
 TOKENS = 400
-# A token's own component tells whether it was dropped.
+# A component is zero if its token was dropped.
 VECTORS = np.eye(TOKENS, dtype=np.float32)
 ROWS = [list(range(TOKENS)), [], [3], list(range(TOKENS))]
 
