@@ -160,7 +160,8 @@ BATCH_LAYOUT = flags.DEFINE_enum(
     BATCH_LAYOUTS,
     "layout of batches; ragged: rows of any length, fast on a CPU; static: arrays of a "
     "few shapes, for which XLA compiles the training steps, fast on a GPU; auto: "
-    "static if GPUs of a single worker train, otherwise ragged",
+    "static if GPUs of a single worker train, and on a CPU for small models with many "
+    "steps; otherwise ragged",
 )
 
 

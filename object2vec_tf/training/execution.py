@@ -1,6 +1,7 @@
 """How the steps of a run are executed: two implementations of one interface.
 
-`RaggedExecution` is the fastest on a CPU. `StaticExecution` is made for a GPU.
+`RaggedExecution` is the fastest on a CPU, except for small models. `StaticExecution` is
+made for a GPU.
 """
 
 from __future__ import annotations

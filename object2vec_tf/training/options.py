@@ -55,8 +55,8 @@ class RunOptions:
             validation channel.
         batch_layout: How batches are laid out: ragged, as a CPU needs it; static, in a
             few shapes for which XLA compiles the steps, as a GPU needs it; auto,
-            static if GPUs of a single worker train. The layout changes results by
-            rounding, and the random numbers of dropout.
+            static if GPUs of a single worker train, and on a CPU for small models. The
+            layout changes results by rounding, and the random numbers of dropout.
         device: auto uses a GPU if TensorFlow sees one; cpu hides all GPUs from this
             process, and gpu requires one.
         deterministic: Whether TensorFlow's ops are made deterministic, for the rest of

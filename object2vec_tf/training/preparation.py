@@ -42,6 +42,7 @@ from object2vec_tf.runs.identity import run_identity
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
+from object2vec_tf.training.batch_layout import layout_for
 from object2vec_tf.training.channels import read_channels
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.initial_model import (
@@ -174,7 +175,8 @@ def prepare_run(
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
     strategy = choose_strategy(options.strategy, num_gpus, options.device)
-    batch_layout = choose_batch_layout(options.batch_layout, strategy, hyperparameters)
+    # Raises an error if the layout is impossible.
+    choose_batch_layout(options.batch_layout, strategy, hyperparameters)
     _check_speed(options.precision)
     with phase("reading vocabularies and pretrained vectors"):
         text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
@@ -221,7 +223,7 @@ def prepare_run(
         names,
         directory,
         strategy,
-        batch_layout,
+        layout_for(options.batch_layout, strategy, channels["train"]),
         console,
         export,
         start,

@@ -4,13 +4,14 @@
 
 hcnn and bilstm read sequences with log-normal lengths. The Keras models get them padded
 to max_seq_len, as Keras's layers require. pooled_embedding reads one id per side, as in
-MovieLens.
+MovieLens. Batches are in the layout that fit chooses.
 Every round runs both variants in turn, so that the ratios are valid even if the clock
 speed of the machine changes.
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -85,9 +86,22 @@ def make_pairs(hyperparameters: Hyperparameters, rows: int) -> Pairs:
 
 
 def object2vec_epoch(pairs: Pairs) -> Callable[[], object]:
-    """Returns a function that trains Object2Vec for an epoch."""
-    loop = training_loop(compiled_model(pairs.hyperparameters))
-    return lambda: loop.train(pairs.dataset(shuffle=True))
+    """Returns a function that trains Object2Vec for an epoch, in fit's layout."""
+    from object2vec_tf.distributed.replicas import Replicas
+    from object2vec_tf.distributed.strategies import SingleDevice
+    from object2vec_tf.training.batch_layout import layout_for, make_execution
+
+    model = compiled_model(pairs.hyperparameters)
+    strategy = SingleDevice()
+    execution = make_execution(
+        layout_for("auto", strategy, pairs),
+        Replicas(strategy, lambda: model),
+        lambda line: None,
+    )
+    loop, epochs = training_loop(execution), itertools.count()
+    return lambda: loop.train(
+        execution.batches(pairs, shuffle=True, epoch=next(epochs))
+    )
 
 
 def _padded(column: RaggedColumn, max_seq_len: int) -> npt.NDArray[np.int32]:
