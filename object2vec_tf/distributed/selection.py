@@ -114,7 +114,7 @@ def choose_batch_layout(
             model has the ragged layout only.
     """
     check_batch_layout(name)
-    if reason := hyperparameters and _reason_for_ragged(hyperparameters):
+    if reason := hyperparameters and reason_for_ragged(hyperparameters):
         if name == "static":
             raise UserError(
                 f"batch_layout=static: expected a model without {reason}. Leave "
@@ -131,7 +131,7 @@ def choose_batch_layout(
     return "static" if strategy.workers == 1 and _uses_gpus(strategy) else "ragged"
 
 
-def _reason_for_ragged(hyperparameters: Hyperparameters) -> str:
+def reason_for_ragged(hyperparameters: Hyperparameters) -> str:
     """Returns what the static layout cannot have; "" if the model has nothing of it."""
     if any(map(hyperparameters.subwords, (0, 1))):
         return "encX_subword_ngrams, whose words have any number of n-grams"

@@ -123,10 +123,13 @@ def _count_matrix(
     rows, unique = tf.size(row_splits, tf.int64) - 1, tf.shape(vectors, tf.int64)[0]
     # TensorFlow 2.21's SparseMatrixMatMul divides by the matrix's number of rows and
     # crashes if it is zero. So a last row is added, and the caller cuts it off again.
+    # The row of each index, and its position in the row. CPUs have this op, and it
+    # takes a third of the time of `_row_ids`.
+    cells, _, _ = tf.raw_ops.RaggedTensorToSparse(
+        rt_nested_splits=[tf.cast(row_splits, tf.int64)], rt_dense_values=indices
+    )
     return tf.raw_ops.SparseTensorToCSRSparseMatrix(
-        indices=tf.stack(
-            [_row_ids(indices, row_splits), tf.cast(indices, tf.int64)], axis=1
-        ),
+        indices=tf.stack([cells[:, 0], tf.cast(indices, tf.int64)], axis=1),
         values=tf.ones_like(indices, vectors.dtype)
         if factors is None
         else tf.cast(factors, vectors.dtype),

@@ -21,7 +21,11 @@ import tensorflow as tf
 
 from object2vec_tf.layers.compilation import under_xla
 from object2vec_tf.optimizers.fused import FusedAdam
-from object2vec_tf.optimizers.temporary_variables import gathered_rows, variable_of
+from object2vec_tf.optimizers.temporary_variables import (
+    gathered_rows,
+    rows_of,
+    variable_of,
+)
 from object2vec_tf.registration import PACKAGE
 
 
@@ -144,7 +148,9 @@ class RowSparseSGD(RowSparse, keras.optimizers.SGD):
         learning_rate: tf.Tensor,
     ) -> None:
         """See `RowSparse`."""
-        table.scatter_sub(tf.IndexedSlices(learning_rate * gradient, rows))
+        # A scatter that overwrites rows takes half of the time of one that subtracts.
+        vectors = rows_of(table, rows) - learning_rate * gradient
+        table.scatter_update(tf.IndexedSlices(vectors, rows))
 
     def updated_rows(
         self,

@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.replicas import Replicas
-from object2vec_tf.distributed.selection import choose_batch_layout
+from object2vec_tf.distributed.selection import (
+    choose_batch_layout,
+    reason_for_ragged,
+)
 from object2vec_tf.distributed.strategies import (
     MirroredDevices,
     SingleDevice,
@@ -64,7 +67,7 @@ def has_small_steps(pairs: Pairs) -> bool:
         True
     """
     hyperparameters = pairs.hyperparameters
-    if any(map(hyperparameters.subwords, (0, 1))):  # ragged only
+    if reason_for_ragged(hyperparameters):
         return False
     networks = {hyperparameters.network(encoder) for encoder in (0, 1)}
     tokens = hyperparameters.mini_batch_size * sum(mean_lengths(pairs))

@@ -47,6 +47,26 @@ def test_a_dense_tensor_is_rows_of_equal_length(dtype):
     np.testing.assert_array_equal(vectors, TABLE[[1, 1, 3, 0]])
 
 
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_tokens_of_a_large_training_batch_are_looked_up_in_order(dtype):
+    ids = tf.ragged.constant([[4, 0, 4], [], [2, 2, 0]], dtype=dtype)
+    tokens = layer()
+
+    def look_up(ids):
+        return tokens(ids, training=True)
+
+    for call in (look_up, tf.function(look_up)):
+        vectors, indices = call(ids)
+        np.testing.assert_array_equal(vectors, TABLE[[0, 2, 4]])
+        assert indices.to_list() == [[2, 0, 2], [], [1, 1, 0]]
+
+
+@pytest.mark.parametrize("wrong", [5, -1])
+def test_an_id_outside_the_table_raises_in_a_large_training_batch(wrong):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        layer()(tf.ragged.constant([[1, 2, 3], [wrong, 1, 2]]), training=True)
+
+
 def test_a_dense_tensor_without_steps_is_empty_rows():
     vectors, lengths = token_vectors(layer()(tf.zeros([2, 0], tf.int64)))
 

@@ -52,6 +52,7 @@ SUBWORDS = {
         ("auto", {"tokens": 18, "enc_dim": 66}, "ragged"),
         ("auto", {"enc0_network": "hcnn"}, "ragged"),
         ("auto", SUBWORDS, "ragged"),
+        ("auto", {"repeated_tokens": "log"}, "ragged"),
         (
             "auto",
             {
