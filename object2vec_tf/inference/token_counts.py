@@ -95,7 +95,10 @@ def warn_of_unknown_tokens(
         text = f"{name}: {count.unknown:,} of {count.tokens:,} tokens are unknown"
         buckets = 0
         if hyperparameters is not None:
-            buckets = hyperparameters.of_encoder(int(name[-1]), "num_oov_buckets")
+            encoder = int(name[-1])
+            buckets = hyperparameters.of_encoder(encoder, "num_oov_buckets")
+            if hyperparameters.subwords(encoder) is not None:
+                text += " and have only the vectors of their n-grams"
         if buckets:
             text += f" and share {buckets:,} buckets"
         if count.unknown_objects:

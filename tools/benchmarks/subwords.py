@@ -37,6 +37,7 @@ NGRAMS = flags.DEFINE_list(
 BUCKETS = flags.DEFINE_integer("buckets", 200_000, "hash buckets of n-grams", 1)
 DIM = flags.DEFINE_integer("dim", 300, "width of token embeddings", 4)
 BATCH = flags.DEFINE_integer("batch", 512, "pairs per step", 2)
+OPTIMIZER = flags.DEFINE_string("optimizer", "adam", "optimizer")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds per measurement", 1)
 STEPS = flags.DEFINE_integer("steps", 8, "training steps per round", 1)
 
@@ -69,6 +70,7 @@ def settings(ngrams: str, vocabulary: Path) -> Hyperparameters:
         comparator_list="hadamard",
         mlp_layers=0,
         mini_batch_size=BATCH.value,
+        optimizer=OPTIMIZER.value,
         **subwords,
     )
 
