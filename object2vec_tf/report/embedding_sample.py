@@ -15,7 +15,7 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.ragged.column import Column
 from object2vec_tf.ragged.row_hashes import row_hashes
 from object2vec_tf.report.object_names import ObjectNames
-from object2vec_tf.text.vocabularies import parse_vocabulary
+from object2vec_tf.text.vocabularies import UNKNOWN_TOKENS, parse_vocabulary
 
 # The most objects per input.
 MAX_OBJECTS = 2000
@@ -148,12 +148,19 @@ def _display_names(
     if tokenizer and tokenizer.tokenization.tokenizer != "sentencepiece":
         vocabulary = parse_vocabulary(tokenizer.data, tokenizer.file)
         words = {token_id: word for word, token_id in vocabulary.items()}
+    subwords = model.hyperparameters.subwords(encoder)
+
+    def unnamed(token: int) -> str:
+        is_ngram = subwords is not None and token >= subwords.vocab_size
+        return UNKNOWN_TOKENS[0] if is_ngram else str(token)
 
     def display_name(ids: list[int]) -> str:
         if name := names.get((encoder, tuple(ids))):
             return name
+        if subwords is not None:  # a word that the vocabulary lacks is shown once
+            ids = [token for token in ids if token < subwords.continued_from]
         shown = ids[:_MAX_NAME_TOKENS]
-        text = " ".join(words.get(token, str(token)) for token in shown)
+        text = " ".join(words.get(token) or unnamed(token) for token in shown)
         text += " ..." if len(ids) > len(shown) else ""
         return " ".join(text.split()) or "(empty)"
 

@@ -4,8 +4,9 @@
     python -m tools.benchmarks.subwords
 
 The model has pooled encoders with one token table, as `examples/debian_in_batch.flags`.
-Every round runs all variants in turn, so that the ratios are valid even if the clock
-speed of the machine changes.
+Rates are per second of CPU time, of all threads, which other programs on the machine
+influence little. Every round runs all variants in turn, so that the ratios are valid
+even if the clock speed of the machine changes.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Variant:
         vocabulary: The vocabulary file.
 
     Attributes:
-        rates: Pairs per second of each round.
+        rates: Pairs per second of CPU time, for each round.
     """
 
     def __init__(self, ngrams: str, vocabulary: Path) -> None:
@@ -106,15 +107,18 @@ class Variant:
 
     def run(self) -> None:
         """Runs a round."""
-        start = time.perf_counter()
+        start = time.process_time()
         self._loop.train(self._dataset)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         self.rates.append(STEPS.value * BATCH.value / seconds)
 
 
 def table(variants: Mapping[str, Variant]) -> str:
     """Returns the rates of all variants, and their ratios to the first one."""
-    lines = ["| n-grams | pairs/s | relative | min | max |", "|---|---|---|---|---|"]
+    lines = [
+        "| n-grams | pairs per CPU second | relative | min | max |",
+        "|---|---|---|---|---|",
+    ]
     base = next(iter(variants.values())).rates
     for name, variant in variants.items():
         ratios = [a / b for a, b in zip(variant.rates, base, strict=True)]
