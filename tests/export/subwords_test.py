@@ -10,12 +10,13 @@ import tensorflow as tf
 import object2vec_tf as o2v
 from object2vec_tf.ragged.token_ids import SubwordIds
 from tests.command_server import python_m
-from tests.export.conftest import TIMEOUT, start_model_server
+from tests.export.conftest import start_model_server
 from tests.export.gateway_test import gateway
 from tests.export.text_test import predict
 from tests.fasttext_ngrams import buckets_of
 
 pytestmark = pytest.mark.long
+TIMEOUT = 600
 
 WORDS = ["[UNK]", "dog", "über", "日本", "the"]
 TEXTS = [

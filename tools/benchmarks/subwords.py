@@ -50,12 +50,10 @@ def settings(ngrams: str, vocabulary: Path) -> Hyperparameters:
         ngrams: The lengths of n-grams, or none.
         vocabulary: The vocabulary file.
     """
-    subwords: dict[str, Any] = {}
+    more: dict[str, Any] = {"optimizer": OPTIMIZER.value}
     if ngrams != "none":
-        subwords = {
-            "enc0_subword_ngrams": ngrams,
-            "enc0_subword_buckets": BUCKETS.value,
-        }
+        more["enc0_subword_ngrams"] = ngrams
+        more["enc0_subword_buckets"] = BUCKETS.value
     words = parse_vocabulary(vocabulary.read_bytes(), f"{vocabulary}")
     return Hyperparameters(
         enc0_network="pooled_embedding",
@@ -71,8 +69,7 @@ def settings(ngrams: str, vocabulary: Path) -> Hyperparameters:
         comparator_list="hadamard",
         mlp_layers=0,
         mini_batch_size=BATCH.value,
-        optimizer=OPTIMIZER.value,
-        **subwords,
+        **more,
     )
 
 
