@@ -11,7 +11,7 @@ from object2vec_tf.devices import gpu_is_visible, on_host
 from object2vec_tf.errors import UserError
 from object2vec_tf.layers.ragged_sum import ragged_sum
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged
-from object2vec_tf.layers.word_parts import word_parts
+from object2vec_tf.layers.word_parts import WordParts, word_parts
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.ragged.token_ids import SubwordIds
 from object2vec_tf.registration import PACKAGE
@@ -91,6 +91,28 @@ class SubwordEmbedding(TokenEmbedding):
         """Variables that are no weights, which an exported model needs too."""
         return self._vocabulary or ()
 
+    @on_host()
+    def parts(self, ids: tf.RaggedTensor) -> WordParts:
+        """Returns the words of a batch, and their n-grams.
+
+        Args:
+            ids: As for `call`.
+
+        Raises:
+            UserError: The layer has no words of a vocabulary.
+        """
+        if self._vocabulary is None:
+            raise UserError(
+                f"{self.name}: expected the words of the vocabulary, whose n-grams are "
+                "looked up, got none. Create the model with "
+                "tokenizers=read_tokenizers(hyperparameters, auxiliary)."
+            )
+        values, splits = self._vocabulary
+        vocabulary = tf.RaggedTensor.from_row_splits(
+            values.value(), splits.value(), validate=False
+        )
+        return word_parts(ids, vocabulary, self.subwords)
+
     def call(self, ids: Any, training: bool | None = None) -> tuple[Any, ...]:
         """Looks up each unique word once.
 
@@ -104,21 +126,8 @@ class SubwordEmbedding(TokenEmbedding):
             them, RaggedTensor int32 ``[batch, (time)]``. With ``returns_ids``, the ids
             of the words too, ``[words]``; ``vocab_size`` for one that has no id.
         """
-        if self._vocabulary is None:
-            raise UserError(
-                f"{self.name}: expected the words of the vocabulary, whose n-grams are "
-                "looked up, got none. Create the model with "
-                "tokenizers=read_tokenizers(hyperparameters, auxiliary)."
-            )
         with on_host():
-            values, splits = self._vocabulary
-            parts = word_parts(
-                as_ragged(ids),
-                tf.RaggedTensor.from_row_splits(
-                    values.value(), splits.value(), validate=False
-                ),
-                self.subwords,
-            )
+            parts = self.parts(as_ragged(ids))
             known = parts.known
             if gpu_is_visible():
                 known = self._checked(known)

@@ -19,12 +19,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.subword_embedding import SubwordEmbedding
+from object2vec_tf.layers.token_embedding import TokenEmbedding, concat_rows
+from object2vec_tf.model.builders import token_embedding_of
 from object2vec_tf.text.tokenizer_loading import Tokenizers, read_tokenizers
 from object2vec_tf.text.vocabularies import parse_vocabulary
 from tools.benchmarks.training import compiled_model, training_loop
@@ -92,6 +96,7 @@ class Variant:
 
     Attributes:
         rates: Pairs per second of CPU time, for each round.
+        counts: The numbers of words and of n-grams of a batch.
     """
 
     def __init__(self, ngrams: str, vocabulary: Path) -> None:
@@ -99,6 +104,7 @@ class Variant:
         pairs, tokenizers = read(hyperparameters, vocabulary)
         model = compiled_model(hyperparameters, tokenizers=tokenizers)
         self.rates: list[float] = []
+        self.counts = _counts(token_embedding_of(model.enc0), pairs)
         self._loop = training_loop(model)
         self._dataset = pairs.dataset(shuffle=True, epoch=0)
 
@@ -108,6 +114,20 @@ class Variant:
         self._loop.train(self._dataset)
         seconds = time.process_time() - start
         self.rates.append(STEPS.value * BATCH.value / seconds)
+
+
+def _counts(layer: TokenEmbedding, pairs: Pairs) -> str:
+    """Returns the numbers of words and of n-grams of the first batch."""
+    inputs, _ = next(iter(pairs.dataset(shuffle=True, epoch=0)))
+    ids = concat_rows(inputs["in0"], inputs["in1"])
+    if not isinstance(layer, SubwordEmbedding):
+        return f"{len(np.unique(ids.values)):,} distinct words"
+    parts = layer.parts(ids)
+    ngrams = parts.ngrams.values.numpy()
+    return (
+        f"{int(parts.ngrams.nrows()):,} distinct words, {len(ngrams):,} n-grams, "
+        f"{len(np.unique(ngrams)):,} of them distinct"
+    )
 
 
 def table(variants: Mapping[str, Variant]) -> str:
@@ -138,6 +158,8 @@ def main() -> None:
         for variant in variants.values():
             variant.run()
     print(table(variants))
+    for name, variant in variants.items():
+        print(f"{name}: a batch has {variant.counts}")
 
 
 if __name__ == "__main__":
