@@ -144,7 +144,7 @@ class TokenTables:
             ... )
             >>> model = o2v.Object2Vec(hyperparameters)
             >>> model.adapt_token_weights(pairs)
-            >>> model.token_weights(0).round(4).tolist()
+            >>> [round(float(weight), 4) for weight in model.token_weights(0)]
             [1.0, 1.0953, 1.0, 1.0]
         """
         self.set_log_weights(

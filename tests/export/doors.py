@@ -80,6 +80,9 @@ def pooled(model, side, row):
     if hp.repeated_tokens == "log":
         counts = 1 + np.log(counts)
     total = counts @ table[tokens].astype(np.float64)
+    if hp.pooling == "weighted":
+        counts = counts * np.float64(model.token_weights(side)[tokens])
+        return counts @ table[tokens] / (counts.sum() or 1)
     count = max(counts.sum(), 1)
     return total / (np.sqrt(count) if hp.pooling == "sqrtn" else count)
 
@@ -433,7 +436,7 @@ def random_model(random, network):
         ),
     }
     if network == "pooled_embedding":
-        settings["pooling"] = str(random.choice(["mean", "sqrtn"]))
+        settings["pooling"] = str(random.choice(["mean", "sqrtn", "weighted"]))
         settings["repeated_tokens"] = str(random.choice(["count", "log"]))
     else:
         for side in (0, 1):

@@ -138,6 +138,21 @@ def test_repeated_tokens_can_count_by_their_logarithm(tmp_path):
     np.testing.assert_allclose(encodings[0], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_weighted_mean_has_the_weights_of_tokens(tmp_path):
+    model = make_model(repeated_tokens="log", pooling="weighted")
+    random = np.random.default_rng(3)
+    size = model.hyperparameters.enc0_vocab_size
+    model.set_log_weights({0: random.normal(size=(size, 1)).astype(np.float32)})
+    graphs = sessions(model, tmp_path)
+    rows = np.array([[7, 7, -1, 2, 7], [-1, 3, -1, -1, -1], [-1, -1, -1, -1, -1]])
+    check(model, graphs, rows, rows[::-1], 4)
+    table = model.enc0.get_layer("token_embedding0").embeddings.numpy()
+    first, second = model.token_weights(0)[[7, 2]] * [1 + np.log(3), 1]
+    expected = (first * table[7] + second * table[2]) / (first + second)
+    encodings = run(graphs["embed_enc0"], rows)
+    np.testing.assert_allclose(encodings[0], expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("network", ["hcnn", "bilstm"])
 @pytest.mark.parametrize("layers", [1, 2, 4])

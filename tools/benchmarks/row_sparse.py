@@ -1,6 +1,7 @@
 """Times a training step with row_sparse token tables and the same network in Keras.
 
     python -m tools.benchmarks.row_sparse
+    python -m tools.benchmarks.row_sparse --variants=weighted
 
 The network has pooled encoders with one table for both sides, the hadamard comparator
 and an MLP of two layers. Every round runs all variants in turn, so that the ratios are
@@ -26,6 +27,12 @@ from object2vec_tf.commands import runner
 from object2vec_tf.hyperparameters import Hyperparameters
 from tools.benchmarks.training import compiled_model, training_loop
 
+VARIANTS = flags.DEFINE_enum(
+    "variants",
+    "keras",
+    ["keras", "weighted"],
+    "what to compare: row_sparse with Keras, or pooling=weighted with mean",
+)
 SETTINGS = flags.DEFINE_list("settings", ["S", "L", "W"], "settings to measure")
 MEMORY = flags.DEFINE_bool(
     "memory", False, "only measure the memory of a table of 3,000,000 x 300"
@@ -86,9 +93,11 @@ Steps = Callable[[int], object]
 """A function that runs the given number of training steps."""
 
 
-def object2vec_steps(setting: Setting, optimizer: str, negatives: int = 0) -> Steps:
+def object2vec_steps(
+    setting: Setting, optimizer: str, negatives: int = 0, **more: Any
+) -> Steps:
     """Returns the training steps of Object2Vec with row_sparse."""
-    model = build_model(setting, optimizer, negatives)
+    model = build_model(setting, optimizer, negatives, **more)
     return training_steps(model, ragged_batches(setting))
 
 
@@ -179,10 +188,7 @@ def measure(name: str, setting: Setting) -> None:
     """Measures one setting and prints its table."""
     rates: dict[str, list[float]] = {}
     for optimizer in ("adam", "adagrad", "sgd"):
-        variants = {
-            f"row_sparse {optimizer}": object2vec_steps(setting, optimizer),
-            f"Keras {optimizer}": keras_steps(setting, optimizer),
-        }
+        variants = variants_of(setting, optimizer)
         for run in variants.values():
             run(2)  # traces the graph
             run(2)
@@ -202,12 +208,28 @@ def measure(name: str, setting: Setting) -> None:
     _print_rates(rates)
 
 
+def variants_of(setting: Setting, optimizer: str) -> dict[str, Steps]:
+    """Returns the variants to compare by name; the last one is the base."""
+    if VARIANTS.value == "weighted":
+        return {
+            f"{pooling} {optimizer}": object2vec_steps(
+                setting, optimizer, pooling=pooling
+            )
+            for pooling in ("weighted", "mean")
+        }
+    return {
+        f"row_sparse {optimizer}": object2vec_steps(setting, optimizer),
+        f"Keras {optimizer}": keras_steps(setting, optimizer),
+    }
+
+
 def _print_rates(rates: Mapping[str, Sequence[float]]) -> None:
+    name = "mean" if VARIANTS.value == "weighted" else "Keras"
     print(
-        "| variant | pairs/s | relative to Keras | min | max |\n|---|---|---|---|---|"
+        f"| variant | pairs/s | relative to {name} | min | max |\n|---|---|---|---|---|"
     )
     for variant, values in rates.items():
-        base = rates[f"Keras {variant.split()[-1]}"]
+        base = rates[f"{name} {variant.split()[-1]}"]
         ratios = [a / b for a, b in zip(values, base, strict=True)]
         print(
             f"| {variant} | {statistics.median(values):,.0f} "

@@ -31,6 +31,14 @@ CASES = {
     "dense": {"optimizer": "adagrad", "num_classes": 2},
     "tied": ROW_SPARSE
     | {"tied_token_embedding_weight": True, "optimizer": "rowwise_adagrad"},
+    # Adam would amplify the rounding of gradients that are 0, those of lone tokens.
+    "token_weights": ROW_SPARSE
+    | {"pooling": "weighted", "optimizer": "adagrad", "weight_decay": 0.01},
+    "token_weights_tied": {
+        "pooling": "weighted",
+        "optimizer": "sgd",
+        "tied_token_embedding_weight": True,
+    },
     "negatives": ROW_SPARSE | {"negative_sampling_rate": 2},
     # A batch has fewer distinct objects, and not every pair as many as the others.
     "few_negatives": ROW_SPARSE | {"negative_sampling_rate": 14},
