@@ -27,7 +27,7 @@ class TokenWeights(keras.layers.Layer):
         >>> import tensorflow as tf
         >>> layer = TokenWeights(4)
         >>> layer.build(None)
-        >>> layer.set_weights([[[0.0], [0.0], [0.0], [0.6931472]]])
+        >>> _ = layer.log_weights.assign([[0.0], [0.0], [0.0], [0.6931472]])
         >>> indices = tf.ragged.constant([[0, 1], [1]], dtype=tf.int32)
         >>> tokens = tf.constant([[5.0], [7.0]]), indices, tf.constant([1, 3])
         >>> vectors, _ = layer(tokens)
