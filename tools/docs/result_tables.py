@@ -100,8 +100,17 @@ class Results:
         self._stale: set[str] = set()
 
     def unused(self) -> list[str]:
-        """Returns the names of the files that no table has used."""
-        return sorted(set(self._records) - self._used)
+        """Returns the names of the files that no table has used.
+
+        While files are missing, those of recipes are not among them: a missing file may
+        have rows of the recipe.
+        """
+        return sorted(
+            name
+            for name, record in self._records.items()
+            if name not in self._used
+            and not (self._missing and record["kind"] == "recipe")
+        )
 
     def missing(self) -> list[str]:
         """Returns the names of the files that tables needed and did not find."""
