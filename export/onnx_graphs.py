@@ -182,18 +182,22 @@ def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
     weights = graph.weight(f"{table.name}/embeddings", table.embeddings)
     vectors = graph("Gather", weights, rows)
     layer = network.get_layer(kind)
-    encode = _ENCODERS[kind]
-    cells = valid
-    if kind == "pooled_embedding":
+    if kind != "pooled_embedding":
+        encoded = _ENCODERS[kind](graph, layer, f"enc{encoder}", vectors, valid)
+    else:
         # A product with ones and zeros reads the vectors once, without a masked copy.
         cells = graph("Cast", valid, to=TensorProto.FLOAT)
         if layer.repeated_tokens == "log":
             cells = graph("Mul", cells, _logarithmic_factors(graph, ids))
+        counted = cells
         if of_tokens := token_weights_of(network):
             values = np.exp(of_tokens.log_weights)[:, 0]
             stored = graph.weight(f"{of_tokens.name}/weights", values)
-            cells = graph("Mul", cells, graph("Gather", stored, rows))
-    encoded = encode(graph, layer, f"enc{encoder}", vectors, cells)
+            of_cells = graph("Gather", stored, rows)
+            cells = counted = graph("Mul", cells, of_cells)
+            if of_tokens.squares:
+                counted = graph("Mul", cells, of_cells)
+        encoded = _pooled(graph, layer, vectors, cells, counted)
     return graph("Slice", encoded, [0], batch, [0])
 
 
@@ -236,16 +240,25 @@ def _logarithmic_factors(graph: _Graph, ids: str) -> str:
     return graph("Div", graph("Add", graph("Log", count), 1.0), count)
 
 
-def _pooled(graph: _Graph, layer: Any, prefix: str, vectors: str, cells: str) -> str:
+def _pooled(graph: _Graph, layer: Any, vectors: str, cells: str, counted: str) -> str:
+    """Adds a pooled encoder.
+
+    Args:
+        graph: The graph.
+        layer: The layer.
+        vectors: Vectors of the cells, float32 ``[batch, time, dim]``.
+        cells: The factor of each vector, float32 ``[batch, time]``; 0 for padding.
+        counted: What each cell adds to the divisor, float32 ``[batch, time]``.
+    """
     steps = graph("Unsqueeze", cells, [1])
     total = graph("Squeeze", graph("MatMul", steps, vectors), [1])
-    count = graph("Squeeze", graph("ReduceSum", steps, [2]), [1])
-    if layer.pooling == "weighted":
+    count = graph("ReduceSum", counted, [1])
+    if layer.has_weights:
         # Without a token, 0 is divided by 1.
         divisor = graph("Where", graph("Equal", count, 0.0), 1.0, count)
     else:
         divisor = graph("Max", count, 1.0)
-    if layer.pooling == "sqrtn":
+    if layer.pooling in ("sqrtn", "weighted_sqrtn"):
         divisor = graph("Sqrt", divisor)
     return graph("Div", total, divisor)
 
@@ -302,7 +315,7 @@ def _bilstm(graph: _Graph, layer: Any, prefix: str, vectors: str, valid: str) ->
     return graph("Where", not_empty, highest, 0.0)
 
 
-_ENCODERS = {"pooled_embedding": _pooled, "hcnn": _hcnn, "bilstm": _bilstm}
+_ENCODERS = {"hcnn": _hcnn, "bilstm": _bilstm}
 
 
 def _gates(weight: Any) -> npt.NDArray[np.float32]:

@@ -21,10 +21,12 @@ Similarity = Literal["cosine", "inner_product"]
 Direction = Literal["both", "in0_to_in1", "in1_to_in0"]
 NegativeMining = Literal["random", "hard"]
 ObjectKey = Literal["tokens", "first_token"]
-Pooling = Literal["mean", "sqrtn", "weighted"]
+Pooling = Literal["mean", "sqrtn", "weighted", "weighted_sqrtn"]
 RepeatedTokens = Literal["count", "log"]
 Decay = Literal["none", "linear", "cosine"]
 
+# The poolings with a learned weight for each token.
+WEIGHTED: tuple[str, ...] = ("weighted", "weighted_sqrtn")
 OPERATORS: tuple[str, ...] = ("hadamard", "concat", "abs_diff")
 TOKENIZERS: tuple[str, ...] = get_args(Tokenizer)
 UNICODE_NORMALIZATIONS: tuple[str, ...] = get_args(UnicodeNormalization)

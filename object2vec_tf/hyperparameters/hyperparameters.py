@@ -246,9 +246,8 @@ class Hyperparameters:
 
     def weights_tokens(self, encoder: int) -> bool:
         """Whether an encoder has a learned weight for each token."""
-        return (
-            self.pooling == "weighted" and self.network(encoder) == "pooled_embedding"
-        )
+        is_pooled = self.network(encoder) == "pooled_embedding"
+        return is_pooled and self.pooling in choices.WEIGHTED
 
     def of_encoder(self, encoder: int, name: str) -> Any:
         """Returns a value of encoder 0 or 1: ``of_encoder(1, "layers")``."""

@@ -191,7 +191,9 @@ _ENCODERS = {
         _choice(choices.Pooling),
         "pooled_embedding: divide the sum of n token embeddings by n (mean) or by the "
         "square root of n (sqrtn); or take their mean with a learned weight for each "
-        "token, which starts at its inverse document frequency (weighted)",
+        "token, which starts at its inverse document frequency (weighted); or divide "
+        "the weighted sum by the square root of the sum of the squared weights "
+        "(weighted_sqrtn)",
     ),
     "repeated_tokens": Specification(
         _choice(choices.RepeatedTokens),

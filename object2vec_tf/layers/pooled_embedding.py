@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.devices import on_host
+from object2vec_tf.hyperparameters.choices import WEIGHTED
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.ragged_sum import ragged_sum
 from object2vec_tf.layers.repeated_tokens import logarithmic_factors
@@ -24,15 +25,17 @@ class PooledEmbedding(RaggedEncoder):
     Args:
         dropout: Fraction of the encoding's components that is dropped in training.
         seed: Seed of dropout.
-        pooling: ``mean``, ``sqrtn`` or ``weighted``. ``sqrtn`` divides the sum of n
-            vectors by the square root of n, so that objects with many tokens do not get
-            shorter vectors than objects with few (as ``tf.nn.embedding_lookup_sparse``
-            with this combiner, and as SVD++ pools the items of a user). ``weighted``
-            takes the vectors of `TokenWeights` and divides their sum by the sum of the
-            weights. This weighted mean (``tf.nn.embedding_lookup_sparse`` with weights
-            and the combiner ``mean``) is as long as the vectors, whatever the scale of
-            the weights; it is an attention whose scores, the logarithms of the weights,
-            depend on the token alone.
+        pooling: ``mean``, ``sqrtn``, ``weighted`` or ``weighted_sqrtn``. ``sqrtn``
+            divides the sum of n vectors by the square root of n, so that objects with
+            many tokens do not get shorter vectors than objects with few (as
+            ``tf.nn.embedding_lookup_sparse`` with this combiner, and as SVD++ pools the
+            items of a user). ``weighted`` takes the vectors of `TokenWeights` and
+            divides their sum by the sum of the weights. This weighted mean
+            (``tf.nn.embedding_lookup_sparse`` with weights and the combiner ``mean``)
+            is as long as the vectors, whatever the scale of the weights; it is an
+            attention whose scores, the logarithms of the weights, depend on the token
+            alone. ``weighted_sqrtn`` divides by the square root of the sum of the
+            squared weights, as the combiner ``sqrtn`` does with weights.
         repeated_tokens: ``count``: n occurrences of a token in an object count n times.
             ``log``: they count 1 + log n times.
         token_dropout: Fraction of the tokens of each object that is dropped in
@@ -96,16 +99,27 @@ class PooledEmbedding(RaggedEncoder):
         return self.drop(pooled, training=training), vectors
 
     def _pooled(self, total: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        if self.pooling == "weighted":
-            return tf.math.divide_no_nan(total[:, :-1], total[:, -1:])
+        if self.has_weights:
+            total, divisor = total[:, :-1], total[:, -1:]
+            if self.pooling == "weighted_sqrtn":
+                # The gradient of a square root is infinite at 0.
+                has_tokens = divisor > 0
+                root = tf.sqrt(tf.where(has_tokens, divisor, 1.0))
+                divisor = tf.where(has_tokens, root, 0.0)
+            return tf.math.divide_no_nan(total, divisor)
         count = tf.cast(lengths, total.dtype)[:, tf.newaxis]
         if self.pooling == "sqrtn":
             count = tf.sqrt(count)
         return tf.math.divide_no_nan(total, count)
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the last column of the vectors is that of their weights."""
+        return self.pooling in WEIGHTED
+
     def output_dim(self, token_dim: int) -> int:
         """Returns the width of a token vector, without the column of a weight."""
-        return token_dim - (self.pooling == "weighted")
+        return token_dim - self.has_weights
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -22,6 +22,7 @@ class TokenWeights(keras.layers.Layer):
         vocab_size: Number of tokens.
         weights_unseen: Whether tokens without an id, which have the id ``vocab_size``
             and may repeat, share one more weight.
+        squares: Whether the last column has the squares of the weights.
 
     Example:
         >>> import tensorflow as tf
@@ -36,12 +37,17 @@ class TokenWeights(keras.layers.Layer):
     """
 
     def __init__(
-        self, vocab_size: int, weights_unseen: bool = False, **kwargs: Any
+        self,
+        vocab_size: int,
+        weights_unseen: bool = False,
+        squares: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.supports_jit = False  # XLA compiles no ragged inputs
         self.vocab_size = vocab_size
         self.weights_unseen = weights_unseen
+        self.squares = squares
 
     def build(self, input_shape: Any) -> None:
         """Creates the logarithms of the weights, ``[vocab_size, 1]`` or one more."""
@@ -62,8 +68,8 @@ class TokenWeights(keras.layers.Layer):
                 ``[unique, dim]``, each token's index into them, and the unique ids.
 
         Returns:
-            The products and, as a last column, the weights, float ``[unique, dim +
-            1]``; and the indices.
+            The products and, as a last column, the weights or their squares, float
+            ``[unique, dim + 1]``; and the indices.
         """
         vectors, indices, unique = tokens
         if self.weights_unseen:  # looks up each weight once
@@ -72,11 +78,16 @@ class TokenWeights(keras.layers.Layer):
             weights = tf.gather(self._weights(unique), positions)
         else:
             weights = self._weights(unique)
-        return tf.concat([vectors * weights, weights], axis=1), indices
+        return self._products(vectors, weights), indices
 
     def _weights(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the weights of tokens, float ``[ids, 1]``."""
         return tf.exp(tf.gather(self.log_weights.value, ids))
+
+    def _products(self, vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the products and the last column, float ``[unique, dim + 1]``."""
+        last = tf.square(weights) if self.squares else weights
+        return tf.concat([vectors * weights, last], axis=1)
 
     def multiply_unique(self, vectors: tf.Tensor, unique: tf.Tensor) -> tf.Tensor:
         """Does the same as `call` for a batch in the static layout, under XLA.
@@ -90,7 +101,7 @@ class TokenWeights(keras.layers.Layer):
         """
         is_token = unique[:, tf.newaxis] < self.vocab_size
         weights = tf.where(is_token, self._weights(unique), 0.0)
-        return tf.concat([vectors * weights, weights], axis=1)
+        return self._products(vectors, weights)
 
     def compute_output_spec(self, tokens: Any) -> tuple[keras.KerasTensor, ...]:
         """Returns the symbolic outputs; see `call`."""
@@ -107,4 +118,5 @@ class TokenWeights(keras.layers.Layer):
             **super().get_config(),
             "vocab_size": self.vocab_size,
             "weights_unseen": self.weights_unseen,
+            "squares": self.squares,
         }

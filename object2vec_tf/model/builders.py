@@ -124,6 +124,7 @@ def token_weights(
         TokenWeights(
             hyperparameters.of_encoder(encoder, "vocab_size"),
             weights_unseen=hyperparameters.subwords(encoder) is not None,
+            squares=hyperparameters.pooling == "weighted_sqrtn",
             dtype=policy,
             name=f"token_weights{encoder}",
         )

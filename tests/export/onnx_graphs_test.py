@@ -138,8 +138,9 @@ def test_repeated_tokens_can_count_by_their_logarithm(tmp_path):
     np.testing.assert_allclose(encodings[0], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_weighted_mean_has_the_weights_of_tokens(tmp_path):
-    model = make_model(repeated_tokens="log", pooling="weighted")
+@pytest.mark.parametrize("pooling", ["weighted", "weighted_sqrtn"])
+def test_weights_apply_to_counted_tokens(pooling, tmp_path):
+    model = make_model(repeated_tokens="log", pooling=pooling)
     random = np.random.default_rng(3)
     size = model.hyperparameters.enc0_vocab_size
     model.set_log_weights({0: random.normal(size=(size, 1)).astype(np.float32)})
@@ -147,8 +148,12 @@ def test_a_weighted_mean_has_the_weights_of_tokens(tmp_path):
     rows = np.array([[7, 7, -1, 2, 7], [-1, 3, -1, -1, -1], [-1, -1, -1, -1, -1]])
     check(model, graphs, rows, rows[::-1], 4)
     table = model.enc0.get_layer("token_embedding0").embeddings.numpy()
-    first, second = model.token_weights(0)[[7, 2]] * [1 + np.log(3), 1]
-    expected = (first * table[7] + second * table[2]) / (first + second)
+    (first, other), count = model.token_weights(0)[[7, 2]], 1 + np.log(3)
+    divisor = {
+        "weighted": count * first + other,
+        "weighted_sqrtn": np.sqrt(count * first**2 + other**2),
+    }
+    expected = (count * first * table[7] + other * table[2]) / divisor[pooling]
     encodings = run(graphs["embed_enc0"], rows)
     np.testing.assert_allclose(encodings[0], expected, rtol=1e-5, atol=1e-6)
 

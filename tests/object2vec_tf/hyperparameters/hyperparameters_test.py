@@ -114,7 +114,7 @@ TABLE: dict[str, tuple[list[Any], list[Any], Any]] = {
     "negative_frequency_power": ([0.0, 1.0], [-0.1, 1.1], 1.0),
     "negative_exclude_known": (*BOOLEANS, True),
     "object_key": (["tokens", "first_token"], ["id"], "tokens"),
-    "pooling": (["mean", "sqrtn", "weighted"], ["max"], "mean"),
+    "pooling": (["mean", "sqrtn", "weighted", "weighted_sqrtn"], ["max"], "mean"),
     "repeated_tokens": (["count", "log"], ["sqrt"], "count"),
     "token_dropout": ([0.0, 0.99], [-0.1, 1.0], 0.0),
     "label_smoothing": ([0.0, 0.99], [-0.1, 1.0], 0.0),
@@ -210,7 +210,10 @@ def test_the_signature_shows_every_keyword_with_type_and_default():
     assert {name: parameters[name].default for name in defaults()} == defaults()
     assert repr(parameters["enc1_vocab_size"].default) == "<value of enc0>"
     assert parameters["learning_rate"].annotation is float
-    assert parameters["pooling"].annotation == Literal["mean", "sqrtn", "weighted"]
+    assert (
+        parameters["pooling"].annotation
+        == Literal["mean", "sqrtn", "weighted", "weighted_sqrtn"]
+    )
 
 
 SNIPPET = """

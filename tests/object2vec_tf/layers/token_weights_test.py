@@ -16,13 +16,14 @@ LOGS = RANDOM.normal(size=(7, 1)).astype(np.float32)
 FACTORS = RANDOM.normal(size=(4, 3)).astype(np.float32)
 
 
-def layers():
-    tokens, weights = TokenEmbedding(7, 3, returns_ids=True), TokenWeights(7)
+def layers(pooling="weighted"):
+    tokens = TokenEmbedding(7, 3, returns_ids=True)
+    weights = TokenWeights(7, squares=pooling == "weighted_sqrtn")
     tokens.build(None)
     weights.build(None)
     tokens.set_weights([TABLE])
     weights.set_weights([LOGS])
-    return tokens, weights, PooledEmbedding(pooling="weighted")
+    return tokens, weights, PooledEmbedding(pooling=pooling)
 
 
 def weighted_means(table, logs):
@@ -41,8 +42,26 @@ def weighted_means(table, logs):
     return means, by_table, by_logs
 
 
-def ragged_results():
-    tokens, weights, pooled = layers()
+def weighted_sums(table, logs):
+    """Returns the same as `weighted_means`, for weighted_sqrtn."""
+    sums = np.zeros((4, 3))
+    by_table, by_logs = np.zeros((7, 3)), np.zeros((7, 1))
+    weights = np.exp(np.float64(logs))
+    for number, row in enumerate(ROWS):
+        squares = sum(weights[token] ** 2 for token in row)
+        total = sum(weights[token] * table[token] for token in row)
+        if row:
+            sums[number] = total / np.sqrt(squares)
+        for token in row:
+            weight, factor = weights[token] / np.sqrt(squares), FACTORS[number]
+            by_table[token] += weight * factor
+            of_square = weight**2 * (factor @ sums[number])
+            by_logs[token] += weight * (factor @ table[token]) - of_square
+    return sums, by_table, by_logs
+
+
+def ragged_results(pooling):
+    tokens, weights, pooled = layers(pooling)
     with tf.GradientTape() as tape:
         means = pooled(weights(tokens(tf.ragged.constant(ROWS))), training=True)
         loss = tf.reduce_sum(means * FACTORS)
@@ -50,8 +69,8 @@ def ragged_results():
     return [means, *tape.gradient(loss, variables)]
 
 
-def static_results():
-    tokens, weights, pooled = layers()
+def static_results(pooling):
+    tokens, weights, pooled = layers(pooling)
     unique = tf.constant([4, 1, 2, 3, 7, 7])
     rows = static_rows([[0, 1, 0], [], [2], [3, 1]], len(unique), width=2)
 
@@ -69,9 +88,13 @@ def static_results():
 
 
 @pytest.mark.parametrize("results", [ragged_results, static_results])
-def test_weighted_means_and_their_gradients_are_those_of_numpy(results):
-    means, by_table, by_logs = results()
-    expected = weighted_means(TABLE, LOGS)
+@pytest.mark.parametrize(
+    ("pooling", "by_numpy"),
+    [("weighted", weighted_means), ("weighted_sqrtn", weighted_sums)],
+)
+def test_encodings_and_their_gradients_are_those_of_numpy(results, pooling, by_numpy):
+    means, by_table, by_logs = results(pooling)
+    expected = by_numpy(TABLE, LOGS)
 
     np.testing.assert_allclose(means, expected[0], atol=1e-6)
     for gradient, dense in zip((by_table, by_logs), expected[1:], strict=True):
