@@ -25,7 +25,7 @@ def logarithmic_factors(indices: tf.RaggedTensor, unique: tf.Tensor) -> tf.Tenso
     Example:
         >>> import tensorflow as tf
         >>> indices = tf.ragged.constant([[4, 4, 2, 4], [4]], dtype=tf.int32)
-        >>> logarithmic_factors(indices, 5).numpy().round(4).tolist()
+        >>> [round(float(x), 4) for x in logarithmic_factors(indices, 5)]
         [0.6995, 0.6995, 1.0, 0.6995, 1.0]
     """
     rows = tf.cast(indices.value_rowids(), tf.int64)
