@@ -114,7 +114,7 @@ def test_recipe_that_has_changed_is_marked(directory):
 
 def test_data_that_have_changed_are_reported(directory, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"abc")  # echo -n abc | sha256sum
-    (tmp_path / "b.jsonl").write_bytes(b"abd")
+    (tmp_path / "b.jsonl").write_bytes(b"abx")
     digest = "ba7816bf8f01cfea"
     data = {"a.jsonl": digest, "b.jsonl": digest, "not_here.jsonl": digest}
     path = directory / f"{RECIPE}.json"
