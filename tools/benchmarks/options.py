@@ -70,6 +70,18 @@ def _held_out_channels(directory: str, suffix: str) -> tuple[str, ...]:
     )
 
 
+# The in-batch recipes of documents, without n-grams and what goes with them.
+_WORDS_ALONE = (
+    *(
+        f"--enc{side}_subword_{name}"
+        for side in (0, 1)
+        for name in ("ngrams=", "buckets=0")
+    ),
+    "--pooling=mean",
+    "--repeated_tokens=count",
+    "--token_embedding_init_scale=10",
+    "--mini_batch_size=512",
+)
 _TEN_MOVIES = "data/movielens_top10/validation"
 _SHORT = ("--test=", "--epochs=5")
 _ARTICLES = ("data/wikipedia/validation.jsonl", "data/wikipedia/articles.jsonl")
@@ -99,13 +111,18 @@ TASKS = {
         f"{_TEN_MOVIES}/train.jsonl.zst",
     ),
     "sentences": Task("snli_hcnn", ("--test=",), "accuracy"),
-    "articles": Task("wikipedia_in_batch", _SHORT, "hits@1", *_ARTICLES),
+    "articles": Task(
+        "wikipedia_in_batch",
+        (*_SHORT, *_WORDS_ALONE, "--learning_rate=0.003", "--temperature=0.05"),
+        "hits@1",
+        *_ARTICLES,
+    ),
     "articles, pairs": Task(
         "wikipedia_retrieval", _SHORT, "hits@1", *_ARTICLES, score="model"
     ),
     "packages": Task(
         "debian_in_batch",
-        ("--test=",),
+        ("--test=", "--epochs=10", *_WORDS_ALONE),
         "hits@1",
         "data/debian/retrieval/validation.jsonl",
     ),
