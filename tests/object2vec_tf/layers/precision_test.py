@@ -119,7 +119,8 @@ def test_hcnn_convolves_in_16_bits(half, training):
 @each_half
 @pytest.mark.parametrize("training", [False, True])
 def test_bilstm_multiplies_in_16_bits_and_keeps_states_in_float32(half, training):
-    layer = StackedBiLSTM(4, dtype=policy_of(half))
+    # Other weights can let the largest state be that of another step in 16 bits.
+    layer = StackedBiLSTM(4, seed=1, dtype=policy_of(half))
     encodings, gradient = encode(layer, training=training)
     exact = StackedBiLSTM(4, dtype="float32")
     exact.build([(None, 6), (None, None)])
