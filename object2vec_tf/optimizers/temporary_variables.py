@@ -12,12 +12,16 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 
 
+# Ops that take a variable and do not change it.
+_READS = frozenset({"ReadVariableOp", "ResourceGather", "VariableShape"})
+
+
 def rows_of(variable: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
     """Returns rows of a variable.
 
     In a graph, the rows that the forward pass looked up are used again. For 64,000 rows
-    300 wide, another lookup would take 8 ms. They are current, since a step changes a
-    variable once, after its forward pass.
+    300 wide, another lookup would take 8 ms. If an earlier step of the same graph has
+    changed the variable, the rows are looked up again.
 
     Args:
         variable: float ``[rows, dim]``.
@@ -45,7 +49,8 @@ def rows_of(variable: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
         is_reshaped = indices.op.type == "Reshape"
         looked_up = indices.op.inputs[0] if is_reshaped else indices
         handle = tf.compat.v1.get_default_graph().capture(variable.handle)
-        for op in looked_up.consumers():
+        is_unchanged = all(op.type in _READS for op in handle.consumers())
+        for op in looked_up.consumers() if is_unchanged else ():
             if op.type == "ResourceGather" and op.inputs[0] is handle:
                 return op.outputs[0]
     return tf.gather(variable, indices)

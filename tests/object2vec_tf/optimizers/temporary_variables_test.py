@@ -78,6 +78,30 @@ def test_each_step_of_a_loop_reads_the_rows_of_the_step_before(kind, scaled):
         np.testing.assert_allclose(results[0], expected, rtol=1e-6)
 
 
+def train_on_the_same_rows(table, optimizer, wrap):
+    def train(rows):
+        for _ in range(3):
+            step(table, optimizer, rows)
+
+    wrap(train)(tf.constant([4, 1]))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, RowSparseAdagrad])
+def test_steps_of_one_graph_on_the_same_rows_follow_each_other(kind):
+    results = []
+    for wrap in (lambda f: tf.function(f, autograph=False), lambda f: f):
+        table, optimizer = table_variable(), kind(0.1)
+        optimizer.build([table])
+        train_on_the_same_rows(table, optimizer, wrap)
+        results.append(table.numpy())
+
+    np.testing.assert_allclose(*results, rtol=1e-6)
+    if kind is RowSparseSGD:  # each step multiplies a row by 1 - 2 * 0.1
+        expected = table_variable().numpy()
+        expected[[1, 4]] *= 0.8**3
+        np.testing.assert_allclose(results[0], expected, rtol=1e-6)
+
+
 def test_rows_of_another_variable_are_looked_up():
     first, second = tf.Variable([[1.0], [2.0]]), tf.Variable([[3.0], [4.0]])
 
