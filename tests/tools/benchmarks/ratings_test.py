@@ -2,15 +2,11 @@
 
 import json
 
-from absl import flags
-from absl.testing import flagsaver
-
+from tests.tools.benchmarks.flag_values import flag_values
 from tools.benchmarks import ratings
 
 
 def test_models_without_a_seed_have_one_value(tmp_path, monkeypatch):
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
     calls = []
 
     def metrics(python, files, seed):
@@ -18,7 +14,7 @@ def test_models_without_a_seed_have_one_value(tmp_path, monkeypatch):
         return {"biases": {"accuracy": 0.5}, "SVD": {"accuracy": 0.5 + seed / 10}}
 
     monkeypatch.setattr(ratings, "peer_metrics", metrics)
-    with flagsaver.flagsaver(
+    with flag_values(
         runs=str(tmp_path), results=str(tmp_path), data=str(tmp_path), peer_seeds=2
     ):
         ratings.measure(tmp_path / "python", "ua")

@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
+from tests.tools.benchmarks.flag_values import flag_values
 from tools.benchmarks import recipe_runs
 from tools.benchmarks.recipe_runs import (
     finished_runs,
@@ -19,9 +18,7 @@ from tools.benchmarks.recipe_runs import (
 
 @pytest.fixture(autouse=True)
 def runs(tmp_path):
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(runs=str(tmp_path)):
+    with flag_values(runs=str(tmp_path)):
         yield tmp_path
 
 

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from object2vec_tf.errors import UserError
+from tests.tools.benchmarks.flag_values import flag_values
 from tools.benchmarks.result_files import Row, read, write_recipe, write_rows
 
 ENVIRONMENT = {"versions": {"keras": "3.15.1"}, "processor": "One core"}
@@ -14,9 +13,7 @@ ENVIRONMENT = {"versions": {"keras": "3.15.1"}, "processor": "One core"}
 
 @pytest.fixture(autouse=True)
 def results(tmp_path):
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(results=str(tmp_path)):
+    with flag_values(results=str(tmp_path)):
         yield tmp_path
 
 
