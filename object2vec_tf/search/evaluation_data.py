@@ -110,18 +110,20 @@ def read_evaluation_data(
 def _read_known(
     files: Sequence[Path], model: Predictor, queries: RaggedInputs, items: CandidatePool
 ) -> _KnownPairs:
-    find_query = RowPositions(object_hashes(queries.columns["in0"], model)).find
-    find_item = RowPositions(object_hashes(items.objects().columns["in1"], model)).find
+    find_query = RowPositions(object_hashes(queries.columns["in0"], "in0", model)).find
+    find_item = RowPositions(
+        object_hashes(items.objects().columns["in1"], "in1", model)
+    ).find
     popularity = np.zeros(len(items), np.int64)
     found_queries, found_items = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for block in read_pair_blocks(files, model):
         columns = block.objects.columns
-        rows, positions = find_item(object_hashes(columns["in1"], model))
+        rows, positions = find_item(object_hashes(columns["in1"], "in1", model))
         popularity += np.bincount(
             positions[block.is_true[rows]], minlength=len(popularity)
         )
         matches = join_matches(
-            find_query(object_hashes(columns["in0"], model)), (rows, positions)
+            find_query(object_hashes(columns["in0"], "in0", model)), (rows, positions)
         )
         found_queries.append(matches[0])
         found_items.append(matches[1])

@@ -80,15 +80,21 @@ class Exclusions:
     ) -> None:
         self._items = items
         self._has_pairs = bool(known)
-        self._find_item = RowPositions(object_hashes(items.column, model)).find
+        self._find_item = RowPositions(
+            object_hashes(items.column, items.side, model)
+        ).find
         self._model = model
         self._exclude_self = exclude_self
         partners, self._known = [np.zeros(0, np.uint64)], np.zeros(0, np.int64)
         found = [self._known]
         for block in read_pair_blocks(known, model):
             columns = block.objects.columns
-            rows, numbers = self._find_item(object_hashes(columns[items.side], model))
-            partners.append(object_hashes(columns[items.other_side], model)[rows])
+            rows, numbers = self._find_item(
+                object_hashes(columns[items.side], items.side, model)
+            )
+            partners.append(
+                object_hashes(columns[items.other_side], items.other_side, model)[rows]
+            )
             found.append(numbers)
         self._find_partner = RowPositions(np.concatenate(partners)).find
         self._known = np.concatenate(found)
@@ -119,7 +125,7 @@ class Exclusions:
                 f"the index, got {side}. No item is the query itself: remove "
                 "--exclude_self."
             )
-        hashes = object_hashes(column, self._model)
+        hashes = object_hashes(column, side, self._model)
         rows, pairs = self._find_partner(hashes)
         numbers: Positions = self._known[pairs]
         if self._exclude_self:

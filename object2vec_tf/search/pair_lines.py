@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.data.block_parser import parse_block
+from object2vec_tf.data.pair_schema import PairSchema
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.line_blocks import open_line_blocks
 from object2vec_tf.files.object_lines import (
@@ -25,7 +26,7 @@ from object2vec_tf.inference.file_splits import BLOCK_BYTES, FileSplit
 from object2vec_tf.inference.jsonl_inputs import ObjectReader
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
-from object2vec_tf.ragged.column import RaggedColumn, first_tokens
+from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.ragged.row_hashes import RowHashes, row_hashes
 
 # Integers from 2**63 to 2**64 - 1 are negative for awkward.
@@ -47,16 +48,16 @@ class PairBlock:
     is_true: npt.NDArray[np.bool_]
 
 
-def object_hashes(column: RaggedColumn, model: Predictor) -> RowHashes:
+def object_hashes(column: RaggedColumn, side: str, model: Predictor) -> RowHashes:
     """Returns hashes that are equal for objects that the model takes as the same.
 
     Args:
         column: Token ids by object.
+        side: Their input: in0 or in1.
         model: The model; its ``object_key`` says what makes two objects the same.
     """
-    if model.hyperparameters.object_key == "first_token":
-        column = first_tokens(column)
-    return row_hashes(column)
+    schema = PairSchema.of(model.hyperparameters)
+    return row_hashes(schema.keys_of(column, int(side[-1])))
 
 
 def read_pair_blocks(files: Iterable[Path], model: Predictor) -> Iterator[PairBlock]:

@@ -68,3 +68,26 @@ def test_objects_with_the_same_first_token_can_be_the_same(tmp_path):
     assert data.excluded.items.tolist() == [1, 2, 0]
     assert data.excluded.splits.tolist() == [0, 2, 3]
     assert data.popularity.tolist() == [1, 1, 1]
+
+
+def test_a_first_token_may_be_a_word_of_several_n_grams(tmp_path):
+    # Ids from 30 on begin a word of n-grams, ids from 40 on continue one.
+    def write(name, *pairs):
+        lines = (json.dumps({"in0": a, "in1": b}) + "\n" for a, b in pairs)
+        (tmp_path / name).write_text("".join(lines))
+        return [tmp_path / name]
+
+    pairs = write("pairs", ([31, 42], [11]), ([31, 43], [12]))
+    known = write("known", ([31, 43, 5], [11]))
+    settings = o2v.Hyperparameters(
+        enc0_vocab_size=30,
+        enc0_max_seq_len=2,
+        enc0_tokenizer="whitespace",
+        enc0_vocab_file="words",
+        enc0_subword_ngrams="3..6",
+        enc0_subword_buckets=10,
+        object_key="first_token",
+    )
+    model = types.SimpleNamespace(hyperparameters=settings, texts=())
+    data = read_evaluation_data(model, pairs, None, known)
+    assert data.excluded.splits.tolist() == [0, 0, 1]
