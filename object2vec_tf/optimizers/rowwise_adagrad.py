@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.optimizers.row_sparse import RowSparseAdagrad
-from object2vec_tf.optimizers.temporary_variables import rows_of
+from object2vec_tf.optimizers.temporary_variables import subtract_rows
 from object2vec_tf.registration import PACKAGE
 
 # The names of the tables of `TokenEmbedding`, which is that of keras.layers.Embedding,
@@ -103,9 +103,7 @@ class RowSparseRowwiseAdagrad(RowSparseAdagrad, RowwiseAdagrad):
         total = tf.gather(slots[0], rows) + tf.square(norms) / table.shape[1]
         slots[0].scatter_update(tf.IndexedSlices(total, rows))
         steps = _row_steps(gradient, total + self.epsilon, learning_rate)
-        # A scatter that overwrites rows takes half of the time of one that subtracts.
-        vectors = rows_of(table, rows) - steps
-        table.scatter_update(tf.IndexedSlices(vectors, rows))
+        subtract_rows(table, rows, steps)
 
     def updated_rows(
         self,

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-
 # Ops that take a variable and do not change it.
 _READS = frozenset({"ReadVariableOp", "ResourceGather", "VariableShape"})
 
@@ -54,6 +53,26 @@ def rows_of(variable: tf.Variable, indices: tf.Tensor) -> tf.Tensor:
             if op.type == "ResourceGather" and op.inputs[0] is handle:
                 return op.outputs[0]
     return tf.gather(variable, indices)
+
+
+def subtract_rows(variable: tf.Variable, indices: tf.Tensor, steps: tf.Tensor) -> None:
+    """Subtracts from rows of a variable.
+
+    A scatter that overwrites rows takes half of the time of one that subtracts.
+
+    Args:
+        variable: float ``[rows, dim]``.
+        indices: Unique row indices, ``[changed]``.
+        steps: float ``[changed, dim]``.
+
+    Example:
+        >>> table = tf.Variable([[1.0], [2.0]])
+        >>> subtract_rows(table, tf.constant([1]), tf.constant([[0.5]]))
+        >>> table.numpy().tolist()
+        [[1.0], [1.5]]
+    """
+    vectors = rows_of(variable, indices) - steps
+    variable.scatter_update(tf.IndexedSlices(vectors, indices))
 
 
 # Makes the names of resources unique in this process.
