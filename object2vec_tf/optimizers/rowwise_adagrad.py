@@ -31,11 +31,11 @@ class RowwiseAdagrad(keras.optimizers.Adagrad):
     ``keras.layers.Embedding``, or ``ngrams``. Other variables are updated by Keras's
     Adagrad.
 
-    Sources: Gupta et al. 2014, "Training Highly Multiclass Classifiers", has a learning
-    rate per embedding. The mean over the row is that of Mudigere et al. 2022,
-    "Software-Hardware Co-design for Fast and Scalable Training of Deep Learning
-    Recommendation Models", and of FBGEMM's ``EXACT_ROWWISE_ADAGRAD``, which adds
-    epsilon after the square root and starts at 0.
+    Sources: Caffe2's ``RowWiseSparseAdagrad`` and FBGEMM's ``EXACT_ROWWISE_ADAGRAD``,
+    which adds epsilon after the square root and starts at 0. For FBGEMM's optimizers,
+    its authors refer to section 5 of Mudigere et al. 2022, "Software-Hardware Co-design
+    for Fast and Scalable Training of Deep Learning Recommendation Models",
+    arXiv:2104.05158 (github.com/pytorch/FBGEMM/issues/1545).
 
     Example:
         >>> import keras
