@@ -29,15 +29,15 @@ def document_frequencies(columns: Sequence[Column], vocab_size: int) -> Counts:
         >>> document_frequencies([column], vocab_size=4).tolist()
         [0, 1, 2, 0]
     """
-    found: list[Ids] = [np.zeros(0, np.int32)]
+    frequencies = np.zeros(vocab_size, np.int64)
     for column in columns:
         for start in range(0, len(column), _BLOCK_ROWS):
             stop = min(start + _BLOCK_ROWS, len(column))
-            found += _distinct_tokens(column.take(np.arange(start, stop)))
-    tokens = np.concatenate(found)
-    if int(tokens.max(initial=0)) >= vocab_size:
-        tokens = tokens[tokens < vocab_size]
-    return np.bincount(tokens, minlength=vocab_size)
+            block = column.take(np.arange(start, stop))
+            tokens = np.concatenate([*_distinct_tokens(block)])
+            tokens = tokens[tokens < vocab_size]
+            frequencies += np.bincount(tokens, minlength=vocab_size)
+    return frequencies
 
 
 def inverse_document_frequencies(
