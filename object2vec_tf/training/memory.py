@@ -15,7 +15,7 @@ _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _FLOAT_BYTES = 4
 # Values that an optimizer keeps for each weight of a table.
 # rowwise_adagrad keeps one for each row.
-_SLOTS = {
+TABLE_SLOTS = {
     "adam": 2,
     "adadelta": 2,
     "adagrad": 1,
@@ -66,7 +66,7 @@ def check_memory(
             f"bytes in enc{largest}). Use a smaller vocabulary or {width_name}, or a "
             "larger machine."
         )
-    slots = _SLOTS[hyperparameters.optimizer]
+    slots = TABLE_SLOTS[hyperparameters.optimizer]
     if size * (1 + slots) > available:
         warnings.warn(
             f"enc{largest}_vocab_size: the token embeddings and the values of the "

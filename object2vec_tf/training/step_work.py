@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.training.memory import TABLE_SLOTS
 
 # What a GPU of 2022 reaches in such steps, below its peaks: products in float32 or
 # TF32 per second, and bytes moved per second.
@@ -20,17 +21,8 @@ _SMALL_SECONDS = 2e-5
 _SMALL_STEP = "a step of this model is small: a CPU may be as fast (--device=cpu)"
 
 _FLOAT_BYTES = 4
-# Values that an optimizer keeps for each weight.
-_SLOTS = {
-    "adam": 2,
-    "adadelta": 2,
-    "adagrad": 1,
-    "rmsprop": 1,
-    "rowwise_adagrad": 1,
-    "sgd": 0,
-}
-# It keeps one for each row of a table.
-_TABLE_SLOTS = _SLOTS | {"rowwise_adagrad": 0}
+# Values that an optimizer keeps for each weight that is not in a table.
+_SLOTS = TABLE_SLOTS | {"rowwise_adagrad": 1}
 # A backward pass computes the gradients of inputs and of weights.
 _PASSES = 3
 
@@ -92,7 +84,7 @@ def step_work(
         flops += 2.0 * batch * batch * hp.enc_dim
     # Weights and slots are read and written; gradients are written and read.
     size: float = 2 * (2 + _SLOTS[hp.optimizer]) * sum(dense)
-    traffic = 2 * (2 + _TABLE_SLOTS[hp.optimizer])
+    traffic = 2 * (2 + TABLE_SLOTS[hp.optimizer])
     size += _table_values(hp, lengths, batch, traffic)
     return StepWork(_PASSES * flops, float(_FLOAT_BYTES * size))
 
@@ -154,21 +146,21 @@ def _table_values(
     hp: Hyperparameters, lengths: tuple[float, float], batch: int, traffic: int
 ) -> float:
     """Returns the number of values of token vectors that a step reads or writes."""
-    values, used = 0.0, 0.0
+    values, words, used = 0.0, 0.0, 0.0
     for encoder, length in enumerate(lengths):
+        if not hp.tied_token_embedding_weight:
+            words, used = 0.0, 0.0
         tokens = batch * length
         vocab_size = hp.of_encoder(encoder, "vocab_size")
         width = hp.of_encoder(encoder, "token_embedding_dim")
         # Each token's vector is read, and its gradient written.
         values += 2 * tokens * width
-        used = used if hp.tied_token_embedding_weight else 0.0
-        rows = min(used + tokens, vocab_size)
+        rows = words = min(words + tokens, vocab_size)
         # Each of a word's n-grams is read too; a word has about four of each length.
         if subwords := hp.subwords(encoder):
             lengths_of_ngrams = subwords.longest - subwords.shortest + 1
-            ngrams = min(4 * lengths_of_ngrams * rows, subwords.buckets)
+            rows += min(4 * lengths_of_ngrams * words, subwords.buckets)
             vocab_size += subwords.buckets
-            rows += ngrams
         if hp.token_embedding_storage_type == "dense":
             rows = vocab_size
         values += traffic * (rows - used) * width

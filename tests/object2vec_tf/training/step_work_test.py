@@ -48,6 +48,42 @@ def test_rows_of_tied_tables_are_counted_once():
     assert work.bytes == 4 * (4 * COMPARATOR + 4 * 20 * 8 + 2 * (12 + 20) * 8)
 
 
+def test_row_wise_adagrad_keeps_no_value_for_a_weight_of_a_table():
+    settings = POOLED | {"optimizer": "rowwise_adagrad"}
+    work = step_work(Hyperparameters(**settings), (3, 5))
+
+    assert work.bytes == 4 * (6 * COMPARATOR + 4 * 2 * 1000 * 8 + 2 * (12 + 20) * 8)
+
+
+@pytest.mark.parametrize(
+    ("more", "rows"),
+    [
+        # 8 n-grams of two lengths for each word.
+        ({}, 12 + 12 * 8 + 20 + 20 * 8),
+        ({"tied_token_embedding_weight": True}, 32 + 32 * 8),
+        # At most one row for each bucket.
+        (
+            {"tied_token_embedding_weight": True, "enc0_subword_buckets": 100},
+            32 + 100,
+        ),
+        ({"token_embedding_storage_type": "dense"}, 2 * (1000 + 5000)),
+    ],
+)
+def test_rows_of_ngrams_are_counted(more, rows):
+    settings = POOLED | {
+        "token_embedding_storage_type": "row_sparse",
+        "optimizer": "sgd",
+        "enc0_tokenizer": "whitespace",
+        "enc0_vocab_file": "words.json",
+        "enc1_vocab_file": "words.json",
+        "enc0_subword_ngrams": "3..4",
+        "enc0_subword_buckets": 5000,
+    }
+    work = step_work(Hyperparameters(**settings | more), (3, 5))
+
+    assert work.bytes == 4 * (4 * COMPARATOR + 4 * rows * 8 + 2 * (12 + 20) * 8)
+
+
 def test_negatives_and_the_in_batch_softmax_add_products():
     settings = POOLED | {"negative_sampling_rate": 2, "objective": "in_batch_softmax"}
     work = step_work(Hyperparameters(**settings), (3, 5))
