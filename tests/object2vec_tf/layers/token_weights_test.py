@@ -137,9 +137,31 @@ def test_equal_weights_of_any_scale_give_the_mean():
     np.testing.assert_allclose(means, expected, rtol=1e-5)
 
 
-def test_a_layer_is_restored_from_its_config():
-    config = TokenWeights(9, name="weights").get_config()
+def test_tokens_without_an_id_share_one_weight():
+    weights = TokenWeights(3, weights_unseen=True)
+    weights.build(None)
+    weights.set_weights([LOGS[:4]])
+    vectors, ids = tf.constant(TABLE[:5]), tf.constant([1, 0, 3, 3, 3])
+    indices = tf.ragged.constant([[0, 2, 3], [4, 1]])
+    with tf.GradientTape() as tape:
+        products, _ = weights((vectors, indices, ids))
+        loss = tf.reduce_sum(products)
+    gradient = tape.gradient(loss, weights.log_weights.value)
 
-    restored = TokenWeights.from_config(config)
+    expected = np.exp(LOGS[[1, 0, 3, 3, 3]]) * np.append(TABLE[:5], np.ones((5, 1)), 1)
+    np.testing.assert_allclose(products, expected, rtol=1e-6)
+    # Optimizers that update rows need each row once.
+    received = dict(zip(gradient.indices.numpy(), gradient.values[:, 0], strict=True))
+    assert sorted(received) == [0, 1, 3]
+    sums = expected.sum(1)
+    for row, value in ((0, sums[1]), (1, sums[0]), (3, sums[2:].sum())):
+        np.testing.assert_allclose(received[row], value, rtol=1e-5)
+
+
+def test_a_layer_is_restored_from_its_config():
+    layer = TokenWeights(9, weights_unseen=True, squares=True, name="weights")
+
+    restored = TokenWeights.from_config(layer.get_config())
 
     assert (restored.vocab_size, restored.name) == (9, "weights")
+    assert (restored.weights_unseen, restored.squares) == (True, True)
