@@ -16,29 +16,30 @@ def ragged(rows):
     return tf.ragged.constant(rows, dtype=tf.int32, row_splits_dtype=tf.int64)
 
 
-def encode(layer, training, vectors=VECTORS):
-    return layer((vectors, ragged(ROWS)), training=training)
+def ragged_form(layer, training):
+    return lambda: layer((VECTORS, ragged(ROWS)), training=training)
 
 
-def encode_static(layer, training, vectors=VECTORS):
-    padded = tf.concat([vectors, np.zeros((1, TOKENS), np.float32)], axis=0)
+def static_form(layer, training):
+    padded = tf.concat([VECTORS, np.zeros((1, TOKENS), np.float32)], axis=0)
     static = static_rows(ROWS, TOKENS + 1, width=16)
     compiled = tf.function(
         lambda padded: layer.encode_static(padded, static, training)[0],
         jit_compile=True,
     )
-    return compiled(padded)[: len(ROWS)]
+    return lambda: compiled(padded)[: len(ROWS)]
 
 
 @pytest.mark.parametrize(
-    ("form", "pooling"), [(encode, "sqrtn"), (encode_static, "mean")]
+    ("form", "pooling"), [(ragged_form, "sqrtn"), (static_form, "mean")]
 )
 def test_a_random_part_of_the_tokens_is_summed_in_training(form, pooling):
     layer = PooledEmbedding(pooling=pooling, token_dropout=RATE, seed=1)
     # Divided by the number of all tokens, those that were dropped included.
     counts = {"mean": TOKENS, "sqrtn": TOKENS**0.5}[pooling]
 
-    first, second = (form(layer, training=True).numpy() for _ in range(2))
+    encode = form(layer, training=True)
+    first, second = (encode().numpy() for _ in range(2))
 
     for row in (first[0], first[3], second[0]):
         kept = row != 0
@@ -50,9 +51,9 @@ def test_a_random_part_of_the_tokens_is_summed_in_training(form, pooling):
     assert set(first[2]) <= {0.0, 4.0}
 
 
-@pytest.mark.parametrize("form", [encode, encode_static])
+@pytest.mark.parametrize("form", [ragged_form, static_form])
 def test_all_tokens_are_summed_outside_training(form):
-    plain = form(PooledEmbedding(token_dropout=RATE, seed=1), training=False)
+    plain = form(PooledEmbedding(token_dropout=RATE, seed=1), training=False)()
 
     np.testing.assert_allclose(plain[0], np.full(TOKENS, 1 / TOKENS), rtol=1e-6)
 
@@ -93,7 +94,7 @@ def test_the_fraction_is_restored_from_the_config():
     restored = PooledEmbedding.from_config(config)
 
     assert restored.get_config() == config
-    assert np.count_nonzero(encode(restored, training=True)[0]) < TOKENS / 2
+    assert np.count_nonzero(ragged_form(restored, training=True)()[0]) < TOKENS / 2
     del config["token_dropout"]  # as saved by an earlier version
     earlier = PooledEmbedding.from_config(config)
-    assert np.count_nonzero(encode(earlier, training=True)[0]) == TOKENS
+    assert np.count_nonzero(ragged_form(earlier, training=True)()[0]) == TOKENS

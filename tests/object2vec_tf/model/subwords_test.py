@@ -86,8 +86,6 @@ def test_exported_signatures_equal_the_model_bit_by_bit(model):
     signatures = Signatures(model).by_name
     expected = model.embed(TEXTS, encoder=0)
     texts = tf.constant(TEXTS)
-    found = signatures["embed_enc0_text"](texts)["embeddings"].numpy()
-    np.testing.assert_array_equal(found, expected)
     tokenized = signatures["tokenize_in0"](texts)
     found = signatures["embed_enc0"](tokenized["ids"])["embeddings"].numpy()
     np.testing.assert_array_equal(found, expected)
@@ -117,14 +115,16 @@ def test_ids_lists_and_tensors_are_cut_by_words(model):
         model.embed([ids])[0],
         model.enc0([ids]).numpy()[0],
         model.enc0(tf.ragged.constant([ids])).numpy()[0],
-        tf.function(model.enc0)(tf.constant([ids])).numpy()[0],
+        model.enc0(tf.constant([ids])).numpy()[0],
     ):
         np.testing.assert_allclose(found, expected, atol=1e-6)
     with pytest.raises(o2v.DataError, match=r"in0\[0\]\[0\]: .* in \[0, 88\)"):
         model.embed([[88]])
 
 
-@pytest.mark.parametrize("storage", ["row_sparse", "dense"])
+@pytest.mark.parametrize(
+    "storage", ["row_sparse", pytest.param("dense", marks=pytest.mark.long)]
+)
 def test_a_step_of_sgd_updates_words_and_n_grams(storage):
     model = make_model(
         token_embedding_storage_type=storage,

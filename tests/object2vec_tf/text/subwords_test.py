@@ -81,7 +81,9 @@ def run_of(word):
     return [100 + first, *(1100 + bucket for bucket in others)]
 
 
-@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize(
+    "in_graph", [False, pytest.param(True, marks=pytest.mark.long)]
+)
 def test_an_unknown_word_is_the_run_of_its_n_grams(in_graph):
     words = tokenizer("whitespace", {"[UNK]": 0, "the": 1, "cat": 2}, lowercase=True)
     convert = tf.function(words.of_texts) if in_graph else words.of_texts
