@@ -83,7 +83,8 @@ def test_weights_learn_while_token_vectors_are_frozen(tmp_path):
     vectors = model.enc0.get_layer("token_embedding0").embeddings.numpy()
     before = model.token_weights(0)
     model.compile()
-    model.fit(data.dataset(), verbose=0)
+    for batch in data.dataset():
+        model.train_step(batch)
 
     changed = model.token_weights(0) != before
     assert changed.tolist() == [False, True, True, False, True, False]
@@ -93,7 +94,7 @@ def test_weights_learn_while_token_vectors_are_frozen(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     ids = [[1, 2], [], [4, 1]]
-    np.testing.assert_array_equal(loaded.embed(ids), model.embed(ids))
+    np.testing.assert_array_equal(loaded.enc0(ids), model.enc0(ids))
 
 
 def test_a_warm_start_takes_weights_by_row():
