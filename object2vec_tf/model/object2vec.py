@@ -17,8 +17,6 @@ from object2vec_tf.layers.precision import check_policy
 from object2vec_tf.layers.token_embedding import as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import in_batch_metrics, in_batch_softmax
-from object2vec_tf.losses.smoothed_cross_entropy import SmoothedCrossEntropy
-from object2vec_tf.metrics.auc import LogOddsAUC
 from object2vec_tf.model.builders import (
     comparator_network,
     encoder_network,
@@ -28,6 +26,11 @@ from object2vec_tf.model.builders import (
     token_embedding_of,
     token_weights,
 )
+from object2vec_tf.model.default_metrics import (
+    check_default_metrics,
+    default_loss,
+    default_metrics,
+)
 from object2vec_tf.model.freezing import (
     check_something_is_trained,
     parse_parts,
@@ -36,7 +39,7 @@ from object2vec_tf.model.freezing import (
 from object2vec_tf.model.keras_methods import KerasMethods
 from object2vec_tf.model.keras_state import KerasState
 from object2vec_tf.model.negative_samplers import make_negative_sampler
-from object2vec_tf.model.objectives import check_default_metrics, make_objective
+from object2vec_tf.model.objectives import make_objective
 from object2vec_tf.model.prediction import PythonPrediction
 from object2vec_tf.model.static_encoding import encode_padded
 from object2vec_tf.model.subword_vocabularies import set_vocabularies
@@ -301,16 +304,11 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
                 see `object2vec_tf.optimizers.LossScaling`.
             **kwargs: As for ``keras.Model.compile``.
         """
-        softmax = self.hyperparameters.output_layer == "softmax"
         if loss is None:
-            loss = (
-                SmoothedCrossEntropy(self.hyperparameters.label_smoothing)
-                if softmax
-                else keras.losses.MeanSquaredError(name="mean_squared_error")
-            )
+            loss = default_loss(self.hyperparameters)
         if metrics is None and "weighted_metrics" not in kwargs:
             check_default_metrics(loss)
-            kwargs["weighted_metrics"] = _pair_metrics(self.hyperparameters)
+            kwargs["weighted_metrics"] = default_metrics(self.hyperparameters)
         optimizer = optimizer or optimizer_for(self.hyperparameters, steps_per_epoch)
         if auto_scale_loss and self.compute_dtype == "float16":
             optimizer = with_loss_scaling(optimizer)
@@ -388,16 +386,3 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
             "seed": self.seed,
         }
         return {**config, "frozen": list(self.frozen)} if self.frozen else config
-
-
-def _pair_metrics(hyperparameters: Hyperparameters) -> list[keras.metrics.Metric]:
-    """Returns the metrics of the comparator's scores."""
-    if hyperparameters.output_layer != "softmax":
-        return [keras.metrics.MeanSquaredError(name="mean_squared_error")]
-    metrics: list[keras.metrics.Metric] = [
-        keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy"),
-        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-    ]
-    if hyperparameters.num_classes == 2:
-        metrics.append(LogOddsAUC())
-    return metrics

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import BatchEncodings
-from object2vec_tf.errors import UserError
 from object2vec_tf.losses.in_batch_softmax import InBatchSoftmax
 from object2vec_tf.model.batch_inputs import (
     Batch,
@@ -138,22 +136,3 @@ def make_objective(
     if softmax is None:
         return PairObjective()
     return InBatchSoftmaxObjective(softmax, metrics, popularity_correction)
-
-
-def check_default_metrics(loss: Any) -> None:
-    """Checks that a loss takes the labels that the default metrics take.
-
-    Args:
-        loss: What ``compile`` got: the name of a loss, a function or an object.
-
-    Raises:
-        UserError: The loss takes one-hot labels.
-    """
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
-    name = name or getattr(loss, "name", type(loss).__name__)
-    if str(name).lower().replace("_", "").startswith("categorical"):
-        raise UserError(
-            "loss: expected one whose labels are class numbers, as those of the "
-            "default metrics are, such as sparse_categorical_crossentropy, got "
-            f"{name}, whose labels are one-hot. Leave loss out, or give metrics too."
-        )
