@@ -58,20 +58,23 @@ def unseen_words(count):
     ]
 
 
-def expected_embeddings(model, texts):
-    """The means of the first three words of each text."""
+def expected_embeddings(model, texts, weights=(1,) * 9):
+    """The means of the first three words of each text, weighted by their ids."""
     tokens = model.enc0.get_layer("token_embedding")
     own, ngrams = tokens.embeddings.numpy(), tokens.ngrams.numpy()
-    embeddings = []
-    for text in texts:
-        vectors = []
+    embeddings = np.zeros((len(texts), 4))
+    for row, text in enumerate(texts):
+        total = 0
         for word in text.split()[:3]:
             parts = [*ngrams[buckets_of(word.encode(), SUBWORDS)]]
+            id_ = 8
             if word in WORDS:
-                parts.append(own[WORDS.index(word)])
-            vectors.append(np.mean(parts, axis=0))
-        embeddings.append(np.mean(vectors, axis=0) if vectors else np.zeros(4))
-    return np.array(embeddings, np.float32)
+                id_ = WORDS.index(word)
+                parts.append(own[id_])
+            embeddings[row] += weights[id_] * np.mean(parts, axis=0)
+            total += weights[id_]
+        embeddings[row] /= total or 1
+    return embeddings
 
 
 TEXTS = ["the cat", "", "the the the the zebra", "naïve 猫 über 👍", *unseen_words(100)]
@@ -80,6 +83,25 @@ TEXTS = ["the cat", "", "the the the the zebra", "naïve 猫 über 👍", *unsee
 def test_texts_are_embedded_by_words_and_n_grams_and_cut_by_words(model):
     found = model.embed(TEXTS, encoder=1)
     np.testing.assert_allclose(found, expected_embeddings(model, TEXTS), atol=1e-6)
+
+
+def test_words_outside_the_vocabulary_share_a_weight():
+    model = make_model(pooling="weighted")
+    rows = [{"in0": "the zebra", "in1": "the", "label": 1}]
+    model.adapt_token_weights(
+        o2v.read_pairs(rows, model.hyperparameters, tokenizers=model.tokenizers)
+    )
+    # Two objects have "the"; no object has other words of the vocabulary.
+    idf = np.log(3 / np.array([1, 3, 1, 1, 1, 1, 1, 1, 1])) + 1
+    idf[0] = 1  # [UNK]
+    np.testing.assert_allclose(model.token_weights(0), idf, rtol=1e-6)
+    weights = np.arange(1.0, 10)
+    model.set_log_weights({0: np.log(weights)[:, np.newaxis]})
+    ids, _ = model.tokenizers[0].of_texts(tf.constant(TEXTS))
+    found = model.enc0(ids)
+    np.testing.assert_allclose(
+        found, expected_embeddings(model, TEXTS, weights), atol=1e-6
+    )
 
 
 def test_exported_signatures_equal_the_model_bit_by_bit(model):

@@ -63,10 +63,11 @@ def test_three_steps_equal_those_of_fbgemm(kind):
     np.testing.assert_allclose(optimizer.variables[-1], FBGEMM_ACCUMULATOR, atol=5e-5)
 
 
+@pytest.mark.parametrize("name", ["embeddings", "ngrams"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_dense_gradient_of_a_table_has_one_rate_per_row(kind):
+def test_a_dense_gradient_of_a_table_has_one_rate_per_row(kind, name):
     gradients = [values(seed) for seed in (1, 2, 3)]
-    table = keras.Variable(values(0), name="embeddings")
+    table = keras.Variable(values(0), name=name)
     optimizer = kind(RATE, initial_accumulator_value=0.2, epsilon=1e-3)
 
     for gradient in gradients:
