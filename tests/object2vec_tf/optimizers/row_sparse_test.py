@@ -120,10 +120,7 @@ def state(optimizer, variable):
 
 @each_kind
 def test_only_rows_of_the_gradient_change_by_the_formula(kind):
-    optimizer, variable = (
-        kind(**OPTIONS[kind]),
-        table_variable(),
-    )
+    optimizer, variable = kind(**OPTIONS[kind]), table_variable()
     formula, initial = FORMULAS[kind]
     expected = [table().astype(np.float64)]
     columns = 1 if kind is RowSparseRowwiseAdagrad else DIM
@@ -155,10 +152,7 @@ def test_only_rows_of_the_gradient_change_by_the_formula(kind):
 @each_kind
 def test_a_gradient_with_all_rows_equals_the_dense_update(kind):
     sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
-    one, two = (
-        table_variable(),
-        table_variable(),
-    )
+    one, two = table_variable(), table_variable()
 
     for step in range(5):
         gradient = row_gradient(
@@ -174,10 +168,7 @@ def test_a_gradient_with_all_rows_equals_the_dense_update(kind):
 @each_kind
 def test_a_dense_gradient_is_applied_by_keras(kind):
     sparse, dense = kind(**OPTIONS[kind]), KINDS[kind](**OPTIONS[kind])
-    one, two = (
-        table_variable(),
-        table_variable(),
-    )
+    one, two = table_variable(), table_variable()
 
     for step in range(3):
         sparse.apply([tf.constant(table(step))], [one])
@@ -190,10 +181,7 @@ def test_a_dense_gradient_is_applied_by_keras(kind):
 @each_kind
 def test_a_graph_gives_the_results_of_eager_execution(kind):
     def train(wrap):
-        optimizer, variable = (
-            kind(**OPTIONS[kind]),
-            table_variable(),
-        )
+        optimizer, variable = kind(**OPTIONS[kind]), table_variable()
         optimizer.build([variable])
 
         def step(rows, values):
@@ -212,10 +200,7 @@ def test_a_graph_gives_the_results_of_eager_execution(kind):
 @each_kind
 def test_the_ops_for_xla_give_the_results_of_the_training_ops(kind, monkeypatch):
     def train():
-        optimizer, variable = (
-            kind(**OPTIONS[kind]),
-            table_variable(),
-        )
+        optimizer, variable = kind(**OPTIONS[kind]), table_variable()
         for rows in ([1, 4, 5], [4, 0, 3], [2, 4, 1]):
             optimizer.apply([row_gradient(rows, seed=rows[0])], [variable])
         return state(optimizer, variable)
@@ -238,10 +223,7 @@ def test_a_gradient_without_rows_changes_nothing(kind):
 @each_kind
 @pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"clipvalue": 0.1}])
 def test_clipping_does_not_change_other_rows(kind, clip):
-    optimizer, variable = (
-        kind(**OPTIONS[kind], **clip),
-        table_variable(),
-    )
+    optimizer, variable = kind(**OPTIONS[kind], **clip), table_variable()
     optimizer.apply([row_gradient([0, 1, 2], seed=0)], [variable])
     before = state(optimizer, variable)
 
@@ -268,10 +250,7 @@ def test_clipnorm_clips_the_norm_of_all_rows():
 @each_kind
 def test_a_schedule_sets_the_learning_rate_of_rows(kind):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.0])
-    optimizer, variable = (
-        kind(learning_rate=schedule),
-        table_variable(),
-    )
+    optimizer, variable = kind(learning_rate=schedule), table_variable()
 
     optimizer.apply([row_gradient([2], seed=0)], [variable])
     after_first_step = variable.numpy()
