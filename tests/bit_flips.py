@@ -38,8 +38,16 @@ def flipped(data: bytes, bit: int) -> bytes:
     return bytes(copy)
 
 
-def outcome(directory: Path, command: Callable[[], Any], expected: Any) -> str:
+def outcome(
+    directory: Path, flip: tuple[str, int], command: Callable[[], Any], expected: Any
+) -> str:
     """Runs a command on a damaged directory; returns "same" or "user error".
+
+    Args:
+        directory: The directory.
+        flip: The file and the bit that was flipped, for messages.
+        command: Reads the directory.
+        expected: The result of the command without damage.
 
     Raises:
         AssertionError: The command returns something else than expected, or its error
@@ -49,9 +57,10 @@ def outcome(directory: Path, command: Callable[[], Any], expected: Any) -> str:
         result = command()
     except UserError as error:
         if f"{directory}" not in str(error):
-            raise AssertionError(f"{error} does not name {directory}") from error
+            message = f"{flip}: {error} does not name {directory}"
+            raise AssertionError(message) from error
         return "user error"
-    assert result == expected
+    assert result == expected, flip
     return "same"
 
 

@@ -58,6 +58,6 @@ def test_flipped_bits_change_no_answer(tmp_path, search, flips):
             shutil.rmtree(index)
             shutil.copytree(intact, index)
             (index / name).write_bytes(flipped(data, bit))
-            counts[outcome(index, command, answers)] += 1
+            counts[outcome(index, (name, bit), command, answers)] += 1
     assert counts["user error"] > 1.5 * flips
     print(f"{search}, seed {SEED}: {flips} flips, {counts}")

@@ -54,5 +54,5 @@ def test_flipped_bits_change_no_study(tmp_path, capsys, flips):
         data = (intact / name).read_bytes()
         bit = int(generator.integers(8 * len(data)))
         (directory / name).write_bytes(flipped(data, bit))
-        counts[outcome(directory, resume, expected)] += 1
+        counts[outcome(directory, (name, bit), resume, expected)] += 1
     print(f"seed {SEED}: {flips} flips, {counts}")

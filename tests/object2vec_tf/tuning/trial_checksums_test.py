@@ -179,6 +179,9 @@ def test_flipped_bits_change_no_result(intact, tmp_path, flips):
         data = (intact / name).read_bytes()
         bit = int(generator.integers(8 * len(data)))
         (directory / name).write_bytes(flipped(data, bit))
-        counts[outcome(directory, lambda: read_study(directory), expected)] += 1
+        result = outcome(
+            directory, (name, bit), lambda: read_study(directory), expected
+        )
+        counts[result] += 1
     assert counts["user error"] >= flips // 10
     print(f"seed {SEED}: {flips} flips, {counts}")
