@@ -88,13 +88,16 @@ def test_repeated_tokens_are_dropped_one_by_one_with_their_factors():
     assert set(counts.round().flat) > {2, 3, 4, 5, 6}
 
 
-def test_the_fraction_is_restored_from_the_config():
-    config = PooledEmbedding(token_dropout=RATE, seed=3).get_config()
+def test_the_fraction_and_the_seed_are_restored_from_the_config():
+    layer = PooledEmbedding(token_dropout=RATE, seed=3)
+    config = layer.get_config()
 
     restored = PooledEmbedding.from_config(config)
 
     assert restored.get_config() == config
-    assert np.count_nonzero(ragged_form(restored, training=True)()[0]) < TOKENS / 2
+    encodings = ragged_form(restored, training=True)()
+    assert np.count_nonzero(encodings[0]) < TOKENS / 2
+    np.testing.assert_array_equal(encodings, ragged_form(layer, training=True)())
     del config["token_dropout"]  # as saved by an earlier version
     earlier = PooledEmbedding.from_config(config)
     assert np.count_nonzero(ragged_form(earlier, training=True)()[0]) == TOKENS
