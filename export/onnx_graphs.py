@@ -233,11 +233,19 @@ def _logarithmic_factors(graph: _Graph, ids: str) -> str:
     Returns:
         float32 ``[batch, time]``.
     """
-    equal = graph("Equal", graph("Unsqueeze", ids, [1]), graph("Unsqueeze", ids, [2]))
-    count = graph(
-        "ReduceSum", graph("Cast", equal, to=TensorProto.FLOAT), [2], keepdims=0
-    )
-    return graph("Div", graph("Add", graph("Log", count), 1.0), count)
+    # Comparing all pairs of tokens would take memory and time that grow with their
+    # square. Equal ids of a sorted row form a run; runs are numbered over all rows.
+    ordered = graph("TopK", ids, graph("Shape", ids, start=1), axis=1)
+    previous = graph("Slice", ordered, [0], [-1], [1])
+    previous = graph("Pad", previous, [0, 1, 0, 0], PADDING - 1)
+    starts = graph("Not", graph("Equal", ordered, previous))
+    starts = graph("Reshape", graph("Cast", starts, to=TensorProto.INT64), [-1])
+    run = graph("Sub", graph("CumSum", starts, 0), 1)
+    zeros, ones = (graph("Expand", [x], graph("Shape", run)) for x in (0.0, 1.0))
+    counts = graph("ScatterElements", zeros, run, ones, reduction="add")
+    count = graph("Reshape", graph("Gather", counts, run), graph("Shape", ids))
+    factors = graph("Div", graph("Add", graph("Log", count), 1.0), count)
+    return graph("ScatterElements", factors, f"{ordered}_indices", factors, axis=1)
 
 
 def _pooled(graph: _Graph, layer: Any, vectors: str, cells: str, counted: str) -> str:

@@ -128,7 +128,9 @@ def test_graphs_return_the_models_predictions(network, output_layer, tied, tmp_p
 
 def test_repeated_tokens_can_count_by_their_logarithm(tmp_path):
     model = make_model(repeated_tokens="log", pooling="sqrtn")
+    check_all(model, tmp_path)
     graphs = sessions(model, tmp_path)
+    check(model, graphs, np.full((3, 1), 7), np.full((3, 2), 7), 4)
     rows = np.array([[7, 7, -1, 2, 7], [-1, 3, -1, -1, -1], [-1, -1, -1, -1, -1]])
     check(model, graphs, rows, rows[::-1], 4)
     table = model.enc0.get_layer("token_embedding0").embeddings.numpy()
