@@ -174,11 +174,11 @@ def _text_functions(
 
 def _text_tokens(model: Object2Vec, side: int, tokenize: Tokenize) -> ToTokens:
     """Returns a function that converts text to token ids, truncated at max_seq_len."""
-    limits = model.hyperparameters.id_limits(side)
+    _, max_len, continued_from = model.hyperparameters.id_limits(side)
 
     def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
         ids, _ = tokenize(texts)
-        return first_tokens(ids, limits)
+        return first_tokens(ids, max_len, continued_from)
 
     return tokens
 
@@ -232,20 +232,23 @@ def _tokenize(
     Its outputs are the ids, padded with -1, and counts for each row: unknown tokens,
     all tokens, and known tokens among the ids.
     """
-    limits = model.hyperparameters.id_limits(side)
+    _, max_len, continued_from = model.hyperparameters.id_limits(side)
+
+    def begins(ids: tf.RaggedTensor) -> tf.Tensor:
+        return begins_token(ids.values, continued_from)
 
     @on_host()
     def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
         every, unknown = function(texts)
-        ids = first_tokens(every, limits)
+        ids = first_tokens(every, max_len, continued_from)
         dropped = 0 if tokenizer.keeps_unknown else unknown
-        is_known = ~tokenizer.is_unknown(ids.values) & begins_token(ids, limits)
+        is_known = ~tokenizer.is_unknown(ids.values) & begins(ids)
         known = ids.with_values(tf.cast(is_known, tf.int64))
-        begins = every.with_values(tf.cast(begins_token(every, limits), tf.int64))
+        counted = every.with_values(tf.cast(begins(every), tf.int64))
         return {
             "ids": ids.to_tensor(PADDING),
             "unknown": unknown,
-            "tokens": tf.reduce_sum(begins, axis=1) + dropped,
+            "tokens": tf.reduce_sum(counted, axis=1) + dropped,
             "known": tf.reduce_sum(known, axis=1),
         }
 
@@ -275,7 +278,7 @@ def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
         with tf.control_dependencies([check]):
             begins = is_token
             if continued_from is not None:
-                begins &= ids < continued_from
+                begins &= begins_token(ids, continued_from)
             count = tf.cast(begins, tf.int64)
         kept = is_token & (tf.cumsum(count, axis=1) <= max_len)
         # The methods of RaggedTensor would make the graph three times as large.

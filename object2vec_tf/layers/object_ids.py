@@ -166,45 +166,60 @@ def clean_ids(ids: Any, limits: IdLimits, side: str) -> tf.RaggedTensor:
             tf.no_op,
         )
         with tf.control_dependencies([check]):
-            begins = is_token
-            if limits.continued_from is not None:
-                begins &= values < limits.continued_from
-            counts = _running_counts(begins, splits.dtype)
-        # The number of tokens of a row up to and including a position.
-        before = tf.repeat(tf.gather(counts, splits[:-1]), lengths)
-        kept = is_token & (counts[1:] - before <= limits.max_len)
-        new_splits = tf.gather(_running_counts(kept, splits.dtype), splits)
-        return tf.boolean_mask(values, kept), new_splits
+            begins = is_token & begins_token(values, limits.continued_from)
+            numbers = _token_numbers(begins, splits)
+        return _selected(values, splits, is_token & (numbers <= limits.max_len))
 
     values, splits = tf.cond(is_clean, lambda: (values, splits), clean)
     return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
 
 @on_host()
-def begins_token(ids: tf.RaggedTensor, limits: IdLimits) -> tf.Tensor:
-    """Returns which ids begin a token, bool ``[ids]``; others continue one."""
-    if limits.continued_from is None:
-        return tf.ones_like(ids.values, tf.bool)
-    return ids.values < limits.continued_from
+def begins_token(ids: tf.Tensor, continued_from: int | None) -> tf.Tensor:
+    """Returns which ids begin a token, bool of their shape; others continue one.
+
+    Args:
+        ids: Valid ids.
+        continued_from: Ids from this one on belong to the token before them; None if
+            every id is a token.
+    """
+    if continued_from is None:
+        return tf.ones_like(ids, tf.bool)
+    return ids < continued_from
 
 
 @on_host()
-def first_tokens(ids: tf.RaggedTensor, limits: IdLimits) -> tf.RaggedTensor:
-    """Returns the first ``max_len`` tokens of each object.
+def first_tokens(
+    ids: tf.RaggedTensor, tokens: int, continued_from: int | None
+) -> tf.RaggedTensor:
+    """Returns the first tokens of each object.
 
     Args:
         ids: Valid ids without padding, ``[batch, (ids)]``.
-        limits: The limits of objects.
+        tokens: The number of tokens to keep.
+        continued_from: As for `begins_token`.
     """
-    if limits.continued_from is None:
-        return ids[:, : limits.max_len]
-    counts = _running_counts(begins_token(ids, limits), tf.int64)
-    before = tf.repeat(tf.gather(counts, ids.row_splits[:-1]), ids.row_lengths())
-    kept = counts[1:] - before <= limits.max_len
-    splits = tf.gather(_running_counts(kept, tf.int64), ids.row_splits)
-    return tf.RaggedTensor.from_row_splits(
-        tf.boolean_mask(ids.values, kept), splits, validate=False
-    )
+    if continued_from is None:
+        return ids[:, :tokens]
+    begins = begins_token(ids.values, continued_from)
+    kept = _token_numbers(begins, ids.row_splits) <= tokens
+    values, splits = _selected(ids.values, ids.row_splits, kept)
+    return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+
+
+def _token_numbers(begins: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
+    """Returns how many tokens of its row begin up to and including each position."""
+    counts = _running_counts(begins, splits.dtype)
+    before = tf.repeat(tf.gather(counts, splits[:-1]), splits[1:] - splits[:-1])
+    return counts[1:] - before
+
+
+def _selected(
+    values: tf.Tensor, splits: tf.Tensor, kept: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the values and the row splits of the positions that are kept."""
+    new_splits = tf.gather(_running_counts(kept, splits.dtype), splits)
+    return tf.boolean_mask(values, kept), new_splits
 
 
 def whole_numbers(values: tf.Tensor, side: str) -> tf.Tensor:

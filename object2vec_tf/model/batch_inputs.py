@@ -15,7 +15,6 @@ from object2vec_tf.distributed.padded_batch import LABELS, WEIGHTS, PaddedInputs
 from object2vec_tf.layers.object_ids import first_tokens
 from object2vec_tf.layers.token_embedding import as_ragged
 from object2vec_tf.losses.positive_mask import BatchObjects
-from object2vec_tf.ragged.token_ids import IdLimits
 
 # Key of a dataset's inputs: logarithms of the fractions of a channel's pairs that have
 # the same in0, and the same in1, float [batch, 2].
@@ -120,7 +119,7 @@ def batch_objects(shard: BatchShard, batch: Batch) -> BatchObjects:
     ids = (as_ragged(batch.inputs[name]) for name in ("in0", "in1"))
     if batch.object_key == "first_token":
         ids = (
-            first_tokens(rows, IdLimits(0, 1, continued_from))
+            first_tokens(rows, 1, continued_from)
             for rows, continued_from in zip(ids, batch.continued_from, strict=True)
         )
     in0, in1 = (shard.all_ids(side) for side in ids)
