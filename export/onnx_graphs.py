@@ -19,8 +19,7 @@ from onnx import TensorProto, helper
 from onnx.external_data_helper import set_external_data
 
 from object2vec_tf.inference.ragged_inputs import PADDING
-from object2vec_tf.layers.token_embedding import TokenEmbedding
-from object2vec_tf.model.builders import token_weights_of
+from object2vec_tf.model.builders import token_embedding_of, token_weights_of
 from object2vec_tf.model.object2vec import Object2Vec
 
 # The file with the weights of all graphs, in the same directory.
@@ -174,7 +173,7 @@ def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
     batch = graph("Shape", f"in{encoder}", end=1)
     ids = _compact(graph, f"in{encoder}", batch, max_len)
     valid = graph("Not", graph("Equal", ids, PADDING))
-    table = next(x for x in network.layers if isinstance(x, TokenEmbedding))
+    table = token_embedding_of(network)
     # Gather reads negative ids from the end of the table. That is harmless for padding,
     # which is masked; all other negative ids are moved out of Gather's range.
     invalid = graph("Sub", ids, table.vocab_size)

@@ -11,6 +11,11 @@ from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.layers.token_weights import TokenWeights
+from object2vec_tf.model.builders import (
+    encoding_layer,
+    token_embedding_of,
+    token_weights_of,
+)
 
 
 def encode_padded(
@@ -77,8 +82,8 @@ def _layers(
     encoder: keras.Model,
 ) -> tuple[TokenEmbedding, TokenWeights | None, RaggedEncoder]:
     """Returns the layers of the functional model of an encoder."""
-    tokens, weights, networks = (
-        [layer for layer in encoder.layers if isinstance(layer, kind)]
-        for kind in (TokenEmbedding, TokenWeights, RaggedEncoder)
+    return (
+        token_embedding_of(encoder),
+        token_weights_of(encoder),
+        encoding_layer(encoder),
     )
-    return tokens[0], weights[0] if weights else None, networks[0]
