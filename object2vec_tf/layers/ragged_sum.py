@@ -121,13 +121,13 @@ def _count_matrix(
     With factors, each index counts as much as its factor.
     """
     rows, unique = tf.size(row_splits, tf.int64) - 1, tf.shape(vectors, tf.int64)[0]
-    # TensorFlow 2.21's SparseMatrixMatMul divides by the matrix's number of rows and
-    # crashes if it is zero. So a last row is added, and the caller cuts it off again.
     # The row of each index, and its position in the row. CPUs have this op, and it
     # takes a third of the time of `_row_ids`.
     cells, _, _ = tf.raw_ops.RaggedTensorToSparse(
         rt_nested_splits=[tf.cast(row_splits, tf.int64)], rt_dense_values=indices
     )
+    # TensorFlow 2.21's SparseMatrixMatMul divides by the matrix's number of rows and
+    # crashes if it is zero. So a last row is added, and the caller cuts it off again.
     return tf.raw_ops.SparseTensorToCSRSparseMatrix(
         indices=tf.stack([cells[:, 0], tf.cast(indices, tf.int64)], axis=1),
         values=tf.ones_like(indices, vectors.dtype)

@@ -28,7 +28,7 @@ def set_vocabularies(
     Raises:
         UserError: A tokenizer has other subwords than the model.
     """
-    done: dict[int, SubwordEmbedding] = {}
+    done: set[SubwordEmbedding] = set()
     for encoder, (layer, tokenizer) in enumerate(zip(tokens, tokenizers, strict=True)):
         if tokenizer is None:
             continue
@@ -40,8 +40,7 @@ def set_vocabularies(
                 f"hyperparameters, {expected}, got {given}. Create it with "
                 "read_tokenizers(hyperparameters, auxiliary)."
             )
-        if expected is not None and isinstance(layer, SubwordEmbedding):
-            if id(layer) not in done:
-                ngrams = vocabulary_ngrams(tokenizer.vocabulary(), expected)
-                layer.set_vocabulary(ngrams)
-            done[id(layer)] = layer
+        if isinstance(layer, SubwordEmbedding) and layer not in done:
+            ngrams = vocabulary_ngrams(tokenizer.vocabulary(), layer.subwords)
+            layer.set_vocabulary(ngrams)
+            done.add(layer)
