@@ -42,7 +42,8 @@ class PooledEmbedding(RaggedEncoder):
             training, drawn again for every batch (Iyyer et al. 2015, "Deep Unordered
             Composition Rivals Syntactic Methods for Text Classification"). The sum of
             the others is divided by ``1 - token_dropout``, so that its mean is the sum
-            of all tokens.
+            of all tokens. So is the sum of their weights, or of the squares: with
+            ``weighted``, the encoding is the weighted mean of the others.
     """
 
     def __init__(
@@ -82,9 +83,7 @@ class PooledEmbedding(RaggedEncoder):
         if training and self.token_dropout:
             indices, factors = drop_tokens(self.drop_tokens, indices, factors)
         total = ragged_sum(vectors, indices, training, factors)
-        if training and self.token_dropout:
-            total /= 1 - self.token_dropout
-        return self.drop(self._pooled(total, lengths), training=training)
+        return self._pooled(total, lengths, training)
 
     def encode_static(
         self, vectors: tf.Tensor, rows: StaticRows, training: bool | None
@@ -93,12 +92,17 @@ class PooledEmbedding(RaggedEncoder):
         if training and self.token_dropout:
             rows = drop_cells(self.drop_tokens, rows, vectors.shape[0])
         sums, vectors = row_sums(vectors, rows)
-        if training and self.token_dropout:
-            sums /= 1 - self.token_dropout
-        pooled = self._pooled(sums, rows.lengths)
-        return self.drop(pooled, training=training), vectors
+        return self._pooled(sums, rows.lengths, training), vectors
 
-    def _pooled(self, total: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    def _pooled(
+        self, total: tf.Tensor, lengths: tf.Tensor, training: bool | None
+    ) -> tf.Tensor:
+        """Divides sums of vectors, and applies dropout."""
+        if training and self.token_dropout:
+            total /= 1 - self.token_dropout
+        return self.drop(self._divided(total, lengths), training=training)
+
+    def _divided(self, total: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         if self.has_weights:
             total, divisor = total[:, :-1], total[:, -1:]
             if self.pooling == "weighted_sqrtn":

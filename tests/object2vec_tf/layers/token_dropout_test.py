@@ -58,6 +58,25 @@ def test_all_tokens_are_summed_outside_training(form):
     np.testing.assert_allclose(plain[0], np.full(TOKENS, 1 / TOKENS), rtol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", ["weighted", "weighted_sqrtn"])
+def test_the_weights_of_dropped_tokens_do_not_count(pooling):
+    layer = PooledEmbedding(pooling=pooling, token_dropout=RATE, seed=1)
+    # The layer gets products with the weights, then the weights or their squares.
+    weights = np.linspace(1, 2, TOKENS, dtype=np.float32)[:, np.newaxis]
+    last = weights if pooling == "weighted" else weights**2
+    vectors = np.hstack([VECTORS * weights, last])
+
+    encodings = layer((vectors, ragged(ROWS)), training=True).numpy()
+
+    kept = encodings[0] != 0
+    assert 60 < kept.sum() < 140
+    total, divisor = weights[kept, 0], last[kept].sum()
+    if pooling == "weighted_sqrtn":  # 4 times the sums: 3 of 4 tokens are dropped
+        total, divisor = 4 * total, np.sqrt(4 * divisor)
+    np.testing.assert_allclose(encodings[0, kept], total / divisor, rtol=1e-5)
+    np.testing.assert_array_equal(encodings[1], 0)
+
+
 def test_dropped_tokens_get_no_gradient():
     layer = PooledEmbedding(token_dropout=RATE, seed=1)
     vectors = tf.Variable(VECTORS)
