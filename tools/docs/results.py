@@ -14,13 +14,13 @@ from pathlib import Path
 
 import jinja2
 
+from tools.docs.marked_text import put_into
 from tools.docs.result_tables import Results
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
 README = ROOT / "README.md"
 DIRECTORY = ROOT / "results"
-_BEGIN, _END = "<!-- results -->\n", "<!-- end of results -->\n"
 
 
 def render(template: str, results: Results) -> str:
@@ -37,22 +37,13 @@ def render(template: str, results: Results) -> str:
     return environment.get_template(template).render()
 
 
-def put_into(readme: str, table: str) -> str:
-    """Returns a README with a table in the place of the text between two markers."""
-    before, begin, rest = readme.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"README.md has no {_BEGIN.strip()} or no {_END.strip()}")
-    return before + begin + table + end + after
-
-
 def main() -> None:
     """Writes both pages."""
     results = Results(DIRECTORY)
     PAGE.write_text(render("results.md.j2", results), encoding="utf-8")
     table = render("results_readme.md.j2", results)
     readme = README.read_text(encoding="utf-8")
-    README.write_text(put_into(readme, table), encoding="utf-8")
+    README.write_text(put_into(readme, "results", table), encoding="utf-8")
     for name in results.missing():
         print(f"results/{name}.json: not measured")
     for name in results.stale():

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
+
+from tools.docs.marked_text import put_into
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "CONTRIBUTING.md"
 
-_BEGIN, _END = "<!-- source map -->\n", "<!-- end of source map -->\n"
 _WIDTH = 88
 
 
@@ -61,15 +65,6 @@ def source_map(root: Path) -> str:
     return "".join(parts) + "\n"
 
 
-def put_into(page: str, block: str) -> str:
-    """Returns a page with a block in the place of the text between the two markers."""
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"the page has no {_BEGIN.strip()} or no {_END.strip()}")
-    return before + begin + block + end + after
-
-
 def _entries(path: Path, parent: Path, depth: int) -> Iterator[str]:
     """Yields the lines of a package with its modules, or of one module.
 
@@ -107,4 +102,4 @@ def _item(name: str, description: str, depth: int) -> str:
 
 if __name__ == "__main__":
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(put_into(page, source_map(ROOT)), encoding="utf-8")
+    PAGE.write_text(put_into(page, "source map", source_map(ROOT)), encoding="utf-8")

@@ -1,8 +1,9 @@
 import pytest
 
 from tools.benchmarks.result_files import read
+from tools.docs.marked_text import put_into
 from tools.docs.result_tables import Results
-from tools.docs.results import DIRECTORY, PAGE, README, put_into, render
+from tools.docs.results import DIRECTORY, PAGE, README, render
 
 ADVICE = "run `python -m tools.docs.results`"
 
@@ -28,18 +29,11 @@ def test_the_page_is_up_to_date(page):
 
 def test_the_table_of_readme_is_up_to_date(table):
     readme = README.read_text(encoding="utf-8")
-    assert readme == put_into(readme, table), ADVICE
+    assert readme == put_into(readme, "results", table), ADVICE
 
 
 def test_every_file_of_results_is_used(results, page, table):
     assert results.unused() == []
-
-
-def test_readme_needs_markers():
-    readme = "A\n<!-- results -->\nold\n<!-- end of results -->\nB\n"
-    assert put_into(readme, "new\n") == readme.replace("old", "new")
-    with pytest.raises(ValueError, match="has no <!-- results -->"):
-        put_into("A\n", "new\n")
 
 
 @pytest.mark.parametrize("path", sorted(DIRECTORY.glob("*.json")), ids=lambda p: p.stem)

@@ -1,6 +1,7 @@
 import pytest
 
-from tools.docs.source_map import PAGE, ROOT, layers, put_into, source_map
+from tools.docs.marked_text import put_into
+from tools.docs.source_map import PAGE, ROOT, layers, source_map
 
 PYPROJECT = """
 [tool.importlinter]
@@ -72,25 +73,8 @@ def test_the_map_lists_packages_and_modules_with_their_first_lines(root):
     assert source_map(root) == MAP
 
 
-def test_the_block_replaces_the_text_between_the_markers():
-    page = "before\n<!-- source map -->\nold\n<!-- end of source map -->\nafter\n"
-    new = put_into(page, "\n- new\n\n")
-    assert new == (
-        "before\n<!-- source map -->\n\n- new\n\n<!-- end of source map -->\nafter\n"
-    )
-    assert put_into(new, "\n- new\n\n") == new
-
-
-@pytest.mark.parametrize(
-    "page", ["no marker\n", "<!-- source map -->\n", "<!-- end of source map -->\n"]
-)
-def test_a_page_without_both_markers_is_an_error(page):
-    with pytest.raises(ValueError, match="source map"):
-        put_into(page, "")
-
-
 def test_the_map_in_contributing_is_up_to_date():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == put_into(page, source_map(ROOT)), (
+    assert page == put_into(page, "source map", source_map(ROOT)), (
         "run `python tools/docs/source_map.py`"
     )
