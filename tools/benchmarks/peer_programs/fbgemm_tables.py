@@ -20,7 +20,7 @@ from fbgemm_gpu.split_table_batched_embeddings_ops_training import (
     ComputeDevice,
     SplitTableBatchedEmbeddingBagsCodegen,
 )
-from steps import serve
+from steps import make_mlp, serve
 
 batches_file, vocab_size, dim, mlp_dim, optimizer_name, lookups = sys.argv[1:]
 torch.set_num_threads(2)
@@ -38,14 +38,7 @@ table = SplitTableBatchedEmbeddingBagsCodegen(
     pooling_mode=PoolingMode.MEAN,
 )
 torch.nn.init.uniform_(table.split_embedding_weights()[0], -0.05, 0.05)
-width = int(mlp_dim)
-mlp = torch.nn.Sequential(
-    torch.nn.Linear(int(dim), width),
-    torch.nn.ReLU(),
-    torch.nn.Linear(width, width),
-    torch.nn.ReLU(),
-    torch.nn.Linear(width, 2),
-)
+mlp = make_mlp(int(dim), int(mlp_dim))
 optimizer = dense_optimizer(mlp.parameters(), RATE)
 loss_of = torch.nn.CrossEntropyLoss()
 

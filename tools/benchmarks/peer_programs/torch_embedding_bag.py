@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import torch
-from steps import measure_on_gpu, serve
+from steps import make_mlp, measure_on_gpu, serve
 
 batches_file, vocab_size, dim, mlp_dim, optimizer_name, *on_device = sys.argv[1:]
 torch.set_num_threads(1 if on_device else 2)
@@ -23,14 +23,7 @@ def build(optimizer_name, bfloat16=False):
     table = torch.nn.EmbeddingBag(
         int(vocab_size), int(dim), mode="mean", sparse=sparse, device=device
     )
-    width = int(mlp_dim)
-    mlp = torch.nn.Sequential(
-        torch.nn.Linear(int(dim), width),
-        torch.nn.ReLU(),
-        torch.nn.Linear(width, width),
-        torch.nn.ReLU(),
-        torch.nn.Linear(width, 2),
-    ).to(device)
+    mlp = make_mlp(int(dim), int(mlp_dim)).to(device)
     optimizers = {
         "adam": lambda: [
             torch.optim.SparseAdam(table.parameters()),
