@@ -54,13 +54,39 @@ def test_tied_tables_share_the_weights_of_both_sides():
     assert sum(x.path.endswith("log_weights") for x in model.weights) == 1
 
 
-def test_an_unknown_token_that_no_object_has_starts_with_the_lowest_weight():
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (b"[UNK]\na\nb\nc\nd\ne", [1, *idf(6, [3, 2, 1, 1, 0])]),
+        (b"a\n[UNK]\nb\nc\nd\ne", idf(6, [0, 3, 2, 1, 1, 0])),
+    ],
+)
+def test_an_unknown_token_that_no_object_has_starts_with_the_lowest_weight(
+    words, expected
+):
     settings = SETTINGS | {"tied_token_embedding_weight": True}
-    words = Tokenizer(Tokenization("whitespace"), b"[UNK]\na\nb\nc\nd\ne")
+    tokenizer = Tokenizer(Tokenization("whitespace"), words)
     start = initial_log_weights(
-        o2v.Hyperparameters(**settings), pairs(settings), (words, words)
+        o2v.Hyperparameters(**settings), pairs(settings), (tokenizer, tokenizer)
     )
-    expected = np.log([1, *idf(6, [3, 2, 1, 1, 0])])
+    np.testing.assert_allclose(start[0][:, 0], np.log(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "frequencies"),
+    [
+        ({"enc0_pretrained_embedding_file": "vectors"}, [0, 3, 1, 0, 1, 0]),
+        # The last one is that of all words outside the vocabulary.
+        ({"enc0_subword_ngrams": "3..4"}, [0, 3, 1, 0, 1, 0, 0]),
+    ],
+)
+def test_tokens_whose_vectors_say_something_start_with_the_highest_weight(
+    changes, frequencies
+):
+    words = {"enc0_tokenizer": "whitespace", "enc0_vocab_file": "words"}
+    hyperparameters = o2v.Hyperparameters(**SETTINGS | words | changes)
+    start = initial_log_weights(hyperparameters, pairs(SETTINGS), (None, None))
+    expected = np.log(idf(3, frequencies))
     np.testing.assert_allclose(start[0][:, 0], expected, rtol=1e-6)
 
 
