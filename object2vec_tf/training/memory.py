@@ -59,12 +59,14 @@ def check_memory(
     is_pooled = hyperparameters.network(largest) == "pooled_embedding"
     width_name = "enc_dim" if is_pooled else f"enc{largest}_token_embedding_dim"
     if size > total:
+        buckets = f"enc{largest}_subword_buckets"
+        fewer = f", fewer {buckets}" if hyperparameters.subwords(largest) else ""
         raise UserError(
             f"enc{largest}_vocab_size: expected token embeddings of at most "
             f"{_gigabytes(total)} GB, the memory of this machine, got "
             f"{_gigabytes(size)} GB ({rows:,} x {width} values of {_FLOAT_BYTES} "
-            f"bytes in enc{largest}). Use a smaller vocabulary or {width_name}, or a "
-            "larger machine."
+            f"bytes in enc{largest}). Use a smaller vocabulary{fewer} or {width_name}, "
+            "or a larger machine."
         )
     slots = TABLE_SLOTS[hyperparameters.optimizer]
     if size * (1 + slots) > available:

@@ -27,6 +27,23 @@ def test_tables_that_cannot_fit_are_an_error():
     message = str(raised.value)
     assert message.startswith("enc0_vocab_size: expected token embeddings of at most ")
     assert "got 0.8 GB (1,000,000 x 100 values" in message
+    assert "Use a smaller vocabulary or enc_dim, or a larger machine." in message
+
+
+def test_vectors_of_ngrams_are_counted():
+    settings = {
+        "enc0_tokenizer": "whitespace",
+        "enc0_vocab_file": "words.json",
+        "enc0_subword_ngrams": "3..6",
+        "enc0_subword_buckets": 2_000_000,
+        "tied_token_embedding_weight": True,
+        "enc1_vocab_file": "words.json",
+    }
+    with pytest.raises(o2v.UserError) as raised:
+        check(GB * 11 // 10, GB, **settings)
+    message = str(raised.value)
+    assert "got 1.2 GB (3,000,000 x 100 values" in message
+    assert "a smaller vocabulary, fewer enc0_subword_buckets or enc_dim" in message
 
 
 def test_tables_that_hardly_fit_are_a_warning():
