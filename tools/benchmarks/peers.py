@@ -79,6 +79,10 @@ _BUCKET_WIDTH = 8
 _BUCKETED_PAIRS = 32_768
 _BUCKETED_STEPS = {"hcnn": 24, "bilstm": 8}
 
+# Seconds before each measurement, in which the other side's threads, which wait actively
+# for more work at first, go to sleep.
+_PAUSE = 0.5
+
 Batches = list[dict[str, Any]]
 
 
@@ -173,9 +177,11 @@ def print_comparison(
         other.steps(warmup)
     rates: list[tuple[float, float]] = []
     for _ in range(ROUNDS.value):
+        time.sleep(_PAUSE)
         start = time.perf_counter()
         ours(steps)
         seconds = time.perf_counter() - start
+        time.sleep(_PAUSE)
         rates.append((pairs / seconds, pairs / other.steps(steps)))
     ratios = [a / b for a, b in rates]
     medians = [statistics.median(side) for side in zip(*rates, strict=True)]

@@ -152,9 +152,23 @@ def training_steps(model: Any, batches: Sequence[Any]) -> Steps:
     def run(count: int) -> None:
         repeated = dataset.repeat().take(count)
         repeated = repeated.apply(tf.data.experimental.assert_cardinality(count))
-        loop.train(repeated)
+        loop.train(_without_tuning(repeated))
 
     return run
+
+
+def _without_tuning(dataset: Any) -> Any:
+    """Returns the dataset as `fit` uses it, without tf.data's autotuning.
+
+    The end of an iterator would wait for the thread that tunes, for up to the time that
+    the iterator has existed. That is nothing in an epoch of minutes, but would double the
+    time of a few steps.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def keras_steps(setting: Setting, optimizer: str) -> Steps:
@@ -172,7 +186,7 @@ def keras_steps(setting: Setting, optimizer: str) -> Steps:
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     arrays = [np.concatenate(part) for part in zip(*setting.batches(), strict=True)]
     dataset = tf.data.Dataset.from_tensor_slices(((arrays[0], arrays[1]), arrays[2]))
-    dataset = dataset.batch(BATCH).cache().repeat()
+    dataset = _without_tuning(dataset.batch(BATCH).cache().repeat())
     return lambda count: model.fit(dataset, steps_per_epoch=count, verbose=0)
 
 
