@@ -109,6 +109,17 @@ def token_weights_of(encoder: keras.Model) -> TokenWeights | None:
     return next(found, None)
 
 
+def token_tables_of(encoder: keras.Model) -> dict[str, keras.Variable]:
+    """Returns the tables by token and by n-gram of such a model, by attribute."""
+    tokens, weights = token_embedding_of(encoder), token_weights_of(encoder)
+    tables = {"embeddings": tokens.embeddings}
+    if isinstance(tokens, SubwordEmbedding):
+        tables["ngrams"] = tokens.ngrams
+    if weights:
+        tables["log_weights"] = weights.log_weights
+    return tables
+
+
 def token_weights(
     hyperparameters: Hyperparameters, policy: Policy = None
 ) -> tuple[TokenWeights | None, TokenWeights | None]:

@@ -14,6 +14,7 @@ from object2vec_tf.layers.token_weights import TokenWeights
 from object2vec_tf.model.builders import (
     encoding_layer,
     token_embedding_of,
+    token_tables_of,
     token_weights_of,
 )
 
@@ -70,11 +71,8 @@ def table_numbers(encoders: Sequence[keras.Model], tied: bool) -> dict[int, int]
     """
     numbers = {}
     for side, encoder in enumerate(encoders):
-        tokens, weights, _ = _layers(encoder)
-        number = 0 if tied else side
-        numbers[id(tokens.embeddings)] = number
-        if weights:
-            numbers[id(weights.log_weights)] = number
+        for table in token_tables_of(encoder).values():
+            numbers[id(table)] = 0 if tied else side
     return numbers
 
 

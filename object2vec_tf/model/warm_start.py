@@ -12,12 +12,7 @@ import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.layers.subword_embedding import SubwordEmbedding
-from object2vec_tf.model.builders import (
-    token_embedding_of,
-    token_weights_of,
-    with_small_tables,
-)
+from object2vec_tf.model.builders import token_tables_of, with_small_tables
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.text.row_matching import NEW, TableRows, match_rows
 from object2vec_tf.text.text_assets import IdWords
@@ -230,18 +225,16 @@ class WarmStart:
         Args:
             model: A new model with the hyperparameters and tokenizers given above.
         """
-        earlier = self._earlier.enc0, self._earlier.enc1
-        vectors = [token_embedding_of(network).embeddings for network in earlier]
-        layers = [token_weights_of(network) for network in earlier]
-        weights = [layer.log_weights if layer else None for layer in layers]
+        earlier, new = (
+            [token_tables_of(encoder) for encoder in (owner.enc0, owner.enc1)]
+            for owner in (self._earlier, model)
+        )
         for encoder, table in self.tables.items():
-            network = (model.enc0, model.enc1)[encoder]
-            table.copy(token_embedding_of(network).embeddings, vectors)
-            if layer := token_weights_of(network):
-                table.copy(layer.log_weights, weights)
-            ngrams = _ngrams(model, encoder)
-            if ngrams is not None and table.ngrams is not None:
-                ngrams.assign(_ngrams(self._earlier, table.ngrams))
+            for name, variable in new[encoder].items():
+                if name != "ngrams":
+                    table.copy(variable, [tables.get(name) for tables in earlier])
+                elif table.ngrams is not None:
+                    variable.assign(earlier[table.ngrams][name])
         by_name, earlier_by_name = _layers(model), _layers(self._earlier)
         for name in self.taken:
             for path, variable in by_name[name].items():
@@ -305,12 +298,6 @@ def _small_model(hyperparameters: Hyperparameters) -> Object2Vec:
     return Object2Vec(with_small_tables(hyperparameters))
 
 
-def _ngrams(model: Object2Vec, encoder: int) -> keras.Variable | None:
-    """Returns the vectors of an encoder's n-grams, if it has any."""
-    layer = token_embedding_of((model.enc0, model.enc1)[encoder])
-    return layer.ngrams if isinstance(layer, SubwordEmbedding) else None
-
-
 def _layers(model: Object2Vec) -> dict[str, dict[str, keras.Variable]]:
     """Returns the weights of each layer except token tables, by layer and path."""
     layers: dict[str, dict[str, keras.Variable]] = {}
@@ -324,12 +311,8 @@ def _layers(model: Object2Vec) -> dict[str, dict[str, keras.Variable]]:
 
 
 def _weights(model: Object2Vec) -> Iterator[tuple[str, keras.Variable]]:
-    tables = set()
-    for encoder, network in enumerate((model.enc0, model.enc1)):
-        tables.add(id(token_embedding_of(network).embeddings))
-        tables.add(id(_ngrams(model, encoder)))
-        if weights := token_weights_of(network):
-            tables.add(id(weights.log_weights))
+    encoders = model.enc0, model.enc1
+    tables = {id(table) for x in encoders for table in token_tables_of(x).values()}
     for part in ("enc0", "enc1", "comparator"):
         for variable in getattr(model, part).weights:
             if id(variable) not in tables:

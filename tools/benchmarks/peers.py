@@ -79,8 +79,8 @@ _BUCKET_WIDTH = 8
 _BUCKETED_PAIRS = 32_768
 _BUCKETED_STEPS = {"hcnn": 24, "bilstm": 8}
 
-# Seconds before each measurement, in which the other side's threads, which wait actively
-# for more work at first, go to sleep.
+# Seconds before each measurement. In them, the threads of the other side, which wait
+# actively for more work at first, go to sleep.
 _PAUSE = 0.5
 
 Batches = list[dict[str, Any]]

@@ -23,7 +23,7 @@ from object2vec_tf.errors import UserError
 from tools.benchmarks.measured import file_digests
 from tools.benchmarks.peers import ENVIRONMENT, peer_python
 from tools.benchmarks.recipe_runs import Record, kept
-from tools.benchmarks.result_files import Row, by_metric, write_rows
+from tools.benchmarks.result_files import Row, by_metric, without_seeds, write_rows
 from tools.benchmarks.spread import mean_and_spread
 
 DATA = flags.DEFINE_string("data", "data/movielens/rating", "directory of the pairs")
@@ -64,12 +64,10 @@ def measure(python: Path, split: str) -> list[Row]:
         )
         for seed in range(PEER_SEEDS.value)
     ]
-    rows = []
-    for model in results[0]:
-        values = by_metric(result[model] for result in results)
-        if all(len(set(each)) == 1 for each in values.values()):  # It has no seed.
-            values = {name: each[:1] for name, each in values.items()}
-        rows.append(Row(model, values))
+    rows = [
+        Row(model, without_seeds(by_metric(result[model] for result in results)))
+        for model in results[0]
+    ]
     write_rows(
         f"ratings_{split}",
         f"python -m tools.benchmarks.ratings --splits={split}",

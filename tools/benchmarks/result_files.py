@@ -80,6 +80,20 @@ def by_metric(results: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     return {name: [metrics[name] for metrics in results] for name in results[0]}
 
 
+def without_seeds(values: Values) -> Values:
+    """Returns one value per metric if no metric of a model depends on its seed.
+
+    Example:
+        >>> without_seeds({"mse": [0.5, 0.5], "mae": [0.6, 0.6]})
+        {'mse': [0.5], 'mae': [0.6]}
+        >>> without_seeds({"mse": [0.5, 0.5], "mae": [0.6, 0.7]})
+        {'mse': [0.5, 0.5], 'mae': [0.6, 0.7]}
+    """
+    if all(len(set(each)) == 1 for each in values.values()):
+        return {name: each[:1] for name, each in values.items()}
+    return values
+
+
 def write_rows(
     name: str,
     command: str,

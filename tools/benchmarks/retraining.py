@@ -22,7 +22,13 @@ from object2vec_tf.commands import runner
 from object2vec_tf.errors import UserError
 from tools.benchmarks.measured import ROOT, file_digests
 from tools.benchmarks.recipe_runs import RUNS, Record, kept, train
-from tools.benchmarks.result_files import Row, by_metric, flagfile, write_rows
+from tools.benchmarks.result_files import (
+    Row,
+    by_metric,
+    flagfile,
+    without_seeds,
+    write_rows,
+)
 from tools.benchmarks.spread import mean_and_spread
 
 TABLES = flags.DEFINE_list("tables", ["weeks", "transfer"], "tables to measure")
@@ -69,10 +75,8 @@ def weeks() -> list[Row]:
     for name in results[0]:
         values = by_metric(result[name] for result in results)
         seconds = values.pop("cpu_seconds", None)
-        if all(len(set(each)) == 1 for each in values.values()):  # It has no seed.
-            values = {metric: each[:1] for metric, each in values.items()}
         times = {"cpu_seconds": round(statistics.median(seconds), 1)} if seconds else {}
-        rows.append(Row(name, values, details=times))
+        rows.append(Row(name, without_seeds(values), details=times))
     return rows
 
 

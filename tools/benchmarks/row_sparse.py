@@ -160,9 +160,8 @@ def training_steps(model: Any, batches: Sequence[Any]) -> Steps:
 def _without_tuning(dataset: Any) -> Any:
     """Returns the dataset as `fit` uses it, without tf.data's autotuning.
 
-    The end of an iterator would wait for the thread that tunes, for up to the time that
-    the iterator has existed. That is nothing in an epoch of minutes, but would double the
-    time of a few steps.
+    The end of an iterator would wait for the thread that tunes, for up to as long as
+    the iterator has existed. The time of a few steps could double.
     """
     import tensorflow as tf
 

@@ -35,6 +35,7 @@ from tools.benchmarks.spread import mean_and_spread
 
 DATA = flags.DEFINE_string("data", "data", "directory of the data from `make texts`")
 PACKAGES = {"scikit-learn": "sklearn"}
+LINEAR = "linear model of averaged word vectors"
 _TASKS = ("snli", "stsb")
 _BATCH = 512
 PROGRAM = Path(__file__).parent / "peer_programs/sentences.py"
@@ -94,7 +95,7 @@ def baseline_rows(python: Path, task: str, directory: Path) -> list[Row]:
         name: [value] for name, value in metrics.items() if name.startswith(_ZERO_SHOT)
     }
     linear = {name: [value] for name, value in metrics.items() if name not in cosine}
-    rows = [Row("linear model of averaged word vectors", linear)]
+    rows = [Row(LINEAR, linear)]
     return [*rows, Row("cosine of averaged word vectors", cosine)] if cosine else rows
 
 

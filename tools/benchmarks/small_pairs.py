@@ -26,6 +26,7 @@ from tools.benchmarks.recipe_runs import RUNS, kept, train
 from tools.benchmarks.result_files import Row, by_metric, write_rows
 from tools.benchmarks.sentence_baselines import (
     DATA,
+    LINEAR,
     PACKAGES,
     PROGRAM,
     linear_model,
@@ -39,7 +40,6 @@ MODELS = flags.DEFINE_list(
 )
 
 _RECIPE = "small_pairs"
-_LINEAR = "linear model of averaged word vectors"
 _METRICS = ("accuracy", "pearson", "mean_squared_error")
 _LABELS = {
     "snli": ("--output_layer=softmax", "--num_classes=3"),
@@ -108,13 +108,13 @@ def linear(python: Path, task: str, seed: int) -> dict[str, float]:
 def rows(python: Path, task: str) -> Iterator[Row]:
     """Yields the metrics of each model on a task, with one value per subset."""
     measures = {
-        _LINEAR: functools.partial(linear, python, task),
+        LINEAR: functools.partial(linear, python, task),
         **{name: functools.partial(ours, task, variant=name) for name in _VARIANTS},
     }
     for name, measure in measures.items():
         if not MODELS.value or any(wanted in name for wanted in MODELS.value):
             values = by_metric(measure(seed=seed) for seed in range(SEEDS))
-            yield Row(name, values, "" if name == _LINEAR else _RECIPE)
+            yield Row(name, values, "" if name == LINEAR else _RECIPE)
 
 
 def main() -> None:

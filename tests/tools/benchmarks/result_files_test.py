@@ -6,7 +6,13 @@ import pytest
 
 from object2vec_tf.errors import UserError
 from tests.tools.benchmarks.flag_values import flag_values
-from tools.benchmarks.result_files import Row, read, write_recipe, write_rows
+from tools.benchmarks.result_files import (
+    Row,
+    read,
+    without_seeds,
+    write_recipe,
+    write_rows,
+)
 
 ENVIRONMENT = {"versions": {"keras": "3.15.1"}, "processor": "One core"}
 
@@ -15,6 +21,13 @@ ENVIRONMENT = {"versions": {"keras": "3.15.1"}, "processor": "One core"}
 def results(tmp_path):
     with flag_values(results=str(tmp_path)):
         yield tmp_path
+
+
+def test_models_without_seeds_have_one_value():
+    values = {"accuracy": [0.5, 0.5], "mean_squared_error": [0.9, 0.9]}
+    assert without_seeds(values) == {"accuracy": [0.5], "mean_squared_error": [0.9]}
+    seeded = {"accuracy": [0.5, 0.5], "mean_squared_error": [0.9, 0.8]}
+    assert without_seeds(seeded) == seeded
 
 
 def test_file_of_a_recipe(results):
