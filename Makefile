@@ -43,7 +43,7 @@ data/debian/retrieval/vocab.json: data/debian/manifest.json
 	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/retrieval/train.jsonl --output=$@ --tokenizer=unicode_script --lowercase
 
 data/debian/tags/vocab.json: data/debian/manifest.json
-	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/tags/train.jsonl --fields=in0 --output=$@ $(WORDS)
+	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/tags/train.jsonl --fields=in0 --output=$@ $(WORDS) --distinct
 	$(BIN)/python -m object2vec_tf.vocabulary build --input=data/debian/tags/tags.jsonl --fields=in1 --output=data/debian/tags/tags.json
 
 data/wikipedia/vocab.json: data/wikipedia/manifest.json

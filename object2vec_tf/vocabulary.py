@@ -74,6 +74,11 @@ _MAX_SIZE = flags.DEFINE_integer(
 _MIN_COUNT = flags.DEFINE_integer(
     "min_count", 1, "minimum count of tokens in the vocabulary", 1
 )
+_DISTINCT = flags.DEFINE_bool(
+    "distinct",
+    False,
+    "count each distinct object once, in whatever number of pairs it occurs",
+)
 _RESERVED = flags.DEFINE_list(
     "reserved_tokens", ["[UNK]"], "tokens that get the first ids"
 )
@@ -95,7 +100,7 @@ flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 _FLAG_USES: FlagUses = {
     "build": (
         *(_INPUT, _OUTPUT, _FIELDS, _TOKENIZER, _LOWERCASE, _NORMALIZATION),
-        *(_MAX_SIZE, _MIN_COUNT, _RESERVED, MAX_LINE_MEGABYTES),
+        *(_MAX_SIZE, _MIN_COUNT, _DISTINCT, _RESERVED, MAX_LINE_MEGABYTES),
     ),
     "encode": (
         _INPUT,
@@ -137,6 +142,7 @@ def _build(source: str, output: Path) -> None:
         max_size=_MAX_SIZE.value or default_size,
         min_count=_MIN_COUNT.value,
         reserved=_RESERVED.value,
+        distinct=_DISTINCT.value,
         scratch=scratch_parent(output),
     )
     write_atomic(output, vocabulary_json(vocabulary.words))

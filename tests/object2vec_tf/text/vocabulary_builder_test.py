@@ -47,6 +47,19 @@ def test_an_item_of_a_list_is_one_normalized_token(tmp_path):
     assert vocabulary.words == ["red", "red wine", "wine", "x y"]
 
 
+def test_an_object_of_several_pairs_can_be_counted_once(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    rows = ["a rare word", "a rare word", "a text", ["a", "x"], ["a", "x"], "a x", "ax"]
+    path.write_text("".join(json.dumps({"in0": row}) + "\n" for row in rows))
+
+    def build(**settings):
+        return build_vocabulary(path, ["in0"], WHITESPACE, min_count=2, **settings)
+
+    assert build().words == ["a", "x", "rare", "word"]
+    once = build(distinct=True)  # counted once: "a rare word" and ["a", "x"]
+    assert (once.words, once.tokens, once.covered) == (["a", "x"], 10, 6)
+
+
 def test_wordpieces_compose_the_words_they_are_learned_from(tmp_path):
     words = ["walk", "walks", "walked", "talk", "talks", "talked"] * 30
     path = tmp_path / "words.jsonl"
