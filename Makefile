@@ -86,10 +86,11 @@ RENDER := $(BIN)/python -m tools.docs.results
 
 results: results-ratings results-recommendation results-top10 results-retraining results-sentences results-documents results-tags ## Measure all tables of docs/results.md (five hours)
 
-results-ratings: data/movielens_history/manifest.json ## Ratings of MovieLens-100k (two hours)
-	$(TRAIN) --recipes=movielens_history,movielens_rating,movielens_u1 --seeds=5
-	$(TRAIN) --recipes=movielens_u2,movielens_u3,movielens_u4,movielens_u5 --seeds=1
-	$(TRAIN) --recipes=movielens_history_ub,movielens_rating_aws --seeds=3
+results-ratings: data/movielens_history/manifest.json data/movielens_times/manifest.json ## Ratings of MovieLens-100k (two hours)
+	$(TRAIN) --recipes=movielens_times_u1,movielens_u1,movielens_rating --seeds=5
+	$(TRAIN) --recipes=movielens_times,movielens_times_ub --seeds=3
+	$(TRAIN) --recipes=movielens_times_u2,movielens_times_u3,movielens_times_u4,movielens_times_u5 --seeds=1
+	$(TRAIN) --recipes=movielens_history,movielens_history_ub,movielens_rating_aws --seeds=3
 	$(BIN)/python -m tools.benchmarks.ratings --splits=ua,ub,u1
 	$(RENDER)
 

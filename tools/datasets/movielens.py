@@ -254,6 +254,16 @@ def hold_out_users(
     )
 
 
+def all_splits(published: Mapping[str, list[Rating]]) -> dict[str, list[Rating]]:
+    """Returns the rows of the published splits and of those for validation."""
+    rows = dict(published)
+    rows["ua.base.fit"], rows["ua.base.held_out"] = hold_out(published["ua.base"])
+    rows["u1.base.fit"], rows["u1.base.held_out"] = hold_out_users(
+        published["u1.base"], published["u1.test"]
+    )
+    return rows
+
+
 def render_files(
     splits: Mapping[str, list[Rating]], titles: Mapping[int, str]
 ) -> dict[str, bytes]:
@@ -263,11 +273,7 @@ def render_files(
         splits: The rows of the published splits.
         titles: The title of each item id.
     """
-    rows = dict(splits)
-    rows["ua.base.fit"], rows["ua.base.held_out"] = hold_out(splits["ua.base"])
-    rows["u1.base.fit"], rows["u1.base.held_out"] = hold_out_users(
-        splits["u1.base"], splits["u1.test"]
-    )
+    rows = all_splits(splits)
     labels: dict[str, Callable[[int], int]] = {
         "rating": int,
         "recommendation": is_positive,

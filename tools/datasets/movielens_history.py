@@ -167,13 +167,24 @@ class Histories:
     def lines(self, rows: Iterable[Rating], task: str) -> Iterator[str]:
         """Yields a JSON line for each rating; its histories exclude that rating."""
         for user, item, rating in rows:
-            in0 = _excluding(self._by_user.get(user, {}), item)
-            in1 = _excluding(self._by_item.get(item, {}), user)
             label = rating if task == "rating" else is_positive(rating)
-            yield (
-                f'{{"in0": [{", ".join([str(user), *in0])}], '
-                f'"in1": [{", ".join([str(item), *in1])}], "label": {label}}}\n'
-            )
+            yield self.line(user, item, label)
+
+    def line(self, user: int, item: int, label: int, more: Iterable[str] = ()) -> str:
+        """Returns the JSON line of a pair; its histories exclude the rating itself.
+
+        Args:
+            user: The user of in0.
+            item: The movie of in1.
+            label: The label.
+            more: More tokens of in0, after the history.
+        """
+        in0 = _excluding(self._by_user.get(user, {}), item)
+        in1 = _excluding(self._by_item.get(item, {}), user)
+        return (
+            f'{{"in0": [{", ".join([str(user), *in0, *more])}], '
+            f'"in1": [{", ".join([str(item), *in1])}], "label": {label}}}\n'
+        )
 
 
 def _excluding(tokens: dict[int, str], excluded: int) -> Iterator[str]:
