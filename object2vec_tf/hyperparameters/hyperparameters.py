@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from object2vec_tf.hyperparameters import choices
 from object2vec_tf.hyperparameters.completion import effective_values
 from object2vec_tf.hyperparameters.json_file import read_json, without_platform_entries
+from object2vec_tf.hyperparameters.rules import skip_warnings_of_saved
 from object2vec_tf.hyperparameters.specification import SPECIFICATIONS, Specification
 from object2vec_tf.hyperparameters.subwords import ngram_lengths
 from object2vec_tf.ragged.token_ids import IdLimits, SubwordIds
@@ -158,6 +159,16 @@ class Hyperparameters:
                 are ignored, and so are values of None.
         """
         return cls(**without_platform_entries(values))
+
+    @classmethod
+    def from_saved(cls, values: Mapping[str, Any]) -> Hyperparameters:
+        """Builds those of a saved model, without the warnings that its training showed.
+
+        Args:
+            values: The values of `to_dict`.
+        """
+        skip_warnings_of_saved(values)
+        return cls.from_mapping(values)
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> Hyperparameters:

@@ -115,10 +115,19 @@ def warn_of_values_beyond_sagemaker(given: Mapping[str, Any]) -> None:
             warnings.warn(message, stacklevel=1)
 
 
+def skip_warnings_of_saved(values: Mapping[str, Any]) -> None:
+    """Takes the warnings of a saved model's values as shown: its training showed them.
+
+    Args:
+        values: Its hyperparameters, typed; invalid values are ignored.
+    """
+    _shown.update(_values_beyond_sagemaker(values))
+
+
 def _values_beyond_sagemaker(given: Mapping[str, Any]) -> Iterator[str]:
     for name in ("enc0_vocab_size", "enc1_vocab_size"):
-        size = given.get(name) or 0
-        if size > SAGEMAKER_VOCAB_SIZE:
+        size = given.get(name)
+        if isinstance(size, int) and size > SAGEMAKER_VOCAB_SIZE:
             yield (
                 f"{name}: {size} is above {SAGEMAKER_VOCAB_SIZE}, the maximum of "
                 "Amazon SageMaker's Object2Vec, which would reject it"

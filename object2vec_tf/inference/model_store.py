@@ -157,7 +157,7 @@ def parse_description(text: bytes | str, name: str) -> Hyperparameters:
         UserError: The text is not a JSON object of valid hyperparameters.
     """
     try:
-        return Hyperparameters.from_mapping(parse_object(text))
+        return Hyperparameters.from_saved(parse_object(text))
     except (ValueError, RecursionError, TypeError) as error:
         raise UserError(
             f"{name}: expected the hyperparameters of a model, got an invalid "

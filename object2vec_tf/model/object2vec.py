@@ -374,8 +374,8 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
             config: What `get_config` returned.
             custom_objects: As for ``keras.Model.from_config``.
         """
-        hyperparameters = {**FORMER_VALUES, **config["hyperparameters"]}
-        config = {**config, "hyperparameters": hyperparameters}
+        values = {**FORMER_VALUES, **config["hyperparameters"]}
+        config = {**config, "hyperparameters": Hyperparameters.from_saved(values)}
         return super().from_config(config, custom_objects)
 
     def get_config(self) -> dict[str, Any]:

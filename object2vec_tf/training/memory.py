@@ -48,13 +48,15 @@ def check_memory(
     total, available = memory
     tables = {
         encoder: _FLOAT_BYTES
-        * _rows(hyperparameters, encoder)
+        * sum(_rows(hyperparameters, encoder).values())
         * hyperparameters.of_encoder(encoder, "token_embedding_dim")
         for encoder in ((0,) if hyperparameters.tied_token_embedding_weight else (0, 1))
     }
     size = sum(tables.values())
     largest = max(tables, key=tables.__getitem__)
-    rows = _rows(hyperparameters, largest)
+    parts = _rows(hyperparameters, largest)
+    rows = sum(parts.values())
+    setting = max(parts, key=parts.__getitem__)
     width = hyperparameters.of_encoder(largest, "token_embedding_dim")
     is_pooled = hyperparameters.network(largest) == "pooled_embedding"
     width_name = "enc_dim" if is_pooled else f"enc{largest}_token_embedding_dim"
@@ -62,7 +64,7 @@ def check_memory(
         buckets = f"enc{largest}_subword_buckets"
         fewer = f", fewer {buckets}" if hyperparameters.subwords(largest) else ""
         raise UserError(
-            f"enc{largest}_vocab_size: expected token embeddings of at most "
+            f"{setting}: expected token embeddings of at most "
             f"{_gigabytes(total)} GB, the memory of this machine, got "
             f"{_gigabytes(size)} GB ({rows:,} x {width} values of {_FLOAT_BYTES} "
             f"bytes in enc{largest}). Use a smaller vocabulary{fewer} or {width_name}, "
@@ -71,17 +73,17 @@ def check_memory(
     slots = TABLE_SLOTS[hyperparameters.optimizer]
     if size * (1 + slots) > available:
         warnings.warn(
-            f"enc{largest}_vocab_size: the token embeddings and the values of the "
+            f"{setting}: the token embeddings and the values of the "
             f"optimizer take {_gigabytes(size * (1 + slots))} GB, and "
             f"{_gigabytes(available)} GB of memory are available",
             stacklevel=2,
         )
 
 
-def _rows(hyperparameters: Hyperparameters, encoder: int) -> int:
-    """Returns the number of vectors of an encoder: of tokens, and of n-grams."""
-    size = int(hyperparameters.of_encoder(encoder, "vocab_size"))
-    return size + int(hyperparameters.of_encoder(encoder, "subword_buckets"))
+def _rows(hyperparameters: Hyperparameters, encoder: int) -> dict[str, int]:
+    """Returns the numbers of vectors of an encoder, of tokens and of n-grams."""
+    names = [f"enc{encoder}_{name}" for name in ("vocab_size", "subword_buckets")]
+    return {name: int(getattr(hyperparameters, name)) for name in names}
 
 
 def system_memory() -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
+import object2vec_tf as o2v
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
     defaults,
@@ -387,6 +388,19 @@ def test_a_vocabulary_that_sagemaker_rejects_is_accepted_with_one_warning(monkey
         Hyperparameters(**{**REQUIRED, "enc0_vocab_size": 3_000_001})
     (warning,) = shown
     assert "enc0_vocab_size: 3000001 is above 3000000" in str(warning.message)
+
+
+def test_a_saved_model_has_no_warnings_of_sagemaker(monkeypatch):
+    small = {**REQUIRED, "enc0_network": "pooled_embedding", "enc_dim": 4}
+    model = o2v.Object2Vec({**small, "mlp_layers": 0, "optimizer": "rowwise_adagrad"})
+    saved = {**model.hyperparameters.to_dict(), "enc0_vocab_size": 3_000_001}
+    saved["enc1_vocab_size"] = 3_000_001
+    monkeypatch.setattr(rules, "_shown", set())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        copy = o2v.Object2Vec.from_config(model.get_config())
+        assert Hyperparameters.from_saved(saved).enc0_vocab_size == 3_000_001
+    assert copy.hyperparameters == model.hyperparameters
 
 
 def test_an_optimizer_that_sagemaker_rejects_is_accepted_with_one_warning(monkeypatch):

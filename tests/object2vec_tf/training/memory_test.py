@@ -42,6 +42,7 @@ def test_vectors_of_ngrams_are_counted():
     with pytest.raises(o2v.UserError) as raised:
         check(GB * 11 // 10, GB, **settings)
     message = str(raised.value)
+    assert message.startswith("enc0_subword_buckets: expected token embeddings of at")
     assert "got 1.2 GB (3,000,000 x 100 values" in message
     assert "a smaller vocabulary, fewer enc0_subword_buckets or enc_dim" in message
 
