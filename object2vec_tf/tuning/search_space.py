@@ -29,6 +29,9 @@ from object2vec_tf.tuning.dimensions import (
 from object2vec_tf.tuning.objective import Objective
 
 _ENCODERS = (0, 1)
+# Fields of encoders that are equal where both share one table.
+_OF_TIED_TABLE = ("subword_ngrams", "subword_buckets")
+_OF_POOLING = ("pooling", "repeated_tokens", "token_dropout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,8 @@ class SearchSpace:
         """Returns given and sampled values, corrected so that they fit together.
 
         ``enc_dim`` becomes a multiple that the encoders can divide, and token
-        embeddings get the width that pooling or tied weights require.
+        embeddings get the width that pooling or tied weights require, and the n-grams
+        that tied weights require.
         """
         values = {**self.given, **sampled}
         effective = {**self.base.to_dict(), **sampled}
@@ -109,6 +113,10 @@ class SearchSpace:
                 values[width] = values.get("enc_dim", effective["enc_dim"])
             elif is_tied and encoder == 1 and not enc1_copies_enc0:
                 values[width] = effective["enc0_token_embedding_dim"]
+        if is_tied and not enc1_copies_enc0:
+            for field in _OF_TIED_TABLE:
+                if f"enc0_{field}" in sampled:
+                    values[f"enc1_{field}"] = sampled[f"enc0_{field}"]
         return values
 
 
@@ -232,6 +240,12 @@ def _why_no_effect(
             file = base.of_encoder(encoder, "pretrained_embedding_file")
             if file and base.network(encoder) == "pooled_embedding":
                 return f"{file} decides it"
+    if name in _OF_POOLING and not any(
+        f"enc{encoder}_network" in dimensions
+        or base.network(encoder) == "pooled_embedding"
+        for encoder in _ENCODERS
+    ):
+        return "no encoder is a pooled_embedding"
     encoder_name, _, rest = name.partition("_")
     if encoder_name not in ("enc0", "enc1") or rest == "network":
         return None
@@ -254,6 +268,8 @@ def _why_no_encoder_effect(
     """
     if encoder == 1 and base.enc1_network == "enc0":
         return "enc1_network=enc0 takes every enc0 value"
+    if encoder == 1 and base.tied_token_embedding_weight and field in _OF_TIED_TABLE:
+        return "tied_token_embedding_weight=True takes enc0's"
     network = base.network(encoder)
     if field == "cnn_filter_width" and network != "hcnn":
         return f"enc{encoder}_network={network} has no filters"

@@ -12,6 +12,15 @@ from object2vec_tf.tuning.objective import Objective
 from object2vec_tf.tuning.search_space import search_space
 
 BASE = {"enc0_max_seq_len": 5, "enc0_vocab_size": 50}
+WORDS = {
+    "network": "pooled_embedding",
+    "tokenizer": "whitespace",
+    "vocab_file": "words.json",
+    "vocab_size": 50,
+    "max_seq_len": 5,
+    "subword_ngrams": "3..6",
+    "subword_buckets": 30,
+}
 LOSS = Objective("validation", "cross_entropy")
 
 
@@ -109,6 +118,20 @@ def test_tied_embeddings_have_the_width_of_the_pooled_encoder():
     assert widths == {True}
 
 
+def test_tied_embeddings_have_the_ngrams_of_enc0():
+    given = {
+        **{f"enc{i}_{name}": value for i in (0, 1) for name, value in WORDS.items()},
+        "tied_token_embedding_weight": True,
+    }
+    wanted = "enc0_subword_ngrams=3..4|4..5,enc0_subword_buckets=10..20"
+    space = search_space(given, wanted, LOSS)
+    settings = sample(space, 20)
+    assert len({hp.enc1_subword_ngrams for hp in settings}) == 2
+    assert all(hp.subwords(0) == hp.subwords(1) for hp in settings)
+    with pytest.raises(UserError, match=r"enc1_subword_buckets: tied.* takes enc0's"):
+        search_space(given, "enc1_subword_buckets=10..20", LOSS)
+
+
 def test_written_ranges_are_parsed_and_sampled():
     space = search_space(
         {**BASE, "enc0_network": "pooled_embedding", "dropout": 0.9},
@@ -151,6 +174,7 @@ def test_given_settings_that_are_not_searched_stay():
         ("mlp_activation=a|b", "mlp_activation: expected one of tanh, relu, linear"),
         ("dropout,dropout", "dropout: is named twice"),
         ("enc1_layers", "enc1_layers: enc1_network=enc0 takes every enc0 value"),
+        ("pooling=mean|sqrtn", "pooling: no encoder is a pooled_embedding"),
         ("", "'' is not a hyperparameter"),
     ],
 )
