@@ -80,9 +80,12 @@ def pooled(model, side, row):
     if hp.repeated_tokens == "log":
         counts = 1 + np.log(counts)
     total = counts @ table[tokens].astype(np.float64)
-    if hp.pooling == "weighted":
-        counts = counts * np.float64(model.token_weights(side)[tokens])
-        return counts @ table[tokens] / (counts.sum() or 1)
+    if hp.pooling in ("weighted", "weighted_sqrtn"):
+        weights = np.float64(model.token_weights(side)[tokens])
+        total = (counts * weights) @ table[tokens]
+        if hp.pooling == "weighted":
+            return total / (counts @ weights or 1)
+        return total / (np.sqrt(counts @ weights**2) or 1)
     count = max(counts.sum(), 1)
     return total / (np.sqrt(count) if hp.pooling == "sqrtn" else count)
 
@@ -436,7 +439,9 @@ def random_model(random, network):
         ),
     }
     if network == "pooled_embedding":
-        settings["pooling"] = str(random.choice(["mean", "sqrtn", "weighted"]))
+        settings["pooling"] = str(
+            random.choice(["mean", "sqrtn", "weighted", "weighted_sqrtn"])
+        )
         settings["repeated_tokens"] = str(random.choice(["count", "log"]))
     else:
         for side in (0, 1):
