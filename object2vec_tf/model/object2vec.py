@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.distributed.padded_batch import PaddedInputs
@@ -259,22 +261,25 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
         tokens = [token_embedding_of(encoder) for encoder in (self.enc0, self.enc1)]
         set_vocabularies(tokens, self.hyperparameters, self.tokenizers)
 
-    def set_output_bias(self, value: float) -> None:
-        """Sets the bias of the output of a regression model.
+    def set_output_bias(self, value: npt.ArrayLike) -> None:
+        """Sets the bias of the output layer: the mean of labels, or log class shares.
 
-        With the mean of the labels, training starts from the differences between pairs.
-        Adam needs a thousand steps to move a bias by 3 at a learning rate of 0.003; in
-        these steps the token vectors would learn the mean, and unlearn it later.
+        Training then starts from the differences between pairs. Adam needs a thousand
+        steps to move a bias by 3 at a learning rate of 0.003; in these steps the token
+        vectors would learn the mean, and unlearn it later. With many negatives, large
+        gradients of the first steps would also slow Adam down for a thousand steps.
+        (Lin et al. 2017, "Focal Loss for Dense Object Detection", start so in 4.1.)
+
+        Args:
+            value: A number for regression, ``[num_classes]`` for classes.
 
         Raises:
-            ValueError: The output layer is a softmax.
+            ValueError: The shape is another one.
         """
-        if self.hyperparameters.output_layer == "softmax":
-            raise ValueError(
-                "set_output_bias: expected output_layer=mean_squared_error, "
-                "got softmax."
-            )
-        self.comparator.get_layer("output").bias.assign([value])
+        bias, values = self.comparator.get_layer("output").bias, np.ravel(value)
+        if values.shape != bias.shape:
+            raise ValueError(f"value: expected {bias.shape[0]} numbers, got {value!r}.")
+        bias.assign(values)
 
     def compile(
         self,

@@ -83,7 +83,7 @@ def baselines(
     added = dict.fromkeys(channels, 0.0)
     added["train"] = _negative_weight(hyperparameters, train, negatives)
     if hyperparameters.output_layer == "softmax":
-        shares = _class_shares(hyperparameters.num_classes, train, added["train"])
+        shares = class_shares(hyperparameters, train, negatives)
         return {
             PRIOR: {
                 name: _class_scores(pairs, shares, added[name])
@@ -133,11 +133,22 @@ def _weights(pairs: Pairs) -> FloatArray | None:
     return None if pairs.weights is None else np.asarray(pairs.weights, np.float64)
 
 
-def _class_shares(classes: int, train: Pairs, negatives: float) -> FloatArray:
-    """Returns the share of each class, ``[classes]``; negatives count as class 0."""
+def class_shares(
+    hyperparameters: Hyperparameters,
+    train: Pairs,
+    negatives: Mapping[str, float] | None = None,
+) -> FloatArray:
+    """Returns the share of each class in the training pairs, ``[num_classes]``.
+
+    Args:
+        hyperparameters: Determine the number of classes and of negatives.
+        train: The pairs of the training channel.
+        negatives: The negatives, which count as class 0; see `baselines`.
+    """
+    classes = hyperparameters.num_classes
     counts = np.bincount(np.asarray(train.labels), _weights(train), classes)
     counts = counts.astype(float)
-    counts[0] += negatives
+    counts[0] += _negative_weight(hyperparameters, train, negatives)
     shares = np.maximum(counts / counts.sum(), _MIN_SHARE)
     return np.asarray(shares / shares.sum())
 

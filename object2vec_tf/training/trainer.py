@@ -24,6 +24,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.progress import phase
+from object2vec_tf.report.baselines import class_shares
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.runs.run_directory import STOPPED
 from object2vec_tf.training.batch_layout import make_execution
@@ -107,6 +108,8 @@ class Trainer:
             model.set_token_vectors(encoder, vectors.rows)
         if hyperparameters.output_layer == "mean_squared_error":
             model.set_output_bias(pairs.mean_label())
+        elif hyperparameters.negative_sampling_rate:
+            model.set_output_bias(np.log(class_shares(hyperparameters, pairs)))
         model.set_log_weights(self._run.log_weights)
         if self._run.initial_model:
             self._run.initial_model.apply(model)

@@ -73,15 +73,29 @@ def test_few_items_with_several_partners_are_separated(
         assert accuracy < 0.9
 
 
+class Start(keras.callbacks.Callback):
+    """Notes the bias of the output layer before the first step."""
+
+    def on_train_begin(self, logs=None):
+        self.bias = self.model.comparator.get_layer("output").bias.numpy()
+
+
 def test_metrics_count_the_negatives_asked_for_and_made(tmp_path, capsys):
     # One batch has all five items. Every user has two, so three can be negatives.
     train, everything, settings = catalog(tmp_path, 5, 2)
+    start = Start()
     run = o2v.fit(
         settings | {"epochs": 2},
         train=train,
         validation=everything,
         model_dir=tmp_path / "run",
+        callbacks=[start],
     )
+
+    # Training starts with the shares of the classes: one pair, and RATE negatives.
+    np.testing.assert_allclose(start.bias, np.log([0.8, 0.2]), rtol=1e-6)
+    with pytest.raises(ValueError, match="value: expected 2 numbers"):
+        run.model.set_output_bias(0.5)
 
     assert run.metrics["negatives"] == {"asked": 24 * RATE * 2, "made": 24 * 3 * 2}
     assert [record["negatives"] for record in run.history] == [
