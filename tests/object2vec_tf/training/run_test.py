@@ -354,10 +354,10 @@ def test_negatives_are_added_in_training_only(settings, ratings, tmp_path):
     sampled = fit(settings | {"negative_sampling_rate": 3}, channels, tmp_path / "neg")
     before, after = plain.metrics["train"], sampled.metrics["train"]
     assert abs(before["accuracy"] - plain.metrics["validation"]["accuracy"]) < 0.02
-    # The same untrained model on 1 positive pair and 3 negatives.
-    share = before["accuracy"]
-    assert after["accuracy"] == pytest.approx((share + 3 * (1 - share)) / 4, abs=0.1)
-    assert sampled.metrics["validation"]["accuracy"] == pytest.approx(share, abs=0.02)
+    assert before["accuracy"] > 0.2
+    # An untrained model finds class 0 most likely, as 3 of 4 training pairs have it.
+    assert after["accuracy"] == pytest.approx(3 / 4, abs=0.05)
+    assert sampled.metrics["validation"]["accuracy"] < 0.1
 
 
 def test_classification_reports_cross_entropy_accuracy_and_auc(
