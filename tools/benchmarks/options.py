@@ -82,6 +82,11 @@ _WORDS_ALONE = (
     "--token_embedding_init_scale=10",
     "--mini_batch_size=512",
 )
+_WIDTH_300 = (
+    "--enc0_token_embedding_dim=300",
+    "--enc1_token_embedding_dim=300",
+    "--enc_dim=300",
+)
 _TEN_MOVIES = "data/movielens_top10/validation"
 _SHORT = ("--test=", "--epochs=5")
 _ARTICLES = ("data/wikipedia/validation.jsonl", "data/wikipedia/articles.jsonl")
@@ -113,7 +118,13 @@ TASKS = {
     "sentences": Task("snli_hcnn", ("--test=",), "accuracy"),
     "articles": Task(
         "wikipedia_in_batch",
-        (*_SHORT, *_WORDS_ALONE, "--learning_rate=0.003", "--temperature=0.05"),
+        (
+            *_SHORT,
+            *_WORDS_ALONE,
+            *_WIDTH_300,
+            "--learning_rate=0.003",
+            "--temperature=0.05",
+        ),
         "hits@1",
         *_ARTICLES,
     ),
