@@ -30,7 +30,7 @@ def calls(monkeypatch):
     def run(recipe, *arguments):
         made.append(arguments)
         directory = Path(arguments[1].removeprefix("--model_dir="))
-        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "checkpoints/epoch-0001").mkdir(parents=True, exist_ok=True)
         metrics = {"test": {"accuracy": 0.25 * len(made)}}
         (directory / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
         return {"wall_seconds": 2.0, "cpu_seconds": 3.0}
@@ -49,6 +49,7 @@ def test_finished_run_is_not_repeated(runs, calls):
     assert set(measurement) >= {"date", "versions", "processor", "settings_digest"}
     assert len(calls) == 1
     assert calls[0][2] == "--seed=0"
+    assert not (directory / "checkpoints").exists()
 
 
 def test_run_with_other_flags_is_left_to_fit(runs, calls):
