@@ -85,7 +85,7 @@ class PairBatches:
                 )
             )
             .prefetch(self._prefetched_batches())
-            .with_options(_options())
+            .with_options(pipeline_options())
         )
 
     @functools.cached_property
@@ -171,7 +171,8 @@ class PairBatches:
         return min(max(batches, 2), _MAX_PREFETCHED_BATCHES)
 
 
-def _options() -> tf.data.Options:
+def pipeline_options() -> tf.data.Options:
+    """Returns the options of pipelines of batches: no autotuning."""
     options = tf.data.Options()
     # There is nothing to tune, and an epoch would end with a wait for the tuning
     # thread: it wakes up 10 ms after the start, then after twice as long, and so on up

@@ -143,6 +143,8 @@ def training_steps(model: Any, batches: Sequence[Any]) -> Steps:
     """Returns the training steps of a compiled model that repeats the batches."""
     import tensorflow as tf
 
+    from object2vec_tf.data.dataset import pipeline_options
+
     parts = [tf.data.Dataset.from_tensors(batch) for batch in batches]
     dataset = functools.reduce(tf.data.Dataset.concatenate, parts).cache()
     for _ in dataset:  # fills the cache
@@ -152,28 +154,17 @@ def training_steps(model: Any, batches: Sequence[Any]) -> Steps:
     def run(count: int) -> None:
         repeated = dataset.repeat().take(count)
         repeated = repeated.apply(tf.data.experimental.assert_cardinality(count))
-        loop.train(_without_tuning(repeated))
+        loop.train(repeated.with_options(pipeline_options()))
 
     return run
-
-
-def _without_tuning(dataset: Any) -> Any:
-    """Returns the dataset as `fit` uses it, without tf.data's autotuning.
-
-    The end of an iterator would wait for the thread that tunes, for up to as long as
-    the iterator has existed. The time of a few steps could double.
-    """
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
 
 
 def keras_steps(setting: Setting, optimizer: str) -> Steps:
     """Returns the training steps of the same network made of Keras's own layers."""
     import keras
     import tensorflow as tf
+
+    from object2vec_tf.data.dataset import pipeline_options
 
     inputs = [keras.Input((tokens,), dtype="int32") for tokens in setting.tokens]
     table = keras.layers.Embedding(setting.vocab_size, setting.dim)
@@ -185,7 +176,8 @@ def keras_steps(setting: Setting, optimizer: str) -> Steps:
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     arrays = [np.concatenate(part) for part in zip(*setting.batches(), strict=True)]
     dataset = tf.data.Dataset.from_tensor_slices(((arrays[0], arrays[1]), arrays[2]))
-    dataset = _without_tuning(dataset.batch(BATCH).cache().repeat())
+    dataset = dataset.batch(BATCH).cache().repeat()
+    dataset = dataset.with_options(pipeline_options())
     return lambda count: model.fit(dataset, steps_per_epoch=count, verbose=0)
 
 

@@ -118,15 +118,44 @@ def prepare(
     """
     if outputs.is_complete(output, FILES):
         return
-    print(TERMS)
-    raw = download() if source is None else read_source(source)
-    check_titles(raw)
-    splits = rebuild_splits(raw.ratings)
-    check_splits(splits, digests, raw.origin)
+    raw, splits = read_splits(source, digests)
     files = render_files(splits, raw.titles)
     write_files(output, files)
     print(f"Written to {output} from {raw.origin}:")
     print(outputs.summary(output, FILES))
+
+
+def read_raw(source: Path | None) -> RawData:
+    """Prints the terms of use, and downloads or reads the ratings and titles.
+
+    Args:
+        source: As for `prepare`.
+
+    Raises:
+        DatasetError: The data cannot be downloaded or read, or lacks titles.
+    """
+    print(TERMS)
+    raw = download() if source is None else read_source(source)
+    check_titles(raw)
+    return raw
+
+
+def read_splits(
+    source: Path | None, digests: Mapping[str, str] = SPLIT_MD5
+) -> tuple[RawData, dict[str, list[Rating]]]:
+    """Returns the data of `read_raw`, and the rows of each published split.
+
+    Args:
+        source: As for `prepare`.
+        digests: The expected md5 of each split.
+
+    Raises:
+        DatasetError: As for `read_raw`, or the data is not MovieLens-100k.
+    """
+    raw = read_raw(source)
+    splits = rebuild_splits(raw.ratings)
+    check_splits(splits, digests, raw.origin)
+    return raw, splits
 
 
 def check_titles(raw: RawData) -> None:

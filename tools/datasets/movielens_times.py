@@ -37,15 +37,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
 from tools.datasets import outputs, program
-from tools.datasets.movielens import (
-    SPLIT_MD5,
-    SPLITS,
-    TERMS,
-    all_splits,
-    check_splits,
-    check_titles,
-    rebuild_splits,
-)
+from tools.datasets.movielens import SPLITS, all_splits, read_splits
 from tools.datasets.movielens_history import (
     IN0,
     IN1,
@@ -55,7 +47,7 @@ from tools.datasets.movielens_history import (
     write_compressed,
 )
 from tools.datasets.movielens_history import Rating as RatingOnly
-from tools.datasets.movielens_raw import SOURCES, Rating, download, read_source
+from tools.datasets.movielens_raw import SOURCES, Rating
 
 FILES: Final = tuple(f"rating/{split}.jsonl.zst" for split in SPLITS["rating"])
 
@@ -81,11 +73,7 @@ def prepare(output: Path, source: Path | None = None) -> None:
     """
     if outputs.is_complete(output, FILES):
         return
-    print(TERMS)
-    raw = download() if source is None else read_source(source)
-    check_titles(raw)
-    splits = rebuild_splits(raw.ratings)
-    check_splits(splits, SPLIT_MD5, raw.origin)
+    raw, splits = read_splits(source)
     write(output, all_splits(splits))
     print(f"Written to {output} from {raw.origin}:")
     print(outputs.summary(output, FILES))

@@ -32,9 +32,9 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a script
 
 from tools.datasets import outputs, program
-from tools.datasets.movielens import TERMS, check_titles, is_positive
+from tools.datasets.movielens import is_positive, read_raw
 from tools.datasets.movielens_history import write_compressed
-from tools.datasets.movielens_raw import SOURCES, Rating, download, read_source
+from tools.datasets.movielens_raw import SOURCES, Rating
 
 FIRST_WEEK: Final = 14
 WEEKS: Final = 31
@@ -64,9 +64,7 @@ def prepare(output: Path, source: Path | None = None) -> None:
     """
     if outputs.is_complete(output, FILES):
         return
-    print(TERMS)
-    raw = download() if source is None else read_source(source)
-    check_titles(raw)
+    raw = read_raw(source)
     weeks = by_week(raw.ratings)
     with outputs.atomic_outputs(output, FILES) as paths:
         for week in range(FIRST_WEEK, WEEKS):
