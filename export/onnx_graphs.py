@@ -190,7 +190,7 @@ def _encoding(graph: _Graph, model: Object2Vec, encoder: int) -> str:
             cells = graph("Mul", cells, _logarithmic_factors(graph, ids))
         counted = cells
         if of_tokens := token_weights_of(network):
-            values = np.exp(of_tokens.log_weights)[:, 0]
+            values = np.exp(of_tokens.table.values())[:, 0]
             stored = graph.weight(f"{of_tokens.name}/weights", values)
             of_cells = graph("Gather", stored, rows)
             cells = counted = graph("Mul", cells, of_cells)

@@ -63,12 +63,13 @@ class SubwordEmbedding(TokenEmbedding):
         super().build(input_shape)
         limit = self.scale * self.dim**-0.5
         seed = None if self.seed is None else self.seed + 1
-        self.ngrams = self.add_weight(
-            name="ngrams",
-            shape=(self.subwords.buckets, self.dim),
-            initializer=keras.initializers.RandomUniform(-limit, limit, seed=seed),
-            autocast=False,  # see TokenEmbedding
+        self.ngram_table = self.placement.add_table(
+            self,
+            "ngrams",
+            (self.subwords.buckets, self.dim),
+            keras.initializers.RandomUniform(-limit, limit, seed=seed),
         )
+        self.ngrams = self.ngram_table.variable
 
     @on_host()
     def set_vocabulary(self, ngrams: RaggedColumn) -> None:
@@ -136,9 +137,9 @@ class SubwordEmbedding(TokenEmbedding):
             counts = parts.ngrams.row_lengths()
             is_known = tf.range(tf.size(counts)) < tf.size(known)
             counts += tf.cast(is_known, counts.dtype)
-        own = tf.gather(self.embeddings.value, known)
+        own = self.table.lookup(known)
         total = tf.pad(own, [[0, others], [0, 0]]) + ragged_sum(
-            tf.gather(self.ngrams.value, ngrams),
+            self.ngram_table.lookup(ngrams),
             parts.ngrams.with_values(indices),
             training,
         )

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.devices import gpu_is_visible, on_host
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
 from object2vec_tf.registration import PACKAGE
 
 
@@ -28,6 +29,7 @@ class TokenEmbedding(keras.layers.Layer):
             expected length of a vector does not depend on its width.
         seed: Seed of the initial vectors.
         returns_ids: Whether to return the unique ids too.
+        placement: Where the vectors are kept.
     """
 
     # Whether the vectors of the table are trained, where the layer is.
@@ -40,6 +42,7 @@ class TokenEmbedding(keras.layers.Layer):
         scale: float = 1.0,
         seed: int | None = None,
         returns_ids: bool = False,
+        placement: TablePlacement = WHOLE_TABLES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,18 +52,19 @@ class TokenEmbedding(keras.layers.Layer):
         self.scale = scale
         self.seed = seed
         self.returns_ids = returns_ids
+        self.placement = placement
 
     def build(self, input_shape: Any) -> None:
         """Creates the table ``[vocab_size, dim]``."""
         limit = self.scale * self.dim**-0.5
-        self.embeddings = self.add_weight(
-            name="embeddings",
-            shape=(self.vocab_size, self.dim),
-            initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
-            trainable=self.trains_words,
-            # Casting the table to 16 bits would read and copy all of it in each step.
-            autocast=False,
+        self.table = self.placement.add_table(
+            self,
+            "embeddings",
+            (self.vocab_size, self.dim),
+            keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
+            self.trains_words,
         )
+        self.embeddings = self.table.variable
 
     def call(self, ids: Any, training: bool | None = None) -> tuple[Any, ...]:
         """Looks up each unique token once.
@@ -86,8 +90,7 @@ class TokenEmbedding(keras.layers.Layer):
                 unique, indices = tf.unique(ids.values)
             if gpu_is_visible():
                 unique = self._checked(unique)
-        # Gathers from the resource itself: `keras.ops.take` would read all of it.
-        vectors = tf.gather(self.embeddings.value, unique)
+        vectors = self.table.lookup(unique)
         tokens = (vectors, ids.with_values(indices))
         return (*tokens, unique) if self.returns_ids else tokens
 
@@ -111,7 +114,7 @@ class TokenEmbedding(keras.layers.Layer):
             zeros = tf.zeros_like(vectors)
             return tf.where(is_token, vectors, zeros), lambda upstream: upstream
 
-        return masked(tf.gather(self.embeddings.value, unique))
+        return masked(self.table.lookup(unique))
 
     def _checked(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns ids, or fails if one is not in the table, as a CPU's gather does."""

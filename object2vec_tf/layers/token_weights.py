@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.devices import on_host
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
 from object2vec_tf.registration import PACKAGE
 
 
@@ -23,6 +24,7 @@ class TokenWeights(keras.layers.Layer):
         weights_unseen: Whether tokens without an id, which have the id ``vocab_size``
             and may repeat, share one more weight.
         squares: Whether the last column has the squares of the weights.
+        placement: Where the weights are kept.
 
     Example:
         >>> import tensorflow as tf
@@ -41,6 +43,7 @@ class TokenWeights(keras.layers.Layer):
         vocab_size: int,
         weights_unseen: bool = False,
         squares: bool = False,
+        placement: TablePlacement = WHOLE_TABLES,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -48,15 +51,14 @@ class TokenWeights(keras.layers.Layer):
         self.vocab_size = vocab_size
         self.weights_unseen = weights_unseen
         self.squares = squares
+        self.placement = placement
 
     def build(self, input_shape: Any) -> None:
         """Creates the logarithms of the weights, ``[vocab_size, 1]`` or one more."""
-        self.log_weights = self.add_weight(
-            name="log_weights",
-            shape=(self.vocab_size + self.weights_unseen, 1),
-            initializer="zeros",
-            autocast=False,
+        self.table = self.placement.add_table(
+            self, "log_weights", (self.vocab_size + self.weights_unseen, 1), "zeros"
         )
+        self.log_weights = self.table.variable
 
     def call(
         self, tokens: tuple[tf.Tensor, tf.RaggedTensor, tf.Tensor]
@@ -82,7 +84,7 @@ class TokenWeights(keras.layers.Layer):
 
     def _weights(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the weights of tokens, float ``[ids, 1]``."""
-        return tf.exp(tf.gather(self.log_weights.value, ids))
+        return tf.exp(self.table.lookup(ids))
 
     def _products(self, vectors: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Returns the products and the last column, float ``[unique, dim + 1]``."""

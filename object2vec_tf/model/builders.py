@@ -17,6 +17,7 @@ from object2vec_tf.layers.pooled_embedding import PooledEmbedding
 from object2vec_tf.layers.precision import full_policy
 from object2vec_tf.layers.ragged_encoder import RaggedEncoder
 from object2vec_tf.layers.subword_embedding import SubwordEmbedding
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, Table, TablePlacement
 from object2vec_tf.layers.token_embedding import TokenEmbedding
 from object2vec_tf.layers.token_weights import TokenWeights
 from object2vec_tf.model.encoder import Encoder
@@ -47,6 +48,7 @@ def token_embedding(
     encoder: int,
     seed: int,
     policy: Policy = None,
+    placement: TablePlacement = WHOLE_TABLES,
 ) -> TokenEmbedding:
     """Returns the token embedding of encoder 0 or 1.
 
@@ -55,6 +57,7 @@ def token_embedding(
         encoder: 0 or 1.
         seed: Seed of the initial vectors.
         policy: The model's policy of types; by default Keras's global one.
+        placement: Where the vectors are kept.
     """
     tied = hyperparameters.tied_token_embedding_weight
     pooled = hyperparameters.network(encoder) == "pooled_embedding"
@@ -71,6 +74,7 @@ def token_embedding(
             hyperparameters.weights_tokens(side)
             for side in ((0, 1) if tied else (encoder,))
         ),
+        "placement": placement,
         "dtype": policy,
         "name": "token_embedding" if tied else f"token_embedding{encoder}",
     }
@@ -109,19 +113,27 @@ def token_weights_of(encoder: keras.Model) -> TokenWeights | None:
     return next(found, None)
 
 
-def token_tables_of(encoder: keras.Model) -> dict[str, keras.Variable]:
+def tables_of(encoder: keras.Model) -> dict[str, Table]:
     """Returns the tables by token and by n-gram of such a model, by attribute."""
     tokens, weights = token_embedding_of(encoder), token_weights_of(encoder)
-    tables = {"embeddings": tokens.embeddings}
+    tables = {"embeddings": tokens.table}
     if isinstance(tokens, SubwordEmbedding):
-        tables["ngrams"] = tokens.ngrams
+        tables["ngrams"] = tokens.ngram_table
     if weights:
-        tables["log_weights"] = weights.log_weights
+        tables["log_weights"] = weights.table
     return tables
 
 
+def token_tables_of(encoder: keras.Model) -> dict[str, keras.Variable]:
+    """Returns the variables of the `tables_of` a model that has all their rows."""
+    tables = {name: table.variable for name, table in tables_of(encoder).items()}
+    return {name: table for name, table in tables.items() if table is not None}
+
+
 def token_weights(
-    hyperparameters: Hyperparameters, policy: Policy = None
+    hyperparameters: Hyperparameters,
+    policy: Policy = None,
+    placement: TablePlacement = WHOLE_TABLES,
 ) -> tuple[TokenWeights | None, TokenWeights | None]:
     """Returns the token weights of both encoders; None for one without.
 
@@ -130,12 +142,14 @@ def token_weights(
     Args:
         hyperparameters: The hyperparameters.
         policy: The model's policy of types; by default Keras's global one.
+        placement: Where the weights are kept.
     """
     first, second = (
         TokenWeights(
             hyperparameters.of_encoder(encoder, "vocab_size"),
             weights_unseen=hyperparameters.subwords(encoder) is not None,
             squares=hyperparameters.pooling == "weighted_sqrtn",
+            placement=placement,
             dtype=policy,
             name=f"token_weights{encoder}",
         )

@@ -16,6 +16,7 @@ from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.layers.precision import check_policy
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
 from object2vec_tf.layers.token_embedding import as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import in_batch_metrics, in_batch_softmax
@@ -73,6 +74,8 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
         id_words: Contents of the vocabulary files of in0 and of in1, for sides of token
             ids. They are saved with the model. A model that starts with its weights
             matches token vectors by them.
+        placement: Where the rows of token tables are kept; in variables of the model
+            by default. It is not saved with the model.
         **kwargs: ``name`` and ``dtype`` of a Keras layer. With ``mixed_bfloat16`` or
             ``mixed_float16``, convolutions, the products of LSTMs and the MLP have 16
             bits; weights, embeddings, scores and losses remain float32.
@@ -115,9 +118,11 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
         tokenizers: Tokenizers = (None, None),
         frozen: Sequence[str] = (),
         id_words: IdWords = (None, None),
+        placement: TablePlacement = WHOLE_TABLES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.placement = placement
         policy = self.dtype_policy
         check_policy(policy)
         hyperparameters = as_hyperparameters(hyperparameters)
@@ -129,10 +134,10 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
         check_something_is_trained(hyperparameters, self.frozen)
         seeds = layer_seeds(seed)
         tokens = [
-            token_embedding(hyperparameters, encoder, next(seeds), policy)
+            token_embedding(hyperparameters, encoder, next(seeds), policy, placement)
             for encoder in (0, 1)
         ]
-        weights = token_weights(hyperparameters, policy)
+        weights = token_weights(hyperparameters, policy, placement)
         if hyperparameters.tied_token_embedding_weight:
             tokens[1] = tokens[0]
         self.enc0 = encoder_network(

@@ -114,7 +114,7 @@ class TokenTables:
             encoder: 0 or 1; they are the same if the tables are tied.
             vectors: float ``[vocab_size, token_embedding_dim]``.
         """
-        token_embedding_of((self.enc0, self.enc1)[encoder]).embeddings.assign(vectors)
+        token_embedding_of((self.enc0, self.enc1)[encoder]).table.assign(vectors)
 
     def adapt_token_weights(self, pairs: Pairs) -> None:
         """Sets the token weights of ``pooling=weighted`` before training.
@@ -155,7 +155,7 @@ class TokenTables:
         """Sets the logarithms of token weights; see `initial_log_weights`."""
         for encoder, values in log_weights.items():
             if layer := token_weights_of((self.enc0, self.enc1)[encoder]):
-                layer.log_weights.assign(values)
+                layer.table.assign(values)
 
     def token_weights(self, encoder: int) -> Weights:
         """Returns the token weights of an encoder, float32 ``[vocab_size]``.
@@ -175,7 +175,7 @@ class TokenTables:
                 f"encoder: expected one with token weights, got {encoder}, whose "
                 f"network is {self.hyperparameters.network(encoder)}."
             )
-        weights: Weights = np.exp(layer.log_weights.numpy())[:, 0]
+        weights: Weights = np.exp(layer.table.values())[:, 0]
         return weights
 
     def _weighted(self) -> Hyperparameters:
