@@ -96,12 +96,12 @@ class RowFile:
             if version != (1, 0):
                 raise ValueError(f"{path}: expected version 1.0, got {version}")
             shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-            self._offset = file.tell()
         if len(shape) != 2 or is_fortran or dtype != _DTYPE:
             raise ValueError(
                 f"{path}: expected float32 rows, got {dtype} of shape {shape}"
             )
         self.rows, self.width = shape
+        self._offset = len(_header(self.rows, self.width))
         expected = self._offset + self.rows * self.width * _DTYPE.itemsize
         if path.stat().st_size != expected:
             raise ValueError(
