@@ -77,8 +77,8 @@ def pairs_of(settings, weighted=False, rows=ROWS):
     return Pairs(*columns, labels, settings, report, weights)
 
 
-def built(settings, pairs, seed=5, frozen=()):
-    model = o2v.Object2Vec(settings, seed=seed, frozen=frozen)
+def built(settings, pairs, seed=5, **options):
+    model = o2v.Object2Vec(settings, seed=seed, **options)
     random = np.random.default_rng(3)
     for variable in model.trainable_variables:
         if len(variable.shape) == 1:
