@@ -15,14 +15,10 @@ tables), and the bytes that dense tables would need.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +28,13 @@ from object2vec_tf.commands import runner
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.ragged.column import RaggedColumn
+from tools.benchmarks.worker_processes import (
+    WorkerGroup,
+    answer,
+    loopback_bytes,
+    requests,
+    tf_configs,
+)
 
 SETTINGS = flags.DEFINE_list(
     "settings",
@@ -45,9 +48,6 @@ STEPS = flags.DEFINE_integer("steps", 6, "training steps per round", 1)
 WORKERS = flags.DEFINE_integer("workers", 2, "number of workers to compare with one", 2)
 _CHILD = flags.DEFINE_string("child", None, "setting that this process trains")
 _CORE = flags.DEFINE_integer("core", 0, "CPU core of this process")
-
-_GO = "go"
-_LOOPBACK = "lo"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +111,7 @@ NAMED_SETTINGS = {
 
 def run_worker(name: str) -> None:
     """Trains a round per line on stdin; prints its wall-clock and CPU seconds."""
+    received = requests()
     os.sched_setaffinity(0, {_CORE.value})
     import keras
     import tensorflow as tf
@@ -134,93 +135,51 @@ def run_worker(name: str) -> None:
     pairs = setting.pairs(STEPS.value)
     callbacks = keras.callbacks.CallbackList([], model=None)
     loop = TrainingLoop(Replicas(strategy, build), callbacks)
-    for _ in sys.stdin:
+    for _ in received:
         start, cpu = time.perf_counter(), time.process_time()
         loop.train(strategy.dataset(pairs, shuffle=True, seed=0, epoch=0))
         spent = time.perf_counter() - start, time.process_time() - cpu
-        print(*spent, flush=True)
-    strategy.barrier()
+        answer(*spent)
 
 
-class WorkerGroup:
-    """Worker processes that train together, a round per request.
-
-    Args:
-        name: Name of the setting.
-        workers: Number of workers.
-    """
-
-    def __init__(self, name: str, workers: int) -> None:
-        addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
-        cores = sorted(os.sched_getaffinity(0))
-        self._processes = []
-        for worker in range(workers):
-            task = {"type": "worker", "index": worker}
-            config = {"cluster": {"worker": addresses}, "task": task}
-            self._processes.append(
-                subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "tools.benchmarks.strategies",
-                        f"--child={name}",
-                        f"--core={cores[worker % len(cores)]}",
-                        f"--steps={STEPS.value}",
-                    ],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env=os.environ | {"TF_CONFIG": json.dumps(config)},
-                )
-            )
-
-    def round(self) -> tuple[float, float]:
-        """Trains a round; returns the maximum wall-clock and CPU seconds per worker."""
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.write(f"{_GO}\n")
-            process.stdin.flush()
-        reports = []
-        for process in self._processes:
-            assert process.stdout is not None
-            reports.append([float(text) for text in process.stdout.readline().split()])
-        return max(wall for wall, _ in reports), max(cpu for _, cpu in reports)
-
-    def end(self) -> None:
-        """Ends the worker processes."""
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.close()
-        for process in self._processes:
-            process.wait()
+def start_workers(name: str, workers: int) -> WorkerGroup:
+    """Starts the processes of a setting, a round per request."""
+    cores = sorted(os.sched_getaffinity(0))
+    commands = [
+        [
+            sys.executable,
+            "-m",
+            "tools.benchmarks.strategies",
+            f"--child={name}",
+            f"--core={cores[worker % len(cores)]}",
+            f"--steps={STEPS.value}",
+        ]
+        for worker in range(workers)
+    ]
+    return WorkerGroup(commands, tf_configs({"worker": workers}))
 
 
-def _free_ports(count: int) -> list[int]:
-    # All ports are opened before one is closed, so that they differ.
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
+def train_round(group: WorkerGroup) -> tuple[float, float]:
+    """Trains a round; returns the maximum wall-clock and CPU seconds per worker."""
+    walls, cpus = zip(*group.round("go"), strict=True)
+    return max(walls), max(cpus)
 
 
 def measure(name: str) -> list[str]:
     """Measures a setting and returns its table row."""
-    one, several = WorkerGroup(name, 1), WorkerGroup(name, WORKERS.value)
     rates: dict[str, list[float]] = {"one": [], "several": []}
     sent, cpu_ratios = [], []
     pairs = STEPS.value * NAMED_SETTINGS[name].batch
-    for number in range(ROUNDS.value + 1):
-        one_seconds, one_cpu = one.round()
-        before = _loopback_bytes()
-        several_seconds, several_cpu = several.round()
-        if number:  # the first round traces the graph
-            sent.append((_loopback_bytes() - before) / STEPS.value / WORKERS.value)
-            rates["one"].append(pairs / one_seconds)
-            rates["several"].append(pairs / several_seconds)
-            cpu_ratios.append(one_cpu / several_cpu)
-    one.end()
-    several.end()
+    with start_workers(name, 1) as one, start_workers(name, WORKERS.value) as several:
+        for number in range(ROUNDS.value + 1):
+            one_seconds, one_cpu = train_round(one)
+            before = loopback_bytes()
+            several_seconds, several_cpu = train_round(several)
+            if number:  # the first round traces the graph
+                sent.append((loopback_bytes() - before) / STEPS.value / WORKERS.value)
+                rates["one"].append(pairs / one_seconds)
+                rates["several"].append(pairs / several_seconds)
+                cpu_ratios.append(one_cpu / several_cpu)
     ratios = [b / a for a, b in zip(rates["one"], rates["several"], strict=True)]
     return [
         name,
@@ -232,15 +191,6 @@ def measure(name: str) -> list[str]:
         f"({min(cpu_ratios):.2f} to {max(cpu_ratios):.2f})",
         f"{statistics.median(sent):,.0f}",
     ]
-
-
-def _loopback_bytes() -> int:
-    """Returns the bytes sent by the loopback device, including other programs'."""
-    for line in Path("/proc/net/dev").read_text().splitlines():
-        device, _, counts = line.partition(":")
-        if device.strip() == _LOOPBACK:
-            return int(counts.split()[8])
-    return 0
 
 
 def traffic(name: str) -> list[str]:
