@@ -22,8 +22,9 @@ from object2vec_tf.runs.result_files import RESTORE, Record, ResultFiles
 # Glob patterns of the checkpoints of an epoch and of a batch within an epoch.
 _EPOCH = "epoch-" + 4 * "[0-9]"
 CHECKPOINT_NAMES = (_EPOCH, f"{_EPOCH}-batch-" + 9 * "[0-9]")
-# Glob pattern of the models of the best epochs that checkpoints refer to.
-BEST_MODELS = "best-" + _EPOCH + ".keras"
+# Glob patterns of the models of the best epochs that checkpoints refer to: files, and
+# directories of sharded token tables.
+BEST_MODELS = (f"best-{_EPOCH}.keras", f"best-{_EPOCH}")
 # The TensorBoard runs in the log directory.
 LOG_NAMES = ("train", "validation", "final")
 # Glob patterns of the Projector's files in the log directory.
@@ -308,8 +309,9 @@ class RunDirectory:
         for pattern in CHECKPOINT_NAMES:
             for checkpoint in self.checkpoints.glob(pattern):
                 remove(checkpoint)
-        for file in self.checkpoints.glob(BEST_MODELS):
-            remove(file)
+        for pattern in BEST_MODELS:
+            for model in self.checkpoints.glob(pattern):
+                remove(model)
 
     def _clear(self) -> None:
         """Removes the files that a run wrote, and nothing else."""

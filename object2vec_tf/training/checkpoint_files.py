@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,19 +13,25 @@ import numpy as np
 from object2vec_tf.data.batch_negatives import NO_NEGATIVES_YET
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.digests import (
+    DIGESTS,
     FILES,
     FileDigest,
     digests_of_files,
     typed_digests,
+    verify_digests,
     verify_files,
 )
 from object2vec_tf.files.sealed_json import read_sealed, sealed_text
 from object2vec_tf.model.keras_archive import verify_archive
 from object2vec_tf.runs.result_files import Record, check_epoch, is_number
-from object2vec_tf.runs.run_directory import CHECKPOINT_NAMES
+from object2vec_tf.runs.run_directory import BEST_MODELS, CHECKPOINT_NAMES
 
 STATE = "state.json"
-_BEST_MODEL = "best-epoch-{:04d}.keras"  # matches BEST_MODELS
+# Both match BEST_MODELS. Sharded tables are in a directory.
+_BEST_MODEL = "best-epoch-{:04d}.keras"
+_BEST_SHARDS = "best-epoch-{:04d}"
+# The number of shards of each token table; none where TensorFlow's checkpoint has them.
+SHARDS = "table_shards"
 _FIX = "Restore the file, or remove this checkpoint."
 # The entries of the state that every run reads.
 _REQUIRED = ("history", "seconds", "elapsed")
@@ -36,15 +43,20 @@ def checkpoint_paths(directory: Path) -> list[Path]:
     return sorted(path for path in found if path.is_dir())
 
 
-def write_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
+def write_state(
+    checkpoint: Path,
+    state: Mapping[str, Any],
+    digests: Mapping[str, FileDigest] = MappingProxyType({}),
+) -> None:
     """Writes the state of a checkpoint, with the checksums of its other files.
 
     Args:
         checkpoint: The directory of the checkpoint, which has all other files.
         state: The state, which JSON can represent.
+        digests: The checksums that are known already, by name.
     """
-    names = [path.name for path in checkpoint.iterdir() if path.is_file()]
-    files = digests_of_files(checkpoint, names)
+    names = {path.name for path in checkpoint.iterdir() if path.is_file()}
+    files = {**digests, **digests_of_files(checkpoint, names - {*digests})}
     text = sealed_text({**state, FILES: files})
     (checkpoint / STATE).write_text(text, encoding="utf-8")
 
@@ -114,20 +126,29 @@ def best_model(checkpoint: Path, state: Mapping[str, Any]) -> Path | None:
         state: Its state.
 
     Returns:
-        None if no epoch had ended, or if an older version wrote the checkpoint.
+        A file; with sharded tables a directory. None if no epoch had ended, or if an
+        older version wrote the checkpoint.
     """
     epoch = state.get("best_epoch")
-    return None if epoch is None else best_model_path(checkpoint.parent, epoch)
+    if epoch is None:
+        return None
+    return best_model_path(checkpoint.parent, epoch, is_sharded=SHARDS in state)
 
 
-def best_model_path(directory: Path, epoch: int) -> Path:
+def best_model_path(directory: Path, epoch: int, *, is_sharded: bool = False) -> Path:
     """Returns the model of an epoch.
 
     Args:
         directory: The directory of the checkpoints.
         epoch: The epoch.
+        is_sharded: Whether its token tables are sharded.
     """
-    return directory / _BEST_MODEL.format(epoch)
+    return directory / (_BEST_SHARDS if is_sharded else _BEST_MODEL).format(epoch)
+
+
+def best_models(directory: Path) -> list[Path]:
+    """Returns the models of best epochs in a directory of checkpoints."""
+    return [path for names in BEST_MODELS for path in directory.glob(names)]
 
 
 def check_complete(checkpoint: Path) -> None:
@@ -141,12 +162,15 @@ def check_complete(checkpoint: Path) -> None:
         if not any(checkpoint.glob(pattern)):
             raise OSError(f"{pattern.rstrip('-*')} is missing")
     state = read_state(checkpoint)
-    for name, digest in _digests(checkpoint, state).items():
+    for name, digest in digests_of_state(checkpoint, state).items():
         size = (checkpoint / name).stat().st_size
         if size < digest["size"]:
             raise OSError(f"{name} has only {size:,} of {digest['size']:,} bytes")
     best = best_model(checkpoint, state)
-    if best is not None and not zipfile.is_zipfile(best):
+    is_complete = best is None or (
+        (best / DIGESTS).is_file() if SHARDS in state else zipfile.is_zipfile(best)
+    )
+    if best is not None and not is_complete:
         raise OSError(f"{best.name}, the model of the best epoch, is incomplete")
 
 
@@ -160,13 +184,28 @@ def verify_content(checkpoint: Path, state: Mapping[str, Any]) -> None:
     Raises:
         UserError: A file is missing or damaged.
     """
-    verify_files(checkpoint, _digests(checkpoint, state), _FIX)
+    verify_files(checkpoint, digests_of_state(checkpoint, state), _FIX)
     best = best_model(checkpoint, state)
-    if best is not None:
+    if best is None:
+        return
+    if SHARDS in state:
+        verify_digests(best, _FIX)
+    else:
         verify_archive(best, _FIX)
 
 
-def _digests(checkpoint: Path, state: Mapping[str, Any]) -> dict[str, FileDigest]:
+def digests_of_state(
+    checkpoint: Path, state: Mapping[str, Any]
+) -> dict[str, FileDigest]:
+    """Returns the checksums of a checkpoint's files.
+
+    Args:
+        checkpoint: The directory of the checkpoint.
+        state: Its state. That of an older version has none.
+
+    Raises:
+        UserError: The checksums are damaged.
+    """
     if FILES not in state:
         return {}
     return typed_digests(state, checkpoint / STATE, _FIX)

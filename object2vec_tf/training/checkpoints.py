@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from object2vec_tf.files.atomic import atomic_directory, copy_by_link, remove
 from object2vec_tf.files.digests import FILES
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.runs.result_files import Record
-from object2vec_tf.runs.run_directory import BEST_MODELS
 from object2vec_tf.training.checkpoint_files import (
     best_model,
     best_model_path,
+    best_models,
     check_complete,
     checkpoint_paths,
     read_state,
@@ -72,20 +72,20 @@ class Checkpoints:
         Raises:
             RunDirectoryError: It cannot be written; earlier checkpoints are unchanged.
         """
-        name = f"epoch-{epochs:04d}" + (f"-batch-{batches:09d}" if batches else "")
-        path = self.directory / name
-        remove(path)
-        try:
+        path = self.directory / checkpoint_name(epochs, batches)
+        with reported_unwritten(path):
+            remove(path)
             with atomic_directory(path) as temporary:
-                with tensorflow_path(temporary / "variables") as prefix:
-                    self._variables().write(prefix)
+                write_variables(temporary, state_variables(self.model))
                 write_state(temporary, state)
-        except (OSError, tf.errors.OpError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise RunDirectoryError(
-                f"{path}: the checkpoint cannot be written: {reason}. Fix the cause "
-                "and start the run again: it resumes from the checkpoint before."
-            ) from error
+        self.delete_old(path)
+
+    def delete_old(self, path: Path) -> None:
+        """Deletes old checkpoints, and models that no checkpoint refers to.
+
+        Args:
+            path: The checkpoint that was just written.
+        """
         # Damaged ones may be newer, because the run resumed from one before them.
         paths = checkpoint_paths(self.directory)
         intact = [other for other in paths if other not in self._damaged - {path}]
@@ -96,7 +96,7 @@ class Checkpoints:
 
     def _delete_former_best(self) -> None:
         """Deletes the models that no checkpoint refers to."""
-        files = set(self.directory.glob(BEST_MODELS))
+        files = set(best_models(self.directory))
         if len(files) > 1:
             for path in checkpoint_paths(self.directory):
                 with suppress(UserError):  # `restore` reports the damage
@@ -121,10 +121,7 @@ class Checkpoints:
         Raises:
             RunDirectoryError: There are checkpoints, but all of them are damaged.
         """
-        # Left by a process that was killed while it wrote them.
-        for pattern in (".epoch-*", ".best-epoch-*"):
-            for incomplete in self.directory.glob(pattern):
-                remove(incomplete)
+        self.delete_incomplete()
         paths = checkpoint_paths(self.directory)
         for path in reversed(paths):
             try:
@@ -132,20 +129,23 @@ class Checkpoints:
             except MemoryError:  # a checkpoint that is skipped is deleted later
                 raise
             except Exception as error:  # TensorFlow raises errors of many classes
-                reason = str(error).removeprefix(f"{path}/") or type(error).__name__
-                reason = reason.splitlines()[0]
-                warnings.warn(
-                    f"{path}: damaged checkpoint skipped: {reason}", stacklevel=2
-                )
-                self._damaged.add(path)
+                self.skip(path, first_line(path, error))
             else:
                 return state
         if paths:
-            raise RunDirectoryError(
-                f"{self.directory}: all checkpoints are damaged. Restore one of them, "
-                "or use --overwrite to start from scratch."
-            )
+            raise all_damaged(self.directory)
         return None
+
+    def delete_incomplete(self) -> None:
+        """Deletes what a process left that was killed while it wrote."""
+        for pattern in (".epoch-*", ".best-epoch-*"):
+            for incomplete in self.directory.glob(pattern):
+                remove(incomplete)
+
+    def skip(self, path: Path, reason: str) -> None:
+        """Warns of a damaged checkpoint, which the next `save` deletes."""
+        warnings.warn(f"{path}: damaged checkpoint skipped: {reason}", stacklevel=3)
+        self._damaged.add(path)
 
     def _restore_from(
         self,
@@ -161,18 +161,119 @@ class Checkpoints:
         check_complete(path)
         state = read_state(path, monitored_loss)
         verify_content(path, state)
-        with tensorflow_path(path / "variables") as prefix:
-            self._variables().read(prefix).assert_consumed()
+        read_variables(path, state_variables(self.model))
         if best_file and (best := best_model(path, state)):
             copy_by_link(best, best_file)
         state.pop(FILES, None)
         return state
 
-    def _variables(self) -> tf.train.Checkpoint:
-        metrics = {id(variable) for variable in self.model.metrics_variables}
-        own = [v.value for v in self.model.variables if id(v) not in metrics]
-        slots = [v.value for v in self.model.optimizer.variables]
-        return tf.train.Checkpoint(model=own, optimizer=slots)
+
+def checkpoint_name(epochs: int, batches: int = 0) -> str:
+    """Returns the name of a checkpoint.
+
+    Args:
+        epochs: Number of finished epochs.
+        batches: Number of finished batches of the next epoch.
+    """
+    return f"epoch-{epochs:04d}" + (f"-batch-{batches:09d}" if batches else "")
+
+
+def state_variables(
+    model: keras.Model, is_left_out: Callable[[Any], bool] = lambda variable: False
+) -> dict[str, list[tf.Variable]]:
+    """Returns the variables that TensorFlow writes to a checkpoint.
+
+    Args:
+        model: The compiled model.
+        is_left_out: Whether a variable of the model or of its optimizer is written by
+            other means.
+
+    Returns:
+        The model's weights and random state, and the optimizer's variables.
+    """
+    metrics = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    groups = {"model": own, "optimizer": model.optimizer.variables}
+    return {
+        name: [each.value for each in group if not is_left_out(each)]
+        for name, group in groups.items()
+    }
+
+
+def write_variables(
+    checkpoint: Path, variables: Mapping[str, Sequence[tf.Variable]]
+) -> None:
+    """Writes variables in TensorFlow's format.
+
+    Args:
+        checkpoint: The directory of the checkpoint.
+        variables: The variables, in groups.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    try:
+        with tensorflow_path(checkpoint / "variables") as prefix:
+            tf.train.Checkpoint(**_lists(variables)).write(prefix)
+    except tf.errors.OpError as error:
+        raise OSError(str(error).splitlines()[0]) from error
+
+
+def read_variables(
+    checkpoint: Path, variables: Mapping[str, Sequence[tf.Variable]]
+) -> None:
+    """Reads variables that `write_variables` wrote.
+
+    Args:
+        checkpoint: The directory of the checkpoint.
+        variables: The variables, in the same groups.
+
+    Raises:
+        Exception: A file is damaged, or has other variables.
+    """
+    with tensorflow_path(checkpoint / "variables") as prefix:
+        tf.train.Checkpoint(**_lists(variables)).read(prefix).assert_consumed()
+
+
+def _lists(variables: Mapping[str, Sequence[tf.Variable]]) -> dict[str, list[Any]]:
+    return {name: list(group) for name, group in variables.items()}
+
+
+@contextmanager
+def reported_unwritten(path: Path) -> Iterator[None]:
+    """Turns errors of writing a checkpoint into errors of the run.
+
+    Args:
+        path: The checkpoint.
+
+    Raises:
+        RunDirectoryError: It cannot be written; earlier checkpoints are unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{path}: the checkpoint cannot be written: {error.strerror or error}. Fix "
+            "the cause and start the run again: it resumes from the checkpoint before."
+        ) from error
+
+
+def first_line(path: Path, error: Exception) -> str:
+    """Returns the first line of an error about a checkpoint, without its path."""
+    reason = str(error).removeprefix(f"{path}/") or type(error).__name__
+    return reason.splitlines()[0]
+
+
+def all_damaged(directory: Path) -> RunDirectoryError:
+    """Returns the error of a run without an intact checkpoint.
+
+    Args:
+        directory: The directory of the checkpoints.
+    """
+    return RunDirectoryError(
+        f"{directory}: all checkpoints are damaged. Restore one of them, or use "
+        "--overwrite to start from scratch."
+    )
 
 
 class SaveClock:

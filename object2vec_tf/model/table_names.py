@@ -1,0 +1,59 @@
+"""The token tables of a model by name, and the variables of an optimizer for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from object2vec_tf.layers.table_placement import Table
+from object2vec_tf.model.builders import tables_of
+
+
+def named_tables(model: Any) -> dict[str, Table]:
+    """Returns the token tables of a model.
+
+    Args:
+        model: The `Object2Vec` model.
+
+    Returns:
+        The tables by names such as ``enc0.embeddings``; a table that both encoders
+        share is that of encoder 0.
+
+    Example:
+        >>> import object2vec_tf as o2v
+        >>> from object2vec_tf.model.table_names import named_tables
+        >>> settings = {"enc0_network": "pooled_embedding", "enc0_max_seq_len": 3}
+        >>> model = o2v.Object2Vec(settings | {"enc0_vocab_size": 10, "enc_dim": 4})
+        >>> {name: (table.rows, table.width)
+        ...  for name, table in named_tables(model).items()}
+        {'enc0.embeddings': (10, 4)}
+    """
+    found: dict[str, Table] = {}
+    for number, encoder in enumerate((model.enc0, model.enc1)):
+        for attribute, table in tables_of(encoder).items():
+            if not any(table is other for other in found.values()):
+                found[f"enc{number}.{attribute}"] = table
+    return found
+
+
+def slots_of(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
+) -> dict[str, keras.Variable]:
+    """Returns what an optimizer keeps for each row of a table.
+
+    Args:
+        optimizer: The optimizer; it is built.
+        variable: The variable of a table.
+
+    Returns:
+        The variables by names such as ``momentum``.
+    """
+    # Keras names a slot by the path of its variable.
+    prefix = variable.path.replace("/", "_") + "_"
+    names = {slot.path.rpartition("/")[2]: slot for slot in optimizer.variables}
+    return {
+        name.removeprefix(prefix): slot
+        for name, slot in names.items()
+        if name.startswith(prefix)
+    }

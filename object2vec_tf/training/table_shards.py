@@ -1,0 +1,133 @@
+"""The shards of a model's token tables as files: writing them, and reading them again.
+
+Replica r of n writes the rows r, r + n, r + 2n, ... of each table, and what the
+optimizer keeps for these rows, to files such as ``enc0.embeddings.00000-of-00003.npy``
+and ``enc0.embeddings.momentum.00000-of-00003.npy``. A run with another number of
+replicas reads the rows of its own shards from all files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from object2vec_tf.files.digests import FileDigest
+from object2vec_tf.model.table_names import named_tables, slots_of
+from object2vec_tf.tables.shard_files import RowFile, ShardedTable, write_rows
+from object2vec_tf.tables.variable_rows import VariableReader, assign_rows
+
+_FILE = "{}.{:05d}-of-{:05d}.npy"
+_NAME = re.compile(r"(?P<name>.+)\.\d{5}-of-(?P<shards>\d{5})\.npy")
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardedVariables:
+    """The variables of a replica that have only the rows of its shard.
+
+    Attributes:
+        replica: Index of the replica, which is that of the shard.
+        replicas: Number of replicas.
+        tables: The tables by name.
+        slots: The variables of the optimizer for them, by name.
+    """
+
+    replica: int
+    replicas: int
+    tables: Mapping[str, keras.Variable]
+    slots: Mapping[str, keras.Variable]
+
+    def __contains__(self, variable: Any) -> bool:
+        """Returns whether a Keras variable is one of them."""
+        return any(variable is own for own in self._all().values())
+
+    def write(self, directory: Path, *, with_slots: bool) -> dict[str, FileDigest]:
+        """Writes the rows of the shard.
+
+        Args:
+            directory: The directory. It becomes visible later.
+            with_slots: Whether to write the optimizer's variables too.
+
+        Returns:
+            The digests of the files by name.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        variables = self._all() if with_slots else self.tables
+        digests = {}
+        for name, variable in variables.items():
+            file = _FILE.format(name, self.replica, self.replicas)
+            reader = VariableReader(variable.value)
+            digests[file] = write_rows(directory / file, reader)
+        return digests
+
+    def read(self, directory: Path) -> None:
+        """Reads the rows of the shard; another number of replicas may have written.
+
+        Args:
+            directory: The directory, which has the optimizer's variables too.
+
+        Raises:
+            OSError: A file is missing or cannot be read.
+            ValueError: A file has other rows.
+        """
+        for name, variable in self._all().items():
+            table = read_table(directory, name)
+            assign_rows(variable.value, table, self.replica, self.replicas)
+
+    def _all(self) -> dict[str, keras.Variable]:
+        return {**self.tables, **self.slots}
+
+
+def sharded_variables(model: Any, replica: int, replicas: int) -> ShardedVariables:
+    """Returns the variables of a replica that have only the rows of its shard.
+
+    Args:
+        model: The compiled `Object2Vec` model, whose optimizer is built.
+        replica: Index of the replica.
+        replicas: Number of replicas.
+    """
+    tables, slots = {}, {}
+    for name, table in named_tables(model).items():
+        variable = table.variable
+        if model.placement.is_sharded and variable is not None:
+            tables[name] = variable
+            for slot, value in slots_of(model.optimizer, variable).items():
+                slots[f"{name}.{slot}"] = value
+    return ShardedVariables(replica, replicas, tables, slots)
+
+
+def read_table(directory: Path, name: str) -> ShardedTable:
+    """Returns a table that several replicas wrote.
+
+    Args:
+        directory: The directory of the shards.
+        name: The name of the table.
+
+    Raises:
+        OSError: A shard is missing or cannot be read.
+        ValueError: The shards are not those of one table.
+    """
+    shards = _shards(directory, name)
+    files = [directory / _FILE.format(name, shard, shards) for shard in range(shards)]
+    return ShardedTable([RowFile(file) for file in files])
+
+
+def _shards(directory: Path, name: str) -> int:
+    """Returns the number of shards of a table."""
+    for path in directory.glob("*.npy"):
+        match = _NAME.fullmatch(path.name)
+        if match and match["name"] == name:
+            return int(match["shards"])
+    raise FileNotFoundError(f"{directory / name}: expected shards, found none")
+
+
+def table_names(files: Sequence[str]) -> set[str]:
+    """Returns the names of the tables whose shards are among files."""
+    matches = map(_NAME.fullmatch, files)
+    return {match["name"] for match in matches if match}
