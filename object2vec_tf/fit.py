@@ -27,6 +27,7 @@ def main() -> None:
             items=fit_flags.ITEMS.value,
             labels=fit_flags.LABELS.value,
             strategy=fit_flags.STRATEGY.value,
+            table_placement=fit_flags.TABLE_PLACEMENT.value,
             num_gpus=num_gpus_from_flags(),
             **arguments,
         )

@@ -101,7 +101,10 @@ def _define_objective() -> None:
 def main() -> None:
     """Runs a study with the values of the flags."""
     arguments = fit_flags.run_arguments()
-    for flag in (fit_flags.ITEMS, fit_flags.LABELS, fit_flags.STRATEGY):
+    for flag in (
+        *(fit_flags.ITEMS, fit_flags.LABELS, fit_flags.STRATEGY),
+        fit_flags.TABLE_PLACEMENT,
+    ):
         if flag.value != flag.default:
             raise UserError(
                 f"--{flag.name}={flag.value} only applies to fit. Remove it, and give "

@@ -12,7 +12,11 @@ from object2vec_tf.commands.line_flag import (
     MAX_LINE_MEGABYTES,
     set_line_limit_of_flag,
 )
-from object2vec_tf.distributed.selection import BATCH_LAYOUTS, STRATEGIES
+from object2vec_tf.distributed.selection import (
+    BATCH_LAYOUTS,
+    STRATEGIES,
+    TABLE_PLACEMENTS,
+)
 from object2vec_tf.files.downloads import staged_file
 from object2vec_tf.hyperparameters import (
     Hyperparameters,
@@ -111,6 +115,15 @@ STRATEGY = flags.DEFINE_enum(
     "runs this command; auto: multi_worker if TF_CONFIG has several processes, "
     "mirrored if there are several GPUs (at most _num_gpus of --hyperparameters), "
     "otherwise one",
+)
+TABLE_PLACEMENT = flags.DEFINE_enum(
+    "table_placement",
+    TABLE_PLACEMENTS[0],
+    TABLE_PLACEMENTS,
+    "where token tables and their optimizer state are kept; replicated: every device "
+    "has all rows; sharded: each device has a part of the rows, and gets those that "
+    "its pairs need from the others, so that a table may be larger than the memory of "
+    "a machine",
 )
 flags.declare_key_flag("device")
 flags.declare_key_flag(MAX_LINE_MEGABYTES.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,21 @@ SHARD = "shard"
 Inputs = Mapping[str, Any]
 # From inputs to the encodings of in0 and of in1.
 Encode = Callable[[Inputs], tuple[tf.Tensor, tf.Tensor]]
+
+
+class GradientScope(enum.Enum):
+    """What the gradient of a variable, as one of several replicas computes it, is of.
+
+    Attributes:
+        OWN_PAIRS: Of this replica's pairs.
+        BATCH: Of all pairs; every replica computes the same.
+        OWN_ROWS: Of all pairs, for the rows of a sharded table that this replica owns.
+            Rows that several replicas looked up are repeated.
+    """
+
+    OWN_PAIRS = enum.auto()
+    BATCH = enum.auto()
+    OWN_ROWS = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,15 +172,16 @@ class BatchShard(abc.ABC):
         gradients: Sequence[Gradient | None],
         as_rows: bool,
         distinct: bool,
-        replicated: Sequence[bool],
+        scopes: Sequence[GradientScope],
     ) -> list[Gradient | None]:
         """Returns the batch's gradients, with the rows of repeated tokens summed.
 
         Args:
             gradients: This replica's gradients; None for a variable without one.
             as_rows: Whether row gradients stay rows (see `sum_repeated_rows`).
-            distinct: Whether each index is known to occur once in row gradients.
-            replicated: Which gradients every replica has computed for the whole batch.
+            distinct: Whether each index is known to occur once in row gradients, but
+                in those of sharded tables.
+            scopes: What each gradient is of.
         """
 
 
@@ -252,7 +269,7 @@ class FullBatch(BatchShard):
         gradients: Sequence[Gradient | None],
         as_rows: bool,
         distinct: bool,
-        replicated: Sequence[bool],
+        scopes: Sequence[GradientScope],
     ) -> list[Gradient | None]:
         """See `BatchShard`."""
         return [
@@ -260,12 +277,21 @@ class FullBatch(BatchShard):
         ]
 
 
-def replicated_encoders(hyperparameters: Hyperparameters) -> tuple[int, ...]:
+def replicated_encoders(
+    hyperparameters: Hyperparameters, is_sharded: bool = False
+) -> tuple[int, ...]:
     """Returns the encoders that every replica applies to the whole batch.
 
     These are pooled encoders, unless they share their table with hcnn or bilstm: part
     of the gradient of that table would then be the batch's, and part the replica's own.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        is_sharded: Whether token tables are sharded. Each replica then looks up only
+            the tokens of its own pairs.
     """
+    if is_sharded:
+        return ()
     pooled = tuple(
         encoder
         for encoder in (0, 1)

@@ -23,6 +23,9 @@ _SIZES = np.array(sorted({math.ceil(2 ** (i / 4)) for i in range(4 * 31)}), np.i
 # TensorFlow's strategies number their groups from 1.
 _GROUP = 1_000
 
+# The number of rows of a padded message, and the index of that size; int32 scalars.
+MessageSize = tuple[tf.Tensor, tf.Tensor]
+
 _current: contextvars.ContextVar[Collectives] = contextvars.ContextVar("collectives")
 
 
@@ -170,10 +173,44 @@ class Collectives:
             )
         return gathered
 
-    def _reduce(self, value: tf.Tensor, size_index: tf.Tensor | int) -> tf.Tensor:
+    def maximum(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns the largest of all replicas' values, without a gradient.
+
+        Args:
+            value: int32 scalar.
+        """
+        return self._reduce(value, 0, merge_op="Max")
+
+    def message_size(self, count: tf.Tensor) -> MessageSize:
+        """Returns the size of messages that have up to ``count`` rows."""
+        return _message_size(count)
+
+    def all_to_all(self, rows: tf.Tensor, size: MessageSize) -> tf.Tensor:
+        """Exchanges a message between each pair of replicas.
+
+        Args:
+            rows: This replica's messages to all replicas, in the order of replicas,
+                ``[replicas * size, width]``. Each has the same number of rows.
+            size: The size of a message, as `message_size` returns it.
+
+        Returns:
+            The messages of all replicas to this one, in the same shape, without a
+            gradient.
+        """
+        count, index = size
+        width = rows.shape[1]
+        received = tf.raw_ops.CollectiveAllToAllV2(
+            input=tf.reshape(rows, [self.replicas, count, width]),
+            **self._instance(index),
+        )
+        return tf.reshape(received, [self.replicas * count, width])
+
+    def _reduce(
+        self, value: tf.Tensor, size_index: tf.Tensor | int, merge_op: str = "Add"
+    ) -> tf.Tensor:
         return tf.raw_ops.CollectiveReduceV2(
             input=tf.convert_to_tensor(value),
-            merge_op="Add",
+            merge_op=merge_op,
             final_op="Id",
             **self._instance(size_index),
         )
@@ -226,7 +263,7 @@ def current_collectives() -> Collectives:
     return _current.get()
 
 
-def _message_size(count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _message_size(count: tf.Tensor) -> MessageSize:
     """Returns the padded size of a message with ``count`` rows, and its index."""
     index = tf.searchsorted(_SIZES, tf.reshape(tf.cast(count, tf.int32), [1]))[0]
     return tf.gather(_SIZES, index), index

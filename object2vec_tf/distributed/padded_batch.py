@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import (
     FullBatch,
+    GradientScope,
     PairCounts,
 )
 from object2vec_tf.layers.static_rows import StaticRows, unpack
@@ -133,13 +134,13 @@ class PaddedBatch(FullBatch):
         gradients: Sequence[Gradient | None],
         as_rows: bool,
         distinct: bool,
-        replicated: Sequence[bool],
+        scopes: Sequence[GradientScope],
     ) -> list[Gradient | None]:
         """See `BatchShard`: each table is looked up once, so indices are unique.
 
         The index of padding is the number of rows of the table.
         """
-        return super().reduce_gradients(gradients, as_rows, True, replicated)
+        return super().reduce_gradients(gradients, as_rows, True, scopes)
 
 
 @dataclasses.dataclass(frozen=True)

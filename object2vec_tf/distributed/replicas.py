@@ -12,9 +12,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import replicated_encoders
+from object2vec_tf.distributed.sharded_tables import ShardedTable
 from object2vec_tf.distributed.strategies import Step, Strategy
+from object2vec_tf.layers.table_placement import Table
 from object2vec_tf.metrics.auc import AUC
 from object2vec_tf.optimizers.per_replica import update_locally
+from object2vec_tf.optimizers.slots import slots_of
 
 # Distance between the dropout seeds of two replicas.
 _SEED_STRIDE = 1_000_003
@@ -28,8 +31,9 @@ class Replicas:
     """A compiled `Object2Vec` model on each device of this process.
 
     All replicas always have the same weights, optimizer state and random numbers,
-    except those of dropout. Each replica has metrics of its own, over its shards of the
-    batches, which are combined when they are read.
+    except the rows of sharded tables and the numbers of dropout. Each replica has
+    metrics of its own, over its shards of the batches, which are combined when they are
+    read.
 
     Args:
         strategy: The execution strategy.
@@ -68,7 +72,9 @@ class Replicas:
         """Copies weights, optimizer and random state of the chief to all replicas."""
         if self.strategy.replicas == 1:
             return
-        first, *others = [_shared_state(model) for model in self.models]
+        first, *others = [
+            [*weights, *slots] for weights, slots in map(shared_variables, self.models)
+        ]
         for i, value in enumerate(_broadcast(self.strategy, first)):
             for other in others:
                 other[i].assign(value)
@@ -77,7 +83,9 @@ class Replicas:
         ):
             encoders: tuple[int, ...] = ()
             if self._replicates:
-                encoders = replicated_encoders(model.hyperparameters)
+                encoders = replicated_encoders(
+                    model.hyperparameters, model.placement.is_sharded
+                )
             _separate_dropout(model, replica, encoders)
 
     def reset_metrics(self) -> None:
@@ -174,11 +182,30 @@ def _assign_metrics(model: keras.Model, values: npt.NDArray[np.float64]) -> None
         start += size
 
 
-def _shared_state(model: keras.Model) -> list[Any]:
-    """Returns the variables that are equal on all replicas."""
-    metrics = {id(variable) for variable in model.metrics_variables}
-    own = [v.value for v in model.variables if id(v) not in metrics]
-    return own + [v.value for v in model.optimizer.variables]
+def sharded_tables(model: keras.Model) -> list[ShardedTable]:
+    """Returns the tables of which a replica has a part, each once."""
+    tables: tuple[Table, ...] = model.tables
+    return [table for table in tables if isinstance(table, ShardedTable)]
+
+
+def shared_variables(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    """Returns the variables that are equal on all replicas, except metrics.
+
+    Args:
+        model: A replica.
+
+    Returns:
+        Those of the model and those of its optimizer, as TensorFlow's variables.
+    """
+    excluded = {id(variable) for variable in model.metrics_variables}
+    for table in sharded_tables(model):
+        own = [table.variable, *slots_of(model.optimizer, table.variable)]
+        excluded |= {id(variable) for variable in own}
+    owners = model, model.optimizer
+    weights, slots = (
+        [v.value for v in owner.variables if id(v) not in excluded] for owner in owners
+    )
+    return weights, slots
 
 
 def _broadcast(

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from object2vec_tf.distributed.cluster import TF_CONFIG, read_cluster
 from object2vec_tf.distributed.multi_worker import start_workers
+from object2vec_tf.distributed.sharded_tables import ShardedTables
 from object2vec_tf.distributed.strategies import (
     MirroredDevices,
     SingleDevice,
@@ -13,9 +14,11 @@ from object2vec_tf.distributed.strategies import (
 )
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 BATCH_LAYOUTS = ("auto", "ragged", "static")
+TABLE_PLACEMENTS = ("replicated", "sharded")
 
 
 def choose_strategy(
@@ -92,6 +95,43 @@ def check_batch_layout(name: str) -> None:
         raise UserError(
             f"batch_layout: expected one of {', '.join(BATCH_LAYOUTS)}, got {name!r}."
         )
+
+
+def check_table_placement(name: str) -> None:
+    """Checks the name of a placement of token tables.
+
+    Raises:
+        UserError: There is no such placement.
+    """
+    if name not in TABLE_PLACEMENTS:
+        raise UserError(
+            f"table_placement: expected one of {', '.join(TABLE_PLACEMENTS)}, got "
+            f"{name!r}."
+        )
+
+
+def choose_table_placement(
+    name: str, strategy: Strategy, batch_layout: str = "ragged"
+) -> TablePlacement:
+    """Returns where the token tables of a run are kept.
+
+    Args:
+        name: One of `TABLE_PLACEMENTS`. A single device always has whole tables.
+        strategy: The execution strategy.
+        batch_layout: The layout that the user asks for.
+
+    Raises:
+        UserError: Sharded tables are asked for, and the static layout too.
+    """
+    check_table_placement(name)
+    if name == "replicated" or strategy.replicas == 1:
+        return WHOLE_TABLES
+    if batch_layout == "static":
+        raise UserError(
+            "table_placement=sharded: expected batch_layout=ragged, got static. Leave "
+            "--batch_layout out."
+        )
+    return ShardedTables()
 
 
 def choose_batch_layout(

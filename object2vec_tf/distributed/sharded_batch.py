@@ -15,6 +15,7 @@ from object2vec_tf.distributed.batch_shard import (
     Encode,
     EncodingPlan,
     FullBatch,
+    GradientScope,
     Inputs,
     PairCounts,
 )
@@ -164,18 +165,22 @@ class ShardedBatch(BatchShard):
         gradients: Sequence[Gradient | None],
         as_rows: bool,
         distinct: bool,
-        replicated: Sequence[bool],
+        scopes: Sequence[GradientScope],
     ) -> list[Gradient | None]:
         """See `BatchShard`; row gradients are exchanged as rows."""
         reduced = [
-            sum_repeated_rows(gradient, as_rows if complete else True, distinct)
-            for gradient, complete in zip(gradients, replicated, strict=True)
+            sum_repeated_rows(
+                gradient,
+                as_rows or scope is GradientScope.OWN_PAIRS,
+                distinct and scope is not GradientScope.OWN_ROWS,
+            )
+            for gradient, scope in zip(gradients, scopes, strict=True)
         ]
         rows, dense = (
             [
                 i
                 for i, gradient in enumerate(reduced)
-                if isinstance(gradient, kind) and not replicated[i]
+                if isinstance(gradient, kind) and scopes[i] is GradientScope.OWN_PAIRS
             ]
             for kind in (tf.IndexedSlices, tf.Tensor)
         )

@@ -43,7 +43,11 @@ class Strategy(abc.ABC):
 
     @abc.abstractmethod
     def build_replicas(self, build: Callable[[], Any]) -> list[Any]:
-        """Calls ``build`` once on each device of this process."""
+        """Calls ``build`` once on each device of this process.
+
+        With several devices or processes, ``current_collectives`` are those of the
+        device.
+        """
 
     @abc.abstractmethod
     def dataset(self, pairs: Pairs, *args: Any, **kwargs: Any) -> tf.data.Dataset:
@@ -160,8 +164,8 @@ class MirroredDevices(_SingleProcess):
     def build_replicas(self, build: Callable[[], Any]) -> list[Any]:
         """See `Strategy`."""
         built = []
-        for device in self.devices:
-            with tf.device(device):
+        for device, collectives in zip(self.devices, self._collectives, strict=True):
+            with tf.device(device), collectives.activated():
                 built.append(build())
         return built
 

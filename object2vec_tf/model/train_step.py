@@ -14,13 +14,16 @@ from object2vec_tf.distributed.batch_shard import (
     BatchEncodings,
     BatchShard,
     EncodingPlan,
+    GradientScope,
     Inputs,
     PairCounts,
     replicated_encoders,
 )
 from object2vec_tf.distributed.sharded_batch import batch_shard_of
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.table_placement import TablePlacement
 from object2vec_tf.model.batch_inputs import Batch
+from object2vec_tf.model.builders import token_tables_of
 from object2vec_tf.model.negative_samplers import NegativeSampler, TrainingPairs
 from object2vec_tf.model.objectives import Objective
 from object2vec_tf.optimizers.gradients import Gradient, add_weight_decay
@@ -36,6 +39,7 @@ class PairModel(Protocol):
 
     Attributes:
         hyperparameters: The hyperparameters.
+        placement: Where the rows of token tables are kept.
         enc0: Encoder of in0.
         enc1: Encoder of in1.
         comparator: Model from two encodings to scores.
@@ -47,6 +51,7 @@ class PairModel(Protocol):
     """
 
     hyperparameters: Hyperparameters
+    placement: TablePlacement
     enc0: keras.Model
     enc1: keras.Model
     comparator: keras.Model
@@ -220,7 +225,11 @@ def encoding_plan(model: PairModel) -> EncodingPlan:
         strict=True,
     )
     in0, in1 = (objective or negatives for objective, negatives in sides)
-    return EncodingPlan(replicated_encoders(model.hyperparameters), (in0, in1))
+    return EncodingPlan(_replicated_encoders(model), (in0, in1))
+
+
+def _replicated_encoders(model: PairModel) -> tuple[int, ...]:
+    return replicated_encoders(model.hyperparameters, model.placement.is_sharded)
 
 
 def _update_metrics(
@@ -258,17 +267,25 @@ def reduce_gradients(
     distinct = model.encoders_share_weights or (
         not model.hyperparameters.tied_token_embedding_weight
     )
-    replicated = {
-        id(variable)
-        for encoder in replicated_encoders(model.hyperparameters)
-        for variable in (model.enc0, model.enc1)[encoder].variables
+    return shard.reduce_gradients(gradients, as_rows, distinct, _scopes(model))
+
+
+def _scopes(model: PairModel) -> list[GradientScope]:
+    """Returns what the gradients of the trainable variables are of."""
+    encoders = model.enc0, model.enc1
+    scopes = {
+        id(variable): GradientScope.BATCH
+        for encoder in _replicated_encoders(model)
+        for variable in encoders[encoder].variables
     }
-    return shard.reduce_gradients(
-        gradients,
-        as_rows,
-        distinct,
-        [id(variable) in replicated for variable in model.trainable_variables],
-    )
+    if model.placement.is_sharded:
+        for encoder in encoders:
+            for table in token_tables_of(encoder).values():
+                scopes[id(table)] = GradientScope.OWN_ROWS
+    return [
+        scopes.get(id(variable), GradientScope.OWN_PAIRS)
+        for variable in model.trainable_variables
+    ]
 
 
 def _with_weight_decay(

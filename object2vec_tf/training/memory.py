@@ -26,7 +26,9 @@ TABLE_SLOTS = {
 
 
 def check_memory(
-    hyperparameters: Hyperparameters, memory: tuple[int, int] | None = None
+    hyperparameters: Hyperparameters,
+    memory: tuple[int, int] | None = None,
+    share: float = 1.0,
 ) -> None:
     """Checks that the token embeddings fit into memory.
 
@@ -34,6 +36,7 @@ def check_memory(
         hyperparameters: The hyperparameters.
         memory: The bytes of all memory and of available memory; None reads them from
             the system.
+        share: The share of the rows that this process has.
 
     Raises:
         UserError: The token embeddings are larger than all memory.
@@ -50,6 +53,7 @@ def check_memory(
         encoder: _FLOAT_BYTES
         * sum(_rows(hyperparameters, encoder).values())
         * hyperparameters.of_encoder(encoder, "token_embedding_dim")
+        * share
         for encoder in ((0,) if hyperparameters.tied_token_embedding_weight else (0, 1))
     }
     size = sum(tables.values())

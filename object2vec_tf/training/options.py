@@ -9,13 +9,17 @@ from typing import Any, Self, TypedDict
 
 from object2vec_tf.data.table_sources import is_table
 from object2vec_tf.devices import check_device
-from object2vec_tf.distributed.selection import check_batch_layout
+from object2vec_tf.distributed.selection import (
+    check_batch_layout,
+    check_table_placement,
+)
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.remote import local_path
 from object2vec_tf.hyperparameters.arguments import as_boolean, as_gigabytes, as_integer
 from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.model.freezing import parse_parts
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.tables.limit import TABLE_LIMIT, check_table_limit
 
 PathLike = str | os.PathLike[str]
 
@@ -133,12 +137,29 @@ class FitOptions(RunOptions):
             ``model_dir``; all workers return the same run.
         num_gpus: Maximum number of GPUs; by default ``_num_gpus`` of a mapping of
             hyperparameters.
+        table_placement: Where token tables and their optimizer state are kept.
+            replicated: every device has all rows. sharded: each device has a part of
+            the rows, and gets those that its pairs need from the others. It changes
+            results by rounding, and the random numbers of dropout.
+        table_limit: Token tables that have more gigabytes (10**9 bytes) than this in
+            all are exported as Parquet files beside the SavedModel; 0 for all tables.
+
+    Raises:
+        UserError: As for `RunOptions`; or the placement or the limit is invalid.
     """
 
     items: PathLike | None = None
     labels: PathLike | None = None
     strategy: str = "auto"
     num_gpus: int | None = None
+    table_placement: str = "replicated"
+    table_limit: float = TABLE_LIMIT
+
+    def __post_init__(self) -> None:
+        """Checks the placement and the limit too."""
+        super().__post_init__()
+        check_table_placement(self.table_placement)
+        check_table_limit(self.table_limit)
 
 
 class RunKeywords(TypedDict, total=False):
@@ -168,3 +189,5 @@ class FitKeywords(RunKeywords, total=False):
     labels: PathLike | None
     strategy: str
     num_gpus: int | None
+    table_placement: str
+    table_limit: float

@@ -24,7 +24,11 @@ from object2vec_tf.devices import (
     make_deterministic,
     select_device,
 )
-from object2vec_tf.distributed.selection import choose_batch_layout, choose_strategy
+from object2vec_tf.distributed.selection import (
+    choose_batch_layout,
+    choose_strategy,
+    choose_table_placement,
+)
 from object2vec_tf.distributed.strategies import Strategy
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import channel_files
@@ -33,6 +37,7 @@ from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.files.writable import check_writable
 from object2vec_tf.hyperparameters import Hyperparameters, max_gpus
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
+from object2vec_tf.layers.table_placement import TablePlacement
 from object2vec_tf.model.freezing import check_something_is_trained
 from object2vec_tf.model.token_tables import initial_log_weights
 from object2vec_tf.progress import phase
@@ -87,6 +92,7 @@ class PreparedRun:
         object_names: Names of objects, for the report.
         directory: The run directory.
         strategy: The execution strategy.
+        placement: Where token tables are kept.
         batch_layout: How batches are laid out: ragged or static.
         console: Shows progress and results.
         export: Function that exports a model.
@@ -103,6 +109,7 @@ class PreparedRun:
     object_names: ObjectNames
     directory: RunDirectory
     strategy: Strategy
+    placement: TablePlacement
     batch_layout: str
     console: RunConsole
     export: Callable[..., Path]
@@ -177,6 +184,11 @@ def prepare_run(
     strategy = choose_strategy(options.strategy, num_gpus, options.device)
     # Raises an error if the layout is impossible.
     choose_batch_layout(options.batch_layout, strategy, hyperparameters)
+    placement = choose_table_placement(
+        options.table_placement, strategy, options.batch_layout
+    )
+    share = len(strategy.local_replicas) / strategy.replicas
+    check_memory(hyperparameters, share=share if placement.is_sharded else 1.0)
     _check_speed(options.precision)
     with phase("reading vocabularies and pretrained vectors"):
         text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
@@ -223,7 +235,10 @@ def prepare_run(
         names,
         directory,
         strategy,
-        layout_for(options.batch_layout, strategy, channels["train"]),
+        placement,
+        "ragged"
+        if placement.is_sharded
+        else layout_for(options.batch_layout, strategy, channels["train"]),
         console,
         export,
         start,
@@ -308,7 +323,6 @@ def _check_arguments(
     sources: Mapping[str, Any],
 ) -> None:
     _check_pairs_per_step(hyperparameters)
-    check_memory(hyperparameters)
     if not is_given(sources.get("train")):
         raise UserError("train: no file given. Give a file, directory or glob.")
     auxiliary = sources.get("auxiliary")

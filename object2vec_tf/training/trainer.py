@@ -102,6 +102,7 @@ class Trainer:
             tokenizers=text_assets.tokenizers,
             frozen=self._run.options.freeze,
             id_words=text_assets.id_words,
+            placement=self._run.placement,
             dtype=policy_of(self._run.options.precision),
         )
         for encoder, vectors in text_assets.vectors.items():

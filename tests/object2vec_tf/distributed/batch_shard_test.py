@@ -7,6 +7,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.batch_shard import (
     EncodingPlan,
     FullBatch,
+    GradientScope,
     PairCounts,
     replicated_encoders,
 )
@@ -75,7 +76,10 @@ def test_a_full_batch_sums_rows_of_repeated_tokens_only():
     )
 
     reduced = FullBatch().reduce_gradients(
-        [dense, None, rows], as_rows=True, distinct=False, replicated=[False] * 3
+        [dense, None, rows],
+        as_rows=True,
+        distinct=False,
+        scopes=[GradientScope.OWN_PAIRS] * 3,
     )
 
     assert reduced[0] is dense

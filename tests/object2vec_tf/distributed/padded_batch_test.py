@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from object2vec_tf.distributed.batch_shard import PairCounts
+from object2vec_tf.distributed.batch_shard import GradientScope, PairCounts
 from object2vec_tf.distributed.padded_batch import (
     PaddedBatch,
     PaddedShard,
@@ -9,6 +9,8 @@ from object2vec_tf.distributed.padded_batch import (
 )
 from object2vec_tf.distributed.sharded_batch import batch_shard_of
 from object2vec_tf.ragged.static_layout import BatchShape, Layout, SideLayout
+
+OWN = GradientScope.OWN_PAIRS
 
 
 def test_a_loss_is_divided_by_the_pairs_without_padding():
@@ -31,8 +33,8 @@ def test_a_gradient_of_rows_stays_rows_and_a_dense_one_is_a_table():
     )
     shard = PaddedBatch(tf.constant(1), rows=2)
 
-    as_rows, none = shard.reduce_gradients([rows, None], True, False, [False] * 2)
-    (dense,) = shard.reduce_gradients([rows], False, False, [False])
+    as_rows, none = shard.reduce_gradients([rows, None], True, False, [OWN] * 2)
+    (dense,) = shard.reduce_gradients([rows], False, False, [OWN])
 
     assert as_rows is rows
     assert none is None

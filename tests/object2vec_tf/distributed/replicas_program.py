@@ -2,9 +2,11 @@
 
     python -m tests.object2vec_tf.distributed.replicas_program STRATEGY OUT [CASE ...]
 
-STRATEGY is one, mirrored:N for N logical CPUs, mirrored:N:static for batches in the
-static layout, or multi_worker with TF_CONFIG. OUT is the .npz file of each case's
-metrics and weights after two epochs.
+STRATEGY is one, mirrored:N for N logical CPUs, or multi_worker with TF_CONFIG. The
+latter two may be followed by :static for batches in the static layout, or by :sharded
+for sharded token tables. OUT is the .npz file of each case's metrics and weights after
+two epochs. Of a sharded table, it has the rows that this process has, with NaN for
+others.
 """
 
 import sys
@@ -15,8 +17,12 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.data.pairs import Pairs, Report
-from object2vec_tf.distributed.replicas import Replicas
-from object2vec_tf.distributed.selection import choose_strategy
+from object2vec_tf.distributed.replicas import Replicas, sharded_tables
+from object2vec_tf.distributed.selection import (
+    choose_strategy,
+    choose_table_placement,
+)
+from object2vec_tf.layers.table_placement import WHOLE_TABLES
 from object2vec_tf.ragged.column import RaggedColumn
 from object2vec_tf.training.batch_layout import make_execution
 from object2vec_tf.training.loop import TrainingLoop
@@ -130,6 +136,22 @@ def pairs_of(settings, weighted):
     return Pairs(*columns, labels, settings, report, weights)
 
 
+def weights_of(replicas):
+    """Returns the trained variables of each replica, by name."""
+    weights = {}
+    for replica, model in enumerate(replicas.models):
+        sharded = {id(table.variable): table for table in sharded_tables(model)}
+        for variable in model.trainable_variables:
+            values, name = variable.numpy(), variable.path
+            if table := sharded.get(id(variable)):
+                missing = np.full([table.rows, table.width], np.nan, np.float32)
+                whole = weights.setdefault(f"replica 0 {name}", missing)
+                whole[table.replica :: table.replicas] = values
+            else:
+                weights[f"replica {replica} {name}"] = values
+    return weights
+
+
 def train_case(case, strategy, layout="ragged"):
     """Trains a case; returns its metrics and weights by name."""
     settings = hyperparameters(case)
@@ -138,13 +160,19 @@ def train_case(case, strategy, layout="ragged"):
     def build():
         frozen = ["enc0"] if case == "frozen_part" else []
         dtype = "mixed_float16" if case == "loss_scaling" else "float32"
-        model = o2v.Object2Vec(settings, seed=5, frozen=frozen, dtype=dtype)
+        placement = WHOLE_TABLES
+        if layout == "sharded":
+            placement = choose_table_placement("sharded", strategy)
+        model = o2v.Object2Vec(
+            settings, seed=5, frozen=frozen, dtype=dtype, placement=placement
+        )
         model.compile(steps_per_epoch=len(pairs.dataset(shuffle=True)))
         model.optimizer.build(model.trainable_variables)
         return model
 
-    replicas = Replicas(strategy, build, layout)
-    execution = make_execution(layout, replicas, print)
+    batches = "static" if layout == "static" else "ragged"
+    replicas = Replicas(strategy, build, batches)
+    execution = make_execution(batches, replicas, print)
     loop = TrainingLoop(execution, keras.callbacks.CallbackList([], model=None))
     results = {}
     for epoch in range(EPOCHS):
@@ -154,17 +182,14 @@ def train_case(case, strategy, layout="ragged"):
             results[f"train {epoch} {name}"] = value
     for name, value in loop.evaluate(execution.batches(pairs, 10)).items():
         results[f"validation {name}"] = value
-    for replica, model in enumerate(replicas.models):
-        for variable in model.trainable_variables:
-            results[f"replica {replica} {variable.path}"] = variable.numpy()
-    return results
+    return results | weights_of(replicas)
 
 
 def main(name, output, *cases):
-    layout = "ragged"
-    if name.startswith("mirrored:"):
-        name, count, *layouts = name.split(":")
-        layout = layouts[0] if layouts else layout
+    name, *options = name.split(":")
+    layout = options.pop() if options and not options[-1].isdigit() else "ragged"
+    if name == "mirrored":
+        (count,) = options
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
             [tf.config.LogicalDeviceConfiguration()] * int(count),

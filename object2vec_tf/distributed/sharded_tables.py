@@ -1,0 +1,86 @@
+"""Token tables whose rows are divided among the replicas of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from object2vec_tf.distributed.collectives import Collectives, current_collectives
+from object2vec_tf.distributed.initial_rows import initial_rows
+from object2vec_tf.distributed.row_exchange import RowExchange
+from object2vec_tf.layers.table_placement import Table, TablePlacement, table_weight
+
+
+class ShardedTables(TablePlacement):
+    """Each replica has a part of the rows of every table, and their slots.
+
+    Row i is row ``i // replicas`` of replica ``i % replicas``. Vocabularies are sorted
+    by frequency, so ranges of rows would give one replica most of the lookups.
+
+    A model is built, and its steps are traced, within the context of
+    `Collectives.activated`.
+    """
+
+    is_sharded = True
+
+    def add_table(
+        self,
+        layer: keras.layers.Layer,
+        name: str,
+        shape: tuple[int, int],
+        initializer: Any,
+        trainable: bool = True,
+    ) -> Table:
+        """See `TablePlacement`."""
+        collectives = current_collectives()
+        own = len(range(collectives.replica, shape[0], collectives.replicas))
+
+        def own_rows(own_shape: Any, dtype: Any = None) -> npt.NDArray[np.float32]:
+            shard = collectives.replica, collectives.replicas
+            return initial_rows(keras.initializers.get(initializer), shape, *shard)
+
+        variable = table_weight(layer, name, (own, shape[1]), own_rows, trainable)
+        return ShardedTable(shape, variable, collectives)
+
+
+class ShardedTable(Table):
+    """The rows of a table that one replica owns.
+
+    Args:
+        shape: Rows and width of the whole table.
+        variable: The own rows.
+        collectives: The collectives of the replica.
+
+    Attributes:
+        replica: Index of the replica.
+        replicas: Number of replicas.
+    """
+
+    variable: keras.Variable
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        variable: keras.Variable,
+        collectives: Collectives,
+    ) -> None:
+        super().__init__(*shape, variable)
+        self.replica = collectives.replica
+        self.replicas = collectives.replicas
+
+    def lookup(self, ids: tf.Tensor) -> tf.Tensor:
+        """See `Table`; all replicas must look up rows at the same time.
+
+        The gradient of the own rows is IndexedSlices with a row for each replica that
+        looked it up.
+        """
+        exchange = RowExchange(ids, current_collectives())
+        return exchange.answers(tf.gather(self.variable.value, exchange.requested))
+
+    def assign(self, values: Any) -> None:
+        """See `Table`; the rows of other replicas are ignored."""
+        self.variable.assign(np.asarray(values)[self.replica :: self.replicas])
