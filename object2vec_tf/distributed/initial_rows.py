@@ -9,8 +9,8 @@ import tensorflow as tf
 
 Rows = npt.NDArray[np.float32]
 
-# Values that are computed at once: 256 MB.
-_CHUNK_VALUES = 1 << 26
+# Values that are computed at once: 16 MB.
+_CHUNK_VALUES = 1 << 22
 # Numbers of one step of the Philox generator, and the modulus of Keras's seeds
 # (keras/src/backend/tensorflow/random.py).
 _NUMBERS_PER_STEP = 4

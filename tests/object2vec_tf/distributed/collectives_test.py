@@ -41,7 +41,12 @@ def test_every_collective_op_has_the_hint(hint):
     @tf.function(autograph=False)
     def exchange(values):
         rows = collectives.all_reduce_rows(values)
-        return collectives.all_reduce(values), collectives.all_gather_batch(rows, 4)
+        size = collectives.message_size(collectives.maximum(tf.constant(1)))
+        return (
+            collectives.all_reduce(values),
+            collectives.all_gather_batch(rows, 4),
+            collectives.all_to_all(values, size),
+        )
 
     function = exchange.get_concrete_function(tf.TensorSpec([2, 3]))
     hints = [
@@ -51,6 +56,7 @@ def test_every_collective_op_has_the_hint(hint):
     ]
 
     assert sorted(hints) == [
+        ("CollectiveAllToAllV2", hint),
         ("CollectiveGatherV2", hint),
-        *[("CollectiveReduceV2", hint)] * 2,
+        *[("CollectiveReduceV2", hint)] * 3,
     ]
