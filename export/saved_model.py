@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export.item_catalog import ItemFiles, Items, item_files
+from export.item_catalog import Items, item_files
 from export.signatures import Signatures
 from export.top_items import HIGHEST, LOWEST
 from export.warmup import golden_requests, write_warm_up
@@ -29,10 +29,15 @@ from object2vec_tf.inference.warmup_requests import (
     read_warm_up,
 )
 from object2vec_tf.layers.precision import check_precision
+from object2vec_tf.layers.substitute_tables import UnsizedTables
 from object2vec_tf.metrics.ranking import scorer
+from object2vec_tf.model.assembly import with_placement
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.precision import computing_in
+from object2vec_tf.model.table_names import named_tables
 from object2vec_tf.progress import phase
+from object2vec_tf.tables.saved_model_tables import write_tables
+from object2vec_tf.tables.table_reader import TableReader
 
 METRICS = f"{ASSETS}/metrics.json"
 GOLDEN = f"{ASSETS}/golden.jsonl"
@@ -56,6 +61,7 @@ def export_saved_model(
     k: int | None = None,
     similarity: str | None = None,
     precision: str = "float32",
+    tables: Mapping[str, TableReader] | None = None,
 ) -> Path:
     """Writes a SavedModel for TF Serving.
 
@@ -104,6 +110,9 @@ def export_saved_model(
         precision: The type in which the SavedModel computes convolutions, the products
             of LSTMs and the MLP: float32, bfloat16 or float16, whatever the model was
             trained in. Weights, embeddings and scores are float32 in all.
+        tables: The rows of all token tables, by the names of
+            `object2vec_tf.model.table_names.named_tables`. They are written in chunks.
+            None takes them from the model's variables.
 
     Returns:
         The path of the version.
@@ -136,27 +145,52 @@ def export_saved_model(
         )
     if not isinstance(metrics, Mapping | None):
         raise UserError(f"metrics: expected a mapping of names, got {metrics!r:.60}.")
+    if items is not None and tables is not None:
+        raise ValueError("items: expected none, since their tables are not in memory")
     files = item_files(items, labels, k, similarity)
     check_precision("precision", precision)
     # A CPU must be able to repeat the predictions in golden.jsonl.
     with next_version(directory) as (temporary, path), in_full_precision():
-        with computing_in(model, precision), phase("exporting: writing the model"):
-            _write(model, temporary, metrics, files)
+        graph = model if tables is None else with_placement(model, UnsizedTables())
+        with (
+            computing_in(model, precision),
+            computing_in(graph, precision),
+            phase("exporting: writing the model"),
+        ):
+            signatures = Signatures(graph, files)
+            _write_graph(signatures, temporary)
+            if tables is not None:
+                _write_tables(graph, temporary, tables)
+            _write_requests(model, temporary, metrics, signatures)
         with phase("exporting: checking its answers"):
             _replay(temporary, *_TOLERANCES[precision])
     return path
 
 
-def _write(
-    model: Object2Vec,
-    directory: Path,
-    metrics: Mapping[str, Any] | None,
-    items: ItemFiles | None,
-) -> None:
-    signatures = Signatures(model, items)
+def _write_graph(signatures: Signatures, directory: Path) -> None:
     with tensorflow_path(directory) as path:
         tf.saved_model.save(signatures, path, signatures=signatures.by_name)
         _set_method_names(path, signatures.methods)
+
+
+def _write_tables(
+    graph: Object2Vec, directory: Path, tables: Mapping[str, TableReader]
+) -> None:
+    """Writes token tables into a SavedModel whose graph has none."""
+    readers = {}
+    for name, table in named_tables(graph).items():
+        assert table.variable is not None
+        readers[table.variable.value.name.partition(":")[0]] = tables[name]
+    write_tables(directory, readers)
+
+
+def _write_requests(
+    model: Object2Vec,
+    directory: Path,
+    metrics: Mapping[str, Any] | None,
+    signatures: Signatures,
+) -> None:
+    """Writes requests with the model's predictions, and all other files."""
     hyperparameters = model.hyperparameters
     golden = [_golden_request(model, name) for name in SIGNATURE_INPUTS]
     text_golden = [

@@ -13,8 +13,8 @@ from object2vec_tf.files.digests import DIGESTS, verify_digests, write_digests
 ASSETS = "assets.extra"
 SAVED_MODEL_DIGESTS = f"{ASSETS}/{DIGESTS}"
 ONNX_DIGESTS = DIGESTS
-# The weights of a SavedModel.
-VARIABLES = ("variables/variables.index", "variables/variables.data-00000-of-00001")
+# The weights of a SavedModel; a large table has several files.
+_VARIABLES = "variables/variables.*"
 
 _COPY_AGAIN = "Copy the version again from where it is intact, or export it again with "
 EXPORT_AGAIN = f"{_COPY_AGAIN}python -m export."
@@ -28,6 +28,16 @@ def write_saved_model_digests(directory: Path) -> None:
         directory: The SavedModel.
     """
     write_digests(directory, file=SAVED_MODEL_DIGESTS)
+
+
+def weight_files(directory: Path) -> list[str]:
+    """Returns the names of the files of a SavedModel's weights.
+
+    Args:
+        directory: The SavedModel.
+    """
+    files = directory.glob(_VARIABLES)
+    return sorted(file.relative_to(directory).as_posix() for file in files)
 
 
 def verify_saved_model(directory: Path, names: Collection[str] | None = None) -> None:

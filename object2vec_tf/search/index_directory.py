@@ -48,7 +48,7 @@ from object2vec_tf.files.uploads import (
     upload_bytes,
     upload_directory,
 )
-from object2vec_tf.inference.exported_files import VARIABLES, verify_saved_model
+from object2vec_tf.inference.exported_files import verify_saved_model, weight_files
 from object2vec_tf.inference.model_store import find_exported
 from object2vec_tf.inference.predictor import DAMAGE_ERRORS
 from object2vec_tf.search.faiss_index import read_vectors
@@ -371,7 +371,7 @@ def model_digest(model: str | os.PathLike[str]) -> str:
         UserError: There is no such model, or it cannot be read.
     """
     exported = find_exported(model)
-    verify_saved_model(exported, VARIABLES)
+    verify_saved_model(exported, weight_files(exported))
     digest = xxhash.xxh3_128()
     try:
         with tensorflow_path(exported / "variables" / "variables") as prefix:

@@ -21,7 +21,7 @@ from object2vec_tf.tables.table_reader import Rows, TableReader, read_chunks
 
 # The file of the weights in the archive.
 _WEIGHTS = "model.weights.h5"
-_PLACEHOLDER_ROWS = 8
+PLACEHOLDER_ROWS = 8
 
 
 def placeholder_rows(table: int, width: int) -> Rows:
@@ -38,7 +38,7 @@ def placeholder_rows(table: int, width: int) -> Rows:
         float32 ``[8, width]``.
     """
     random = np.random.default_rng([0xB5297A4D, table])
-    return random.normal(size=(_PLACEHOLDER_ROWS, width)).astype(np.float32)
+    return random.normal(size=(PLACEHOLDER_ROWS, width)).astype(np.float32)
 
 
 def write_tables(
