@@ -56,6 +56,9 @@ CASES = {
     "in_batch": ROW_SPARSE
     | IN_BATCH
     | {"popularity_correction": True, "negative_sampling_rate": 1},
+    "adam": ROW_SPARSE | {"optimizer": "adam", "learning_rate": 0.01},
+    "adadelta": ROW_SPARSE | {"optimizer": "adadelta", "learning_rate": 1.0},
+    "dense_adam": {"optimizer": "adam", "learning_rate": 0.01},
     "values": {"output_layer": "mean_squared_error", "optimizer": "rmsprop"},
     "small": {
         "output_layer": "mean_squared_error",
