@@ -135,22 +135,21 @@ def test_a_pair_whose_tokens_repeat_is_trained_on(tmp_path):
         assert np.isfinite(run.metrics["train"]["cross_entropy"])
 
 
-@pytest.mark.parametrize("wrong", [-1, 10])
-def test_an_id_outside_the_vocabulary_is_refused(wrong):
+def test_an_id_outside_the_vocabulary_is_refused():
     model = o2v.Object2Vec(settings())
     model.compile()
-    inputs = {"in0": ragged([[1], [wrong]]), "in1": ragged([[1], [2]])}
+    inputs = {"in0": ragged([[1], [10]]), "in1": ragged([[1], [2]])}
     batches = tf.data.Dataset.from_tensors((inputs, tf.constant([0, 1])))
 
     for call in (
-        lambda: model(inputs),
         lambda: model.fit(batches, verbose=0),
         lambda: model.predict(batches, verbose=0),
     ):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=f" .{wrong}"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="got 10"):
             call()
-    with pytest.raises(o2v.DataError):
-        model.embed([[1], [10]])
+    for call in (lambda: model(inputs), lambda: model.embed([[1], [10]])):
+        with pytest.raises(o2v.DataError, match="got 10"):
+            call()
 
 
 @pytest.mark.parametrize("tokenizer", ["unicode_script", "wordpiece"])

@@ -72,7 +72,8 @@ def encode(layer, vectors=VECTORS, training=False):
         encodings = layer((tf.convert_to_tensor(variable), ROWS), training=training)
         total = tf.reduce_sum(encodings)
     assert encodings.dtype == tf.float32
-    gradient = tape.gradient(total, variable)
+    # Some gradients are IndexedSlices on a GPU.
+    gradient = tf.convert_to_tensor(tape.gradient(total, variable))
     assert gradient.dtype == tf.float32
     return encodings.numpy(), gradient.numpy()
 

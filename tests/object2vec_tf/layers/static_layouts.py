@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from object2vec_tf.devices import apply_tf32_override
 from object2vec_tf.layers.static_rows import StaticRows
+from tests.tolerances import tolerances
 
 
 def static_rows(rows, unique, width, gap=0, padding=(2, 3), more_chunks=1):
@@ -62,6 +64,7 @@ def both_forms(layer, vectors, rows, width, gap=0, training=True):
         For the ragged and for the static form, a list of arrays: the encodings, and the
         gradients by the vectors and by the layer's weights.
     """
+    apply_tf32_override()
     unique, dim = vectors.shape
     ragged = tf.ragged.constant(rows, dtype=tf.int32, row_splits_dtype=tf.int64)
     static = static_rows(rows, unique + 2, width, gap)
@@ -107,11 +110,14 @@ def both_forms(layer, vectors, rows, width, gap=0, training=True):
 
 
 def assert_same(expected, received):
-    """Checks that arrays are equal to 1e-6, relative to their largest value."""
+    """Checks that arrays are equal to 1e-6, or 1e-5 on a GPU.
+
+    This is relative to their largest value.
+    """
     for one, two in zip(expected, received, strict=True):
         assert one.shape == two.shape
         scale = max(np.abs(one).max(), 1e-3)
-        np.testing.assert_allclose(two, one, rtol=1e-6, atol=1e-6 * scale)
+        np.testing.assert_allclose(two, one, **tolerances(1e-6, 1e-6 * scale))
 
 
 def assert_close_in_16_bits(expected, received, policy):

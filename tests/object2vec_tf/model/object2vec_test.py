@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from object2vec_tf.devices import gpu_is_visible
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.model.object2vec import Object2Vec
 
@@ -437,8 +438,11 @@ def test_seed_determines_initial_weights_and_training(network):
         runs.append((start, [w.numpy() for w in pairs.trainable_weights]))
     (start, end), (same_start, same_end), (other_start, _) = runs
 
-    for one, two in zip(start + end, same_start + same_end, strict=True):
+    for one, two in zip(start, same_start, strict=True):
         np.testing.assert_array_equal(one, two)
+    # A GPU adds gradients in another order in each step.
+    for one, two in zip(end, same_end, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-6 * gpu_is_visible())
     for one, two in zip(start, other_start, strict=True):
         assert one.ndim == 1 or np.all(one != two)
     for one, two in zip(start, end, strict=True):

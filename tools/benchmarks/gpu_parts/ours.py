@@ -27,6 +27,7 @@ class RepeatedGroups:
     def __init__(self, epoch: Any, groups: list[Any], steps: int) -> None:
         self.groups = self
         self.pairs = epoch.groups.pairs
+        self.menu = epoch.groups.menu
         self._groups = groups
         self._rounds = -(-steps // sum(group.count for group in groups))
         self.batches = self._rounds * sum(group.count for group in groups)
