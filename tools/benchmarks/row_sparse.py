@@ -121,21 +121,28 @@ def build_model(
     setting: Setting, optimizer: str, negatives: int = 0, **more: Any
 ) -> Any:
     """Returns the compiled Object2Vec of a setting."""
-    settings: dict[str, Any] = {"optimizer": optimizer, **more}
-    return compiled_model(
-        Hyperparameters(
-            enc0_network="pooled_embedding",
-            enc0_vocab_size=setting.vocab_size,
-            enc0_max_seq_len=max(setting.tokens),
-            enc_dim=setting.dim,
-            tied_token_embedding_weight=True,
-            token_embedding_storage_type="row_sparse",
-            comparator_list="hadamard",
-            mlp_dim=MLP_DIM,
-            mini_batch_size=BATCH,
-            negative_sampling_rate=negatives,
-            **settings,
-        )
+    more = {"optimizer": optimizer, "negative_sampling_rate": negatives, **more}
+    return compiled_model(hyperparameters_of(setting, **more))
+
+
+def hyperparameters_of(setting: Setting, **more: Any) -> Hyperparameters:
+    """Returns the hyperparameters of a setting.
+
+    Args:
+        setting: The setting.
+        **more: Further hyperparameters.
+    """
+    settings: dict[str, Any] = {"mini_batch_size": BATCH, **more}
+    return Hyperparameters(
+        enc0_network="pooled_embedding",
+        enc0_vocab_size=setting.vocab_size,
+        enc0_max_seq_len=max(setting.tokens),
+        enc_dim=setting.dim,
+        tied_token_embedding_weight=True,
+        token_embedding_storage_type="row_sparse",
+        comparator_list="hadamard",
+        mlp_dim=MLP_DIM,
+        **settings,
     )
 
 

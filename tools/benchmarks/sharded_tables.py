@@ -34,6 +34,7 @@ from tools.benchmarks.table_traffic import (
     bytes_sent,
     distinct,
     largest_share,
+    spread_ids,
     zipf_batches,
 )
 from tools.benchmarks.worker_processes import WorkerGroup, loopback_bytes, tf_configs
@@ -55,6 +56,8 @@ OWNERS = flags.DEFINE_bool("owners", False, "only print how evenly owners are us
 
 _TOKENS = (20, 50)
 _BATCHES = 4
+# Rows that the batches of an exchange use.
+_USED = 250_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +80,19 @@ class Task:
         rows, _, dim = text.partition("x")
         return cls(int(rows), int(dim), PAIRS.value)
 
-    def batches(self, by_frequency: bool = False) -> list[Batch]:
-        """Returns the batches that all processes repeat."""
-        return zipf_batches(self.rows, self.pairs, _TOKENS, _BATCHES, by_frequency)
+    def batches(self) -> list[Batch]:
+        """Returns the batches that all processes repeat.
+
+        Their tokens are the same for tables of any size, at least of `_USED` rows, but
+        their ids are spread over all rows.
+        """
+        ids = spread_ids(self.rows, _USED)
+        return zipf_batches(ids, self.pairs, _TOKENS, _BATCHES)
+
+    def batches_by_frequency(self) -> list[Batch]:
+        """Returns batches with all ids, in the order of their frequency."""
+        ids = np.arange(self.rows, dtype=np.int32)
+        return zipf_batches(ids, self.pairs, _TOKENS, _BATCHES)
 
 
 @contextmanager
@@ -167,7 +180,7 @@ def print_exchange(task: Task) -> None:
 
 def print_owners(task: Task) -> None:
     """Prints how evenly the owners of rows are used, for ids sorted by frequency."""
-    batches = task.batches(by_frequency=True)
+    batches = task.batches_by_frequency()
     for owners in map(int, PROCESSES.value):
         for name, owner_of in PLACEMENTS.items():
             tokens, rows = (

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from object2vec_tf.data.batch_plan import shard_rows
 from object2vec_tf.distributed.batch_shard import EncodingPlan
-from object2vec_tf.distributed.collectives import Collectives, _message_size
+from object2vec_tf.distributed.collectives import Collectives
+from object2vec_tf.distributed.row_exchange import RowExchange
 from object2vec_tf.distributed.sharded_batch import ShardedBatch
 from object2vec_tf.layers.ragged_sum import ragged_sum
 from object2vec_tf.layers.token_embedding import concat_rows
@@ -56,29 +57,20 @@ class Exchange(abc.ABC):
 
 
 class AllToAll(Exchange):
-    """Sends ids to the owners of their rows, gets rows, and sends back gradients."""
+    """Sends ids to the owners of their rows, gets rows, and sends back gradients.
+
+    This is the package's method for sharded tables.
+    """
 
     def step(self, in0: tf.RaggedTensor, in1: tf.RaggedTensor, shard: Any) -> None:
         """See `Exchange`."""
-        replicas = self._collectives.replicas
         unique, tokens = unique_ids(in0, in1)
-        owner = unique % replicas
-        counts = tf.math.bincount(owner, minlength=replicas, maxlength=replicas)
-        all_counts = self._collectives.all_gather(tf.ensure_shape(counts, [replicas]))
-        size, index = _message_size(tf.reduce_max(all_counts))
-        place = owner * size + _number_within(owner, replicas)
-        shape = [replicas * size]
-        ids = tf.scatter_nd(place[:, tf.newaxis], unique // replicas + 1, shape)
-        wanted = tf.reshape(all_to_all(self._collectives, ids, index), [-1]) - 1
-        rows = tf.gather(self.table, tf.maximum(wanted, 0))
-        received = all_to_all(self._collectives, rows, index)
-        gradients = row_gradients(tf.gather(received, place), tokens, shard[2])
-        sent = tf.scatter_nd(
-            place[:, tf.newaxis], gradients, [*shape, self.table.shape[1]]
-        )
-        arrived = all_to_all(self._collectives, sent, index)
-        is_row = wanted >= 0
-        self._descend(tf.boolean_mask(wanted, is_row), tf.boolean_mask(arrived, is_row))
+        exchange = RowExchange(unique, self._collectives)
+        with tf.GradientTape() as tape:
+            rows = tf.gather(self.table, exchange.requested)
+            tape.watch(rows)
+            loss = _loss(_encodings(exchange.answers(rows), tokens), shard[2])
+        self._descend(exchange.requested, tape.gradient(loss, rows))
 
 
 class GatherAndSlice(Exchange):
@@ -90,7 +82,7 @@ class GatherAndSlice(Exchange):
         unique, tokens = unique_ids(in0, in1)
         count = tf.size(unique)
         all_counts = self._collectives.all_gather(tf.reshape(count, [1]))
-        size, index = _message_size(tf.reduce_max(all_counts))
+        size, index = self._collectives.message_size(tf.reduce_max(all_counts))
         ids = self._gather(unique + 1, size, index) - 1
         # The owner of padding is none of the replicas.
         owner = tf.where(ids < 0, replicas, ids % replicas)
@@ -98,7 +90,7 @@ class GatherAndSlice(Exchange):
         own = tf.where(owner == replica)[:, 0]
         rows = tf.gather(self.table, tf.gather(ids, own) // replicas)
         asked = tf.math.bincount(owner, minlength=replicas + 1)[:replicas]
-        row_size, row_index = _message_size(tf.reduce_max(asked))
+        row_size, row_index = self._collectives.message_size(tf.reduce_max(asked))
         all_rows = self._gather(rows, row_size, row_index)
         start = replica * size
         place = (owner * row_size + number)[start : start + count]
@@ -145,27 +137,6 @@ METHODS: dict[str, type[Exchange]] = {
     "gather and slice": GatherAndSlice,
     "replicated": Replicated,
 }
-
-
-def all_to_all(
-    collectives: Collectives, rows: tf.Tensor, size_index: tf.Tensor
-) -> tf.Tensor:
-    """Sends the n-th part of the rows to replica n; the parts have equal sizes.
-
-    Args:
-        collectives: The collectives of this replica.
-        rows: ``[replicas * size, ...]``.
-        size_index: Index of the size, an int32 scalar.
-
-    Returns:
-        ``[replicas * size, ...]``: the parts that were sent to this replica, in the
-        order of the replicas that sent them.
-    """
-    parts = [collectives.replicas, -1, *rows.shape[1:]]
-    received = tf.raw_ops.CollectiveAllToAllV2(
-        input=tf.reshape(rows, parts), **collectives._instance(size_index)
-    )
-    return tf.reshape(received, [-1, *rows.shape[1:]])
 
 
 def unique_ids(

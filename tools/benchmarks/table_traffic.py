@@ -6,7 +6,6 @@ Everything is computed from the token ids of batches; nothing is measured.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +59,7 @@ def distinct(batch: Batch) -> Ids:
 
 
 def bytes_sent(method: str, batch: Batch, replicas: int, dim: int) -> float:
-    """Returns the mean bytes that a replica sends in a step.
+    """Returns the mean bytes that a replica sends in a step, except for a few counts.
 
     Args:
         method: A name in `METHODS` of tools/benchmarks/table_exchanges.py, or
@@ -78,12 +77,12 @@ def bytes_sent(method: str, batch: Batch, replicas: int, dim: int) -> float:
     if method == "all to all":
         wanted = [np.bincount(ids % replicas, minlength=replicas) for ids in unique]
         size = padded_size(int(np.max(wanted)))
-        return others * (size * (_INT + 2 * row) + replicas * _INT)
+        return others * size * (_INT + 2 * row)
     if method == "gather and slice":
         size = padded_size(max(map(len, unique)))
         owned = np.bincount(np.concatenate(unique) % replicas, minlength=replicas)
         rows = padded_size(int(owned.max()))
-        return others * (size * (_INT + row) + rows * row + _INT)
+        return others * (size * (_INT + row) + rows * row)
     return _replicated_bytes(batch, replicas, row)
 
 
@@ -96,28 +95,29 @@ def _replicated_bytes(batch: Batch, replicas: int, row: int) -> float:
     return ids + len(batch) * others * pairs * (_LENGTH + row)
 
 
+def spread_ids(vocab_size: int, count: int) -> Ids:
+    """Returns distinct random ids below ``vocab_size``, int32 ``[count]``."""
+    generator = np.random.default_rng(1)
+    return generator.permutation(np.arange(vocab_size, dtype=np.int32))[:count]
+
+
 def zipf_batches(
-    vocab_size: int, pairs: int, tokens: Sequence[int], count: int, by_frequency: bool
+    ids: Ids, pairs: int, tokens: tuple[int, int], count: int
 ) -> list[Batch]:
     """Returns random batches; token frequencies follow Zipf's law, as in text.
 
     Args:
-        vocab_size: Ids are below this.
+        ids: The ids of all tokens, the most frequent token first.
         pairs: Pairs of a batch.
         tokens: Tokens of in0 and of in1.
         count: Number of batches.
-        by_frequency: Whether the most frequent token has the id 0, the next one 1, and
-            so on, as in a vocabulary that was counted; else they are in random order.
     """
     generator = np.random.default_rng(0)
-    weights = 1 / np.arange(1, vocab_size + 1)
+    weights = 1 / np.arange(1, len(ids) + 1)
     edges = np.cumsum(weights / weights.sum())
-    order = np.arange(vocab_size, dtype=np.int32)
-    if not by_frequency:
-        generator.shuffle(order)
 
-    def ids(length: int) -> Ids:
+    def side(length: int) -> Ids:
         ranks = np.searchsorted(edges, generator.random((pairs, length)))
-        return order[np.minimum(ranks, vocab_size - 1)]
+        return ids[np.minimum(ranks, len(ids) - 1)]
 
-    return [(ids(tokens[0]), ids(tokens[1])) for _ in range(count)]
+    return [(side(tokens[0]), side(tokens[1])) for _ in range(count)]

@@ -1,0 +1,125 @@
+"""Times training steps with sharded and with replicated tables on several workers.
+
+    unshare --map-root-user --net sh -c \
+        'ip link set lo up && python -m tools.benchmarks.sharded_steps'
+
+Workers train Object2Vec with adam, row_sparse, pooled encoders with one table for both
+sides, the hadamard comparator and an MLP of two layers. Each has one core and one
+thread, and 512 pairs of each batch. Every round runs one worker alone and all workers
+with both placements in turn. The bytes are those of the loopback device, as in
+tools/benchmarks/sharded_tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+from absl import flags
+
+from object2vec_tf.commands import runner
+from tools.benchmarks.row_sparse import BATCH, NAMED_SETTINGS, ROUNDS, STEPS
+from tools.benchmarks.worker_processes import (
+    WorkerGroup,
+    loopback_bytes,
+    tf_configs,
+)
+
+SHARDED = flags.DEFINE_list(
+    "sharded", ["S", "W"], "settings to measure, as in tools/benchmarks/row_sparse"
+)
+WORKERS = flags.DEFINE_list("workers", ["2"], "numbers of workers")
+
+PLACEMENTS = ("replicated", "sharded")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """The median of a variant over all rounds.
+
+    Attributes:
+        step_ms: Milliseconds per step.
+        sent_mb: Megabytes that a worker sends per step.
+    """
+
+    step_ms: float
+    sent_mb: float
+
+
+def start(setting: str, workers: int, steps: int) -> WorkerGroup:
+    """Starts workers of a setting."""
+    command = [
+        sys.executable,
+        "-m",
+        "tools.benchmarks.sharded_steps_worker",
+        setting,
+        str(steps),
+    ]
+    return WorkerGroup([command] * workers, tf_configs({"worker": workers}))
+
+
+def measure(setting: str, workers: int, rounds: int, steps: int) -> dict[str, Measured]:
+    """Returns the medians of one worker alone and of the placements on all workers.
+
+    Args:
+        setting: A name in `NAMED_SETTINGS` of tools/benchmarks/row_sparse.
+        workers: Number of workers.
+        rounds: Number of rounds.
+        steps: Steps per round.
+    """
+    seconds: dict[str, list[float]] = {}
+    sent: dict[str, list[float]] = {}
+    with start(setting, 1, steps) as one, start(setting, workers, steps) as several:
+        variants = {"one worker": (one, "replicated")}
+        variants |= {name: (several, name) for name in PLACEMENTS}
+        for number in range(rounds + 1):
+            for name, (group, placement) in variants.items():
+                before, begin = loopback_bytes(), time.perf_counter()
+                group.round(placement)
+                spent = time.perf_counter() - begin
+                if number:  # the first round traces the graph
+                    seconds.setdefault(name, []).append(spent / steps)
+                    traffic = (loopback_bytes() - before) / steps / len(group.pids)
+                    sent.setdefault(name, []).append(traffic)
+    return {
+        name: Measured(
+            1e3 * statistics.median(values), statistics.median(sent[name]) / 1e6
+        )
+        for name, values in seconds.items()
+    }
+
+
+def print_setting(name: str, workers: Sequence[int]) -> None:
+    """Prints the table of a setting."""
+    setting = NAMED_SETTINGS[name]
+    print(
+        f"\n{name}: {setting.vocab_size:,} x {setting.dim}, {setting.tokens[0]} + "
+        f"{setting.tokens[1]} tokens, {BATCH} pairs per worker\n\n"
+        "| workers | tables | ms per step | pairs/s | relative to one worker "
+        "| MB sent per step and worker |\n" + "|---" * 6 + "|"
+    )
+    for count in workers:
+        results = measure(name, count, ROUNDS.value, STEPS.value)
+        alone = results["one worker"].step_ms
+        for variant, result in results.items():
+            replicas = 1 if variant == "one worker" else count
+            print(
+                f"| {replicas} | {variant if replicas > 1 else ''} "
+                f"| {result.step_ms:.1f} "
+                f"| {1e3 * replicas * BATCH / result.step_ms:,.0f} "
+                f"| {replicas * alone / result.step_ms:.2f} | {result.sent_mb:.2f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Runs the command."""
+    for name in SHARDED.value:
+        print_setting(name, [int(count) for count in WORKERS.value])
+
+
+if __name__ == "__main__":
+    runner.run(main)
