@@ -31,6 +31,7 @@ from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
+from object2vec_tf.tables.limit import TABLE_LIMIT
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "run directory, or a .keras file")
 EXPORT_DIR = flags.DEFINE_string(
@@ -72,13 +73,22 @@ PRECISION = flags.DEFINE_enum(
     "MLP; weights, embeddings and scores are float32",
 )
 
+TABLE_LIMIT_FLAG = flags.DEFINE_float(
+    "table_limit",
+    TABLE_LIMIT,
+    "size of token tables in GB up to which they are written into the SavedModel; "
+    "larger ones are written as Parquet files beside it, from which the gateway and "
+    "transform read rows; 0: always",
+    0.0,
+)
+
 flags.declare_key_flag("device")
 flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 _COMMON = (MODEL_DIR, EXPORT_DIR, FORMAT, PRECISION, DEVICE)
 _FLAG_USES: FlagUses = {
     "--format=saved_model": (
         *(*_COMMON, ITEMS, LABELS, K, SIMILARITY),
-        MAX_LINE_MEGABYTES,
+        *(TABLE_LIMIT_FLAG, MAX_LINE_MEGABYTES),
     ),
     "--format=onnx": _COMMON,
 }
@@ -94,6 +104,7 @@ def main() -> None:
         "k": K.value,
         "similarity": SIMILARITY.value,
         "precision": PRECISION.value,
+        "table_limit": TABLE_LIMIT_FLAG.value,
     }
     select_device_of_flag()
     set_line_limit_of_flag()

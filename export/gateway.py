@@ -32,6 +32,7 @@ from export.serving.vertex import (
 from export.serving.workers import serve_with_workers
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.flag_uses import FlagUses, reject_unused_flags
+from object2vec_tf.commands.table_flag import TABLE, check_table_of_flag
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.model_store import ONNX, SAVED_MODEL, staged_model
 from object2vec_tf.inference.recommend_requests import MAX_ITEMS
@@ -174,9 +175,10 @@ _CONNECTIONS = (
     _MAX_CONNECTIONS,
     _MAX_HEADER_BYTES,
 )
+flags.declare_key_flag(TABLE.name)
 _COMMON = (_HOST, _PORT, *_SETTINGS, *_CONNECTIONS, _WORKERS)
 _FLAG_USES: FlagUses = {
-    "--model": (*_COMMON, _MODEL, _RUNTIME, _RELOAD, _RELOAD_SECONDS),
+    "--model": (*_COMMON, _MODEL, _RUNTIME, TABLE, _RELOAD, _RELOAD_SECONDS),
     "--tf_serving": (*_COMMON, _TF_SERVING, _TIMEOUT),
 }
 
@@ -235,11 +237,12 @@ def _source() -> Iterator[ModelSource]:
         )
         return
     runtime = _RUNTIME.value
+    check_table_of_flag(runtime)
     model_file = ONNX if runtime == "onnx" else SAVED_MODEL
     with exported_model(_model(), runtime) as path:
         seconds = _RELOAD_SECONDS.value if _RELOAD.value else 0.0
         path = staged_model(path, model_file)
-        yield ModelSource(str(path), runtime, reload_seconds=seconds)
+        yield ModelSource(str(path), runtime, table=TABLE.value, reload_seconds=seconds)
 
 
 def _model() -> str:

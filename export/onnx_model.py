@@ -14,6 +14,7 @@ from object2vec_tf.inference.onnx_predictor import (
     ONNX_HYPERPARAMETERS,
     OnnxPredictor,
 )
+from object2vec_tf.layers.outside_tables import OutsidePlacement
 from object2vec_tf.model.object2vec import Object2Vec
 
 
@@ -32,7 +33,8 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
         The path of the version written.
 
     Raises:
-        UserError: The extra ``onnx`` is not installed, or the model has subwords.
+        UserError: The extra ``onnx`` is not installed, or the model has subwords or
+            tables in files.
     """
     for encoder in (0, 1):
         if model.hyperparameters.subwords(encoder) is not None:
@@ -40,6 +42,11 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
                 f"enc{encoder}_subword_ngrams: expected none for ONNX, whose graphs "
                 "have no n-grams, got a model with them. Export a SavedModel."
             )
+    if isinstance(model.placement, OutsidePlacement):
+        raise UserError(
+            "model: expected one that has its token tables in memory for ONNX, got one "
+            "that reads them from files. Export a SavedModel."
+        )
     import_extra("onnx", "onnx", "an export to ONNX")
     from export.onnx_graphs import write_onnx
 

@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from export.item_catalog import Items, item_files
+from export.golden import GOLDEN, GoldenRequest, golden_requests, replay
+from export.item_catalog import item_files
 from export.signatures import Signatures
-from export.top_items import HIGHEST, LOWEST
-from export.warmup import golden_requests, write_warm_up
-from object2vec_tf.devices import gpu_is_visible, in_full_precision
+from export.table_files import Readers, readers_of_files, write_table_files
+from export.tower_signatures import TowerSignatures
+from export.warmup import write_warm_up
+from object2vec_tf.devices import in_full_precision
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
-from object2vec_tf.inference.catalog import RECOMMEND
 from object2vec_tf.inference.exported_files import ASSETS, write_saved_model_digests
 from object2vec_tf.inference.model_store import next_version
-from object2vec_tf.inference.ragged_inputs import output_name
-from object2vec_tf.inference.text_inputs import signature_inputs
-from object2vec_tf.inference.warmup_requests import (
-    HYPERPARAMETERS,
-    SIGNATURE_INPUTS,
-    read_warm_up,
-)
+from object2vec_tf.inference.warmup_requests import HYPERPARAMETERS
 from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.layers.substitute_tables import UnsizedTables
-from object2vec_tf.metrics.ranking import scorer
 from object2vec_tf.model.assembly import with_placement
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.precision import computing_in
 from object2vec_tf.model.table_names import named_tables
 from object2vec_tf.progress import phase
+from object2vec_tf.tables.limit import TABLE_LIMIT, check_table_limit
+from object2vec_tf.tables.outside_tables import RowTable, are_outside
 from object2vec_tf.tables.saved_model_tables import write_tables
-from object2vec_tf.tables.table_reader import TableReader
 
 METRICS = f"{ASSETS}/metrics.json"
-GOLDEN = f"{ASSETS}/golden.jsonl"
+
+_NO_ITEMS = (
+    "items: expected none for a model whose token tables are not in memory, got items. "
+    "Raise table_limit if memory permits, or build an index of the items with "
+    "python -m object2vec_tf.neighbors."
+)
 
 # Largest relative and absolute differences of predictions to those of the Keras model.
 # A graph rounds to 16 bits at other places than its ops do one by one.
@@ -61,7 +60,8 @@ def export_saved_model(
     k: int | None = None,
     similarity: str | None = None,
     precision: str = "float32",
-    tables: Mapping[str, TableReader] | None = None,
+    tables: Readers | None = None,
+    table_limit: float = TABLE_LIMIT,
 ) -> Path:
     """Writes a SavedModel for TF Serving.
 
@@ -91,6 +91,12 @@ def export_saved_model(
     describe the items. In all of them, numbers that are not positions are ignored, and
     -1 is padding.
 
+    Token tables that are larger than ``table_limit`` are written as Parquet files in
+    ``tables``, and not into the SavedModel. ``embed_enc0`` then takes in0, positions of
+    rows, and rows0, rows of the table; ``embed_enc1`` takes in1 and rows1,
+    ``predict_pair`` all four. Signatures of ``tf.Example`` and of text other than
+    ``tokenize_in0`` and ``tokenize_in1`` do not exist, and there can be no items.
+
     ``assets.extra`` contains warm-up requests, ``hyperparameters.json`` (including
     vocabulary sizes), ``metrics.json`` if given, and ``golden.jsonl``: requests with
     the model's predictions. Before the version appears, all these requests are run on
@@ -112,14 +118,17 @@ def export_saved_model(
             trained in. Weights, embeddings and scores are float32 in all.
         tables: The rows of all token tables, by the names of
             `object2vec_tf.model.table_names.named_tables`. They are written in chunks.
-            None takes them from the model's variables.
+            None takes them from the model.
+        table_limit: The largest size of the token tables, all together, that are
+            written into the SavedModel, in GB; 0 for no table.
 
     Returns:
         The path of the version.
 
     Raises:
         DataError: A line of an item is invalid.
-        UserError: A setting is invalid, or the numbers of labels and items differ.
+        UserError: A setting is invalid, the numbers of labels and items differ, or the
+            tables are larger than ``table_limit`` and there are items or subwords.
         RuntimeError: The SavedModel's predictions differ from the model's.
 
     Example:
@@ -145,37 +154,39 @@ def export_saved_model(
         )
     if not isinstance(metrics, Mapping | None):
         raise UserError(f"metrics: expected a mapping of names, got {metrics!r:.60}.")
-    if items is not None and tables is not None:
-        raise ValueError("items: expected none, since their tables are not in memory")
     files = item_files(items, labels, k, similarity)
     check_precision("precision", precision)
+    outside = are_outside(model.hyperparameters, check_table_limit(table_limit))
+    tables = tables or readers_of_files(model)
+    if files is not None and (outside or tables):
+        raise UserError(_NO_ITEMS)
     # A CPU must be able to repeat the predictions in golden.jsonl.
     with next_version(directory) as (temporary, path), in_full_precision():
-        graph = model if tables is None else with_placement(model, UnsizedTables())
-        with (
-            computing_in(model, precision),
-            computing_in(graph, precision),
-            phase("exporting: writing the model"),
-        ):
-            signatures = Signatures(graph, files)
-            _write_graph(signatures, temporary)
-            if tables is not None:
-                _write_tables(graph, temporary, tables)
-            _write_requests(model, temporary, metrics, signatures)
+        with computing_in(model, precision), phase("exporting: writing the model"):
+            if outside:
+                rows = write_table_files(model, temporary, tables)
+                towers = TowerSignatures(model)
+                _write_graph(towers, temporary)
+                _write_requests(model, temporary, metrics, towers, rows)
+            else:
+                graph = with_placement(model, UnsizedTables()) if tables else model
+                signatures = Signatures(graph, files)
+                _write_graph(signatures, temporary)
+                if tables:
+                    _write_tables(graph, temporary, tables)
+                _write_requests(model, temporary, metrics, signatures)
         with phase("exporting: checking its answers"):
-            _replay(temporary, *_TOLERANCES[precision])
+            replay(temporary, *_TOLERANCES[precision])
     return path
 
 
-def _write_graph(signatures: Signatures, directory: Path) -> None:
+def _write_graph(signatures: Signatures | TowerSignatures, directory: Path) -> None:
     with tensorflow_path(directory) as path:
         tf.saved_model.save(signatures, path, signatures=signatures.by_name)
         _set_method_names(path, signatures.methods)
 
 
-def _write_tables(
-    graph: Object2Vec, directory: Path, tables: Mapping[str, TableReader]
-) -> None:
+def _write_tables(graph: Object2Vec, directory: Path, tables: Readers) -> None:
     """Writes token tables into a SavedModel whose graph has none."""
     readers = {}
     for name, table in named_tables(graph).items():
@@ -188,35 +199,55 @@ def _write_requests(
     model: Object2Vec,
     directory: Path,
     metrics: Mapping[str, Any] | None,
-    signatures: Signatures,
+    signatures: Signatures | TowerSignatures,
+    tables: Mapping[int, RowTable] | None = None,
 ) -> None:
-    """Writes requests with the model's predictions, and all other files."""
+    """Writes requests with the model's predictions, and all other files.
+
+    Args:
+        model: The model.
+        directory: The directory of the SavedModel.
+        metrics: The metrics of the model's run.
+        signatures: Its signatures.
+        tables: The table of each side, if the signatures take rows.
+    """
     hyperparameters = model.hyperparameters
-    golden = [_golden_request(model, name) for name in SIGNATURE_INPUTS]
-    text_golden = [
-        _golden_request(model, name, text=True)
-        for name in SIGNATURE_INPUTS
-        if f"{name}_text" in signatures.by_name
-    ]
-    example_texts = {request["signature"]: request["inputs"] for request in text_golden}
+    requests = golden_requests(
+        model, signatures.by_name, signatures.items, tables or {}
+    )
     write_warm_up(
         directory,
         hyperparameters,
         signatures.methods,
-        example_texts,
+        _example_texts(model, signatures.by_name, requests),
         catalog=signatures.items.catalog if signatures.items else None,
+        tables=tables,
     )
-    if signatures.items:
-        golden.append(_golden_recommendation(model, signatures.items))
     files = {HYPERPARAMETERS: json.dumps(hyperparameters.to_dict(), indent=2) + "\n"}
     if metrics is not None:
         files[METRICS] = json.dumps(metrics, indent=2) + "\n"
-    files[GOLDEN] = "".join(
-        json.dumps(request) + "\n" for request in golden + text_golden
-    )
+    files[GOLDEN] = "".join(json.dumps(request) + "\n" for request in requests)
     for name, text in files.items():
         (directory / name).write_text(text, encoding="utf-8")
     write_saved_model_digests(directory)
+
+
+def _example_texts(
+    model: Object2Vec, signatures: Mapping[str, Any], requests: Sequence[GoldenRequest]
+) -> dict[str, Any]:
+    """Returns the inputs of requests with text, by signature."""
+    texts = {
+        request["signature"]: request["inputs"]
+        for request in requests
+        if request["signature"].endswith("_text")
+    }
+    if texts:
+        return texts
+    return {
+        name: {name.removeprefix("tokenize_"): tokenizer.examples}
+        for side, tokenizer in enumerate(model.tokenizers)
+        if tokenizer and (name := f"tokenize_in{side}") in signatures
+    }
 
 
 def _set_method_names(directory: str, methods: Mapping[str, str]) -> None:
@@ -225,90 +256,3 @@ def _set_method_names(directory: str, methods: Mapping[str, str]) -> None:
     for name, method in methods.items():
         updater.replace_method_name(signature_key=name, method_name=method)
     updater.save()
-
-
-def _golden_request(
-    model: Object2Vec, signature: str, text: bool = False
-) -> dict[str, Any]:
-    """Returns a request to a signature, with the Keras model's predictions.
-
-    Args:
-        model: The model.
-        signature: embed_enc0, embed_enc1 or predict_pair.
-        text: Whether to use the signature's variant for text, with text for each input
-            that has a tokenizer.
-    """
-    names = SIGNATURE_INPUTS[signature]
-    rows: dict[str, Any] = golden_requests(model.hyperparameters, names)
-    ids = {}
-    for name in names:
-        tokenizer = model.tokenizers[int(name[-1])]
-        if text and tokenizer:
-            rows[name] = tokenizer.examples
-            ids[name], _ = tokenizer.of_texts(tf.constant(rows[name]))
-        else:
-            ids[name] = tf.ragged.constant(rows[name], dtype=tf.int64, ragged_rank=1)
-    if signature == "predict_pair":
-        predictions = model(ids, training=False)
-    else:
-        encoder = model.enc0 if signature == "embed_enc0" else model.enc1
-        predictions = encoder(ids[names[0]], training=False)
-    return {
-        "signature": f"{signature}_text" if text else signature,
-        "inputs": rows,
-        "outputs": {output_name(rows): predictions.numpy().tolist()},
-    }
-
-
-def _golden_recommendation(model: Object2Vec, items: Items) -> dict[str, Any]:
-    """Returns a request to ``recommend``, with the scores that numpy computes."""
-    rows = golden_requests(model.hyperparameters, ("in0",))["in0"]
-    exclude = [[0], [items.catalog.items - 1, 0], []]
-    ids = tf.ragged.constant(rows, dtype=tf.int64, ragged_rank=1)
-    queries = np.asarray(model.enc0(ids, training=False))
-    scores = scorer(items.embeddings, items.catalog.similarity)(queries)
-    scores = np.clip(scores, LOWEST, HIGHEST)
-    for row, positions in zip(scores, exclude, strict=True):
-        row[positions] = LOWEST
-    missing = [(0, 0), (0, items.catalog.k)]
-    padded = np.pad(scores, missing, constant_values=LOWEST)
-    best = -np.sort(-padded, axis=1)[:, : items.catalog.k]
-    return {
-        "signature": RECOMMEND,
-        "inputs": {"in0": rows, "exclude": exclude},
-        "outputs": {"scores": best.tolist()},
-    }
-
-
-def _replay(directory: Path, relative: float, absolute: float) -> None:
-    """Loads the SavedModel and runs its warm-up and golden requests.
-
-    Args:
-        directory: The SavedModel.
-        relative: Largest relative difference of a prediction.
-        absolute: Absolute difference that is added to it.
-
-    Raises:
-        RuntimeError: A prediction differs from the model's.
-    """
-    # GPUs add numbers in another order in each call.
-    factor = 10 if gpu_is_visible() else 1
-    with tensorflow_path(directory) as path:
-        model = tf.saved_model.load(path)  # its variables live only as long as it does
-    signatures = model.signatures
-    for name, inputs in read_warm_up(directory):
-        signatures[name](**inputs)
-    for line in (directory / GOLDEN).read_text(encoding="utf-8").splitlines():
-        golden = json.loads(line)
-        inputs = signature_inputs(golden["inputs"])
-        tensors = {name: tf.constant(values) for name, values in inputs.items()}
-        outputs = signatures[golden["signature"]](**tensors)
-        for name, expected in golden["outputs"].items():
-            if not np.allclose(
-                outputs[name], expected, factor * relative, factor * absolute
-            ):
-                difference = np.abs(outputs[name] - np.array(expected)).max()
-                raise RuntimeError(
-                    f"{directory}: {golden['signature']}: expected the {name} of the "
-                    f"Keras model, got {name} that differ by {difference}"
-                )

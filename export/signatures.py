@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from export.item_catalog import ItemFiles, Items, read_items
 from export.recommend_signatures import RecommendSignatures
+from export.signature_inputs import (
+    IDS,
+    TEXTS,
+    Tokenize,
+    ToTokens,
+    checked_tokens,
+    describe_signature,
+    text_tokens,
+    tokenize_function,
+    tokenize_signature,
+)
 from object2vec_tf.devices import on_host
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.catalog import RECOMMEND, SCORE_ITEMS
 from object2vec_tf.inference.ragged_inputs import PADDING
-from object2vec_tf.layers.object_ids import begins_token, checked_ids, first_tokens
+from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.text.tokenizer import Tokenizer
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
@@ -44,14 +53,14 @@ class Signatures(tf.Module):
         self._model_variables = [variable.value for variable in model.variables]
         self._constants = model.constants
         self._tokenizers = [tokenizer for tokenizer in model.tokenizers if tokenizer]
-        ids = [_checked_tokens(model, side) for side in (0, 1)]
-        pair = _pair_functions(model, ids, [_IDS, _IDS])
-        tokenize = [_tokenize_function(tokenizer) for tokenizer in model.tokenizers]
+        ids = [checked_tokens(model, side) for side in (0, 1)]
+        pair = _pair_functions(model, ids, [IDS, IDS])
+        tokenize = [tokenize_function(tokenizer) for tokenizer in model.tokenizers]
         self.by_name: dict[str, Any] = {
             **pair,
             **_text_functions(model, ids, tokenize),
             "serving_default": pair["predict_pair"],
-            "describe": _describe(model),
+            "describe": describe_signature(model),
         }
         self.methods = {}
         if model.hyperparameters.output_layer == "softmax":
@@ -78,24 +87,14 @@ class Signatures(tf.Module):
         self._recommend_variables = signatures
         functions = {
             **signatures.by_name,
-            RECOMMEND: signatures.recommend(ids, _IDS),
-            SCORE_ITEMS: signatures.score_items(ids, _IDS),
+            RECOMMEND: signatures.recommend(ids, IDS),
+            SCORE_ITEMS: signatures.score_items(ids, IDS),
         }
         if "in0" in model.hyperparameters.texts:
             assert tokenize is not None
-            text = signatures.recommend(_text_tokens(model, 0, tokenize), _TEXTS)
+            text = signatures.recommend(text_tokens(model, 0, tokenize), TEXTS)
             functions[f"{RECOMMEND}_text"] = text
         return functions
-
-
-_IDS = tf.TensorSpec([None, None], tf.int64)
-# Texts [batch], or lists of strings [batch, items] padded with empty strings.
-_TEXTS = tf.TensorSpec(None, tf.string)
-
-# Converts a signature's input to token ids, [batch, (time)].
-ToTokens = Callable[[tf.Tensor], tf.RaggedTensor]
-# Converts texts or padded lists to token ids, and each row's unknown tokens.
-Tokenize = Callable[[tf.Tensor], tuple[tf.RaggedTensor, tf.Tensor]]
 
 
 def _pair_functions(
@@ -151,7 +150,7 @@ def _text_functions(
     names = model.hyperparameters.texts
     if not names:
         return {}
-    tokens, specs = list(ids), [_IDS, _IDS]
+    tokens, specs = list(ids), [IDS, IDS]
     functions: dict[str, Any] = {}
     for side, tokenizer in enumerate(model.tokenizers):
         name, function = f"in{side}", tokenize[side]
@@ -163,149 +162,15 @@ def _text_functions(
                 "without one. Create the model with "
                 "tokenizers=read_tokenizers(hyperparameters, auxiliary)."
             )
-        tokens[side], specs[side] = _text_tokens(model, side, function), _TEXTS
-        functions[f"tokenize_{name}"] = _tokenize(model, side, tokenizer, function)
+        tokens[side], specs[side] = text_tokens(model, side, function), TEXTS
+        functions[f"tokenize_{name}"] = tokenize_signature(
+            model, side, tokenizer, function
+        )
     pair = _pair_functions(model, tokens, specs)
     for side in (0, 1):
         if f"in{side}" not in names:
             del pair[f"embed_enc{side}"]
     return functions | {f"{name}_text": function for name, function in pair.items()}
-
-
-def _text_tokens(model: Object2Vec, side: int, tokenize: Tokenize) -> ToTokens:
-    """Returns a function that converts text to token ids, truncated at max_seq_len."""
-    _, max_len, continued_from = model.hyperparameters.id_limits(side)
-
-    def tokens(texts: tf.Tensor) -> tf.RaggedTensor:
-        ids, _ = tokenize(texts)
-        return first_tokens(ids, max_len, continued_from)
-
-    return tokens
-
-
-def _tokenize_function(tokenizer: Tokenizer | None) -> Tokenize | None:
-    """Returns `_tokenized` as a function that all signatures share.
-
-    Its graph has hundreds of ops. One for each signature would make exporting and
-    loading several times slower.
-    """
-    if tokenizer is None:
-        return None
-    spec = tf.TensorSpec(_TEXTS.shape, _TEXTS.dtype)
-    function: Tokenize = tf.function(
-        lambda texts: _tokenized(tokenizer, texts),
-        input_signature=[spec],
-        autograph=False,
-    )
-    return function
-
-
-def _tokenized(
-    tokenizer: Tokenizer, texts: tf.Tensor
-) -> tuple[tf.RaggedTensor, tf.Tensor]:
-    """Returns the token ids of texts or padded lists, and each row's unknown tokens."""
-
-    def tokenize_texts() -> tuple[tf.RaggedTensor, tf.Tensor]:
-        return tokenizer.of_texts(tf.reshape(texts, [-1]))
-
-    def tokenize_lists() -> tuple[tf.RaggedTensor, tf.Tensor]:
-        shape = tf.shape(texts, tf.int64)
-        rows = tf.reshape(texts, [shape[0], shape[1]])
-        lengths = tf.fill([shape[0]], shape[1])
-        items = tf.RaggedTensor.from_row_lengths(
-            tf.reshape(rows, [-1]), lengths, validate=False
-        )
-        return tokenizer.of_lists(items)
-
-    with on_host():
-        ids, unknown = tf.cond(
-            tf.equal(tf.rank(texts), 1), tokenize_texts, tokenize_lists
-        )
-    return ids, unknown
-
-
-def _tokenize(
-    model: Object2Vec, side: int, tokenizer: Tokenizer, function: Tokenize
-) -> Any:
-    """Returns the signature that tokenizes text.
-
-    Its outputs are the ids, padded with -1, and counts for each row: unknown tokens,
-    all tokens, and known tokens among the ids.
-    """
-    _, max_len, continued_from = model.hyperparameters.id_limits(side)
-
-    def begins(ids: tf.RaggedTensor) -> tf.Tensor:
-        return begins_token(ids.values, continued_from)
-
-    @on_host()
-    def tokenize(texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        every, unknown = function(texts)
-        ids = first_tokens(every, max_len, continued_from)
-        dropped = 0 if tokenizer.keeps_unknown else unknown
-        is_known = ~tokenizer.is_unknown(ids.values) & begins(ids)
-        known = ids.with_values(tf.cast(is_known, tf.int64))
-        counted = every.with_values(tf.cast(begins(every), tf.int64))
-        return {
-            "ids": ids.to_tensor(PADDING),
-            "unknown": unknown,
-            "tokens": tf.reduce_sum(counted, axis=1) + dropped,
-            "known": tf.reduce_sum(known, axis=1),
-        }
-
-    spec = tf.TensorSpec(_TEXTS.shape, _TEXTS.dtype, name=f"in{side}")
-    return tf.function(tokenize, input_signature=[spec], autograph=False)
-
-
-def _checked_tokens(model: Object2Vec, side: int) -> ToTokens:
-    """Returns a function that checks and truncates padded rows of token ids."""
-    vocab_size, max_len, continued_from = model.hyperparameters.id_limits(side)
-
-    @on_host()
-    def tokens(ids: tf.Tensor) -> tf.RaggedTensor:
-        is_token = tf.not_equal(ids, PADDING)
-        invalid = is_token & ((ids < 0) | (ids >= vocab_size))
-
-        def reject() -> tf.Operation:
-            row, position = tf.unstack(tf.where(invalid)[0])
-            text = tf.strings.format(
-                f"in{side}: row {{}}, position {{}}: expected an id in "
-                f"[0, {vocab_size}), got {{}}",
-                (row, position, ids[row, position]),
-            )
-            return tf.raw_ops.Assert(condition=False, data=[text])
-
-        check = tf.cond(tf.reduce_any(invalid), reject, tf.no_op)
-        with tf.control_dependencies([check]):
-            begins = is_token
-            if continued_from is not None:
-                begins &= begins_token(ids, continued_from)
-            count = tf.cast(begins, tf.int64)
-        kept = is_token & (tf.cumsum(count, axis=1) <= max_len)
-        # The methods of RaggedTensor would make the graph three times as large.
-        lengths = tf.math.count_nonzero(kept, axis=1)
-        splits = tf.pad(tf.cumsum(lengths), [[1, 0]])
-        values = tf.gather_nd(ids, tf.where(kept))
-        return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
-
-    return tokens
-
-
-def _describe(model: Object2Vec) -> Any:
-    """Returns the signature that describes the model to a client.
-
-    TF Serving's own metadata lacks vocabulary sizes and maximum lengths. Input and
-    output have a batch dimension, so that a server that batches can call it.
-    """
-    text = json.dumps(model.hyperparameters.to_dict())
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.int64, name="rows")], autograph=False
-    )
-    def describe(rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        with on_host():
-            return {"hyperparameters": tf.fill(tf.shape(rows), text)}
-
-    return describe
 
 
 _EXAMPLES = tf.TensorSpec([None], tf.string, name="inputs")

@@ -1,4 +1,4 @@
-"""Warm-up requests for a server, and golden requests with known predictions.
+"""Warm-up requests for a server.
 
 TF Serving replays ``assets.extra/tf_serving_warmup_requests`` when it loads a version,
 and rejects the version if one of them fails.
@@ -24,25 +24,18 @@ from object2vec_tf.inference.catalog import (
     SCORE_ITEMS,
     Catalog,
 )
-from object2vec_tf.inference.ragged_inputs import RaggedInputs, input_limits
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from object2vec_tf.inference.table_rows import with_rows
 from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.inference.warmup_requests import (
     SIGNATURE_INPUTS,
     WARM_UP_FILE,
     warm_up_requests,
 )
+from object2vec_tf.tables.outside_tables import RowTable
 
-
-def golden_requests(
-    hyperparameters: Hyperparameters, names: tuple[str, ...]
-) -> dict[str, list[list[int]]]:
-    """Returns three rows per input: the first id, up to five ids, and an empty row."""
-    rows = {}
-    for name in names:
-        size, max_len, _ = input_limits(hyperparameters)[name]
-        several_ids = [(size - 1 - i) % size for i in range(min(max_len, 5))]
-        rows[name] = [[0], several_ids, []]
-    return rows
+# The number of different rows of a table in a request.
+_ROWS = 16
 
 
 def write_warm_up(
@@ -52,6 +45,7 @@ def write_warm_up(
     texts: Mapping[str, Mapping[str, Any]],
     *,
     catalog: Catalog | None = None,
+    tables: Mapping[int, RowTable] | None = None,
 ) -> None:
     """Writes the warm-up requests of every signature in TF Serving's format.
 
@@ -61,11 +55,12 @@ def write_warm_up(
         methods: TF Serving's method of each signature that takes tf.Example.
         texts: Example objects for each signature that takes text.
         catalog: Describes the items that the model recommends; None without items.
+        tables: The table of each side, if the signatures take rows; else None.
     """
     path = directory / WARM_UP_FILE
     path.parent.mkdir(exist_ok=True)
     with tensorflow_path(path) as name, tf.io.TFRecordWriter(name) as writer:
-        for log in _logs(hyperparameters, methods):
+        for log in _logs(hyperparameters, methods, tables or {}):
             writer.write(log.SerializeToString())
         for signature, rows in texts.items():
             log = _predict_log(signature, signature_inputs(rows))
@@ -75,11 +70,16 @@ def write_warm_up(
 
 
 def _logs(
-    hyperparameters: Hyperparameters, methods: Mapping[str, str]
+    hyperparameters: Hyperparameters,
+    methods: Mapping[str, str],
+    tables: Mapping[int, RowTable],
 ) -> Iterator[Any]:
     for signature, names in SIGNATURE_INPUTS.items():
         for inputs in warm_up_requests(hyperparameters, names):
-            yield _predict_log(signature, inputs.padded(leading=1))
+            padded = inputs.padded(leading=1)
+            if tables:  # only a few rows, so that the file remains small
+                padded = {k: np.fmin(ids, ids % _ROWS) for k, ids in padded.items()}
+            yield _predict_log(signature, with_rows(padded, tables))
     yield _predict_log("describe", {"rows": np.zeros(1, np.int64)})
     names = SIGNATURE_INPUTS["predict_pair"]
     for signature, method in methods.items():
@@ -118,7 +118,7 @@ def _predict_log(signature: str, inputs: Mapping[str, Any]) -> Any:
     request.model_spec.signature_name = signature
     for name, ids in inputs.items():
         tensor = request.inputs[name]
-        if ids.dtype == object:
+        if ids.dtype != np.int64:
             tensor.CopyFrom(tf.make_tensor_proto(ids))
             continue
         tensor.dtype = tf.int64.as_datatype_enum

@@ -33,6 +33,7 @@ from object2vec_tf.commands.line_flag import (
     MAX_LINE_MEGABYTES,
     set_line_limit_of_flag,
 )
+from object2vec_tf.commands.table_flag import TABLE, check_table_of_flag
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import channel_files
 from object2vec_tf.files.downloads import list_files, single_file, staged_file
@@ -102,9 +103,10 @@ _ON_ERROR = flags.DEFINE_enum(
 )
 flags.declare_key_flag("device")
 flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
+flags.declare_key_flag(TABLE.name)
 _COMMON = (
     *(_MODEL, _INPUT, _OUTPUT, _FORMAT, _RUNTIME, _RUNNER),
-    *(_KEEP, _ON_ERROR, MAX_LINE_MEGABYTES, DEVICE),
+    *(_KEEP, _ON_ERROR, MAX_LINE_MEGABYTES, DEVICE, TABLE),
 )
 _FLAG_USES: FlagUses = {
     "--runner=local": _COMMON,
@@ -228,12 +230,13 @@ def _run_jobs(
             jobs,
             str(exported),
             _RUNTIME.value,
+            table=TABLE.value,
             address=_RAY_ADDRESS.value,
             workers=_WORKERS.value,
             console=console,
         )
         return
-    predictor = load_model(exported, _RUNTIME.value)
+    predictor = load_model(exported, _RUNTIME.value, table=TABLE.value)
     for job in jobs:
         yield job, predict_file(predictor, job, console)
     warn_of_unknown_tokens(predictor.token_counts, predictor.hyperparameters)
@@ -265,6 +268,7 @@ def main() -> None:
             "--output: expected a file or directory for --runner=ray, got the FIFO or "
             f"device {_OUTPUT.value}. Give --runner=local."
         )
+    check_table_of_flag(_RUNTIME.value)
     _select_device()
     set_line_limit_of_flag()
     options = AnswerOptions(tuple(_KEEP.value), _ON_ERROR.value)

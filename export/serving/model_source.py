@@ -21,6 +21,7 @@ class ModelSource:
             empty for a model on TF Serving.
         runtime: tensorflow or onnx.
         threads: The number of threads of an op in onnxruntime; 0 for its own choice.
+        table: memory or mmap; None as the model has its tables.
         reload_seconds: The time between two looks for a new version; 0 to serve only
             the first one.
         tf_serving: The address of TF Serving; empty for a model on disk.
@@ -31,6 +32,7 @@ class ModelSource:
     model: str = ""
     runtime: str = "tensorflow"
     threads: int = 0
+    table: str | None = None
     reload_seconds: float = 0.0
     tf_serving: str = ""
     model_name: str = ""
@@ -62,7 +64,7 @@ class ModelSource:
             return None
         return Reloader(
             Path(self.model),
-            lambda path: local_backend(path, self.runtime, self.threads),
+            lambda path: local_backend(path, self.runtime, self.threads, self.table),
             model_file=self.model_file,
             seconds=self.reload_seconds or 1.0,
         )

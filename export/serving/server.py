@@ -78,7 +78,10 @@ def run(gateway: Gateway, listener: socket.socket, message: str) -> None:
 
 
 def local_backend(
-    model: str | os.PathLike[str], runtime: str = "tensorflow", threads: int = 0
+    model: str | os.PathLike[str],
+    runtime: str = "tensorflow",
+    threads: int = 0,
+    table: str | None = None,
 ) -> Backend:
     """Returns a backend for a model in this process, warmed up.
 
@@ -86,6 +89,7 @@ def local_backend(
         model: A run directory, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
         threads: The number of threads of an op in onnxruntime; 0 for its own choice.
+        table: memory or mmap; None as the model has its tables.
 
     Raises:
         UserError: There is no such model, or INFERENCE_PREFERRED_MODE is not a mode.
@@ -96,6 +100,6 @@ def local_backend(
             "INFERENCE_PREFERRED_MODE: expected embedding or classification, got "
             f"{mode}"
         )
-    loaded = load_model(model, runtime, threads)
+    loaded = load_model(model, runtime, threads, table)
     loaded.warm_up(first=_PREFERRED_MODES[mode])
     return LocalBackend(loaded)

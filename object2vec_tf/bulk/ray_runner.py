@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def predict_on_ray(
     model: str,
     runtime: str = "tensorflow",
     *,
+    table: str | None = None,
     address: str = "local",
     workers: int | None = None,
     console: Console | None = None,
@@ -77,6 +78,7 @@ def predict_on_ray(
         jobs: The file jobs. Each output file is written atomically.
         model: A run, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
+        table: memory or mmap; None as the model has its tables.
         address: local starts a cluster on this machine, auto uses the cluster that this
             machine belongs to, HOST:PORT another one.
         workers: The number of workers, each of which loads the model. The default is
@@ -104,7 +106,8 @@ def predict_on_ray(
                 assemblies[number] = assembly = Assembly(job, size)
                 tasks += list(_tasks(number, assembly))
             workers = min(workers, len(tasks))
-            results = _run_actors(ray, tasks, model, runtime, workers, cores // workers)
+            loading = {"model": model, "runtime": runtime, "table": table}
+            results = _run_actors(ray, tasks, loading, workers, cores // workers)
             yield from _assemble(results, assemblies, len(tasks), console)
         except BaseException as error:
             for assembly in assemblies.values():
@@ -188,6 +191,7 @@ class SplitPredictor:
         runtime: tensorflow or onnx.
         cores: The number of cores that the model uses.
         max_line_megabytes: The maximum length of a line.
+        table: memory or mmap; None as the model has its tables.
     """
 
     def __init__(
@@ -196,13 +200,14 @@ class SplitPredictor:
         runtime: str,
         cores: int,
         max_line_megabytes: int = DEFAULT_MEGABYTES,
+        table: str | None = None,
     ) -> None:
         set_max_line_megabytes(max_line_megabytes)
         with suppress(RuntimeError):  # a model has already run in this process
             tf.config.threading.set_intra_op_parallelism_threads(cores)
         self._model: Predictor | None = None
         try:
-            self._model = load_model(model, runtime)
+            self._model = load_model(model, runtime, table=table)
         except UserError as error:
             self._load_error = f"{error} (on {socket.gethostname()})"
 
@@ -258,21 +263,33 @@ class SplitPredictor:
 def _run_actors(
     ray: Any,
     tasks: Sequence[dict[str, Any]],
-    model: str,
-    runtime: str,
+    loading: Mapping[str, Any],
     workers: int,
     cores: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yields the results of tasks in the order in which actors finish them."""
+    """Yields the results of tasks in the order in which actors finish them.
+
+    Args:
+        ray: The package.
+        tasks: The tasks.
+        loading: The arguments of `SplitPredictor` that say which model it loads.
+        workers: The number of actors.
+        cores: The number of cores of each.
+    """
     data = ray.data
     cores = max(cores, 1)
-    path = str(Path(model).absolute())
+    model = loading["model"]
     # Each task is a block, and an actor gets one block at a time. This distributes the
     # last tasks evenly.
     pool = data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
     results = data.from_items(list(tasks), override_num_blocks=len(tasks)).map(
         SplitPredictor,
-        fn_constructor_args=(path, runtime, cores, max_line_megabytes()),
+        fn_constructor_kwargs={
+            **loading,
+            "model": str(Path(model).absolute()),
+            "cores": cores,
+            "max_line_megabytes": max_line_megabytes(),
+        },
         compute=pool,
         num_cpus=cores,
     )

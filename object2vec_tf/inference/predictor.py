@@ -31,10 +31,10 @@ from object2vec_tf.inference.ragged_inputs import (
     Rows,
     call_limits,
     in_row_order,
-    output_name,
     predict_batches,
 )
 from object2vec_tf.inference.signature_defs import SignatureDefs, read_signature_defs
+from object2vec_tf.inference.table_rows import TABLES_FILE, with_rows, without_rows
 from object2vec_tf.inference.text_inputs import TextRequest
 from object2vec_tf.inference.token_counts import CountsByInput, add_counts
 from object2vec_tf.inference.warmup_requests import (
@@ -43,6 +43,15 @@ from object2vec_tf.inference.warmup_requests import (
     read_warm_up,
 )
 from object2vec_tf.progress import phase
+from object2vec_tf.tables.outside_tables import (
+    MEMORY,
+    MMAP,
+    TABLES,
+    RowTable,
+    open_tables,
+    tables_by_side,
+)
+from object2vec_tf.tables.table_reader import read_table
 from object2vec_tf.text.tokenizer import load_text_ops
 
 Array = npt.NDArray[Any]
@@ -197,7 +206,7 @@ class SavedModelPredictor:
         self.token_counts = add_counts(self.token_counts, request.counts)
         return request.rows, request.unknown_tokens
 
-    def run_signature(self, signature: str, inputs: Mapping[str, Ids]) -> Predictions:
+    def run_signature(self, signature: str, inputs: Mapping[str, Array]) -> Predictions:
         """Returns the output of a signature.
 
         Args:
@@ -205,7 +214,7 @@ class SavedModelPredictor:
             inputs: int64 ``[rows, time]`` by input name, padded with -1.
         """
         tensors = {name: tf.constant(ids) for name, ids in inputs.items()}
-        output = self._signatures[signature](**tensors)[output_name(inputs)]
+        (output,) = self._signatures[signature](**tensors).values()
         return np.asarray(output.numpy())
 
 
@@ -221,8 +230,39 @@ def _load_text_ops(path: Path) -> None:
         load_text_ops()
 
 
+class TowersPredictor(SavedModelPredictor):
+    """A SavedModel without its tables, whose rows are read for each call.
+
+    Args:
+        path: The directory of the SavedModel.
+        in_memory: Whether to read the tables into memory. By default the files are
+            mapped, and processes that serve the same model share the system's cache.
+
+    Raises:
+        UserError: It cannot be loaded.
+    """
+
+    def __init__(self, path: Path, in_memory: bool = False) -> None:
+        super().__init__(path)
+        hyperparameters = self.hyperparameters
+        # The constructor of the base class has compared the checksums of all files.
+        mapped = open_tables(hyperparameters, path / TABLES, verify=False)
+        tables: Mapping[str, RowTable] = mapped
+        if in_memory:
+            tables = {name: read_table(table) for name, table in mapped.items()}
+        self._tables = tables_by_side(hyperparameters, tables)
+        self.signature_defs = without_rows(self.signature_defs)
+
+    def run_signature(self, signature: str, inputs: Mapping[str, Ids]) -> Predictions:
+        """See `SavedModelPredictor.run_signature`."""
+        return super().run_signature(signature, with_rows(inputs, self._tables))
+
+
 def load_model(
-    model: str | os.PathLike[str], runtime: str = "tensorflow", threads: int = 0
+    model: str | os.PathLike[str],
+    runtime: str = "tensorflow",
+    threads: int = 0,
+    table: str | None = None,
 ) -> Predictor:
     """Loads an exported model into this process.
 
@@ -230,12 +270,24 @@ def load_model(
         model: A run directory, an exported model or a directory of versions.
         runtime: tensorflow or onnx.
         threads: The number of threads of an op in onnxruntime; 0 for its own choice.
+        table: Where the rows of token tables are: memory or mmap (read from the files
+            of a model whose tables are outside). None for mmap if the model is one,
+            else memory.
 
     Raises:
-        UserError: There is no such model.
+        UserError: There is no such model, or its tables are not in files.
     """
     exported = find_exported(model, ONNX if runtime == "onnx" else SAVED_MODEL)
+    has_files = (exported / TABLES_FILE).is_file()
+    if table == MMAP and not has_files:
+        raise UserError(
+            f"{exported}: expected a model whose token tables are in files, for "
+            f"--table={MMAP}, got one that has them inside. Export it with python -m "
+            "export --table_limit=0, or remove --table."
+        )
     with phase(f"loading {exported}"):
         if runtime == "onnx":
             return OnnxPredictor(exported, threads)
+        if has_files:
+            return TowersPredictor(exported, in_memory=table == MEMORY)
         return SavedModelPredictor(exported)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import abc
+import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -132,3 +135,27 @@ def table_weight(
 
 
 WHOLE_TABLES = WholeTables()
+_loaded: contextvars.ContextVar[TablePlacement] = contextvars.ContextVar(
+    "placement", default=WHOLE_TABLES
+)
+
+
+@contextmanager
+def placing_loaded_tables(placement: TablePlacement) -> Iterator[None]:
+    """Sets the placement of models that Keras loads within a block.
+
+    A placement is not saved with a model, and ``load_model`` has no argument for it.
+
+    Args:
+        placement: The placement.
+    """
+    token = _loaded.set(placement)
+    try:
+        yield
+    finally:
+        _loaded.reset(token)
+
+
+def placement_of_loaded() -> TablePlacement:
+    """Returns the placement of models that Keras loads; see above."""
+    return _loaded.get()

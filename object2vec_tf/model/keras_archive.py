@@ -35,3 +35,20 @@ def verify_archive(path: Path, fix: str) -> None:
             f"{path}: expected a Keras model, got a damaged or foreign file: {error}. "
             f"{fix}"
         ) from error
+
+
+def archived_asset(path: Path, name: str) -> bytes | None:
+    """Returns the content of a file that a model's ``save_assets`` wrote.
+
+    Args:
+        path: The archive, which is intact.
+        name: The name of the file.
+
+    Returns:
+        None if there is no such file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        try:
+            return archive.read(f"assets/{name}")
+        except KeyError:
+            return None

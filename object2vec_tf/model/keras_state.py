@@ -11,7 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.layers.outside_tables import OutsidePlacement
+from object2vec_tf.layers.table_placement import TablePlacement
 from object2vec_tf.model.freezing import set_trainable_flags, trainable_flags
+from object2vec_tf.tables.outside_tables import TABLES
 from object2vec_tf.text.text_assets import IdWords
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import (
@@ -24,6 +27,8 @@ from object2vec_tf.text.tokenizer_loading import (
 _VOCABULARY = "vocabulary{}"
 # File of a saved model that holds the words of the ids of in0, and of in1.
 _ID_WORDS = "id_words{}"
+# File of a saved model whose tables are outside: the name of their directory.
+OUTSIDE = "outside_tables"
 # Entry of a file of weights: the states of the generators of random numbers.
 _RANDOM_STATES = "random_states"
 # Key of `get_config`: layers that the user froze or unfroze.
@@ -42,12 +47,14 @@ class KerasState(keras.Model):
         tokenizers: The model's tokenizers.
         id_words: Contents of the vocabulary files of sides of token ids.
         constructed_flags: What `trainable_flags` was after construction.
+        placement: Where the rows of token tables are kept.
     """
 
     hyperparameters: Hyperparameters
     tokenizers: Tokenizers
     id_words: IdWords
     constructed_flags: Mapping[str, bool]
+    placement: TablePlacement
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the model; see ``keras.Model.save``.
@@ -86,7 +93,13 @@ class KerasState(keras.Model):
                 variable.assign(state)
 
     def save_assets(self, path: str) -> None:
-        """Writes the vocabularies; Keras calls this when it saves the model."""
+        """Writes the vocabularies; Keras calls this when it saves the model.
+
+        The archive of a model whose tables are outside names the directory that has
+        them. `object2vec_tf.model.loading` reads it.
+        """
+        if isinstance(self.placement, OutsidePlacement):
+            (Path(path) / OUTSIDE).write_text(TABLES, encoding="utf-8")
         for i, tokenizer in enumerate(self.tokenizers):
             if tokenizer is not None:
                 (Path(path) / _VOCABULARY.format(i)).write_bytes(tokenizer.data)

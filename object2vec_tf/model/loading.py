@@ -10,9 +10,17 @@ import keras
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.downloads import list_files, stage_files
 from object2vec_tf.files.remote import is_remote, local_path
-from object2vec_tf.model.keras_archive import verify_archive
+from object2vec_tf.layers.outside_tables import MappedTables
+from object2vec_tf.layers.table_placement import (
+    WHOLE_TABLES,
+    TablePlacement,
+    placing_loaded_tables,
+)
+from object2vec_tf.model.keras_archive import archived_asset, verify_archive
+from object2vec_tf.model.keras_state import OUTSIDE
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
+from object2vec_tf.tables.mapped_table import MappedTable
 
 # The run of a study's best trial.
 _BEST_RUN = "best"
@@ -110,7 +118,7 @@ def load_object2vec(
 
     Raises:
         UserError: The file cannot be opened, is damaged, or holds another kind of
-            model.
+            model; or its token tables are outside, and are missing or damaged.
     """
     try:
         with Path(path).open("rb"):
@@ -120,9 +128,11 @@ def load_object2vec(
             f"{path}: the model cannot be opened: {error.strerror}. {_FIX}"
         ) from error
     verify_archive(Path(path), _FIX)
+    placement = _placement(Path(path))
     try:
-        model = keras.models.load_model(path, compile=compile)
-    except MemoryError:
+        with placing_loaded_tables(placement):
+            model = keras.models.load_model(path, compile=compile)
+    except (MemoryError, UserError):
         raise
     except Exception as error:  # Keras raises errors of many classes
         raise UserError(
@@ -133,3 +143,22 @@ def load_object2vec(
             f"{path}: expected an Object2Vec model, got {type(model).__name__}. {_FIX}"
         )
     return model
+
+
+def _placement(path: Path) -> TablePlacement:
+    """Returns the placement of a saved model's tables, which may be beside it.
+
+    Raises:
+        UserError: They are, and are missing or damaged.
+    """
+    name = archived_asset(path, OUTSIDE)
+    if name is None:
+        return WHOLE_TABLES
+    directory = path.parent / name.decode()
+    tables = {each.name: MappedTable(each) for each in directory.glob("enc[01]")}
+    if "enc0" not in tables:
+        raise UserError(
+            f"{path}: expected the token tables of the model in {directory}, found "
+            "none. Copy the directory of the run as a whole."
+        )
+    return MappedTables(tables)

@@ -15,8 +15,13 @@ from object2vec_tf.distributed.padded_batch import PaddedInputs
 from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.object_ids import checked_ids
+from object2vec_tf.layers.outside_tables import check_can_train
 from object2vec_tf.layers.precision import check_policy
-from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
+from object2vec_tf.layers.table_placement import (
+    WHOLE_TABLES,
+    TablePlacement,
+    placement_of_loaded,
+)
 from object2vec_tf.layers.token_embedding import as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import in_batch_metrics, in_batch_softmax
@@ -230,7 +235,7 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
             encodings = self.enc0(concat_rows(in0, in1), training=True)
             first, second = tf.split(encodings, [in0.nrows(), in1.nrows()])
             return first, second
-        return self._encode_side(0, in0, training), self._encode_side(1, in1, training)
+        return self.encode_side(0, in0, training), self.encode_side(1, in1, training)
 
     def encode_for_training(
         self, inputs: Mapping[str, Any]
@@ -238,11 +243,16 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
         """Does the same as `encode_checked`, with dropout."""
         return self.encode_checked(inputs, training=True)
 
-    def _encode_side(self, encoder: int, ids: Any, training: bool | None) -> Any:
-        """Encodes each distinct object once, if that saves work.
+    def encode_side(self, encoder: int, ids: Any, training: bool | None) -> Any:
+        """Encodes each distinct object of one side once, if that saves work.
 
         A pooled encoder looks up each distinct token once anyway. Dropout must be drawn
         for each pair.
+
+        Args:
+            encoder: 0 or 1.
+            ids: `checked_ids`, RaggedTensor ``[batch, (time)]``.
+            training: Whether dropout applies.
         """
         encode = (self.enc0, self.enc1)[encoder]
         pooled = self.hyperparameters.network(encoder) == "pooled_embedding"
@@ -349,6 +359,7 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
         Returns:
             The metrics so far, by name.
         """
+        check_can_train(self.placement)
         train_step(self, self.clean_data(data))
         return self.get_metrics_result()
 
@@ -385,7 +396,11 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
             custom_objects: As for ``keras.Model.from_config``.
         """
         values = {**FORMER_VALUES, **config["hyperparameters"]}
-        config = {**config, "hyperparameters": Hyperparameters.from_saved(values)}
+        config = {
+            **config,
+            "hyperparameters": Hyperparameters.from_saved(values),
+            "placement": placement_of_loaded(),
+        }
         return super().from_config(config, custom_objects)
 
     def get_config(self) -> dict[str, Any]:

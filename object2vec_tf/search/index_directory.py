@@ -29,6 +29,7 @@ import xxhash
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import exchange, sync
+from object2vec_tf.files.digests import digest_of_file
 from object2vec_tf.files.downloads import list_files, stage_directory
 from object2vec_tf.files.leftovers import temporary_directory
 from object2vec_tf.files.locks import is_locked, locked
@@ -59,6 +60,7 @@ from object2vec_tf.search.index_manifest import (
     verify_index,
 )
 from object2vec_tf.search.stored_lines import StoredLines, starts_path
+from object2vec_tf.tables.outside_tables import TABLES
 
 VECTORS: Final = "index.faiss"
 ITEMS, LABELS = "items.jsonl", "labels.txt"
@@ -382,6 +384,8 @@ def model_digest(model: str | os.PathLike[str]) -> str:
                     buffer: Any = values.reshape(-1).view(np.uint8)
                     digest.update(name.encode())
                     digest.update(buffer)
+        for path in sorted((exported / TABLES).glob("*/*.parquet")):
+            digest.update(digest_of_file(path)["xxh3_128"])
     except DAMAGE_ERRORS as error:
         raise UserError(
             f"{exported}: cannot be loaded: {error}. Export the model again."

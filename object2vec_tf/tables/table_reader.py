@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,6 +74,63 @@ class ArrayReader:
         """See `TableReader`."""
         return np.ascontiguousarray(self._array[start:stop], np.float32)
 
+    def take(self, ids: npt.NDArray[np.integer]) -> Rows:
+        """Returns the rows of ids, float32 ``[ids, width]``."""
+        return np.asarray(self._array[ids], np.float32)
+
+
+class SideBySide:
+    """The columns of several tables next to each other; a `TableReader`.
+
+    Args:
+        readers: Tables with the same number of rows.
+
+    Raises:
+        ValueError: The numbers of rows differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from object2vec_tf.tables.table_reader import ArrayReader, SideBySide
+        >>> vectors = ArrayReader(np.zeros([2, 2]))
+        >>> SideBySide([vectors, ArrayReader(np.ones([2, 1]))]).read(0, 1).tolist()
+        [[0.0, 0.0, 1.0]]
+    """
+
+    def __init__(self, readers: Sequence[TableReader]) -> None:
+        sizes = {reader.rows for reader in readers}
+        if len(sizes) != 1:
+            raise ValueError(f"readers: expected equal numbers of rows, got {sizes}")
+        self._readers = readers
+        (self.rows,) = sizes
+        self.width = sum(reader.width for reader in readers)
+
+    def read(self, start: int, stop: int) -> Rows:
+        """See `TableReader`."""
+        parts = [reader.read(start, stop) for reader in self._readers]
+        return np.concatenate(parts, axis=1)
+
+
+class TableColumns:
+    """Some columns of a table; a `TableReader`.
+
+    Args:
+        table: The table.
+        columns: Its columns.
+
+    Attributes:
+        table: As given.
+    """
+
+    def __init__(self, table: TableReader, columns: slice) -> None:
+        self.table = table
+        self._columns = columns
+        self.rows = table.rows
+        self.width = len(range(*columns.indices(table.width)))
+
+    def read(self, start: int, stop: int) -> Rows:
+        """See `TableReader`."""
+        return np.ascontiguousarray(self.table.read(start, stop)[:, self._columns])
+
 
 def rows_per_chunk(width: int, max_bytes: int = CHUNK_BYTES) -> int:
     """Returns how many float32 rows a number of bytes can hold, and at least one.
@@ -107,3 +164,11 @@ def read_chunks(
     step = rows_per_chunk(reader.width, max_bytes)
     for start in range(0, reader.rows, step):
         yield start, reader.read(start, min(start + step, reader.rows))
+
+
+def read_table(reader: TableReader) -> ArrayReader:
+    """Returns a table in memory, which is read in chunks."""
+    array = np.empty((reader.rows, reader.width), np.float32)
+    for start, rows in read_chunks(reader):
+        array[start : start + len(rows)] = rows
+    return ArrayReader(array)

@@ -179,8 +179,8 @@ def test_a_damaged_saved_model_does_not_become_a_version(tmp_path, monkeypatch):
         content[100:116] = np.full(4, 9.5, np.float32).tobytes()  # four weights
         data.write_bytes(content)
 
-    write = export.saved_model._write
-    monkeypatch.setattr(export.saved_model, "_write", write_and_damage)
+    write = export.saved_model._write_requests
+    monkeypatch.setattr(export.saved_model, "_write_requests", write_and_damage)
     with pytest.raises((RuntimeError, tf.errors.OpError)):
         export_saved_model(model, tmp_path)
     assert sorted(tmp_path.rglob("*")) == before
@@ -191,9 +191,9 @@ def test_a_graph_with_other_predictions_does_not_become_a_version(
     tmp_path, monkeypatch
 ):
     model, other = make_model(), make_model(seed=5)
-    golden = export.saved_model._golden_request
+    golden = export.golden._golden_request
     monkeypatch.setattr(
-        export.saved_model, "_golden_request", lambda _, name: golden(other, name)
+        export.golden, "_golden_request", lambda _, name: golden(other, name)
     )
     with pytest.raises(
         RuntimeError, match="predict_pair: expected the scores of the Keras model, got"

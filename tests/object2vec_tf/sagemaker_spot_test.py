@@ -355,7 +355,7 @@ def test_a_job_stopped_outside_of_training_continues(
 @pytest.mark.long
 def test_a_stop_in_the_export_comes_too_late(tmp_path, monkeypatch):
     prefix = new_machine(tmp_path / "job", epochs="1")
-    monkeypatch.setattr("export.saved_model._replay", send_sigterm)
+    monkeypatch.setattr("export.saved_model.replay", send_sigterm)
     train(prefix)
     assert names(prefix / "model") == FINISHED_FILES
     metrics = json.loads((prefix / "model/metrics.json").read_text())
