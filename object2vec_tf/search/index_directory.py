@@ -385,7 +385,7 @@ def model_digest(model: str | os.PathLike[str]) -> str:
                     digest.update(name.encode())
                     digest.update(buffer)
         for path in sorted((exported / TABLES).glob("*/*.parquet")):
-            digest.update(digest_of_file(path)["xxh3_128"])
+            digest.update(digest_of_file(path)["xxh3_128"].encode())
     except DAMAGE_ERRORS as error:
         raise UserError(
             f"{exported}: cannot be loaded: {error}. Export the model again."
