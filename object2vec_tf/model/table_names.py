@@ -1,10 +1,8 @@
-"""The token tables of a model by name, and the variables of an optimizer for them."""
+"""The token tables of a model by name."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import keras
 
 from object2vec_tf.layers.table_placement import Table
 from object2vec_tf.model.builders import tables_of
@@ -35,25 +33,3 @@ def named_tables(model: Any) -> dict[str, Table]:
             if not any(table is other for other in found.values()):
                 found[f"enc{number}.{attribute}"] = table
     return found
-
-
-def slots_of(
-    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
-) -> dict[str, keras.Variable]:
-    """Returns what an optimizer keeps for each row of a table.
-
-    Args:
-        optimizer: The optimizer; it is built.
-        variable: The variable of a table.
-
-    Returns:
-        The variables by names such as ``momentum``.
-    """
-    # Keras names a slot by the path of its variable.
-    prefix = variable.path.replace("/", "_") + "_"
-    names = {slot.path.rpartition("/")[2]: slot for slot in optimizer.variables}
-    return {
-        name.removeprefix(prefix): slot
-        for name, slot in names.items()
-        if name.startswith(prefix)
-    }

@@ -154,6 +154,7 @@ def start_identity(
     initial_model: InitialModel | None,
     frozen: Sequence[str],
     precision: str = "float32",
+    table_placement: str = "replicated",
 ) -> dict[str, str]:
     """Returns the values by which a run's start is recognized, by name.
 
@@ -161,6 +162,8 @@ def start_identity(
         initial_model: The initial model, if there is one.
         frozen: Parts of the model that are not trained.
         precision: The precision. Runs of versions that had only float32 lack it.
+        table_placement: Where token tables are kept. Checkpoints of sharded tables have
+            other files.
     """
     identity = {}
     if initial_model:
@@ -169,6 +172,8 @@ def start_identity(
         identity["freeze"] = ",".join(frozen)
     if precision != "float32":
         identity["precision"] = precision
+    if table_placement != "replicated":
+        identity["table_placement"] = table_placement
     return identity
 
 

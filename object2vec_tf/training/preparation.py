@@ -121,6 +121,11 @@ class PreparedRun:
         return self.options.export_dir or self.directory.export
 
     @property
+    def is_sharded(self) -> bool:
+        """Whether token tables are trained and saved in shards, of one device too."""
+        return self.options.table_placement == "sharded"
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Hyperparameters, seed and data, by which the run is recognized."""
         fingerprints = {
@@ -132,7 +137,10 @@ class PreparedRun:
             fingerprints,
             self.text_assets.fingerprints,
             start_identity(
-                self.initial_model, self.options.freeze, self.options.precision
+                self.initial_model,
+                self.options.freeze,
+                self.options.precision,
+                self.options.table_placement,
             ),
         ) | pool_identity(self.retrieval_pool)
 
@@ -187,6 +195,8 @@ def prepare_run(
     placement = choose_table_placement(
         options.table_placement, strategy, options.batch_layout
     )
+    if placement.is_sharded:
+        _check_sharded(options, strategy, directory)
     share = len(strategy.local_replicas) / strategy.replicas
     check_memory(hyperparameters, share=share if placement.is_sharded else 1.0)
     _check_speed(options.precision)
@@ -246,6 +256,22 @@ def prepare_run(
     if hint := small_step_message(channels["train"]):
         console.say(hint)
     return run
+
+
+def _check_sharded(
+    options: FitOptions, strategy: Strategy, directory: RunDirectory
+) -> None:
+    """Checks options that sharded tables exclude, before any data is read."""
+    if is_given(options.retrieval_pool):
+        raise UserError(
+            "table_placement=sharded: expected no retrieval_pool, since no device has "
+            "all rows while the run trains. Leave one of them out."
+        )
+    if directory.mirror is not None and strategy.workers > 1:
+        raise UserError(
+            "table_placement=sharded: expected a model_dir in a file system that all "
+            f"workers share, got {directory.mirror.url}. Give a directory."
+        )
 
 
 def _check_export_dir(export_dir: PathLike | None, directory: RunDirectory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from object2vec_tf.errors import Interrupted
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of, warn_of_ignored_policy
-from object2vec_tf.model.loading import load_object2vec
+from object2vec_tf.model.loading import load, load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.progress import kept_output, phase
 from object2vec_tf.runs.opened_run import open_run
@@ -31,6 +32,7 @@ from object2vec_tf.training.preparation import (
     prepare_run,
 )
 from object2vec_tf.training.results import measure, write_report
+from object2vec_tf.training.sharded_model import tables_of_model
 from object2vec_tf.training.trainer import Trainer
 
 Callbacks = Sequence[keras.callbacks.Callback]
@@ -73,6 +75,29 @@ class Run:
     metrics: dict[str, Any]
     history: list[Record]
     model_dir: Path
+
+
+class SharedRun(Run):
+    """The result of a run in a worker other than the chief, if tables are sharded.
+
+    The chief's tables are not sent to the workers: the model is loaded from the run
+    directory when it is first used.
+
+    Args:
+        metrics: As for `Run`.
+        history: As for `Run`.
+        model_dir: As for `Run`.
+    """
+
+    def __init__(
+        self, metrics: dict[str, Any], history: list[Record], model_dir: Path
+    ) -> None:
+        self.__dict__.update(metrics=metrics, history=history, model_dir=model_dir)
+
+    @functools.cached_property
+    def model(self) -> Object2Vec:
+        """The model of the best epoch."""
+        return load(self.model_dir)
 
 
 def fit(
@@ -178,7 +203,7 @@ def _train_and_finish(
     with catch_sigterm() as stop_request:
         trainer = _train(run, callbacks, stop_request)
         with _stop_recorded(run, trainer), phase("measuring the best epoch"):
-            model = load_object2vec(run.directory.model)
+            model = trainer.finished_model()
             metrics = _measure_as_chief(run, trainer, model)
         # Ends in moments, so that a stop that is requested now comes too late.
         with phase("writing the report"):
@@ -236,7 +261,8 @@ def _load_finished(run: PreparedRun, metrics: Mapping[str, Any]) -> Object2Vec:
 
 
 def _export(run: PreparedRun, model: Object2Vec, metrics: Mapping[str, Any]) -> None:
-    path = run.export(model, run.export_dir, metrics=metrics)
+    tables = tables_of_model(model) if run.is_sharded else None
+    path = run.export(model, run.export_dir, metrics=metrics, tables=tables)
     run.console.say(f"exported to {path}")
 
 
@@ -278,11 +304,14 @@ def _run_as_worker(run: PreparedRun, callbacks: Callbacks) -> Run:
         strategy.verify_same_config(run.identity)
         is_finished = strategy.broadcast_from_chief(None)
         if not is_finished:
-            _train(run, callbacks, stop_request)
+            _train(run, callbacks, stop_request).release()
         result = strategy.broadcast_from_chief(None)
         if result is None:
             raise _resumable(run, "stopped while the best epoch was measured")
         metrics, history = result
+        if run.is_sharded:
+            strategy.barrier()
+            return SharedRun(metrics, history, run.directory.path)
         model = Object2Vec(
             run.hyperparameters,
             tokenizers=run.text_assets.tokenizers,
@@ -300,5 +329,6 @@ def _send_to_workers(run: PreparedRun, result: Run) -> None:
     strategy = run.strategy
     if strategy.workers > 1:
         strategy.broadcast_from_chief([result.metrics, result.history])
-        copy_weights_from_chief(strategy, result.model)
+        if not run.is_sharded:
+            copy_weights_from_chief(strategy, result.model)
         strategy.barrier()

@@ -59,9 +59,7 @@ Digests = Mapping[str, FileDigest]
 
 
 class ShardedCheckpoints:
-    """The checkpoints of a run with sharded tables.
-
-    All processes call all methods, in the same order.
+    """The checkpoints of a run with sharded tables; a `RunCheckpoints`.
 
     Args:
         directory: The directory of the checkpoints, in a file system that all
@@ -75,6 +73,7 @@ class ShardedCheckpoints:
     def __init__(self, directory: Path, replicas: Replicas) -> None:
         self._directory = directory
         self._strategy = replicas.strategy
+        self._replicas = replicas
         self._model = replicas.model
         count = self._strategy.replicas
         self._shards = [
@@ -92,7 +91,7 @@ class ShardedCheckpoints:
 
         Args:
             epochs: Number of finished epochs.
-            state: As for `Checkpoints.save`; ignored unless this is the chief.
+            state: As for `Checkpoints.save`.
             batches: Number of finished batches of the next epoch.
 
         Raises:
@@ -116,7 +115,7 @@ class ShardedCheckpoints:
         Raises:
             RunDirectoryError: They cannot be written.
         """
-        path = best_model_path(self._directory, epoch, is_sharded=True)
+        path = self.best_of(epoch)
         with self._written(path, with_slots=False) as (temporary, digests):
             if self._strategy.is_chief:
                 weights = self._replicated()["model"]
@@ -125,6 +124,15 @@ class ShardedCheckpoints:
                 files = {**digests, **digests_of_files(temporary, names)}
                 text = sealed_text({FILES: files})
                 (temporary / DIGESTS).write_text(text, encoding="utf-8")
+
+    def best_of(self, epoch: int) -> Path:
+        """Returns the directory that `keep_best` wrote for an epoch."""
+        return best_model_path(self._directory, epoch, is_sharded=True)
+
+    def release(self) -> None:
+        """Frees the memory of tables and slots, when training has ended."""
+        for shards in self._shards:
+            shards.release()
 
     def restore(
         self, monitored_loss: Callable[[Record], float] | None = None
@@ -151,8 +159,8 @@ class ShardedCheckpoints:
             if not problem:
                 problem = self._first_problem(self._restore_from(path, state))
             if not problem:
-                state.pop(FILES, None)
-                del state[SHARDS]
+                self._replicas.copy_from_chief()
+                del state[FILES], state[SHARDS]
                 return state
             if self._strategy.is_chief:
                 self._files.skip(path, problem)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from object2vec_tf.files.digests import FileDigest
-from object2vec_tf.model.table_names import named_tables, slots_of
+from object2vec_tf.model.table_names import named_tables
+from object2vec_tf.optimizers.slots import slots_of
 from object2vec_tf.tables.shard_files import RowFile, ShardedTable, write_rows
 from object2vec_tf.tables.variable_rows import VariableReader, assign_rows
 
@@ -66,6 +68,11 @@ class ShardedVariables:
             digests[file] = write_rows(directory / file, reader)
         return digests
 
+    def release(self) -> None:
+        """Frees the memory of the variables, which must not be used again."""
+        for variable in self._all().values():
+            tf.raw_ops.DestroyResourceOp(resource=variable.value.handle)
+
     def read(self, directory: Path) -> None:
         """Reads the rows of the shard; another number of replicas may have written.
 
@@ -87,6 +94,8 @@ class ShardedVariables:
 def sharded_variables(model: Any, replica: int, replicas: int) -> ShardedVariables:
     """Returns the variables of a replica that have only the rows of its shard.
 
+    A single replica has whole tables, which are a single shard.
+
     Args:
         model: The compiled `Object2Vec` model, whose optimizer is built.
         replica: Index of the replica.
@@ -95,10 +104,13 @@ def sharded_variables(model: Any, replica: int, replicas: int) -> ShardedVariabl
     tables, slots = {}, {}
     for name, table in named_tables(model).items():
         variable = table.variable
-        if model.placement.is_sharded and variable is not None:
-            tables[name] = variable
-            for slot, value in slots_of(model.optimizer, variable).items():
-                slots[f"{name}.{slot}"] = value
+        if variable is None:
+            continue
+        tables[name] = variable
+        # Keras names a slot by the path of its variable.
+        prefix = variable.path.replace("/", "_") + "_"
+        for slot in slots_of(model.optimizer, variable):
+            slots[f"{name}.{slot.name.removeprefix(prefix)}"] = slot
     return ShardedVariables(replica, replicas, tables, slots)
 
 
@@ -125,9 +137,3 @@ def _shards(directory: Path, name: str) -> int:
         if match and match["name"] == name:
             return int(match["shards"])
     raise FileNotFoundError(f"{directory / name}: expected shards, found none")
-
-
-def table_names(files: Sequence[str]) -> set[str]:
-    """Returns the names of the tables whose shards are among files."""
-    matches = map(_NAME.fullmatch, files)
-    return {match["name"] for match in matches if match}

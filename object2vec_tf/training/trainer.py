@@ -19,21 +19,27 @@ from object2vec_tf.data.batch_negatives import (
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.errors import DivergedError, Interrupted
-from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of
+from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.progress import phase
 from object2vec_tf.report.baselines import class_shares
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.runs.run_directory import STOPPED
 from object2vec_tf.training.batch_layout import make_execution
-from object2vec_tf.training.checkpoints import Checkpoints, SaveClock
+from object2vec_tf.training.checkpoints import SaveClock
 from object2vec_tf.training.console import ProgressBar
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.loop import TrainingLoop
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.retrieval import RetrievalTask
+from object2vec_tf.training.run_checkpoints import (
+    ReplicatedCheckpoints,
+    RunCheckpoints,
+)
+from object2vec_tf.training.sharded_checkpoints import ShardedCheckpoints
+from object2vec_tf.training.sharded_model import assemble_model
 from object2vec_tf.training.tensorboard import TensorBoardLogs
 
 # Evaluation keeps no gradients, so its batches can be larger than those of training.
@@ -75,7 +81,7 @@ class Trainer:
         self._execution = make_execution(
             run.batch_layout, self._replicas, run.console.say
         )
-        self._checkpoints = Checkpoints(run.directory.checkpoints, self._model)
+        self._checkpoints = run_checkpoints(run, self._replicas)
         self._stopping = EarlyStopping(
             run.hyperparameters.early_stopping_patience,
             run.hyperparameters.early_stopping_tolerance,
@@ -158,14 +164,9 @@ class Trainer:
 
     def _resume(self) -> None:
         """Restores the newest checkpoint, if there is one."""
-        state = self._strategy.broadcast_from_chief(
-            self._checkpoints.restore(self._run.directory.model, self._monitored_loss)
-            if self._strategy.is_chief
-            else None
-        )
+        state = self._checkpoints.restore(self._monitored_loss)
         if state is None:
             return
-        self._replicas.copy_from_chief()
         self.history, self.seconds = state["history"], state["seconds"]
         self.start -= state["elapsed"]
         for record in self.history:
@@ -293,8 +294,6 @@ class Trainer:
         return bool(self._strategy.all_reduce(np.array([condition], np.int32)).any())
 
     def _save(self, batches: int = 0, **position: Any) -> None:
-        if not self._strategy.is_chief:
-            return
         state = {
             "history": self.history,
             "seconds": self.seconds,
@@ -305,7 +304,8 @@ class Trainer:
         }
         with self._clock.saving(), phase("saving a checkpoint"):
             self._checkpoints.save(len(self.history), state, batches)
-        self._run.directory.upload()
+        if self._strategy.is_chief:
+            self._run.directory.upload()
 
     def _monitored_loss(self, record: Record) -> float:
         """Returns the loss that decides early stopping and the best epoch."""
@@ -328,15 +328,30 @@ class Trainer:
         )
         if self._strategy.is_chief:
             self.logs.epoch(record)
-            if self.best_epoch == record["epoch"]:
-                with atomic_file(self._run.directory.model) as path:
-                    self._model.save(path)
-                self._checkpoints.keep_best(record["epoch"], self._run.directory.model)
+        if self.best_epoch == record["epoch"]:
+            self._checkpoints.keep_best(record["epoch"])
+        if self._strategy.is_chief:
             self._run.directory.write_history(self.history)
         self._save()
         must_stop = self._any_worker(self._stop_request.asked)
         if must_stop and remaining and not self._stopped:
             raise Interrupted(f"stopped after epoch {len(self.history)}")
+
+    def release(self) -> None:
+        """Frees the memory of sharded tables and of their slots, after training."""
+        if isinstance(self._checkpoints, ShardedCheckpoints):
+            self._checkpoints.release()
+
+    def finished_model(self) -> Object2Vec:
+        """Returns the model of the best epoch, in the chief, after training.
+
+        Sharded tables are assembled in `RunDirectory.model` first.
+        """
+        if not isinstance(self._checkpoints, ShardedCheckpoints):
+            return load_object2vec(self._run.directory.model)
+        self.release()
+        best = self._checkpoints.best_of(self._best["epoch"])
+        return assemble_model(self._run, best)
 
     def loop_of_best(self, model: Object2Vec) -> TrainingLoop:
         """Returns a loop that evaluates a model, after training.
@@ -347,7 +362,7 @@ class Trainer:
         Args:
             model: The model of the best epoch.
         """
-        if self._run.batch_layout != "static":
+        if self._run.batch_layout != "static" or self._run.is_sharded:
             return TrainingLoop(model, keras.callbacks.CallbackList([], model=model))
         for replica in self._replicas.models:
             for variable, best in zip(replica.weights, model.weights, strict=True):
@@ -368,6 +383,21 @@ class Trainer:
             "seed": self._run.options.seed,
             "seconds": time.perf_counter() - self.start,
         }
+
+
+def run_checkpoints(run: PreparedRun, replicas: Replicas) -> RunCheckpoints:
+    """Returns the checkpoints of a run.
+
+    Args:
+        run: The prepared run.
+        replicas: The replicas of its model.
+
+    Raises:
+        UserError: Tables are sharded, and the workers do not share the run directory.
+    """
+    if run.is_sharded:
+        return ShardedCheckpoints(run.directory.checkpoints, replicas)
+    return ReplicatedCheckpoints(run.directory, replicas)
 
 
 def evaluate(

@@ -68,6 +68,9 @@ class Replicas:
     def model(self):
         return self.models[0]
 
+    def copy_from_chief(self):
+        self.copied = True
+
 
 def replicas(count, optimizer="adam"):
     models = []
