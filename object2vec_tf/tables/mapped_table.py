@@ -17,6 +17,7 @@ from object2vec_tf.tables.parquet_layout import (
     GROUP_ROWS,
     ID,
     ITEM_BYTES,
+    TABLE_DIGESTS,
     VALUES,
     WRITE_AGAIN,
     read_layout,
@@ -66,7 +67,7 @@ class MappedTable:
     def __init__(self, directory: Path, *, verify: bool = True) -> None:
         self.directory = directory
         if verify:
-            verify_digests(directory, WRITE_AGAIN)
+            verify_digests(directory, WRITE_AGAIN, file=TABLE_DIGESTS)
         paths = part_files(directory)
         if not paths:
             raise UserError(

@@ -14,6 +14,7 @@ from object2vec_tf.tables.parquet_layout import (
     GROUP_ROWS,
     ID,
     ITEM_BYTES,
+    TABLE_DIGESTS,
     TOKEN,
     VALUES,
     table_schema,
@@ -35,7 +36,7 @@ def write_parquet_table(
     *,
     part_bytes: int = PART_BYTES,
 ) -> None:
-    """Writes a table as Parquet files, with their checksums in ``digests.json``.
+    """Writes a table as Parquet files, with their checksums in ``_digests.json``.
 
     The columns are ``id``, ``token`` if the words are given, and ``values``: lists of
     float32 of a fixed size. The files are in the order of ids. Their layout is that of
@@ -72,7 +73,7 @@ def write_parquet_table(
         with _writer(directory / _PART_NAME.format(number), schema) as writer:
             for group in _row_groups(reader, tokens, start, stop):
                 writer.write_table(pa.table(group, schema), row_group_size=GROUP_ROWS)
-    write_digests(directory)
+    write_digests(directory, file=TABLE_DIGESTS)
 
 
 def part_files(directory: Path) -> list[Path]:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.digests import DIGESTS
 from object2vec_tf.tables.mapped_table import MappedTable
-from object2vec_tf.tables.parquet_layout import GROUP_ROWS
+from object2vec_tf.tables.parquet_layout import GROUP_ROWS, TABLE_DIGESTS
 from object2vec_tf.tables.parquet_writer import part_files, write_parquet_table
 from object2vec_tf.tables.table_reader import ArrayReader, read_chunks
 from tests.bit_flips import flipped
@@ -122,7 +121,7 @@ def test_a_directory_without_files_is_reported(tmp_path):
 
 
 def test_a_file_of_other_ids_is_reported(directory):
-    (directory / DIGESTS).unlink()
+    (directory / TABLE_DIGESTS).unlink()
     path = part_files(directory)[0]
     data = bytearray(path.read_bytes())
     ids = data.index(np.arange(3).tobytes())

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from object2vec_tf.files.digests import DIGESTS, verify_digests
-from object2vec_tf.tables.parquet_layout import GROUP_ROWS
+from object2vec_tf.files.digests import verify_digests
+from object2vec_tf.tables.parquet_layout import GROUP_ROWS, TABLE_DIGESTS
 from object2vec_tf.tables.parquet_writer import part_files, write_parquet_table
 from object2vec_tf.tables.table_reader import ArrayReader
 
@@ -53,7 +54,18 @@ def test_one_row_group_is_read_at_a_time_and_files_have_a_bounded_size(tmp_path)
 
 def test_the_checksums_of_all_files_are_written(tmp_path):
     write_parquet_table(ArrayReader(np.ones([3, 2])), tmp_path)
-    assert set(json.loads((tmp_path / DIGESTS).read_text())["files"]) == {
+    assert set(json.loads((tmp_path / TABLE_DIGESTS).read_text())["files"]) == {
         "part-00000.parquet"
     }
-    assert verify_digests(tmp_path)
+    assert verify_digests(tmp_path, file=TABLE_DIGESTS)
+
+
+def test_the_directory_is_a_dataset_for_other_readers(tmp_path):
+    table = np.random.default_rng(0).normal(size=[ROWS, 2]).astype(np.float32)
+    part_bytes = GROUP_ROWS * 2 * 4
+    write_parquet_table(ArrayReader(table), tmp_path, part_bytes=part_bytes)
+    found = pq.read_table(tmp_path, filters=[("id", "in", [5, ROWS - 1])])
+    assert found["values"].to_pylist() == table[[5, ROWS - 1]].tolist()
+    polars = pytest.importorskip("polars")
+    rows = polars.read_parquet(f"{tmp_path}/*.parquet").filter(polars.col("id") == 5)
+    assert rows["values"].to_list() == [table[5].tolist()]
