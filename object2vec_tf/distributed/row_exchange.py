@@ -30,22 +30,24 @@ class RowExchange:
         replicas = collectives.replicas
         owners = tf.cast(ids % replicas, tf.int32)
         of_owner = tf.dynamic_partition(tf.range(tf.size(ids)), owners, replicas)
-        largest = tf.reduce_max([tf.size(positions) for positions in of_owner])
+        self._asked = tf.stack([tf.size(positions) for positions in of_owner])
         # The messages between any two replicas have the same number of rows.
-        self._message = collectives.message_size(collectives.maximum(largest))
+        largest = collectives.maximum(tf.reduce_max(self._asked))
+        self._message = collectives.message_size(largest)
+        # The positions of the ids in the order of their owners, and the place of each
+        # id in the messages.
+        self._by_owner = tf.concat(of_owner, axis=0)
         size, _ = self._message
-        # The place of each id: message of its owner, and position in it.
-        self._places = tf.dynamic_stitch(
-            of_owner,
-            [
-                owner * size + tf.range(tf.size(positions))
-                for owner, positions in enumerate(of_owner)
-            ],
+        counts = tf.unstack(self._asked, replicas)
+        places = [owner * size + tf.range(n) for owner, n in enumerate(counts)]
+        self._places = tf.dynamic_stitch(of_owner, places)
+        numbers = tf.cast(tf.gather(ids, self._by_owner) // replicas, tf.int32)
+        requests = self._all_to_all(
+            self._padded(numbers[:, tf.newaxis] + 1, self._asked)
         )
-        numbers = tf.cast(ids // replicas, tf.int32)[:, tf.newaxis]
-        requests = self._all_to_all(self._packed(numbers + 1)) - 1  # -1 is padding
-        self._answered = tf.where(requests[:, 0] >= 0)
-        self.requested = tf.gather_nd(requests[:, 0], self._answered)
+        requests = tf.reshape(requests - 1, [replicas, size])  # -1 is padding
+        self._answered = tf.math.count_nonzero(requests >= 0, axis=1, dtype=tf.int32)
+        self.requested = tf.boolean_mask(requests, requests >= 0)
 
     def answers(self, rows: tf.Tensor) -> tf.Tensor:
         """Returns the rows that this replica needs; all replicas must call it.
@@ -60,24 +62,43 @@ class RowExchange:
 
         @tf.custom_gradient
         def exchanged(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-            size, _ = self._message
-            shape = [self._collectives.replicas * size, rows.shape[1]]
-            padded = tf.scatter_nd(self._answered, rows, tf.cast(shape, tf.int64))
-            answers = tf.gather(self._all_to_all(padded), self._places)
+            answers = self._all_to_all(self._padded(rows, self._answered))
 
             def gradient(upstream: tf.Tensor) -> tf.Tensor:
-                gradients = self._all_to_all(self._packed(upstream))
-                return tf.gather_nd(gradients, self._answered)
+                by_owner = tf.gather(upstream, self._by_owner)
+                gradients = self._all_to_all(self._padded(by_owner, self._asked))
+                return self._without_padding(gradients, self._answered)
 
-            return answers, gradient
+            return tf.gather(answers, self._places), gradient
 
         return exchanged(rows)
 
-    def _packed(self, rows: tf.Tensor) -> tf.Tensor:
-        """Returns rows by id as messages to their owners, padded with zeros."""
+    def _padded(self, rows: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        """Returns rows as messages of the same size.
+
+        Args:
+            rows: ``[rows, width]``, those of the first message first.
+            counts: The number of rows of each message.
+
+        Returns:
+            ``[replicas * size, width]``; zeros after the rows of each message.
+        """
+        # Copies of blocks: a scatter of the rows takes several times as long.
         size, _ = self._message
-        shape = [self._collectives.replicas * size, rows.shape[1]]
-        return tf.scatter_nd(self._places[:, tf.newaxis], rows, shape)
+        parts = []
+        lengths = tf.unstack(counts, self._collectives.replicas)
+        for part, length in zip(
+            tf.split(rows, counts, num=len(lengths)), lengths, strict=True
+        ):
+            parts += [part, tf.zeros([size - length, rows.shape[1]], rows.dtype)]
+        return tf.concat(parts, axis=0)
+
+    def _without_padding(self, messages: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        """Returns the rows of messages; the reverse of `_padded`."""
+        size, _ = self._message
+        lengths = tf.unstack(counts, self._collectives.replicas)
+        parts = [messages[i * size : i * size + n] for i, n in enumerate(lengths)]
+        return tf.concat(parts, axis=0)
 
     def _all_to_all(self, rows: tf.Tensor) -> tf.Tensor:
         return self._collectives.all_to_all(rows, self._message)
