@@ -78,7 +78,7 @@ class GeneratedTable:
     def take(self, ids: npt.NDArray[np.integer]) -> Floats:
         """Returns the rows of ids: numbers in [-0.5, 0.5) of 24 bits."""
         first = ids.astype(np.uint64)[:, np.newaxis] * np.uint64(self.width)
-        cells: npt.NDArray[np.uint64] = first + np.arange(self.width, dtype=np.uint64)
+        cells = np.asarray(first + np.arange(self.width, dtype=np.uint64), np.uint64)
         hashed = cells * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing
         numbers = (hashed >> np.uint64(40)).astype(np.float32)
         return numbers / np.float32(2**24) - np.float32(0.5)
