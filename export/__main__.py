@@ -23,6 +23,7 @@ from object2vec_tf.commands.line_flag import (
     MAX_LINE_MEGABYTES,
     set_line_limit_of_flag,
 )
+from object2vec_tf.commands.table_limit_flag import TABLE_LIMIT_FLAG
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.digests import DIGESTS
 from object2vec_tf.files.downloads import list_files, stage_directory
@@ -31,7 +32,6 @@ from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
-from object2vec_tf.tables.limit import TABLE_LIMIT
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "run directory, or a .keras file")
 EXPORT_DIR = flags.DEFINE_string(
@@ -73,16 +73,8 @@ PRECISION = flags.DEFINE_enum(
     "MLP; weights, embeddings and scores are float32",
 )
 
-TABLE_LIMIT_FLAG = flags.DEFINE_float(
-    "table_limit",
-    TABLE_LIMIT,
-    "size of token tables in GB up to which they are written into the SavedModel; "
-    "larger ones are written as Parquet files beside it, from which the gateway and "
-    "transform read rows; 0: always",
-    0.0,
-)
-
 flags.declare_key_flag("device")
+flags.declare_key_flag(TABLE_LIMIT_FLAG.name)
 flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 _COMMON = (MODEL_DIR, EXPORT_DIR, FORMAT, PRECISION, DEVICE)
 _FLAG_USES: FlagUses = {

@@ -17,12 +17,13 @@ from object2vec_tf.tables.outside_tables import (
     OutsideTable,
     RowTable,
     check_size,
+    joined_reader,
     open_tables,
     outside_tables,
     tables_by_side,
 )
 from object2vec_tf.tables.parquet_writer import write_parquet_table
-from object2vec_tf.tables.table_reader import SideBySide, TableColumns, TableReader
+from object2vec_tf.tables.table_reader import TableReader
 from object2vec_tf.tables.variable_rows import VariableReader
 from object2vec_tf.text.table_words import table_words
 
@@ -71,7 +72,7 @@ def write_table_files(
         if table.variable is not None
     }
     for spec in specs:
-        reader, target = _reader(spec, readers), directory / TABLES / spec.name
+        reader, target = joined_reader(spec, readers), directory / TABLES / spec.name
         check_size(spec.name, reader, spec)
         if isinstance(reader, MappedTable):
             _link(reader, target)
@@ -83,19 +84,6 @@ def write_table_files(
     path.write_text(_description(specs), encoding="utf-8")
     written = open_tables(hyperparameters, directory / TABLES, verify=False)
     return tables_by_side(hyperparameters, written)
-
-
-def _reader(spec: OutsideTable, readers: Readers) -> TableReader:
-    """Returns the rows of a table: vectors, and perhaps the logarithms of weights."""
-    vectors, *log_weights = (
-        readers[name]
-        for attribute in ("embeddings", "log_weights")
-        for side in spec.sides
-        if (name := f"enc{side}.{attribute}") in readers
-    )
-    if isinstance(vectors, TableColumns):  # its rows have the weights too
-        return vectors.table
-    return SideBySide([vectors, *log_weights[:1]])
 
 
 def _link(table: MappedTable, target: Path) -> None:

@@ -11,6 +11,7 @@ from object2vec_tf.commands import flags as fit_flags
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.device_flag import select_device_of_flag
 from object2vec_tf.commands.flags import hyperparameters_from_flags, num_gpus_from_flags
+from object2vec_tf.commands.table_limit_flag import TABLE_LIMIT_FLAG
 from object2vec_tf.distributed.joining import failures_reported, joined_workers
 from object2vec_tf.training.run import fit
 
@@ -28,6 +29,7 @@ def main() -> None:
             labels=fit_flags.LABELS.value,
             strategy=fit_flags.STRATEGY.value,
             table_placement=fit_flags.TABLE_PLACEMENT.value,
+            table_limit=TABLE_LIMIT_FLAG.value,
             num_gpus=num_gpus_from_flags(),
             **arguments,
         )

@@ -18,6 +18,7 @@ from object2vec_tf.commands import flags as fit_flags
 from object2vec_tf.commands import runner
 from object2vec_tf.commands.device_flag import select_device_of_flag
 from object2vec_tf.commands.flags import given_by_flags
+from object2vec_tf.commands.table_limit_flag import TABLE_LIMIT_FLAG
 from object2vec_tf.errors import UserError
 from object2vec_tf.extras import import_extra
 from object2vec_tf.hyperparameters import OBJECTIVES
@@ -103,7 +104,7 @@ def main() -> None:
     arguments = fit_flags.run_arguments()
     for flag in (
         *(fit_flags.ITEMS, fit_flags.LABELS, fit_flags.STRATEGY),
-        fit_flags.TABLE_PLACEMENT,
+        *(fit_flags.TABLE_PLACEMENT, TABLE_LIMIT_FLAG),
     ):
         if flag.value != flag.default:
             raise UserError(

@@ -12,6 +12,7 @@ from object2vec_tf.commands.line_flag import (
     MAX_LINE_MEGABYTES,
     set_line_limit_of_flag,
 )
+from object2vec_tf.commands.table_limit_flag import TABLE_LIMIT_FLAG
 from object2vec_tf.distributed.selection import (
     BATCH_LAYOUTS,
     STRATEGIES,
@@ -126,6 +127,7 @@ TABLE_PLACEMENT = flags.DEFINE_enum(
     "a machine",
 )
 flags.declare_key_flag("device")
+flags.declare_key_flag(TABLE_LIMIT_FLAG.name)
 flags.declare_key_flag(MAX_LINE_MEGABYTES.name)
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",

@@ -19,7 +19,10 @@ from object2vec_tf.runs.run_directory import RunDirectory
 # exported model when it has its graph, and a run is finished when it has metrics. The
 # identity comes first: without it, the other files would belong to no run.
 _FIRST = ("checkpoints/run.json", "checkpoints/initial_model.json")
-_AFTER_OTHERS = ("*/saved_model.pb", "*/predict_pair.onnx")
+_AFTER_OTHERS = (
+    *("*/saved_model.pb", "*/predict_pair.onnx"),
+    "checkpoints/best-epoch-*/digests.json",
+)
 _AFTER_CHECKPOINT = ("checkpoints/*/state.json",)
 _LAST = ("metrics.json",)
 _DIRECTORIES = ("checkpoints", "export", "onnx")
@@ -29,7 +32,7 @@ _SHARED = ("export/*", "onnx/*")
 _OWN = (
     *("checkpoints/*", "tensorboard/*", *_SHARED, "model.keras", "report.html"),
     *("report.md", "hyperparameters.json", "history.jsonl", "digests.json"),
-    "metrics.json",
+    *("metrics.json", "tables/*"),
 )
 _NOT_UPLOADED = ("checkpoints/lock",)
 

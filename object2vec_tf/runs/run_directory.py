@@ -18,6 +18,7 @@ from object2vec_tf.files.writable import report_unwritable
 from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters, defaults
 from object2vec_tf.runs.identity import differences
 from object2vec_tf.runs.result_files import RESTORE, Record, ResultFiles
+from object2vec_tf.tables.outside_tables import TABLES
 
 # Glob patterns of the checkpoints of an epoch and of a batch within an epoch.
 _EPOCH = "epoch-" + 4 * "[0-9]"
@@ -71,6 +72,11 @@ class RunDirectory:
     def model(self) -> Path:
         """The model of the best epoch."""
         return self.path / "model.keras"
+
+    @property
+    def tables(self) -> Path:
+        """The token tables of the model, if they are not in its file."""
+        return self.path / TABLES
 
     @property
     def checkpoints(self) -> Path:
@@ -320,6 +326,7 @@ class RunDirectory:
             path.unlink(missing_ok=True)
         self._identity.unlink(missing_ok=True)
         self.initial_model.unlink(missing_ok=True)
+        remove(self.tables)
         self.delete_checkpoints()
         for name in LOG_NAMES:
             shutil.rmtree(self.tensorboard / name, ignore_errors=True)

@@ -14,7 +14,12 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.tables.mapped_table import MappedTable
 from object2vec_tf.tables.parquet_layout import ITEM_BYTES
-from object2vec_tf.tables.table_reader import Rows, TableReader
+from object2vec_tf.tables.table_reader import (
+    Rows,
+    SideBySide,
+    TableColumns,
+    TableReader,
+)
 
 # The directory of the tables in a run or in an exported model. It has one for each.
 TABLES: Final = "tables"
@@ -158,6 +163,27 @@ def check_size(name: str, table: TableReader, spec: OutsideTable) -> None:
             f"model has them, got {table.rows:,} rows of {table.width}. Copy the model "
             "and its tables together."
         )
+
+
+def joined_reader(
+    spec: OutsideTable, readers: Mapping[str, TableReader]
+) -> TableReader:
+    """Returns the rows of a table: vectors, and perhaps the logarithms of weights.
+
+    Args:
+        spec: The table.
+        readers: The tables of the model by the names of
+            `object2vec_tf.model.table_names.named_tables`.
+    """
+    vectors, *log_weights = (
+        readers[name]
+        for attribute in ("embeddings", "log_weights")
+        for side in spec.sides
+        if (name := f"enc{side}.{attribute}") in readers
+    )
+    if isinstance(vectors, TableColumns):  # its rows have the weights too
+        return vectors.table
+    return SideBySide([vectors, *log_weights[:1]])
 
 
 def tables_by_side(

@@ -45,6 +45,7 @@ from object2vec_tf.report.hidden_metrics import hidden_metrics
 from object2vec_tf.report.object_names import ObjectNames, read_object_names
 from object2vec_tf.runs.identity import run_identity
 from object2vec_tf.runs.run_directory import RunDirectory
+from object2vec_tf.tables.outside_tables import are_outside
 from object2vec_tf.text.text_assets import TextAssets, read_text_assets
 from object2vec_tf.text.tokenizer_loading import with_vocab_sizes
 from object2vec_tf.training.batch_layout import layout_for
@@ -186,6 +187,7 @@ def prepare_run(
         hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
     _check_arguments(hyperparameters, sources)
+    are_outside(hyperparameters, options.table_limit)  # raises an error for subwords
     check_something_is_trained(hyperparameters, options.freeze)
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()

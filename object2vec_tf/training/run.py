@@ -32,7 +32,7 @@ from object2vec_tf.training.preparation import (
     prepare_run,
 )
 from object2vec_tf.training.results import measure, write_report
-from object2vec_tf.training.sharded_model import tables_of_model
+from object2vec_tf.training.sharded_model import variable_readers
 from object2vec_tf.training.trainer import Trainer
 
 Callbacks = Sequence[keras.callbacks.Callback]
@@ -261,8 +261,14 @@ def _load_finished(run: PreparedRun, metrics: Mapping[str, Any]) -> Object2Vec:
 
 
 def _export(run: PreparedRun, model: Object2Vec, metrics: Mapping[str, Any]) -> None:
-    tables = tables_of_model(model) if run.is_sharded else None
-    path = run.export(model, run.export_dir, metrics=metrics, tables=tables)
+    path = run.export(
+        model,
+        run.export_dir,
+        metrics=metrics,
+        # Rows were assigned one by one: reading a whole table would copy it.
+        tables=variable_readers(model) if run.is_sharded else None,
+        table_limit=run.options.table_limit,
+    )
     run.console.say(f"exported to {path}")
 
 

@@ -5,28 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from object2vec_tf.files.atomic import atomic_file
+from object2vec_tf.files.atomic import atomic_directory, atomic_file, remove
+from object2vec_tf.layers.outside_tables import MappedTables
 from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.layers.substitute_tables import SmallTables
 from object2vec_tf.model.assembly import (
     variables_without_tables,
+    with_placement,
     with_whole_tables,
     write_keras_file,
 )
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.table_names import named_tables
+from object2vec_tf.runs.run_directory import RunDirectory
+from object2vec_tf.tables.outside_tables import (
+    are_outside,
+    joined_reader,
+    open_tables,
+    outside_tables,
+)
+from object2vec_tf.tables.parquet_writer import write_parquet_table
 from object2vec_tf.tables.table_reader import TableReader
 from object2vec_tf.tables.variable_rows import VariableReader
+from object2vec_tf.text.table_words import table_words
 from object2vec_tf.training.checkpoints import read_variables
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.table_shards import read_table
 
 
 def assemble_model(run: PreparedRun, best: Path) -> Object2Vec:
-    """Writes the model of a run, and returns it with its tables in memory.
+    """Writes the model of a run, and returns it.
 
-    No table is in memory twice. The file has no optimizer: its state is in the
-    checkpoints.
+    The file has no optimizer: its state is in the checkpoints. Up to ``table_limit``,
+    the file has the tables, and the returned model has them in memory, each of them
+    once. Larger tables are written to `RunDirectory.tables`, from which the model reads
+    rows.
 
     Args:
         run: The run; this process is the chief, and has released its training state.
@@ -38,20 +51,43 @@ def assemble_model(run: PreparedRun, best: Path) -> Object2Vec:
     """
     model = _model_without_tables(run, best)
     tables = {name: read_table(best, name) for name in named_tables(model)}
-    with atomic_file(run.directory.model) as path:
-        write_keras_file(path, model, tables)
-    whole = with_whole_tables(model, tables)
-    whole.compile(steps_per_epoch=len(run.channels["train"].dataset(shuffle=True)))
-    return whole
+    if are_outside(run.hyperparameters, run.options.table_limit):
+        model = _write_outside(run.directory, model, tables)
+    else:
+        with atomic_file(run.directory.model) as path:
+            write_keras_file(path, model, tables)
+        remove(run.directory.tables)  # of fewer epochs, with another limit
+        model = with_whole_tables(model, tables)
+    model.compile(steps_per_epoch=len(run.channels["train"].dataset(shuffle=True)))
+    return model
 
 
-def tables_of_model(model: Object2Vec) -> Mapping[str, TableReader]:
-    """Returns the rows of a model's tables by name, without a copy of a table."""
-    tables = {}
-    for name, table in named_tables(model).items():
-        assert table.variable is not None
-        tables[name] = VariableReader(table.variable.value)
-    return tables
+def _write_outside(
+    directory: RunDirectory, model: Object2Vec, tables: Mapping[str, TableReader]
+) -> Object2Vec:
+    """Writes tables as files, and a model that reads them; returns that model."""
+    # An earlier model must not be found with these tables.
+    remove(directory.model)
+    remove(directory.tables)
+    with atomic_directory(directory.tables) as temporary:
+        for spec in outside_tables(model.hyperparameters):
+            words = table_words(spec.rows, spec.sides, model.tokenizers, model.id_words)
+            reader = joined_reader(spec, tables)
+            write_parquet_table(reader, temporary / spec.name, words)
+    mapped = open_tables(model.hyperparameters, directory.tables, verify=False)
+    outside = with_placement(model, MappedTables(mapped))
+    with atomic_file(directory.model) as path:
+        outside.save(path)
+    return outside
+
+
+def variable_readers(model: Object2Vec) -> dict[str, TableReader]:
+    """Returns readers of the tables that a model has in memory, by name."""
+    return {
+        name: VariableReader(table.variable.value)
+        for name, table in named_tables(model).items()
+        if table.variable is not None
+    }
 
 
 def _model_without_tables(run: PreparedRun, best: Path) -> Object2Vec:

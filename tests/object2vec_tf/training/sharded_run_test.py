@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
@@ -99,6 +100,25 @@ def test_the_files_have_the_model_that_fit_returned(finished):
         rtol=1e-5,
     )
     assert len(list(path.glob("variables/variables.data-*"))) == 3
+
+
+def test_tables_above_the_limit_are_beside_the_model(finished, tmp_path):
+    directory = tmp_path / "run"
+    run = fit(directory, table_limit=0)
+    for model in (run.model, o2v.load(directory)):
+        assert_same_answers(model, finished.model)
+        assert not any("embeddings" in variable.path for variable in model.variables)
+    for name in ("validation", "test"):
+        assert run.metrics[name] == pytest.approx(finished.metrics[name], rel=1e-6)
+    table = pq.read_table(directory / "tables/enc0/part-00000.parquet")
+    assert table.column("id").to_pylist() == list(range(23))
+    [exported] = (directory / "export/1/tables/enc0").glob("*.parquet")
+    assert exported.samefile(directory / "tables/enc0/part-00000.parquet")
+    assert_same_answers(fit(directory, table_limit=0).model, finished.model)
+    # With another limit, more epochs write another kind of model.
+    continued = fit(directory, epochs=3)
+    assert not (directory / "tables").exists()
+    assert_same_answers(o2v.load(directory), continued.model)
 
 
 def test_more_epochs_continue_a_finished_run(finished, copied, tmp_path):
