@@ -36,6 +36,7 @@ from object2vec_tf.inference.signature_defs import (
     SignatureDefs,
     signature_defs_to_json,
 )
+from object2vec_tf.inference.table_rows import ROWS
 from object2vec_tf.inference.text_inputs import TextBatch, TextRequest
 
 _OPTIONS = [
@@ -225,6 +226,12 @@ class TFServingBackend:
             return await call
         except grpc.aio.AioRpcError as error:
             text = f"{self._label}: {error.code().name}: {error.details()}"
+            if any(name in text for name in ROWS):  # inputs that it misses
+                raise Unavailable(
+                    f"{self._label}: expected a model that contains its token tables, "
+                    "got one with tables in files, which TF Serving does not read. "
+                    "Give the exported model as --model in place of --tf_serving."
+                ) from error
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 raise Rejected(text) from error
             if version is not None and error.code() == grpc.StatusCode.NOT_FOUND:
