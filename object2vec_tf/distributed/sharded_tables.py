@@ -72,6 +72,11 @@ class ShardedTable(Table):
         self.replica = collectives.replica
         self.replicas = collectives.replicas
 
+    @property
+    def shard(self) -> tuple[int, int]:
+        """See `Table`."""
+        return self.replica, self.replicas
+
     def lookup(self, ids: tf.Tensor) -> tf.Tensor:
         """See `Table`; all replicas must look up rows at the same time.
 

@@ -31,6 +31,14 @@ class Table(abc.ABC):
         self.width = width
         self.variable = variable
 
+    @property
+    def shard(self) -> tuple[int, int]:
+        """The shard of the table that the variable has, and the number of shards.
+
+        Row i of the variable is row ``shard + i * shards`` of the table.
+        """
+        return 0, 1
+
     @abc.abstractmethod
     def lookup(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns rows of the table.

@@ -9,11 +9,18 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.model.builders import token_tables_of, with_small_tables
+from object2vec_tf.layers.table_placement import Table
+from object2vec_tf.model.builders import (
+    tables_of,
+    token_tables_of,
+    with_small_tables,
+)
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.tables.table_reader import rows_per_chunk
 from object2vec_tf.text.row_matching import NEW, TableRows, match_rows
 from object2vec_tf.text.text_assets import IdWords
 from object2vec_tf.text.tokenizer import Tokenizer
@@ -50,24 +57,39 @@ class TableStart:
         known = [rows != NEW for _, rows in self.sources]
         return int(np.count_nonzero(np.any(known, axis=0))) if known else 0
 
-    def copy(
-        self, table: keras.Variable, earlier: Sequence[keras.Variable | None]
-    ) -> None:
+    def copy(self, table: Table, earlier: Sequence[Table | None]) -> None:
         """Assigns the rows that are taken.
 
         Args:
             table: Vectors or weights by token, ``[vocab_size, ...]``. More rows stay as
-                they are.
+                they are, and a replica with a shard of the table takes its own rows.
             earlier: Those of the earlier encoders 0 and 1; None for one without.
         """
-        values = table.numpy()
         for source, rows in reversed(self.sources):
             former = earlier[source]
             if former is not None:
-                known = np.flatnonzero(rows != NEW)
-                values[known] = former.numpy()[rows[known]]
-        if self.sources:
-            table.assign(values)
+                _copy_rows(table, former, rows)
+
+
+def _copy_rows(table: Table, former: Table, rows: npt.NDArray[np.int64]) -> None:
+    """Assigns rows of another table in chunks, whether the tables are in memory or not.
+
+    Args:
+        table: The table.
+        former: The other table.
+        rows: The row of the other table for each row of the table, or `NEW`.
+    """
+    assert table.variable is not None
+    shard, shards = table.shard
+    taken = rows[shard::shards]
+    positions = np.flatnonzero(taken != NEW)
+    step = rows_per_chunk(table.width)
+    for start in range(0, len(positions), step):
+        chunk = positions[start : start + step]
+        values = former.lookup(tf.constant(taken[chunk]))
+        table.variable.value.scatter_update(
+            tf.IndexedSlices(values, tf.constant(chunk))
+        )
 
 
 class WarmStart:
@@ -226,15 +248,15 @@ class WarmStart:
             model: A new model with the hyperparameters and tokenizers given above.
         """
         earlier, new = (
-            [token_tables_of(encoder) for encoder in (owner.enc0, owner.enc1)]
+            [tables_of(encoder) for encoder in (owner.enc0, owner.enc1)]
             for owner in (self._earlier, model)
         )
         for encoder, table in self.tables.items():
-            for name, variable in new[encoder].items():
+            for name, own in new[encoder].items():
                 if name != "ngrams":
-                    table.copy(variable, [tables.get(name) for tables in earlier])
+                    table.copy(own, [tables.get(name) for tables in earlier])
                 elif table.ngrams is not None:
-                    variable.assign(earlier[table.ngrams][name])
+                    _copy_rows(own, earlier[table.ngrams][name], np.arange(own.rows))
         by_name, earlier_by_name = _layers(model), _layers(self._earlier)
         for name in self.taken:
             for path, variable in by_name[name].items():

@@ -2,6 +2,11 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
+from object2vec_tf.layers.table_placement import (
+    TablePlacement,
+    WholeTable,
+    table_weight,
+)
 from object2vec_tf.model.warm_start import WarmStart
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer
 
@@ -18,6 +23,20 @@ SETTINGS = {
     "mlp_layers": 1,
 }
 TEXT = {"enc0_tokenizer": "whitespace", "enc0_vocab_file": "words"}
+
+
+class Half(WholeTable):
+    """The second of two shards."""
+
+    shard = (1, 2)
+
+
+class Halves(TablePlacement):
+    """Tables of which the model has the rows 1, 3, 5, ..."""
+
+    def add_table(self, layer, name, shape, initializer, trainable=True):
+        own = (shape[0] // 2, shape[1])
+        return Half(*shape, table_weight(layer, name, own, initializer, trainable))
 
 
 def model(seed, words=None, **changes):
@@ -52,6 +71,20 @@ def start(earlier, new):
     warm_start = WarmStart(new.hyperparameters, new.tokenizers, earlier)
     warm_start.apply(new)
     return warm_start, before, weights(new)
+
+
+def test_a_shard_takes_its_own_rows():
+    earlier = model(1, ["x", "b", "c", "a"])
+    new = model(2, ["a", "b", "x", "y", "c"])
+    shard = o2v.Object2Vec(
+        new.hyperparameters, seed=3, tokenizers=new.tokenizers, placement=Halves()
+    )
+    before = weights(shard)
+    WarmStart(new.hyperparameters, new.tokenizers, earlier).apply(shard)
+    table = earlier.enc0.weights[0].numpy()
+    path = f"enc0/{shard.enc0.weights[0].path}"
+    expected = [table[1], before[path][1]]  # b is taken, y is new
+    np.testing.assert_array_equal(weights(shard)[path], expected)
 
 
 def test_the_same_architecture_takes_all_weights():
