@@ -112,6 +112,8 @@ def fit_command(directory: Path, rows: int, placement: str) -> list[str]:
         "--epochs=1",
         "--checkpoint_seconds=0",
         f"--table_placement={placement}",
+        # The table becomes Parquet files; no process assembles it.
+        "--table_limit=0",
     ]
 
 
