@@ -134,7 +134,8 @@ class FitOptions(RunOptions):
             process; multi_worker the processes that TF_CONFIG lists, each of which
             calls fit; auto what is available. The number of replicas changes results
             by rounding, and the random numbers of dropout. Only the chief writes to
-            ``model_dir``; all workers return the same run.
+            ``model_dir``, and all workers return the same run; with sharded tables all
+            write, and the model that other workers return is loaded when it is used.
         num_gpus: Maximum number of GPUs; by default ``_num_gpus`` of a mapping of
             hyperparameters.
         table_placement: Where token tables and their optimizer state are kept.
