@@ -63,22 +63,38 @@ def assert_same_answers(first, *others):
             assert bits(other(inputs)) == expected
 
 
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory):
-    """A model, its export with the tables inside, and one with them outside."""
-    directory = tmp_path_factory.mktemp("mixed")
-    model = make_model("hcnn", **MIXED)
-    for table in model.tables:  # weights are all 1 at first
+def model_with_weights(network, **settings):
+    """Returns a model with different token weights, which are all 1 at first."""
+    model = make_model(network, **settings)
+    for table in model.tables:
         table.assign(np.random.default_rng(2).normal(size=[table.rows, table.width]))
+    return model
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    """A model, its export with the tables inside, and one with them outside."""
+    directory = tmp_path_factory.mktemp("exports")
+    model = model_with_weights("pooled_embedding", **TIED | WEIGHTED)
     inside = export_saved_model(model, directory / "inside")
     outside = export_saved_model(model, directory / "outside", table_limit=0)
     return model, inside, outside
 
 
 @pytest.fixture(scope="module")
-def run(mixed, tmp_path_factory):
+def inside(exports):
+    return load_model(exports[1])
+
+
+@pytest.fixture(scope="module")
+def outside(exports):
+    return load_model(exports[2])
+
+
+@pytest.fixture(scope="module")
+def run(exports, tmp_path_factory):
     """A directory with a saved model that reads the tables beside it."""
-    model, _, outside = mixed
+    model, _, outside = exports
     directory = tmp_path_factory.mktemp("run")
     tables = directory / "tables/enc0"
     tables.mkdir(parents=True)
@@ -89,17 +105,17 @@ def run(mixed, tmp_path_factory):
     return directory
 
 
-def test_answers_are_those_with_the_tables_inside_bit_for_bit(mixed):
-    _, inside, outside = mixed
-    mapped = load_model(outside)
-    mapped.warm_up()
-    assert_same_answers(load_model(inside), mapped, load_model(outside, table="memory"))
+def test_answers_are_those_with_the_tables_inside_bit_for_bit(exports, inside, outside):
+    outside.warm_up()
+    in_memory = load_model(exports[2], table="memory")
+    assert_same_answers(inside, outside, in_memory)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("network", "settings"),
     [
+        ("hcnn", MIXED),
         ("pooled_embedding", {"tied_token_embedding_weight": False}),
         ("pooled_embedding", TIED | {"pooling": "sqrtn"}),
         ("pooled_embedding", WEIGHTED),
@@ -110,15 +126,16 @@ def test_answers_are_those_with_the_tables_inside_bit_for_bit(mixed):
     ],
 )
 def test_answers_of_other_networks_are_the_same(network, settings, tmp_path):
-    model = make_model(network, **settings)
-    inside = load_model(export_saved_model(model, tmp_path / "inside"))
-    outside = export_saved_model(model, tmp_path / "outside", table_limit=0)
-    assert_same_answers(inside, load_model(outside), load_model(outside, table="mmap"))
+    model = model_with_weights(network, **settings)
+    expected = load_model(export_saved_model(model, tmp_path / "inside"))
+    path = export_saved_model(model, tmp_path / "outside", table_limit=0)
+    mapped, in_memory = load_model(path), load_model(path, table="memory")
+    assert_same_answers(expected, mapped, in_memory)
 
 
-def test_the_files_have_the_vectors_and_the_logarithms_of_weights(mixed):
-    model, _, outside = mixed
-    described = json.loads((outside / "assets.extra/tables.json").read_text())
+def test_the_files_have_the_vectors_and_the_logarithms_of_weights(exports):
+    model, _, path = exports
+    described = json.loads((path / "assets.extra/tables.json").read_text())
     assert described == {
         "tables": {
             "enc0": {
@@ -129,23 +146,23 @@ def test_the_files_have_the_vectors_and_the_logarithms_of_weights(mixed):
             }
         }
     }
-    table = pq.read_table(outside / "tables/enc0/part-00000.parquet")
+    table = pq.read_table(path / "tables/enc0/part-00000.parquet")
     values = np.array(table["values"].to_pylist(), np.float32)
     assert table["id"].to_pylist() == list(range(50))
     vectors = model.enc0.get_layer("token_embedding").embeddings
-    weights = model.enc1.get_layer("token_weights1").log_weights
+    weights = model.enc1.get_layer("token_weights0").log_weights
     assert np.array_equal(values, np.concatenate([vectors, weights], axis=1))
-    digests = json.loads((outside / "assets.extra/digests.json").read_text())["files"]
+    digests = json.loads((path / "assets.extra/digests.json").read_text())["files"]
     assert "tables/enc0/part-00000.parquet" in digests
-    size = (outside / "variables/variables.data-00000-of-00001").stat().st_size
+    size = (path / "variables/variables.data-00000-of-00001").stat().st_size
     assert size < table.nbytes * 10  # no table is in it
-    shapes = dict(tf.train.list_variables(str(outside / "variables/variables")))
+    shapes = dict(tf.train.list_variables(str(path / "variables/variables")))
     assert [50, 8] not in shapes.values()
 
 
-def test_signatures_take_positions_of_rows(mixed):
-    model, _, outside = mixed
-    signatures = tf.saved_model.load(str(outside)).signatures
+def test_signatures_take_positions_of_rows(exports):
+    model, _, path = exports
+    signatures = tf.saved_model.load(str(path)).signatures
     assert {*signatures} == {
         "embed_enc0",
         "embed_enc1",
@@ -154,7 +171,7 @@ def test_signatures_take_positions_of_rows(mixed):
         "describe",
     }
     ids = np.array([7, 3])
-    table = open_tables(model.hyperparameters, outside / "tables")["enc0"]
+    table = open_tables(model.hyperparameters, path / "tables")["enc0"]
     embed = signatures["embed_enc1"]
     given = embed(
         in1=tf.constant([[1, -1, 0], [-1, -1, -1]], tf.int64), rows1=table.take(ids)
@@ -167,31 +184,28 @@ def test_signatures_take_positions_of_rows(mixed):
     assert text in error.value.message
 
 
-def test_clients_see_inputs_of_ids_only(mixed):
-    _, _, outside = mixed
-    inputs = load_model(outside).signature_defs["predict_pair"]["inputs"]
+def test_clients_see_inputs_of_ids_only(outside):
+    inputs = outside.signature_defs["predict_pair"]["inputs"]
     assert inputs.keys() == {"in0", "in1"}
 
 
-def test_a_damaged_table_is_reported_when_the_model_is_loaded(mixed, tmp_path):
-    outside = shutil.copytree(mixed[2], tmp_path / "1")
-    path = outside / "tables/enc0/part-00000.parquet"
+def test_a_damaged_table_is_reported_when_the_model_is_loaded(exports, tmp_path):
+    version = shutil.copytree(exports[2], tmp_path / "1")
+    path = version / "tables/enc0/part-00000.parquet"
     data = bytearray(path.read_bytes())
     data[1000] ^= 1
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"part-00000\.parquet: is damaged"):
-        load_model(outside)
+        load_model(version)
 
 
-def test_a_model_with_its_tables_inside_cannot_be_mapped(mixed):
-    _, inside, _ = mixed
+def test_a_model_with_its_tables_inside_cannot_be_mapped(exports):
     with pytest.raises(UserError, match="python -m export --table_limit=0, or remove"):
-        load_model(inside, table="mmap")
-    assert_same_answers(load_model(inside), load_model(inside, table="memory"))
+        load_model(exports[1], table="mmap")
 
 
-def test_a_saved_model_reads_the_tables_beside_it(mixed, run):
-    model, _, _ = mixed
+def test_a_saved_model_reads_the_tables_beside_it(exports, run):
+    model, _, _ = exports
     loaded = o2v.load(run)
     assert all(variable.shape[0] != 50 for variable in loaded.variables)
     rows = random_rows(30)
@@ -199,20 +213,21 @@ def test_a_saved_model_reads_the_tables_beside_it(mixed, run):
         assert bits(loaded.embed(rows[name], side)) == bits(
             model.embed(rows[name], side)
         )
-    assert bits(loaded.score(rows)) == bits(model.score(rows))
-    predicted = loaded.predict(rows, verbose=0)
-    assert bits(predicted) == bits(model.predict(rows, verbose=0))
     assert bits(loaded.token_weights(1)) == bits(model.token_weights(1))
     for table, expected in zip(loaded.tables, model.tables, strict=True):
         assert np.array_equal(table.values(), expected.values())
 
 
-def test_a_saved_model_is_evaluated_but_not_trained(mixed, run):
-    model, _, _ = mixed
+@pytest.mark.long
+def test_a_saved_model_is_evaluated_but_not_trained(exports, run):
+    model, _, _ = exports
     loaded, labels = o2v.load(run), np.arange(30) % 3
     rows = random_rows(30)
     for each in (loaded, model):
         each.compile()
+    assert bits(loaded.score(rows)) == bits(model.score(rows))
+    predicted = loaded.predict(rows, verbose=0)
+    assert bits(predicted) == bits(model.predict(rows, verbose=0))
     results = loaded.evaluate(rows, labels, verbose=0, return_dict=True)
     assert results == model.evaluate(rows, labels, verbose=0, return_dict=True)
     with pytest.raises(UserError, match="one that has its token tables in memory"):
@@ -221,23 +236,22 @@ def test_a_saved_model_is_evaluated_but_not_trained(mixed, run):
         loaded.set_token_vectors(0, np.zeros([50, 8]))
 
 
-def test_files_of_a_saved_model_are_linked(mixed, run, tmp_path):
-    _, inside, _ = mixed
+@pytest.mark.long
+def test_files_of_a_saved_model_are_linked(inside, run, tmp_path):
     loaded = o2v.load(run / "model.keras")
     linked = export_saved_model(loaded, tmp_path, table_limit=0)
     file = "tables/enc0/part-00000.parquet"
     assert (linked / file).samefile(run / file)
-    assert_same_answers(load_model(inside), load_model(linked))
+    assert_same_answers(inside, load_model(linked))
 
 
 @pytest.mark.long
 def test_tables_of_a_saved_model_are_written_inside_below_the_limit(
-    mixed, run, tmp_path
+    inside, run, tmp_path
 ):
-    _, inside, _ = mixed
     exported = export_saved_model(o2v.load(run), tmp_path)
     assert not (exported / "tables").exists()
-    assert_same_answers(load_model(inside), load_model(exported))
+    assert_same_answers(inside, load_model(exported))
 
 
 def test_missing_tables_of_a_saved_model_are_reported(run, tmp_path):
@@ -246,8 +260,8 @@ def test_missing_tables_of_a_saved_model_are_reported(run, tmp_path):
         o2v.load(tmp_path)
 
 
-def test_what_needs_tables_in_memory_is_an_error(mixed, run, tmp_path):
-    model, _, _ = mixed
+def test_what_needs_tables_in_memory_is_an_error(exports, run, tmp_path):
+    model, _, _ = exports
     items = tmp_path / "items.jsonl"
     items.write_text('{"in1": [3]}\n')
     for each, options in ((model, {"table_limit": 0}), (o2v.load(run), {})):
@@ -266,15 +280,15 @@ def test_texts_become_ids_of_the_tables(tmp_path):
     options = {"tokenizer": "whitespace", "vocab_file": "vocab"}
     settings = {f"enc{i}_{name}": v for i in (0, 1) for name, v in options.items()}
     model = make_model(auxiliary=tmp_path, **settings)
-    inside = load_model(export_saved_model(model, tmp_path / "inside"))
+    expected = load_model(export_saved_model(model, tmp_path / "inside"))
     path = export_saved_model(model, tmp_path / "outside", table_limit=0)
-    outside = load_model(path)
-    outside.warm_up()
+    mapped = load_model(path)
+    mapped.warm_up()
     texts = {"in0": ["a man sleeps", "", "no such words"], "in1": [["a", "b"], [], "a"]}
-    rows, unknown = outside.tokenize(texts)
-    assert (rows, unknown) == inside.tokenize(texts)
+    rows, unknown = mapped.tokenize(texts)
+    assert (rows, unknown) == expected.tokenize(texts)
     assert unknown == 4
     inputs = cut(rows)
-    assert bits(outside(inputs)) == bits(inside(inputs))
+    assert bits(mapped(inputs)) == bits(expected(inputs))
     table = pq.read_table(path / "tables/enc1/part-00000.parquet")
     assert table["token"].to_pylist() == words + [None] * 25
