@@ -32,6 +32,7 @@ from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.runs.run_directory import RunDirectory
+from object2vec_tf.tables.outside_tables import TABLES
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "run directory, or a .keras file")
 EXPORT_DIR = flags.DEFINE_string(
@@ -123,8 +124,8 @@ def main() -> None:
 def _model_and_parent(run: str) -> tuple[Path, PathLike]:
     """Returns the ``.keras`` file of a run, and the directory that contains it.
 
-    The file of a remote run is a local copy, next to those of metrics.json and its
-    checksum.
+    The file of a remote run is a local copy, next to those of metrics.json, of its
+    checksum, and of token tables that are outside of the model.
     """
     is_file = run.endswith(".keras")
     if not is_remote(run):
@@ -133,7 +134,11 @@ def _model_and_parent(run: str) -> tuple[Path, PathLike]:
         return path, path.parent
     url, _, name = run.rpartition("/") if is_file else (run, "", "model.keras")
     wanted = (name, RunDirectory(Path()).metrics.name, DIGESTS)
-    files = [file for file in list_files(url) if file.name in wanted]
+    files = [
+        file
+        for file in list_files(url)
+        if file.name in wanted or file.name.startswith(f"{TABLES}/")
+    ]
     return stage_directory(url, files) / name, url
 
 

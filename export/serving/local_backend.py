@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from export.serving.backends import Response
+from export.serving.backends import Response, Unavailable
 from export.serving.dynamic_batching import DynamicBatcher
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.catalog import Catalog
@@ -17,6 +17,7 @@ from object2vec_tf.inference.ragged_inputs import (
     signature_name,
 )
 from object2vec_tf.inference.signature_defs import SignatureDefs
+from object2vec_tf.tables.mapped_table import TableFileChanged
 
 # Waiting requests are combined into a batch of up to this many rows.
 MAX_BATCH_ROWS = 1024
@@ -50,7 +51,10 @@ class LocalBackend:
 
     async def predict(self, rows: Rows) -> Predictions:
         """See `Backend`."""
-        outputs = await self._predict(signature_name(rows), rows)
+        try:
+            outputs = await self._predict(signature_name(rows), rows)
+        except TableFileChanged as error:
+            raise Unavailable(f"{error}") from error
         return outputs[output_name(rows)]
 
     async def tokenize(self, rows: Rows) -> tuple[Rows, int]:

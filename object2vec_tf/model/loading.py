@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 
 from object2vec_tf.errors import UserError
-from object2vec_tf.files.downloads import list_files, stage_files
+from object2vec_tf.files.downloads import (
+    RemoteFile,
+    list_files,
+    stage_below,
+    stage_files,
+)
 from object2vec_tf.files.remote import is_remote, local_path
 from object2vec_tf.layers.outside_tables import MappedTables
 from object2vec_tf.layers.table_placement import (
@@ -21,6 +27,7 @@ from object2vec_tf.model.keras_state import OUTSIDE
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.tables.mapped_table import MappedTable
+from object2vec_tf.tables.outside_tables import TABLES
 
 # The run of a study's best trial.
 _BEST_RUN = "best"
@@ -98,13 +105,23 @@ def _remote_model_file(url: str) -> Path:
     name = RunDirectory(Path()).model.name
     for candidate in ("", name, f"{_BEST_RUN}/{name}"):
         if candidate in files:
-            return stage_files([files[candidate]])[0]
+            return _stage_model(url, files, candidate)
     if not files:
         raise UserError(f"{url}: no such model. Give a run directory or a .keras file.")
     raise UserError(
         f"{url}: expected a run directory, found no {name}. Give the directory of a "
         "finished run or a .keras file, not an exported model."
     )
+
+
+def _stage_model(url: str, files: Mapping[str, RemoteFile], name: str) -> Path:
+    """Returns the local copy of a ``.keras`` file, beside those of its tables."""
+    directory, _, file = name.rpartition("/")
+    prefix = f"{directory}/{TABLES}/".removeprefix("/")
+    tables = [files[each] for each in files if each.startswith(prefix)]
+    if not (name and tables):
+        return stage_files([files[name]])[0]
+    return stage_below(url, [files[name], *tables], directory or ".") / file
 
 
 def load_object2vec(

@@ -34,6 +34,10 @@ _BLOCK_ROWS = 128
 _PAGES = MappedPages()
 
 
+class TableFileChanged(UserError):
+    """A file of a table was truncated or replaced while a process used it."""
+
+
 class MappedTable:
     """A table that `write_parquet_table` wrote; a `TableReader`, and rows by id.
 
@@ -109,7 +113,7 @@ class MappedTable:
 
         Raises:
             IndexError: An id is not in ``[0, rows)``.
-            UserError: A file was truncated or changed after it was opened.
+            TableFileChanged: A file was truncated or changed after it was opened.
         """
         rows: Ids = ids.astype(np.int64, copy=False)
         if ids.size and not 0 <= ids.min() <= ids.max() < self.rows:
@@ -185,7 +189,7 @@ class _Part:
     def _check_unchanged(self) -> None:
         """Checks that the file is as it was; reading a truncated mapping is fatal."""
         if self._file_state() != self._state:
-            raise UserError(
+            raise TableFileChanged(
                 f"{self.path}: was changed while it was in use. Export to another "
                 "directory or version, and start again."
             )
@@ -211,7 +215,7 @@ class _Part:
         while data:
             count = os.preadv(self._file, [data], offset)
             if not count:
-                raise UserError(f"{self.path}: was truncated. {WRITE_AGAIN}")
+                raise TableFileChanged(f"{self.path}: was truncated. {WRITE_AGAIN}")
             data, offset = data[count:], offset + count
 
     def _check_rows(self, first_id: int) -> None:

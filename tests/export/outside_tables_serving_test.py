@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -97,6 +98,19 @@ def test_the_gateway_loads_new_versions_with_other_tables(exports, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert before != expected
+
+
+@pytest.mark.long
+def test_a_file_that_is_changed_in_use_is_reported_to_clients(exports, tmp_path):
+    root = tmp_path / "m"
+    shutil.copytree(exports / "outside/1", root / "1")
+    body = json.dumps({"instances": [{"in0": [1, 2, 3]}]})
+    with gateway(f"--model={root}", "--noreload") as served:
+        assert served.request(body)[0] == 200
+        os.truncate(root / "1/tables/enc0/part-00000.parquet", 1000)
+        status, _, text = served.request(body)
+    assert status == 503
+    assert "part-00000.parquet: was changed while it was in use" in text.decode()
 
 
 def run(module, *flags):

@@ -254,6 +254,15 @@ def test_tables_of_a_saved_model_are_written_inside_below_the_limit(
     assert_same_answers(inside, load_model(exported))
 
 
+@pytest.mark.long
+def test_tables_of_a_remote_run_are_copied_beside_its_model(exports, run, remote):
+    for path in run.rglob("*.*"):
+        remote.pipe(f"/run/{path.relative_to(run).as_posix()}", path.read_bytes())
+    loaded = o2v.load("memory://run")
+    objects = random_rows(9)["in0"]
+    assert bits(loaded.embed(objects)) == bits(exports[0].embed(objects))
+
+
 def test_missing_tables_of_a_saved_model_are_reported(run, tmp_path):
     copy_by_link(run / "model.keras", tmp_path / "model.keras")
     with pytest.raises(UserError, match=r"model\.keras: expected the token tables"):
