@@ -8,6 +8,7 @@ checksums and renames the directory.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.errors import RunDirectoryError, UserError
-from object2vec_tf.files.atomic import atomic_directory, remove
+from object2vec_tf.files.atomic import atomic_directory, copy_by_link, remove
 from object2vec_tf.files.digests import (
     DIGESTS,
     FILES,
@@ -49,13 +50,34 @@ from object2vec_tf.training.checkpoints import (
     state_variables,
     write_variables,
 )
-from object2vec_tf.training.table_shards import sharded_variables
+from object2vec_tf.training.table_shards import ShardedVariables, sharded_variables
 
 _FIX = "Restore the file, or remove this checkpoint."
 # The checksums of what a replica wrote, until the chief has read them.
 _WRITTEN = ".written-{:05d}.json"
 
 Digests = Mapping[str, FileDigest]
+
+
+@dataclasses.dataclass
+class KeptTables:
+    """The tables of a best epoch, which the checkpoint of that epoch has too.
+
+    Attributes:
+        epoch: The epoch.
+        directory: The directory that `ShardedCheckpoints.keep_best` wrote.
+        digests: The digests of the files of each replica of this process.
+    """
+
+    epoch: int
+    directory: Path
+    digests: dict[int, Digests] = dataclasses.field(default_factory=dict)
+
+    def link(self, directory: Path, replica: int) -> Digests:
+        """Copies the files of a replica, as hard links where possible."""
+        for name in self.digests[replica]:
+            copy_by_link(self.directory / name, directory / name)
+        return self.digests[replica]
 
 
 class ShardedCheckpoints:
@@ -84,6 +106,7 @@ class ShardedCheckpoints:
         ]
         # Names, retention and damage of checkpoints.
         self._files = Checkpoints(directory, replicas.model)
+        self._kept: KeptTables | None = None
         self._check_is_shared()
 
     def save(self, epochs: int, state: Mapping[str, Any], batches: int = 0) -> None:
@@ -98,7 +121,19 @@ class ShardedCheckpoints:
             RunDirectoryError: It cannot be written; earlier checkpoints are unchanged.
         """
         path = self._directory / checkpoint_name(epochs, batches)
-        with self._written(path, with_slots=True) as (temporary, digests):
+        kept = self._kept
+        if kept is not None and (batches or kept.epoch + 1 != epochs):
+            kept = None
+
+        def write(directory: Path, shards: ShardedVariables) -> Digests:
+            tables = (
+                kept.link(directory, shards.replica)
+                if kept is not None
+                else shards.write_tables(directory)
+            )
+            return {**tables, **shards.write_slots(directory)}
+
+        with self._written(path, write) as (temporary, digests):
             if self._strategy.is_chief:
                 write_variables(temporary, self._replicated())
                 shards = {SHARDS: self._strategy.replicas}
@@ -116,7 +151,13 @@ class ShardedCheckpoints:
             RunDirectoryError: They cannot be written.
         """
         path = self.best_of(epoch)
-        with self._written(path, with_slots=False) as (temporary, digests):
+        kept = KeptTables(epoch, path)
+
+        def write(directory: Path, shards: ShardedVariables) -> Digests:
+            kept.digests[shards.replica] = shards.write_tables(directory)
+            return kept.digests[shards.replica]
+
+        with self._written(path, write) as (temporary, digests):
             if self._strategy.is_chief:
                 weights = self._replicated()["model"]
                 write_variables(temporary, {"model": weights})
@@ -124,6 +165,7 @@ class ShardedCheckpoints:
                 files = {**digests, **digests_of_files(temporary, names)}
                 text = sealed_text({FILES: files})
                 (temporary / DIGESTS).write_text(text, encoding="utf-8")
+        self._kept = kept
 
     def best_of(self, epoch: int) -> Path:
         """Returns the directory that `keep_best` wrote for an epoch."""
@@ -239,13 +281,13 @@ class ShardedCheckpoints:
 
     @contextmanager
     def _written(
-        self, path: Path, *, with_slots: bool
+        self, path: Path, write: Callable[[Path, ShardedVariables], Digests]
     ) -> Iterator[tuple[Path, dict[str, FileDigest]]]:
         """Writes the shards of all replicas into a directory, which then appears.
 
         Args:
             path: The directory.
-            with_slots: Whether to write the optimizer's variables too.
+            write: Writes the shards of a replica; returns the digests of its files.
 
         Yields:
             The temporary directory with the shards, to which the chief may add files,
@@ -262,7 +304,7 @@ class ShardedCheckpoints:
             name = temporary.name if temporary else None
             directory = path.with_name(self._strategy.broadcast_from_chief(name))
             for shards in self._shards:
-                digests = shards.write(directory, with_slots=with_slots)
+                digests = write(directory, shards)
                 written = directory / _WRITTEN.format(shards.replica)
                 written.write_text(sealed_text({FILES: digests}), encoding="utf-8")
             # An error of another process ends this one here.

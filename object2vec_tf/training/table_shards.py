@@ -47,12 +47,11 @@ class ShardedVariables:
         """Returns whether a Keras variable is one of them."""
         return any(variable is own for own in self._all().values())
 
-    def write(self, directory: Path, *, with_slots: bool) -> dict[str, FileDigest]:
-        """Writes the rows of the shard.
+    def write_tables(self, directory: Path) -> dict[str, FileDigest]:
+        """Writes the rows of the shard, without the optimizer's variables.
 
         Args:
             directory: The directory. It becomes visible later.
-            with_slots: Whether to write the optimizer's variables too.
 
         Returns:
             The digests of the files by name.
@@ -60,7 +59,15 @@ class ShardedVariables:
         Raises:
             OSError: A file cannot be written.
         """
-        variables = self._all() if with_slots else self.tables
+        return self._write(directory, self.tables)
+
+    def write_slots(self, directory: Path) -> dict[str, FileDigest]:
+        """Writes the optimizer's variables of the shard; see `write_tables`."""
+        return self._write(directory, self.slots)
+
+    def _write(
+        self, directory: Path, variables: Mapping[str, keras.Variable]
+    ) -> dict[str, FileDigest]:
         digests = {}
         for name, variable in variables.items():
             file = _FILE.format(name, self.replica, self.replicas)

@@ -157,6 +157,15 @@ def test_accumulators_of_rows_are_restored(tmp_path):
     assert_filled(shards)
 
 
+def test_the_checkpoint_of_the_best_epoch_links_its_tables(saved, tmp_path):
+    name = "enc0.embeddings.00002-of-00003.npy"
+    best, checkpoint = (tmp_path / each for each in ("best-epoch-0000", "epoch-0001"))
+    assert (best / name).samefile(checkpoint / name)
+    saved.save(1, {}, batches=3)
+    other = tmp_path / "epoch-0001-batch-000000003" / name
+    assert not other.samefile(best / name)
+
+
 def test_a_checkpoint_has_each_row_once(saved, tmp_path):
     files = {path.name for path in (tmp_path / "epoch-0001").iterdir()}
     slots = ["", ".momentum", ".velocity"]
