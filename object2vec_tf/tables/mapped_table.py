@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from object2vec_tf.tables.parquet_layout import (
     read_layout,
 )
 from object2vec_tf.tables.parquet_writer import part_files
-from object2vec_tf.tables.resident_memory import MappedPages
+from object2vec_tf.tables.resident_memory import MappedPages, prefetch_pages
 from object2vec_tf.tables.table_reader import Rows
 
 Ids = npt.NDArray[np.int64]
 
 # Between two looks at the memory that is mapped; each row may map another 2 MB.
 _BLOCK_ROWS = 128
+# Rows in the system's cache take about one microsecond each.
+_DISK_SECONDS = 10e-6
 # The memory of a process is shared by all of its tables.
 _PAGES = MappedPages()
 
@@ -92,6 +95,8 @@ class MappedTable:
             )
         groups = [part.groups for part in self._parts]
         self._offsets = np.concatenate([part.offsets for part in self._parts])
+        # Whether the rows of the last block were read from the disk.
+        self._reads_disk = False
         self._part_of_group = np.repeat(np.arange(len(groups)), groups)
 
     def _check_previous(self, path: Path) -> None:
@@ -124,7 +129,10 @@ class MappedTable:
         result = np.empty((len(ids), self.width), np.float32)
         for start in range(0, len(ids), _BLOCK_ROWS):
             block = slice(start, start + _BLOCK_ROWS)
+            before = time.perf_counter()
             self._take_block(rows[block], result[block])
+            seconds = time.perf_counter() - before
+            self._reads_disk = seconds > _DISK_SECONDS * len(rows[block])
             _PAGES.release_if_many()
         return result
 
@@ -134,12 +142,13 @@ class MappedTable:
         parts = self._part_of_group[groups]
         first, last = int(parts.min()), int(parts.max())
         if first == last:
-            self._parts[first].copy(offsets, result)
+            self._parts[first].copy(offsets, result, prefetch=self._reads_disk)
             return
         for number in np.unique(parts):
             chosen = parts == number
             rows = np.empty((np.count_nonzero(chosen), self.width), np.float32)
-            self._parts[number].copy(offsets[chosen], rows)
+            part = self._parts[number]
+            part.copy(offsets[chosen], rows, prefetch=self._reads_disk)
             result[chosen] = rows
 
     def read(self, start: int, stop: int) -> Rows:
@@ -172,12 +181,13 @@ class _Part:
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
         self._state = self._file_state()
+        self._mapping = _PAGES.map(self._file)
         row_bytes = self.width * ITEM_BYTES
         # All positions of the file at which a row may begin.
         self._row_at: npt.NDArray[Any] = np.ndarray(
             (self._state[0] - row_bytes + 1,),
             f"V{row_bytes}",
-            buffer=_PAGES.map(self._file),
+            buffer=self._mapping,
             strides=(1,),
         )
         self._check_rows(first_id)
@@ -194,14 +204,17 @@ class _Part:
                 "directory or version, and start again."
             )
 
-    def copy(self, offsets: Ids, result: Rows) -> None:
+    def copy(self, offsets: Ids, result: Rows, prefetch: bool = False) -> None:
         """Copies rows to consecutive ones.
 
         Args:
             offsets: The positions of the rows in the file.
             result: The rows to write, float32 ``[offsets, width]``.
+            prefetch: Whether to let the system read all rows first.
         """
         self._check_unchanged()
+        if prefetch:
+            prefetch_pages(self._mapping, offsets, self.width * ITEM_BYTES)
         result.view(self._row_at.dtype)[:, 0] = self._row_at[offsets]
 
     def read_into(self, rows: Rows, offset: int) -> None:

@@ -15,10 +15,16 @@ import weakref
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 _STATM: Final = Path("/proc/self/statm")
 _MAX_BYTES: Final = 1 << 28
 _DONT_NEED: Final = getattr(mmap, "MADV_DONTNEED", None)
 _RANDOM: Final = getattr(mmap, "MADV_RANDOM", None)
+_WILL_NEED: Final = getattr(mmap, "MADV_WILLNEED", None)
+
+Ids = npt.NDArray[np.int64]
 
 
 class MappedPages:
@@ -72,6 +78,24 @@ class MappedPages:
                 with contextlib.suppress(OSError):  # it only saves memory
                     mapping.madvise(_DONT_NEED)
             self._others = resident_file_bytes()
+
+
+def prefetch_pages(mapping: mmap.mmap, offsets: Ids, size: int) -> None:
+    """Lets the system read parts of a mapped file from the disk, all at the same time.
+
+    Without this, each part is read when the one before it has arrived, and meanwhile
+    numpy blocks all other threads of the process.
+
+    Args:
+        mapping: The mapped file.
+        offsets: The positions of the parts.
+        size: The size of a part.
+    """
+    if _WILL_NEED is None:
+        return
+    for offset in offsets.tolist():
+        start = offset - offset % mmap.PAGESIZE
+        mapping.madvise(_WILL_NEED, start, offset + size - start)
 
 
 def resident_file_bytes() -> int | None:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.tables import mapped_table
 from object2vec_tf.tables.mapped_table import MappedTable
 from object2vec_tf.tables.parquet_layout import GROUP_ROWS, TABLE_DIGESTS
 from object2vec_tf.tables.parquet_writer import part_files, write_parquet_table
+from object2vec_tf.tables.resident_memory import prefetch_pages
 from object2vec_tf.tables.table_reader import ArrayReader, read_chunks
 from tests.bit_flips import flipped
 
@@ -42,6 +44,23 @@ def test_rows_are_those_of_the_table_bit_for_bit(written):
         rows = table.take(np.array(ids, np.int64))
         assert rows.dtype == np.float32
         assert rows.tobytes() == TABLE[ids].tobytes()
+
+
+def test_rows_on_the_disk_are_the_same(written, monkeypatch):
+    sizes = []
+
+    def prefetch(mapping, offsets, size):
+        sizes.append((len(offsets), size))
+        prefetch_pages(mapping, offsets, size)
+
+    monkeypatch.setattr(mapped_table, "prefetch_pages", prefetch)
+    table, ids = MappedTable(written), np.random.default_rng(2).integers(0, ROWS, 300)
+    for seconds in (1.0, 0.0):  # after the first block, all rows are slow, or none
+        monkeypatch.setattr(mapped_table, "_DISK_SECONDS", seconds)
+        assert table.take(np.sort(ids)).tobytes() == TABLE[np.sort(ids)].tobytes()
+        assert bool(sizes) == (seconds == 0)
+    assert sum(count for count, _ in sizes) == 300 - 128
+    assert {size for _, size in sizes} == {4 * WIDTH}
 
 
 def test_special_numbers_are_the_same_bits(tmp_path):
