@@ -76,9 +76,17 @@ class ShardedVariables:
         return digests
 
     def release(self) -> None:
-        """Frees the memory of the variables, which must not be used again."""
+        """Frees the memory of the variables, which must not be used again.
+
+        On a CPU, TensorFlow keeps the memory for tensors that are not larger.
+        """
+        # `DestroyResourceOp` does nothing, and functions that were traced keep handles.
         for variable in self._all().values():
-            tf.raw_ops.DestroyResourceOp(resource=variable.value.handle)
+            tf.raw_ops.AssignVariableOp(
+                resource=variable.value.handle,
+                value=tf.zeros([0], variable.dtype),
+                validate_shape=False,
+            )
 
     def read(self, directory: Path) -> None:
         """Reads the rows of the shard; another number of replicas may have written.

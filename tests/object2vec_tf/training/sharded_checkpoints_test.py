@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import object2vec_tf as o2v
 from object2vec_tf.distributed.strategies import SingleDevice
@@ -241,6 +242,15 @@ def test_all_damaged_is_an_error(saved, tmp_path):
         pytest.raises(RunDirectoryError, match="all checkpoints are damaged"),
     ):
         saved.restore()
+
+
+def test_released_variables_have_no_values(tmp_path):
+    released, shards = checkpoints(tmp_path, 2)
+    released.release()
+    for shard in shards.values():
+        for variable in variables(shard).values():
+            shape = tf.raw_ops.VariableShape(input=variable.value.handle)
+            assert shape.numpy().tolist() == [0]
 
 
 def test_nothing_is_restored_without_a_checkpoint(tmp_path):

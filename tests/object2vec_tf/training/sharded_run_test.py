@@ -115,22 +115,37 @@ def test_tables_above_the_limit_are_beside_the_model(finished, tmp_path):
     [exported] = (directory / "export/1/tables/enc0").glob("*.parquet")
     assert exported.samefile(directory / "tables/enc0/part-00000.parquet")
     assert_same_answers(fit(directory, table_limit=0).model, finished.model)
-    # With another limit, more epochs write another kind of model.
-    continued = fit(directory, epochs=3)
-    assert not (directory / "tables").exists()
-    assert_same_answers(o2v.load(directory), continued.model)
 
 
+@pytest.mark.long
 def test_more_epochs_continue_a_finished_run(finished, copied, tmp_path):
     continued = fit(copied, epochs=4)
     assert_same_answers(continued.model, fit(tmp_path / "new", epochs=4).model)
     assert len(continued.history) == 4
 
 
+@pytest.mark.long
+def test_more_epochs_with_another_limit_write_another_kind_of_model(copied):
+    for limit, epochs in ((0, 3), (8, 4)):
+        continued = fit(copied, epochs=epochs, table_limit=limit)
+        assert (copied / "tables").exists() == (limit == 0)
+        assert_same_answers(o2v.load(copied), continued.model)
+
+
+@pytest.mark.long
+def test_a_run_starts_with_the_weights_of_one_whose_tables_are_outside(tmp_path):
+    earlier = fit(tmp_path / "earlier", table_limit=0)
+    start = {"initial_model": tmp_path / "earlier", "freeze": "enc0,enc1"}
+    run = fit(tmp_path / "run", **start)
+    ids = [[1, 22], [3]]
+    np.testing.assert_array_equal(run.model.embed(ids), earlier.model.embed(ids))
+
+
 def test_a_finished_run_is_loaded(finished, copied):
     assert_same_answers(fit(copied).model, finished.model)
 
 
+@pytest.mark.long
 def test_overwrite_removes_the_shards(copied):
     (copied / "checkpoints/best-epoch-0007").mkdir()
     fit(copied, epochs=1, overwrite=True)
@@ -174,6 +189,7 @@ def test_two_devices_resume_with_the_same_weights(finished, tmp_path):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_retrieval_pool_is_rejected(tmp_path):
     calls = [
         (
