@@ -226,7 +226,7 @@ class TFServingBackend:
             return await call
         except grpc.aio.AioRpcError as error:
             text = f"{self._label}: {error.code().name}: {error.details()}"
-            if any(name in text for name in ROWS):  # inputs that it misses
+            if any(name in f"{error.details()}" for name in ROWS):  # missing inputs
                 raise Unavailable(
                     f"{self._label}: expected a model that contains its token tables, "
                     "got one with tables in files, which TF Serving does not read. "

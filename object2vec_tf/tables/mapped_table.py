@@ -22,6 +22,7 @@ from object2vec_tf.tables.parquet_layout import (
     VALUES,
     WRITE_AGAIN,
     read_layout,
+    reported_as_other_layout,
 )
 from object2vec_tf.tables.parquet_writer import part_files
 from object2vec_tf.tables.resident_memory import MappedPages, prefetch_pages
@@ -190,7 +191,8 @@ class _Part:
             buffer=self._mapping,
             strides=(1,),
         )
-        self._check_rows(first_id)
+        with reported_as_other_layout(path):
+            self._check_rows(first_id)
 
     def _file_state(self) -> tuple[int, int]:
         state = os.fstat(self._file)

@@ -11,6 +11,8 @@ Thrift's compact protocol).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -80,10 +82,24 @@ def read_layout(path: Path) -> PartLayout:
     Raises:
         UserError: It is no Parquet file, or has another layout.
     """
+    with reported_as_other_layout(path), path.open("rb") as file:
+        return _layout(pq.read_metadata(path), file)
+
+
+@contextmanager
+def reported_as_other_layout(path: Path) -> Iterator[None]:
+    """Turns errors of a reader of Parquet into user errors.
+
+    Args:
+        path: The file that is read.
+
+    Raises:
+        UserError: There was an error.
+    """
     try:
-        metadata = pq.read_metadata(path)
-        with path.open("rb") as file:
-            return _layout(metadata, file)
+        yield
+    except UserError:
+        raise
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError) as error:
         message = " ".join(str(error).split()).rstrip(".")
         raise UserError(

@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import time
 
+import numpy as np
 import pytest
 
 from export import export_saved_model
 from export.serving.backends import Unavailable
 from export.serving.tf_serving_backend import TFServingBackend
+from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from object2vec_tf.tables.outside_tables import open_tables
 from tests.command_server import python_m
 from tests.export.conftest import TIMEOUT, make_model, start_model_server
 from tests.export.gateway_test import gateway
@@ -175,7 +179,9 @@ def test_the_command_exports_tables_outside(exports, tmp_path):
 
 
 @pytest.mark.long
-def test_tf_serving_needs_the_tables_inside(exports, tmp_path):
+def test_tf_serving_serves_signatures_of_rows_but_not_the_gateways_requests(
+    exports, tmp_path
+):
     async def predict(address):
         backend = TFServingBackend(address, "m")
         try:
@@ -183,8 +189,16 @@ def test_tf_serving_needs_the_tables_inside(exports, tmp_path):
         finally:
             await backend.close()
 
-    with (
-        start_model_server({"m": exports / "outside"}, tmp_path) as server,
-        pytest.raises(Unavailable, match="as --model in place of --tf_serving"),
-    ):
-        asyncio.run(predict(server.address))
+    model = load_model(exports / "outside")
+    expected = model(RaggedInputs.from_rows({"in0": [[7, 3, 7], []]}))
+    rows = open_tables(model.hyperparameters, exports / "outside/1/tables")
+    with start_model_server({"m": exports / "outside"}, tmp_path) as server:
+        outputs = server.predict(
+            "m",
+            "embed_enc0",
+            in0=[[0, 1, 0], [-1, -1, -1]],
+            rows0=rows["enc0"].take(np.array([7, 3])),
+        )
+        assert outputs["embeddings"].tolist() == expected.tolist()
+        with pytest.raises(Unavailable, match="as --model in place of --tf_serving"):
+            asyncio.run(predict(server.address))

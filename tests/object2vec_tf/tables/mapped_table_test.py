@@ -5,6 +5,7 @@ import os
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from object2vec_tf.errors import UserError
@@ -148,6 +149,19 @@ def test_a_file_of_other_ids_is_reported(directory):
     path.write_bytes(data)
     with pytest.raises(UserError, match="expected the vectors of the ids from 0 on"):
         MappedTable(directory)
+
+
+def test_a_file_without_ids_is_reported(directory):
+    path = part_files(directory)[0]
+    table = pq.read_table(path).drop_columns("id")
+    options = {"use_dictionary": False, "data_page_size": 1 << 30}
+    pq.write_table(
+        table, path, row_group_size=GROUP_ROWS, compression="none", **options
+    )
+    with pytest.raises(
+        UserError, match=r"part-00000\.parquet: expected a Parquet file"
+    ):
+        MappedTable(directory, verify=False)
 
 
 def test_a_part_in_the_middle_needs_complete_row_groups(directory):
