@@ -10,6 +10,7 @@ import json
 import math
 from pathlib import Path
 
+from object2vec_tf.distributed.collectives import padded_size
 from object2vec_tf.errors import UserError
 
 # Bytes of a float32.
@@ -21,6 +22,8 @@ ADAM_PASSES = 7
 # Planned load of a replica relative to its capacity. The rest is for bursts and for the
 # requests of a failed replica.
 UTILIZATION = 0.7
+# The part of a machine's memory that token tables and their slots may take.
+TABLE_SHARE = 0.8
 # Pairs in the training set of the estimates.
 PAIRS = 10**9
 
@@ -42,8 +45,11 @@ class Constants:
         pooled_rows: Distinct token rows in the step.
         pooled_dim: Width of the rows.
         pooled_dense_mb: Weights of the MLP.
-        pooled_sums_ms: The part of the step that computes the encodings and, from their
-            gradients, the gradients of the token rows.
+        worker_step_ms: Time of such a step of two workers with one core each, which
+            exchange nothing.
+        replicated_step_ms: Time of a step that they make together, each with ``batch``
+            pairs and a copy of the table.
+        sharded_step_ms: The same with a sharded table.
         hcnn_pairs_s: Pairs per second when training hcnn, 512 wide, 15 tokens per side.
         text_bytes: Size of a pair as JSON Lines: 10 + 27 ids.
         cache_bytes: Size of the same pair in the cache.
@@ -80,7 +86,9 @@ class Constants:
     pooled_rows: int
     pooled_dim: int
     pooled_dense_mb: float
-    pooled_sums_ms: float
+    worker_step_ms: float
+    replicated_step_ms: float
+    sharded_step_ms: float
     hcnn_pairs_s: float
     text_bytes: float
     cache_bytes: float
@@ -134,26 +142,57 @@ def exchange_mb(c: Constants, workers: int) -> float:
 def replicated_step_ms(c: Constants, workers: int) -> float:
     """Returns the milliseconds of a step if every worker has the whole table.
 
-    In addition to its own step, a worker waits for the exchange, computes the gradients
-    of the other workers' tokens and updates their rows. The formula assumes that no two
-    workers share rows and that nothing overlaps in time: it is an upper bound.
+    In addition to its own step, a worker encodes the pairs of each other worker,
+    computes their gradients and updates their rows. That was measured for one other
+    worker. The formula assumes that nothing overlaps in time: it is an upper bound.
     """
-    network = exchange_mb(c, workers) / (c.network_gbit / 8)  # MB by GB/s: ms
-    update = (ADAM_PASSES - 1) * FLOAT * c.pooled_rows * c.pooled_dim
-    others = c.pooled_sums_ms + update / c.rows_gb_s / 1e6
-    return c.pooled_step_ms + network + (workers - 1) * others
+    others = (workers - 1) * max(c.replicated_step_ms - c.worker_step_ms, 0)
+    return c.pooled_step_ms + others + _network_ms(c, exchange_mb(c, workers))
+
+
+def sharded_mb(c: Constants, workers: int) -> float:
+    """Returns the megabytes that a worker receives in a step with a sharded table.
+
+    It gets the rows of its batch from their owners, and gradients of its own rows from
+    the other workers, with an id for each. Messages are padded to one of the sizes of
+    `object2vec_tf.distributed.collectives`. The gradient of the MLP is exchanged with a
+    ring all-reduce.
+    """
+    rows = (workers - 1) * padded_size(math.ceil(c.pooled_rows / workers))
+    ring = 2 * c.pooled_dense_mb * (workers - 1) / workers
+    return rows * (2 * c.pooled_dim + 1) * FLOAT / 1e6 + ring
 
 
 def sharded_step_ms(c: Constants, workers: int) -> float:
     """Returns the milliseconds of a step if the table is sharded over the workers.
 
-    A worker fetches the rows of its batch from their owners and sends the gradients
-    back. Most of its rows belong to other workers, whatever the number of workers.
+    What a worker needs for sending and receiving was measured for two workers, and is
+    in proportion to the bytes. The formula assumes that nothing overlaps in time.
     """
-    remote = (workers - 1) / workers
-    rows = 2 * remote * c.pooled_rows * (c.pooled_dim * FLOAT + 8) / 1e6
-    ring = 2 * remote * c.pooled_dense_mb
-    return c.pooled_step_ms + (rows + ring) / (c.network_gbit / 8)
+    sent = sharded_mb(c, workers)
+    own = max(c.sharded_step_ms - c.worker_step_ms, 0) * sent / sharded_mb(c, 2)
+    return c.pooled_step_ms + own + _network_ms(c, sent)
+
+
+def _network_ms(c: Constants, megabytes: float) -> float:
+    return megabytes / (c.network_gbit / 8)  # MB by GB/s: ms
+
+
+def workers_for_table(c: Constants, vocab_size: int, dim: int) -> int:
+    """Returns how many machines hold a table, sharded, with adam's slots."""
+    size = ADAM_COPIES * table_gb(vocab_size, dim)
+    return math.ceil(size / (TABLE_SHARE * c.memory_gb))
+
+
+def sharded_is_faster_workers(c: Constants, most: int = 1000) -> int | None:
+    """Returns the number of workers from which on a sharded step is the faster one.
+
+    None if it is not with ``most`` workers.
+    """
+    for workers in range(2, most + 1):
+        if sharded_step_ms(c, workers) < replicated_step_ms(c, workers):
+            return workers
+    return None
 
 
 def epoch_hours(c: Constants, workers: int, step_ms: float) -> float:

@@ -20,11 +20,16 @@ from object2vec_tf.data.batch_plan import epoch_order
 from object2vec_tf.data.channel_reader import read_pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.inference.predictor import load_model
-from object2vec_tf.layers.token_embedding import concat_rows
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.search.index import NeighborIndex, build_index
 from object2vec_tf.training.checkpoints import Checkpoints
-from tools.benchmarks import encoders, http_load, large_data, row_sparse
+from tools.benchmarks import (
+    encoders,
+    http_load,
+    large_data,
+    row_sparse,
+    sharded_steps,
+)
 from tools.benchmarks.gateway_process import gateway
 from tools.benchmarks.scale_formulas import Constants
 from tools.benchmarks.training import compiled_model
@@ -50,7 +55,15 @@ def measure(network_gbit: float) -> Constants:
         "network_gbit": network_gbit,
     }
     with tempfile.TemporaryDirectory() as directory:
-        for probe in (_memory, _steps, _reading, _files, _requests, _neighbors):
+        for probe in (
+            _memory,
+            _steps,
+            _workers,
+            _reading,
+            _files,
+            _requests,
+            _neighbors,
+        ):
             measured |= probe(Path(directory))
     rounded: dict[str, Any] = {
         name: float(f"{value:.3g}") if isinstance(value, float) else value
@@ -104,7 +117,6 @@ def _steps(directory: Path) -> dict[str, Any]:
         "batch": row_sparse.BATCH,
         "pooled_step_ms": 1e3 * pooled,
         "pooled_tokens": row_sparse.BATCH * sum(setting.tokens),
-        "pooled_sums_ms": 1e3 * _seconds(_encode_and_backpropagate(setting), 20),
         "pooled_rows": round(row_sparse.mean_distinct_tokens(setting)),
         "pooled_dim": setting.dim,
         "pooled_dense_mb": 4
@@ -114,22 +126,14 @@ def _steps(directory: Path) -> dict[str, Any]:
     }
 
 
-def _encode_and_backpropagate(setting: row_sparse.Setting) -> Callable[[], object]:
-    """Returns a function that encodes a batch and computes its row gradients."""
-    import tensorflow as tf
-
-    model = row_sparse.build_model(setting, "adam")
-    in0, in1, _ = setting.batches()[0]
-    ids = concat_rows(*(tf.RaggedTensor.from_tensor(side) for side in (in0, in1)))
-    table = model.trainable_variables[0].value
-
-    @tf.function
-    def run() -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            encodings = model.enc0(ids, training=True)
-        return tape.gradient(encodings, table).values
-
-    return run
+def _workers(directory: Path) -> dict[str, Any]:
+    """Measures workers with one core each, on loopback."""
+    steps = sharded_steps.measure("S", 2, _ROUNDS, 8)
+    return {
+        "worker_step_ms": steps[sharded_steps.ALONE].step_ms,
+        "replicated_step_ms": steps["replicated"].step_ms,
+        "sharded_step_ms": steps["sharded"].step_ms,
+    }
 
 
 def _reading(directory: Path) -> dict[str, Any]:

@@ -25,9 +25,12 @@ from tools.benchmarks.scale_formulas import (
     queue_p99_ms,
     replicas,
     replicated_step_ms,
+    sharded_is_faster_workers,
+    sharded_mb,
     sharded_step_ms,
     step_mb,
     table_gb,
+    workers_for_table,
 )
 
 TABLES = (
@@ -37,6 +40,8 @@ TABLES = (
     (30_000_000, 300),
     (300_000_000, 300),
 )
+# Machines of the example of a sharded table.
+_SHARDS = 8
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 RATES = (1_000, 10_000, 100_000)
 ITEMS = (10**5, 10**6, 10**7, 10**8, 10**9)
@@ -98,7 +103,10 @@ def _constants(c: Constants) -> str:
             f"pooled step: {c.batch} pairs, {c.pooled_rows:,} rows x {c.pooled_dim}",
             f"{c.pooled_step_ms} ms",
         ),
-        ("encodings and gradients of rows in this step", f"{c.pooled_sums_ms} ms"),
+        (
+            "step of two workers, one core each: apart; replicated; sharded",
+            f"{c.worker_step_ms}; {c.replicated_step_ms}; {c.sharded_step_ms} ms",
+        ),
         ("hcnn", f"{c.hcnn_pairs_s:,.0f} pairs/s"),
         ("size of a pair: text; cache", f"{c.text_bytes}; {c.cache_bytes} bytes"),
         ("reading text into the cache", f"{c.read_mb_s} MB/s"),
@@ -132,6 +140,7 @@ def _memory(c: Constants) -> str:
                 _number(weights),
                 _number(trained),
                 f"{trained / c.memory_gb:.0%}",
+                f"{workers_for_table(c, vocab_size, dim)}",
                 _seconds(trained / c.checkpoint_gb_s),
                 _seconds(weights / c.export_gb_s),
                 _seconds(weights / c.load_gb_s),
@@ -142,6 +151,7 @@ def _memory(c: Constants) -> str:
         "weights, SavedModel, GB",
         "with adam's slots, checkpoint, GB",
         "share of this machine's memory",
+        "machines, sharded",
         "checkpoint time",
         "export time",
         "load time",
@@ -199,6 +209,7 @@ def _workers(c: Constants) -> str:
                 _number(exchange_mb(c, workers)),
                 _number(replicated),
                 _seconds(3600 * epoch_hours(c, workers, replicated)),
+                _number(sharded_mb(c, workers)),
                 _number(sharded),
                 _seconds(3600 * epoch_hours(c, workers, sharded)),
             )
@@ -208,7 +219,8 @@ def _workers(c: Constants) -> str:
         "replicated table: MB received per step",
         "step, ms",
         "epoch",
-        "sharded table: step, ms",
+        "sharded table: MB received per step",
+        "step, ms",
         "epoch",
     )
     return _markdown(head, rows)
@@ -279,6 +291,10 @@ def _limits(c: Constants) -> str:
             f"{_number(largest_vocabulary(c.memory_gb, 300))} rows",
         ),
         (
+            f"the same table, sharded over {_SHARDS} such machines",
+            f"{_number(largest_vocabulary(_SHARDS * c.memory_gb, 300))} rows",
+        ),
+        (
             "the same table, served",
             f"{_number(largest_vocabulary(c.memory_gb, 300, 1))} rows",
         ),
@@ -293,6 +309,10 @@ def _limits(c: Constants) -> str:
         (
             "replicated table: half of a step is exchange and others' updates",
             f"{half_efficiency_workers(c)} workers",
+        ),
+        (
+            "replicated table: a sharded one is faster",
+            f"{sharded_is_faster_workers(c) or 'no number of'} workers",
         ),
         (
             "one gateway with headroom, pooled; hcnn",

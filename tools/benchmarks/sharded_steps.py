@@ -4,9 +4,10 @@
         'ip link set lo up && python -m tools.benchmarks.sharded_steps'
 
 Workers train Object2Vec with adam, row_sparse, pooled encoders with one table for both
-sides, the hadamard comparator and an MLP of two layers. Each has one core and one
-thread, and 512 pairs of each batch. Every round runs one worker alone and all workers
-with both placements in turn. The bytes are those of the loopback device, as in
+sides, the hadamard comparator and an MLP of two layers. Each has one core, and 512
+pairs of each batch. Every round runs all workers with both placements in turn, and
+workers that each train a model of their own, which exchange nothing but use the memory
+of the machine as much. The bytes are those of the loopback device, as in
 tools/benchmarks/sharded_tables.
 """
 
@@ -16,7 +17,7 @@ import dataclasses
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 
@@ -33,6 +34,7 @@ SHARDED = flags.DEFINE_list(
 )
 WORKERS = flags.DEFINE_list("workers", ["2"], "numbers of workers")
 
+ALONE = "not shared"
 PLACEMENTS = ("replicated", "sharded")
 
 
@@ -49,20 +51,25 @@ class Measured:
     sent_mb: float
 
 
-def start(setting: str, workers: int, steps: int) -> WorkerGroup:
-    """Starts workers of a setting."""
-    command = [
-        sys.executable,
-        "-m",
-        "tools.benchmarks.sharded_steps_worker",
-        setting,
-        str(steps),
+def start(
+    setting: str, steps: int, environments: Sequence[Mapping[str, str]]
+) -> WorkerGroup:
+    """Starts workers of a setting.
+
+    Args:
+        setting: The name of the setting.
+        steps: Steps per round.
+        environments: TF_CONFIG of each worker.
+    """
+    program = [sys.executable, "-m", "tools.benchmarks.sharded_steps_worker"]
+    commands = [
+        [*program, setting, str(steps), str(core)] for core in range(len(environments))
     ]
-    return WorkerGroup([command] * workers, tf_configs({"worker": workers}))
+    return WorkerGroup(commands, environments)
 
 
 def measure(setting: str, workers: int, rounds: int, steps: int) -> dict[str, Measured]:
-    """Returns the medians of one worker alone and of the placements on all workers.
+    """Returns the medians of the placements, and of workers that exchange nothing.
 
     Args:
         setting: A name in `NAMED_SETTINGS` of tools/benchmarks/row_sparse.
@@ -72,9 +79,11 @@ def measure(setting: str, workers: int, rounds: int, steps: int) -> dict[str, Me
     """
     seconds: dict[str, list[float]] = {}
     sent: dict[str, list[float]] = {}
-    with start(setting, 1, steps) as one, start(setting, workers, steps) as several:
-        variants = {"one worker": (one, "replicated")}
-        variants |= {name: (several, name) for name in PLACEMENTS}
+    alone = [tf_configs({"worker": 1})[0] for _ in range(workers)]
+    together = tf_configs({"worker": workers})
+    with start(setting, steps, alone) as ones, start(setting, steps, together) as all_:
+        variants = {ALONE: (ones, PLACEMENTS[0])}
+        variants |= {name: (all_, name) for name in PLACEMENTS}
         for number in range(rounds + 1):
             for name, (group, placement) in variants.items():
                 before, begin = loopback_bytes(), time.perf_counter()
@@ -98,19 +107,17 @@ def print_setting(name: str, workers: Sequence[int]) -> None:
     print(
         f"\n{name}: {setting.vocab_size:,} x {setting.dim}, {setting.tokens[0]} + "
         f"{setting.tokens[1]} tokens, {BATCH} pairs per worker\n\n"
-        "| workers | tables | ms per step | pairs/s | relative to one worker "
+        "| workers | tables | ms per step | pairs/s | relative to no exchange "
         "| MB sent per step and worker |\n" + "|---" * 6 + "|"
     )
     for count in workers:
         results = measure(name, count, ROUNDS.value, STEPS.value)
-        alone = results["one worker"].step_ms
+        alone = results[ALONE].step_ms
         for variant, result in results.items():
-            replicas = 1 if variant == "one worker" else count
             print(
-                f"| {replicas} | {variant if replicas > 1 else ''} "
-                f"| {result.step_ms:.1f} "
-                f"| {1e3 * replicas * BATCH / result.step_ms:,.0f} "
-                f"| {replicas * alone / result.step_ms:.2f} | {result.sent_mb:.2f} |",
+                f"| {count} | {variant} | {result.step_ms:.1f} "
+                f"| {1e3 * count * BATCH / result.step_ms:,.0f} "
+                f"| {alone / result.step_ms:.2f} | {result.sent_mb:.2f} |",
                 flush=True,
             )
 

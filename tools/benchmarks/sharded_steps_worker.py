@@ -1,19 +1,17 @@
-"""A worker of tools/benchmarks/sharded_steps: its arguments are a setting and steps.
+"""A worker of tools/benchmarks/sharded_steps.
 
+Its arguments are a setting, the number of steps of a round, and the number of its core.
 TF_CONFIG says which worker it is. A request is the placement of the token tables.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import sys
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from object2vec_tf.data.pairs import Pairs, Report
 from object2vec_tf.distributed.replicas import Replicas
@@ -58,12 +56,10 @@ def training_loop(
     return TrainingLoop(Replicas(strategy, build), callbacks)
 
 
-def main(name: str, steps: str) -> None:
+def main(name: str, steps: str, core: str) -> None:
     """Answers requests until stdin ends."""
     received = requests()
-    use_one_core(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_one_core(int(core))
     strategy = choose_strategy()
     hyperparameters = hyperparameters_of(
         NAMED_SETTINGS[name], mini_batch_size=BATCH * strategy.replicas

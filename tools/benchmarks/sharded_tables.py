@@ -4,8 +4,8 @@
         'ip link set lo up && python -m tools.benchmarks.sharded_tables'
 
 Compares methods to share a table: parameter servers, all to all, gather and slice, and
-a copy in every process. Each process has one core and one thread; if there are more
-processes than cores, they share them. Every round runs all methods in turn. The bytes
+a copy in every process. Each process computes on one core; if there are more processes
+than cores, they share them. Every round runs all methods in turn. The bytes
 are those of the loopback device, so the program should run in a network namespace of
 its own, as above. It prints the computed bytes beside them.
 

@@ -77,8 +77,6 @@ def main(text: str) -> None:
     config = json.loads(os.environ["TF_CONFIG"])
     job, index = config["task"]["type"], config["task"]["index"]
     use_one_core(index)
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     if "ps" in config["cluster"] and job != "chief":
         serve(received)
     worker: Coordinator | Worker

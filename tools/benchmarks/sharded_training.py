@@ -15,25 +15,19 @@ as the table, and is written once, at the end of the only epoch.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from absl import flags
 
 from object2vec_tf.commands import runner
 from object2vec_tf.training.memory import TABLE_SLOTS
-from tools.benchmarks.process_memory import kilobytes
+from tools.benchmarks.watched_processes import joined, started, watch_memory
 from tools.benchmarks.worker_processes import tf_configs
+from tools.benchmarks.zipf_pairs import TOKENS, write_pairs
 
 ROWS = flags.DEFINE_integer("rows", 30_000_000, "rows of the sharded table", 2)
 SINGLE_ROWS = flags.DEFINE_integer(
@@ -50,8 +44,6 @@ RESERVE = flags.DEFINE_float(
     "reserve_gb", 0.5, "all processes are ended if less memory is available", 0
 )
 
-_TOKENS = {"in0": 20, "in1": 50}
-_SECONDS_BETWEEN_SAMPLES = 0.1
 _SPEED = re.compile(r"train throughput=([0-9.e+]+) records/second")
 
 
@@ -70,28 +62,6 @@ class Result:
     seconds: float
 
 
-def zipf_ids(vocab_size: int, count: int, generator: np.random.Generator) -> pa.Array:
-    """Returns random ids whose frequencies follow Zipf's law, the most frequent first.
-
-    The logarithm of a rank is uniformly distributed, the continuous form of the law.
-    """
-    ranks = np.exp(generator.random(count) * np.log(vocab_size + 1))
-    return pa.array(np.minimum(ranks.astype(np.int64), vocab_size) - 1)
-
-
-def write_pairs(path: Path, vocab_size: int, pairs: int) -> None:
-    """Writes random pairs of 20 + 50 tokens with random labels as Parquet."""
-    generator = np.random.default_rng(0)
-    columns: dict[str, pa.Array] = {}
-    for name, tokens in _TOKENS.items():
-        ids = zipf_ids(vocab_size, pairs * tokens, generator)
-        columns[name] = pa.FixedSizeListArray.from_arrays(ids, tokens).cast(
-            pa.list_(pa.int64())
-        )
-    columns["label"] = pa.array(generator.integers(0, 2, pairs))
-    pq.write_table(pa.table(columns), path)
-
-
 def fit_command(directory: Path, rows: int, placement: str) -> list[str]:
     """Returns the command that trains on ``train.parquet`` of a directory."""
     return [
@@ -102,7 +72,7 @@ def fit_command(directory: Path, rows: int, placement: str) -> list[str]:
         f"--model_dir={directory / 'run'}",
         "--enc0_network=pooled_embedding",
         f"--enc0_vocab_size={rows}",
-        f"--enc0_max_seq_len={max(_TOKENS.values())}",
+        f"--enc0_max_seq_len={max(TOKENS.values())}",
         f"--enc_dim={DIM.value}",
         "--tied_token_embedding_weight",
         "--token_embedding_storage_type=row_sparse",
@@ -121,57 +91,6 @@ def thread_limits(threads: int) -> dict[str, str]:
     """Returns variables that limit the threads of a process."""
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     return dict.fromkeys(names, str(threads))
-
-
-@contextmanager
-def started(
-    command: Sequence[str], environments: Sequence[Mapping[str, str]], output: Path
-) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Starts a process for each environment, and ends those that still run.
-
-    Args:
-        command: The command of all processes.
-        environments: Variables that each process has in addition.
-        output: The file to which all write their stdout.
-    """
-    with output.open("ab") as file:
-        processes = [
-            subprocess.Popen(command, stdout=file, env=os.environ | environment)
-            for environment in environments
-        ]
-    try:
-        yield processes
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-
-
-def watch_memory(
-    processes: Sequence[subprocess.Popen[bytes]], reserve_gb: float
-) -> list[float]:
-    """Returns the peak memory of each process in GB, when all have ended.
-
-    Raises:
-        RuntimeError: The machine has less memory available than the reserve, or a
-            process failed.
-    """
-    peaks = [0.0] * len(processes)
-    while any(process.poll() is None for process in processes):
-        for i, process in enumerate(processes):
-            with suppress(OSError, IndexError):  # it has ended
-                peaks[i] = kilobytes("VmHWM", process.pid) * 1024 / 1e9
-        if _available_gb() < reserve_gb:
-            raise RuntimeError(
-                f"less than {reserve_gb:g} GB of memory is available; the processes "
-                f"had peaks of {_joined(peaks)} GB. Use fewer rows."
-            )
-        time.sleep(_SECONDS_BETWEEN_SAMPLES)
-    codes = [process.returncode for process in processes]
-    if any(codes):
-        raise RuntimeError(f"exit codes of the processes: {codes}")
-    return peaks
 
 
 def run(rows: int, workers: int, threads: int, placement: str) -> Result:
@@ -201,17 +120,6 @@ def run(rows: int, workers: int, threads: int, placement: str) -> Result:
     return Result(peaks, float(speeds[0]), seconds)
 
 
-def _available_gb() -> float:
-    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 / 1e9
-    return float("inf")
-
-
-def _joined(peaks: Sequence[float]) -> str:
-    return ", ".join(f"{peak:.2f}" for peak in peaks)
-
-
 def main() -> None:
     """Runs the command."""
     runs = [(ROWS.value, WORKERS.value, THREADS.value, "sharded")]
@@ -227,7 +135,7 @@ def main() -> None:
         size = 4 * rows * DIM.value * (1 + TABLE_SLOTS[OPTIMIZER.value]) / 1e9
         print(
             f"| {placement}, {rows:,} x {DIM.value} | {size:.1f} "
-            f"| {workers} x {threads} | {_joined(result.peaks)} "
+            f"| {workers} x {threads} | {joined(result.peaks)} "
             f"| {result.pairs_per_second:,.0f} | {result.seconds:,.0f} |",
             flush=True,
         )

@@ -204,6 +204,14 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def use_one_core(worker: int) -> None:
-    """Restricts this process to one of its cores, which workers share in turn."""
+    """Restricts this process to one of its cores, which workers share in turn.
+
+    TensorFlow must not run before. It gets two threads, so that one can compute while
+    the other one waits for a message.
+    """
+    import tensorflow as tf
+
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[worker % len(cores)]})
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(2)

@@ -22,7 +22,9 @@ ROUND = scale.Constants(
     pooled_rows=100,
     pooled_dim=250,
     pooled_dense_mb=2,
-    pooled_sums_ms=0.5,
+    worker_step_ms=20,
+    replicated_step_ms=21,
+    sharded_step_ms=22,
     hcnn_pairs_s=100,
     text_bytes=200,
     cache_bytes=100,
@@ -65,15 +67,32 @@ def test_workers():
     # 2 * 1,000 encodings of 1,000 bytes from each of 3 other workers: 6 MB. The ring
     # sends 3/4 of 2 MB and of 4 * 500 ids of 4 bytes twice: 2 * 2.008 * 3/4.
     assert scale.exchange_mb(ROUND, 4) == pytest.approx(6 + 3.012)
-    # 9.012 MB at 1 MB per ms. For each of 3 other workers 0.5 ms of sums and the update
-    # of 100 rows: 6 * 100,000 bytes at 1 GB/s are 0.6 ms.
-    assert scale.replicated_step_ms(ROUND, 4) == pytest.approx(10 + 9.012 + 3.3)
-    # 3/4 of 100 rows in both directions: 0.1512 MB.
-    assert scale.sharded_step_ms(ROUND, 4) == pytest.approx(10 + 3 + 0.1512)
-    # Three workers add 4 + 2 * 2.006 * 2/3 + 2 * 1.1 = 8.8747 ms to 10 ms. Four add
-    # 12.312 ms.
-    assert scale.replicated_step_ms(ROUND, 3) == pytest.approx(18.8747, abs=1e-4)
+    # 9.012 MB at 1 MB per ms, and 1 ms for each of 3 other workers.
+    assert scale.replicated_step_ms(ROUND, 4) == pytest.approx(10 + 9.012 + 3)
+    # Three workers add 4 + 2 * 2.006 * 2/3 + 2 = 8.6747 ms to 10 ms. Four add 12.012.
+    assert scale.replicated_step_ms(ROUND, 3) == pytest.approx(18.6747, abs=1e-4)
     assert scale.half_efficiency_workers(ROUND) == 4
+
+
+def test_sharded_table():
+    # 25 rows for each of 3 others, padded to 27, with an id: 3 * 27 * 501 * 4 bytes.
+    assert scale.sharded_mb(ROUND, 4) == pytest.approx(3 + 0.162324)
+    # 50 rows, padded to 54.
+    assert scale.sharded_mb(ROUND, 2) == pytest.approx(2 + 0.108216)
+    # Two workers need 2 ms for the exchange, and four workers 1.5 times as much.
+    assert scale.sharded_step_ms(ROUND, 4) == pytest.approx(10 + 3 + 3.162324)
+    # A replicated step of two workers takes 2 + 2.004 + 1 ms more than a worker's own.
+    assert scale.replicated_step_ms(ROUND, 2) == pytest.approx(15.004)
+    assert scale.sharded_step_ms(ROUND, 2) == pytest.approx(14.108216)
+    assert scale.sharded_is_faster_workers(ROUND) == 2
+    slower = dataclasses.replace(ROUND, sharded_step_ms=24)
+    # 34 rows, padded to 39: 2 * 39 * 501 * 4 bytes and 2.6667 MB. 4 ms for 2.108 MB.
+    assert scale.sharded_step_ms(slower, 3) == pytest.approx(18.17913, abs=1e-4)
+    assert scale.sharded_is_faster_workers(slower) == 3
+    slower = dataclasses.replace(ROUND, sharded_step_ms=1000)
+    assert scale.sharded_is_faster_workers(slower, 5) is None
+    # 10.8 GB, of which a machine has 0.8 * 12 GB.
+    assert scale.workers_for_table(ROUND, 3_000_000, 300) == 2
 
 
 def test_epoch():
