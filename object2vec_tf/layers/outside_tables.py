@@ -43,14 +43,15 @@ class MappedTables(OutsidePlacement):
         >>> model = o2v.Object2Vec(
         ...     {
         ...         "enc0_network": "pooled_embedding",
-        ...         "enc0_vocab_size": 3,
+        ...         "enc0_vocab_size": 4,
         ...         "enc0_max_seq_len": 3,
-        ...         "enc_dim": 3,
+        ...         "enc_dim": 4,
+        ...         "tied_token_embedding_weight": True,
         ...     },
-        ...     placement=MappedTables({"enc0": ArrayReader(np.eye(3))}),
+        ...     placement=MappedTables({"enc0": ArrayReader(np.eye(4))}),
         ... )
         >>> model.embed([[2], [0, 1]]).tolist()
-        [[0.0, 0.0, 1.0], [0.5, 0.5, 0.0]]
+        [[0.0, 0.0, 1.0, 0.0], [0.5, 0.5, 0.0, 0.0]]
     """
 
     def __init__(self, tables: Mapping[str, RowTable]) -> None:

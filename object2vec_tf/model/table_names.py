@@ -25,7 +25,7 @@ def named_tables(model: Any) -> dict[str, Table]:
         >>> model = o2v.Object2Vec(settings | {"enc0_vocab_size": 10, "enc_dim": 4})
         >>> {name: (table.rows, table.width)
         ...  for name, table in named_tables(model).items()}
-        {'enc0.embeddings': (10, 4)}
+        {'enc0.embeddings': (10, 4), 'enc1.embeddings': (10, 4)}
     """
     found: dict[str, Table] = {}
     for number, encoder in enumerate((model.enc0, model.enc1)):

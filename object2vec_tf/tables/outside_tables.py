@@ -80,6 +80,7 @@ def outside_tables(hyperparameters: Hyperparameters) -> tuple[OutsideTable, ...]
         ...     enc0_max_seq_len=3,
         ...     enc_dim=4,
         ...     pooling="weighted",
+        ...     tied_token_embedding_weight=True,
         ... )
         >>> [table] = outside_tables(hyperparameters)
         >>> table.name, table.sides, table.rows, table.width
