@@ -15,8 +15,10 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.atomic import copy_by_link
 from object2vec_tf.inference.predictor import load_model
 from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from object2vec_tf.jobs.model_directory import publish
 from object2vec_tf.layers.outside_tables import MappedTables
 from object2vec_tf.model.assembly import with_placement
+from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.tables.outside_tables import open_tables
 from tests.export.conftest import make_model
 
@@ -261,6 +263,15 @@ def test_tables_of_a_remote_run_are_copied_beside_its_model(exports, run, remote
     loaded = o2v.load("memory://run")
     objects = random_rows(9)["in0"]
     assert bits(loaded.embed(objects)) == bits(exports[0].embed(objects))
+
+
+@pytest.mark.long
+def test_tables_of_a_job_are_published_beside_its_model(exports, run, tmp_path):
+    source = shutil.copytree(run, tmp_path / "run")
+    assert publish(RunDirectory(source), tmp_path / "model", None)
+    loaded = o2v.load(tmp_path / "model/model.keras")
+    objects = random_rows(9)["in1"]
+    assert bits(loaded.embed(objects, 1)) == bits(exports[0].embed(objects, 1))
 
 
 def test_missing_tables_of_a_saved_model_are_reported(run, tmp_path):
