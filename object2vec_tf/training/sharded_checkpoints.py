@@ -9,6 +9,8 @@ checksums and renames the directory.
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.errors import RunDirectoryError, UserError
-from object2vec_tf.files.atomic import atomic_directory, copy_by_link, remove
+from object2vec_tf.files.atomic import atomic_directory, remove, sync
 from object2vec_tf.files.digests import (
     DIGESTS,
     FILES,
@@ -74,9 +76,17 @@ class KeptTables:
     digests: dict[int, Digests] = dataclasses.field(default_factory=dict)
 
     def link(self, directory: Path, replica: int) -> Digests:
-        """Copies the files of a replica, as hard links where possible."""
+        """Copies the files of a replica, as hard links where possible.
+
+        The directory becomes visible later. Temporary files in it would be taken for
+        those of killed processes by processes that write there at the same time.
+        """
         for name in self.digests[replica]:
-            copy_by_link(self.directory / name, directory / name)
+            try:
+                os.link(self.directory / name, directory / name)
+            except OSError:
+                shutil.copyfile(self.directory / name, directory / name)
+                sync(directory / name)
         return self.digests[replica]
 
 
