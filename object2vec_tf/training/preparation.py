@@ -222,10 +222,9 @@ def prepare_run(
     directory.make()
     if strategy.is_chief:
         _check_export_dir(options.export_dir, directory)
-    if not options.overwrite:
-        hyperparameters = _with_former_values(
-            hyperparameters, directory, strategy, console
-        )
+    hyperparameters = _with_former_values(
+        hyperparameters, directory, options, strategy, console
+    )
     options = options.replace(cache_dir=options.cache_dir or directory.cache)
     with catch_sigterm() as stop_request, _recorded(directory, strategy, start):
         channels = read_channels(
@@ -287,12 +286,20 @@ def _check_export_dir(export_dir: PathLike | None, directory: RunDirectory) -> N
 def _with_former_values(
     hyperparameters: Hyperparameters,
     directory: RunDirectory,
+    options: FitOptions,
     strategy: Strategy,
     console: RunConsole,
 ) -> Hyperparameters:
-    """Returns the hyperparameters with which an older run in the directory began."""
+    """Returns the hyperparameters with which an older run in the directory began.
+
+    With ``overwrite`` there are none. The chief alone decides about that, since all
+    workers have to make the same collective calls.
+    """
+    own = {}
+    if strategy.is_chief and not options.overwrite:
+        own = directory.former_values()
     with strategy.detect_lost_workers():
-        former = strategy.broadcast_from_chief(directory.former_values())
+        former = strategy.broadcast_from_chief(own)
     for name, value in former.items():
         console.say(f"{directory.path}: an older run, with {name}={value}")
     return dataclasses.replace(hyperparameters, **former)
