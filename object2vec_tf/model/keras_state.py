@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from object2vec_tf.files.digests import FILES
+from object2vec_tf.files.sealed_json import sealed_text
 from object2vec_tf.hyperparameters import Hyperparameters
-from object2vec_tf.layers.outside_tables import OutsidePlacement
+from object2vec_tf.layers.outside_tables import MappedTables
 from object2vec_tf.layers.table_placement import TablePlacement
 from object2vec_tf.model.freezing import set_trainable_flags, trainable_flags
-from object2vec_tf.tables.outside_tables import TABLES
+from object2vec_tf.tables.outside_tables import digests_of_tables
 from object2vec_tf.text.text_assets import IdWords
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import (
@@ -27,7 +29,7 @@ from object2vec_tf.text.tokenizer_loading import (
 _VOCABULARY = "vocabulary{}"
 # File of a saved model that holds the words of the ids of in0, and of in1.
 _ID_WORDS = "id_words{}"
-# File of a saved model whose tables are outside: the name of their directory.
+# File of a saved model whose tables are outside: the digests of their descriptions.
 OUTSIDE = "outside_tables"
 # Entry of a file of weights: the states of the generators of random numbers.
 _RANDOM_STATES = "random_states"
@@ -95,11 +97,13 @@ class KerasState(keras.Model):
     def save_assets(self, path: str) -> None:
         """Writes the vocabularies; Keras calls this when it saves the model.
 
-        The archive of a model whose tables are outside names the directory that has
-        them. `object2vec_tf.model.loading` reads it.
+        The archive of a model whose tables are outside identifies their files, so that
+        those of another model are not taken for them. `object2vec_tf.model.loading`
+        reads it.
         """
-        if isinstance(self.placement, OutsidePlacement):
-            (Path(path) / OUTSIDE).write_text(TABLES, encoding="utf-8")
+        if isinstance(self.placement, MappedTables):
+            record = {FILES: digests_of_tables(self.placement.tables)}
+            (Path(path) / OUTSIDE).write_text(sealed_text(record), encoding="utf-8")
         for i, tokenizer in enumerate(self.tokenizers):
             if tokenizer is not None:
                 (Path(path) / _VOCABULARY.format(i)).write_bytes(tokenizer.data)

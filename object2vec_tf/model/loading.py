@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.digests import typed_digests, verify_files
 from object2vec_tf.files.downloads import (
     RemoteFile,
     list_files,
@@ -16,6 +17,7 @@ from object2vec_tf.files.downloads import (
     stage_files,
 )
 from object2vec_tf.files.remote import is_remote, local_path
+from object2vec_tf.files.sealed_json import parse_sealed
 from object2vec_tf.layers.outside_tables import MappedTables
 from object2vec_tf.layers.table_placement import (
     WHOLE_TABLES,
@@ -32,6 +34,7 @@ from object2vec_tf.tables.outside_tables import TABLES
 # The run of a study's best trial.
 _BEST_RUN = "best"
 _FIX = "Give the model.keras of a finished run, or train again with --overwrite."
+_COPY_TABLES = "The token tables are not those of the model. Copy the whole run again."
 
 
 def load(path: str | os.PathLike[str]) -> Object2Vec:
@@ -166,16 +169,13 @@ def _placement(path: Path) -> TablePlacement:
     """Returns the placement of a saved model's tables, which may be beside it.
 
     Raises:
-        UserError: They are, and are missing or damaged.
+        UserError: They are, and are missing, damaged, or those of another model.
     """
-    name = archived_asset(path, OUTSIDE)
-    if name is None:
+    description = archived_asset(path, OUTSIDE)
+    if description is None:
         return WHOLE_TABLES
-    directory = path.parent / name.decode()
-    tables = {each.name: MappedTable(each) for each in directory.glob("enc[01]")}
-    if "enc0" not in tables:
-        raise UserError(
-            f"{path}: expected the token tables of the model in {directory}, found "
-            "none. Copy the directory of the run as a whole."
-        )
-    return MappedTables(tables)
+    record = parse_sealed(description, f"{path}", _FIX, is_sealed=True)
+    files = typed_digests(record, path, _FIX)
+    verify_files(path.parent, files, _COPY_TABLES)
+    directories = [(path.parent / name).parent for name in files]
+    return MappedTables({each.name: MappedTable(each) for each in directories})

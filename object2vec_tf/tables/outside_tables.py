@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from object2vec_tf.errors import UserError
+from object2vec_tf.files.digests import FileDigest, digests_of_files
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.tables.mapped_table import MappedTable
-from object2vec_tf.tables.parquet_layout import ITEM_BYTES
+from object2vec_tf.tables.parquet_layout import ITEM_BYTES, TABLE_DIGESTS
 from object2vec_tf.tables.table_reader import (
     Rows,
     SideBySide,
@@ -145,6 +146,31 @@ def open_tables(
         check_size(f"{table.directory}", table, spec)
         tables[spec.name] = table
     return tables
+
+
+def digests_of_tables(tables: Mapping[str, RowTable]) -> dict[str, FileDigest]:
+    """Returns what identifies the files of tables: the digests of their digests.
+
+    Args:
+        tables: The tables by name.
+
+    Returns:
+        The digests by the names that the files have beside the model.
+
+    Raises:
+        OSError: The digests of a table cannot be read.
+        UserError: A table is not in files.
+    """
+    digests = {}
+    for name, table in tables.items():
+        if not isinstance(table, MappedTable):
+            raise UserError(
+                f"{name}: expected a table in files, which the saved model refers to, "
+                f"got {type(table).__name__}. Give the model a MappedTable."
+            )
+        (digest,) = digests_of_files(table.directory, [TABLE_DIGESTS]).values()
+        digests[f"{TABLES}/{name}/{TABLE_DIGESTS}"] = digest
+    return digests
 
 
 def check_size(name: str, table: TableReader, spec: OutsideTable) -> None:

@@ -1,5 +1,6 @@
 """Tests of object2vec_tf/model/loading.py: intact, damaged and foreign files."""
 
+import shutil
 import zipfile
 
 import keras
@@ -7,7 +8,11 @@ import numpy as np
 import pytest
 
 import object2vec_tf as o2v
+from object2vec_tf.layers.outside_tables import MappedTables
 from object2vec_tf.model.loading import load_object2vec
+from object2vec_tf.tables.mapped_table import MappedTable
+from object2vec_tf.tables.parquet_writer import write_parquet_table
+from object2vec_tf.tables.table_reader import ArrayReader
 from tests.bit_flips import flipped
 
 DENSE = keras.layers.Dense(1)
@@ -115,3 +120,43 @@ def test_load_explains_a_directory_without_a_model(prepare, problem, tmp_path):
     with pytest.raises(o2v.UserError) as raised:
         o2v.load(tmp_path / "run")
     assert f"{tmp_path}/{problem}" in str(raised.value)
+
+
+def save_beside_tables(directory, *values):
+    """Saves a model whose two tables of the same size have these values everywhere."""
+    tables = {}
+    for name, value in zip(("enc0", "enc1"), values, strict=True):
+        path = directory / "tables" / name
+        write_parquet_table(ArrayReader(np.full([7, 4], value)), path)
+        tables[name] = MappedTable(path)
+    settings = {"enc0_vocab_size": 7, "enc0_max_seq_len": 3, "enc_dim": 4}
+    settings |= {"enc0_network": "pooled_embedding"}
+    settings |= {"tied_token_embedding_weight": False}
+    model = o2v.Object2Vec(settings, placement=MappedTables(tables))
+    model.save(directory / "model.keras")
+
+
+def test_tables_of_another_model_are_not_read(tmp_path):
+    for name, values in {"run": (1, 2), "other": (3, 4)}.items():
+        save_beside_tables(tmp_path / name, *values)
+    loaded = o2v.load(tmp_path / "run")
+    assert [loaded.embed([[5]], side)[0, 0] for side in (0, 1)] == [1, 2]
+    enc1 = tmp_path / "run/tables/enc1"
+    shutil.rmtree(enc1)
+    with pytest.raises(o2v.UserError, match=r"enc1/_digests\.json: is missing"):
+        o2v.load(tmp_path / "run")
+    shutil.copytree(tmp_path / "other/tables/enc1", enc1)
+    with pytest.raises(o2v.UserError, match="The token tables are not those of the"):
+        o2v.load(tmp_path / "run")
+    (enc1 / "_digests.json").unlink()
+    with pytest.raises(o2v.UserError, match=r"enc1/_digests\.json: is missing"):
+        o2v.load(tmp_path / "run")
+
+
+def test_a_model_is_not_saved_without_the_files_of_its_tables(tmp_path):
+    settings = {"enc0_vocab_size": 7, "enc0_max_seq_len": 3, "enc_dim": 4}
+    settings |= {"enc0_network": "pooled_embedding"}
+    placement = MappedTables({"enc0": ArrayReader(np.zeros([7, 4]))})
+    model = o2v.Object2Vec(settings, placement=placement)
+    with pytest.raises(o2v.UserError, match="enc0: expected a table in files"):
+        model.save(tmp_path / "model.keras")
