@@ -1,6 +1,7 @@
 """Tests of object2vec_tf/training/sharded_checkpoints.py and table_shards.py."""
 
 import dataclasses
+import os
 import warnings
 
 import numpy as np
@@ -10,12 +11,14 @@ import tensorflow as tf
 import object2vec_tf as o2v
 from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.errors import RunDirectoryError, UserError
+from object2vec_tf.files.digests import digest_of_bytes
+from object2vec_tf.files.leftovers import remove_leftovers
 from object2vec_tf.layers.table_placement import (
     TablePlacement,
     WholeTable,
     table_weight,
 )
-from object2vec_tf.training.sharded_checkpoints import ShardedCheckpoints
+from object2vec_tf.training.sharded_checkpoints import KeptTables, ShardedCheckpoints
 from object2vec_tf.training.table_shards import read_table
 
 SETTINGS = {
@@ -293,3 +296,22 @@ def test_a_directory_that_is_not_shared_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"all workers share.*worker 1 it is another"):
         ShardedCheckpoints(tmp_path, group)
     assert not list(tmp_path.iterdir())
+
+
+def test_links_are_no_leftovers_of_other_workers(tmp_path, monkeypatch):
+    """Each worker removes leftovers where it first writes a temporary file."""
+    best, directory = tmp_path / "best", tmp_path / "checkpoint"
+    for path in (best, directory):
+        path.mkdir()
+    (best / "enc0.embeddings.00001-of-00002.npy").write_bytes(b"rows")
+    digests = {"enc0.embeddings.00001-of-00002.npy": digest_of_bytes(b"rows")}
+    link = os.link
+
+    def link_beside_a_worker(source, target):
+        link(source, target)
+        remove_leftovers(directory)
+
+    monkeypatch.setattr(os, "link", link_beside_a_worker)
+    assert KeptTables(0, best, {1: digests}).link(directory, 1) == digests
+    [copied] = directory.iterdir()
+    assert copied.samefile(best / "enc0.embeddings.00001-of-00002.npy")
