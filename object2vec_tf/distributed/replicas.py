@@ -12,10 +12,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.distributed.batch_shard import replicated_encoders
+from object2vec_tf.distributed.collectives import current_collectives
 from object2vec_tf.distributed.sharded_tables import ShardedTable
 from object2vec_tf.distributed.strategies import Step, Strategy
 from object2vec_tf.layers.table_placement import Table
 from object2vec_tf.metrics.auc import AUC
+from object2vec_tf.optimizers.loss_scaling import LossScaling
 from object2vec_tf.optimizers.per_replica import update_locally
 from object2vec_tf.optimizers.slots import slots_of
 
@@ -149,10 +151,18 @@ def build_metrics(model: keras.Model) -> None:
 def _as_replica(model: keras.Model) -> keras.Model:
     """Prepares a model to be one of several replicas."""
     update_locally(model.optimizer)
+    if isinstance(model.optimizer, LossScaling) and sharded_tables(model):
+        model.optimizer.agree_on_steps(_on_all_replicas)
     # Variables created within a step would belong to TensorFlow's strategy, and be
     # shared by all replicas.
     build_metrics(model)
     return model
+
+
+def _on_all_replicas(condition: tf.Tensor) -> tf.Tensor:
+    """Returns whether a condition holds on all replicas; all of them must call it."""
+    failures = tf.cast(tf.logical_not(condition), tf.int32)
+    return tf.equal(current_collectives().maximum(failures), 0)
 
 
 def _results(model: keras.Model) -> dict[str, float]:

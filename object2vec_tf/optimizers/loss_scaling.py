@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -53,6 +53,21 @@ class LossScaling(keras.optimizers.LossScaleOptimizer):
         """Whether the wrapped optimizer updates single rows of token tables."""
         return getattr(self.inner_optimizer, "takes_rows", False)
 
+    # Converts whether a replica's gradients are finite to whether all replicas' are.
+    _on_all_replicas: Callable[[tf.Tensor], tf.Tensor] = staticmethod(tf.identity)
+
+    def agree_on_steps(self, on_all_replicas: Callable[[tf.Tensor], tf.Tensor]) -> None:
+        """Makes several replicas skip the same steps.
+
+        A replica has the gradients of its own rows of sharded tables only. Without
+        this, it would not skip a step because of the rows of another one.
+
+        Args:
+            on_all_replicas: Returns whether a condition, a bool scalar, holds on all
+                replicas. All of them call it in every step.
+        """
+        self._on_all_replicas = on_all_replicas
+
     def apply(self, grads: Sequence[Gradient], trainable_variables: Any = None) -> None:
         """Updates weights by gradients of the scaled loss, if all are finite.
 
@@ -63,7 +78,7 @@ class LossScaling(keras.optimizers.LossScaleOptimizer):
         variables = list(trainable_variables or self._trainable_variables)
         if not self.built:
             self.build(variables)
-        finite = all_finite(grads)
+        finite = self._on_all_replicas(all_finite(grads))
         gradients = [_divided(gradient, self.dynamic_scale.value) for gradient in grads]
         if under_xla():
             self._apply_selected(gradients, variables, finite)

@@ -95,6 +95,8 @@ CASES = {
     "dropout": ROW_SPARSE | {"dropout": 0.3},
     # Without an MLP all layers are float32, so that only the scale of the loss differs.
     "loss_scaling": ROW_SPARSE | {"mlp_layers": 0, "weight_decay": 0.01},
+    # Only the gradient of a single row overflows, so that the step is skipped.
+    "overflow": ROW_SPARSE | {"mlp_layers": 0, "tied_token_embedding_weight": False},
     "weighted": ROW_SPARSE | IN_BATCH | {"negative_sampling_rate": 2},
 }
 
@@ -120,7 +122,11 @@ def hyperparameters(case):
     )
 
 
-def pairs_of(settings, weighted):
+# Parts of the model that are frozen.
+FROZEN = {"frozen_part": ["enc0"], "overflow": ["enc1", "comparator"]}
+
+
+def pairs_of(settings, weighted, overflows=False):
     generator = np.random.default_rng(3)
     columns = [
         RaggedColumn.from_rows(
@@ -135,6 +141,9 @@ def pairs_of(settings, weighted):
     if settings.output_layer == "mean_squared_error":
         labels = labels.astype(np.float32)
     weights = generator.uniform(0, 2, ROWS).astype(np.float32) if weighted else None
+    if overflows:
+        weights = np.ones(ROWS, np.float32)
+        weights[np.flatnonzero(columns[0].lengths == 1)[0]] = 1e37
     report = Report((), {}, {}, (), {}, "")
     return Pairs(*columns, labels, settings, report, weights)
 
@@ -158,11 +167,12 @@ def weights_of(replicas):
 def train_case(case, strategy, layout="ragged"):
     """Trains a case; returns its metrics and weights by name."""
     settings = hyperparameters(case)
-    pairs = pairs_of(settings, case in ("weighted", "few_hard"))
+    pairs = pairs_of(settings, case in ("weighted", "few_hard"), case == "overflow")
 
     def build():
-        frozen = ["enc0"] if case == "frozen_part" else []
-        dtype = "mixed_float16" if case == "loss_scaling" else "float32"
+        frozen = FROZEN.get(case, [])
+        is_scaled = case in ("loss_scaling", "overflow")
+        dtype = "mixed_float16" if is_scaled else "float32"
         placement = WHOLE_TABLES
         if layout == "sharded":
             placement = choose_table_placement("sharded", strategy)

@@ -201,3 +201,13 @@ def test_dense_gradients_of_a_table():
         weights.optimizer.apply([gradient, tf.zeros(2)], weights.variables)
 
     np.testing.assert_array_equal(weights.table.numpy(), 1 - dense.numpy() / 4)
+
+
+def test_a_step_is_skipped_because_of_another_replica():
+    weights = Weights(RowSparseSGD(0.5), initial_scale=8.0)
+    weights.optimizer.agree_on_steps(lambda finite: finite & False)
+    before = weights.state()
+    weights.apply(8.0, 8.0)
+    for earlier, later in zip(before, weights.state(), strict=True):
+        assert np.array_equal(earlier, later)
+    assert weights.scale == 4.0
