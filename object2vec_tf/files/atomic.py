@@ -57,10 +57,24 @@ def copy_by_link(source: Path, destination: Path) -> None:
     """
     with atomic_file(destination) as temporary:
         temporary.unlink()
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
+        link_or_copy(source, temporary)
+
+
+def link_or_copy(source: Path, destination: Path) -> None:
+    """Creates a hard link of a file or, where the file system has none, a copy.
+
+    Args:
+        source: The file. It may be replaced later, but not changed.
+        destination: A path without a file, in a directory that becomes visible later.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copyfile(source, destination)
+        sync(destination)
 
 
 @contextmanager

@@ -9,8 +9,6 @@ checksums and renames the directory.
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ import numpy as np
 
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.errors import RunDirectoryError, UserError
-from object2vec_tf.files.atomic import atomic_directory, remove, sync
+from object2vec_tf.files.atomic import atomic_directory, link_or_copy, remove
 from object2vec_tf.files.digests import (
     DIGESTS,
     FILES,
@@ -78,15 +76,11 @@ class KeptTables:
     def link(self, directory: Path, replica: int) -> Digests:
         """Copies the files of a replica, as hard links where possible.
 
-        The directory becomes visible later. Temporary files in it would be taken for
-        those of killed processes by processes that write there at the same time.
+        Several processes do so at the same time. A link that has a temporary name first
+        could be taken for a leftover by another process, since its file is not locked.
         """
         for name in self.digests[replica]:
-            try:
-                os.link(self.directory / name, directory / name)
-            except OSError:
-                shutil.copyfile(self.directory / name, directory / name)
-                sync(directory / name)
+            link_or_copy(self.directory / name, directory / name)
         return self.digests[replica]
 
 
