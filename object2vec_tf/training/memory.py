@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from pathlib import Path
@@ -51,15 +52,14 @@ def check_memory(
     total, available = memory
     tables = {
         encoder: _FLOAT_BYTES
-        * sum(_rows(hyperparameters, encoder).values())
+        * math.ceil(share * sum(_rows(hyperparameters, encoder).values()))
         * hyperparameters.of_encoder(encoder, "token_embedding_dim")
-        * share
         for encoder in ((0,) if hyperparameters.tied_token_embedding_weight else (0, 1))
     }
     size = sum(tables.values())
     largest = max(tables, key=tables.__getitem__)
     parts = _rows(hyperparameters, largest)
-    rows = sum(parts.values())
+    rows = math.ceil(share * sum(parts.values()))
     setting = max(parts, key=parts.__getitem__)
     width = hyperparameters.of_encoder(largest, "token_embedding_dim")
     is_pooled = hyperparameters.network(largest) == "pooled_embedding"
@@ -72,7 +72,7 @@ def check_memory(
             f"{_gigabytes(total)} GB, the memory of this machine, got "
             f"{_gigabytes(size)} GB ({rows:,} x {width} values of {_FLOAT_BYTES} "
             f"bytes in enc{largest}). Use a smaller vocabulary{fewer} or {width_name}, "
-            "or a larger machine."
+            "or a larger machine, or more machines with --table_placement=sharded."
         )
     slots = TABLE_SLOTS[hyperparameters.optimizer]
     if size * (1 + slots) > available:

@@ -27,7 +27,14 @@ def test_tables_that_cannot_fit_are_an_error():
     message = str(raised.value)
     assert message.startswith("enc0_vocab_size: expected token embeddings of at most ")
     assert "got 0.8 GB (1,000,000 x 100 values" in message
-    assert "Use a smaller vocabulary or enc_dim, or a larger machine." in message
+    assert "Use a smaller vocabulary or enc_dim, or a larger machine, or m" in message
+
+
+def test_a_process_needs_memory_for_its_own_rows_only():
+    hyperparameters = o2v.Hyperparameters(**SETTINGS)
+    check_memory(hyperparameters, (GB // 2, 2 * GB), share=0.5)
+    with pytest.raises(o2v.UserError, match=r"got 0\.3 GB \(333,334 x 100 values"):
+        check_memory(hyperparameters, (GB // 5, GB), share=1 / 3)
 
 
 def test_vectors_of_ngrams_are_counted():
