@@ -17,7 +17,6 @@ from object2vec_tf.files.digests import verify_digests
 from object2vec_tf.tables.parquet_layout import (
     GROUP_ROWS,
     ID,
-    ITEM_BYTES,
     TABLE_DIGESTS,
     VALUES,
     WRITE_AGAIN,
@@ -26,7 +25,7 @@ from object2vec_tf.tables.parquet_layout import (
 )
 from object2vec_tf.tables.parquet_writer import part_files
 from object2vec_tf.tables.resident_memory import MappedPages, prefetch_pages
-from object2vec_tf.tables.table_reader import Rows
+from object2vec_tf.tables.table_reader import ITEM_BYTES, Rows
 
 Ids = npt.NDArray[np.int64]
 
@@ -74,19 +73,22 @@ class MappedTable:
 
     def __init__(self, directory: Path, *, verify: bool = True) -> None:
         self.directory = directory
-        if verify:
-            verify_digests(directory, WRITE_AGAIN, file=TABLE_DIGESTS)
         paths = part_files(directory)
         if not paths:
             raise UserError(
                 f"{directory}: expected the Parquet files of a table, found none. "
                 f"{WRITE_AGAIN}"
             )
-        self._parts: list[_Part] = []
+        if verify and not verify_digests(directory, WRITE_AGAIN, file=TABLE_DIGESTS):
+            raise UserError(
+                f"{directory / TABLE_DIGESTS}: is missing: the directory is half "
+                f"copied. {WRITE_AGAIN}"
+            )
+        self._parts: list[_TableFile] = []
         self.rows = 0
         for path in paths:
             self._check_previous(path)
-            self._parts.append(_Part(path, self.rows))
+            self._parts.append(_TableFile(path, self.rows))
             self.rows += self._parts[-1].rows
         self.width = self._parts[0].width
         if any(part.width != self.width for part in self._parts):
@@ -166,7 +168,7 @@ class MappedTable:
         return result
 
 
-class _Part:
+class _TableFile:
     """One file of a table.
 
     Args:

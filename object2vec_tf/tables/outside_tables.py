@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,8 +15,9 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.digests import FileDigest, digests_of_files
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.tables.mapped_table import MappedTable
-from object2vec_tf.tables.parquet_layout import ITEM_BYTES, TABLE_DIGESTS
+from object2vec_tf.tables.parquet_layout import TABLE_DIGESTS
 from object2vec_tf.tables.table_reader import (
+    ITEM_BYTES,
     Rows,
     SideBySide,
     TableColumns,
@@ -117,11 +119,16 @@ def are_outside(hyperparameters: Hyperparameters, table_limit: float) -> bool:
     for side in (0, 1):
         if hyperparameters.subwords(side) is not None:
             raise UserError(
-                f"table_limit: expected at least {size / _GIGABYTE:.3g} GB for a model "
+                f"table_limit: expected at least {_rounded_up(size)} GB for a model "
                 f"with enc{side}_subword_ngrams, whose tables are always in the model, "
                 f"got {table_limit:g}. Raise table_limit, or train without subwords."
             )
     return True
+
+
+def _rounded_up(size: int) -> str:
+    """Returns a number of GB with two decimals that is a sufficient limit."""
+    return f"{math.ceil(100 * size / _GIGABYTE) / 100:.2f}"
 
 
 def open_tables(

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.digests import DIGESTS
+from object2vec_tf.tables.table_reader import ITEM_BYTES
 
 # Recent versions of pyarrow end a page after 20,000 rows, and older ones have no option
 # for it, so all row groups have fewer.
@@ -30,7 +31,6 @@ GROUP_ROWS: Final = 1 << 14
 ID: Final = "id"
 TOKEN: Final = "token"
 VALUES: Final = "values"
-ITEM_BYTES: Final = 4
 # The checksums of a table's files. Readers of directories of Parquet files, such as
 # those of Arrow and Spark, ignore files whose names start so.
 TABLE_DIGESTS: Final = f"_{DIGESTS}"

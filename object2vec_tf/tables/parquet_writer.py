@@ -13,13 +13,12 @@ from object2vec_tf.files.digests import write_digests
 from object2vec_tf.tables.parquet_layout import (
     GROUP_ROWS,
     ID,
-    ITEM_BYTES,
     TABLE_DIGESTS,
     TOKEN,
     VALUES,
     table_schema,
 )
-from object2vec_tf.tables.table_reader import TableReader
+from object2vec_tf.tables.table_reader import ITEM_BYTES, TableReader
 
 # The words of ids; None for an id without a word.
 Tokens = Sequence[str | None]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.float32]
 
 CHUNK_BYTES = 1 << 26
-_ITEM_BYTES = 4
+ITEM_BYTES = 4
 
 
 class TableReader(Protocol):
@@ -139,7 +139,7 @@ def rows_per_chunk(width: int, max_bytes: int = CHUNK_BYTES) -> int:
         width: Number of columns.
         max_bytes: The number of bytes.
     """
-    return max(1, max_bytes // (_ITEM_BYTES * max(width, 1)))
+    return max(1, max_bytes // (ITEM_BYTES * max(width, 1)))
 
 
 def read_chunks(

@@ -135,20 +135,26 @@ def test_a_missing_file_is_reported_with_and_without_checksums(directory):
         MappedTable(directory, verify=False)
 
 
+def test_missing_checksums_are_reported(directory):
+    (directory / TABLE_DIGESTS).unlink()
+    with pytest.raises(UserError, match=r"_digests\.json: is missing: the dir"):
+        MappedTable(directory)
+    assert MappedTable(directory, verify=False).rows == ROWS
+
+
 def test_a_directory_without_files_is_reported(tmp_path):
     with pytest.raises(UserError, match="expected the Parquet files of a table, found"):
         MappedTable(tmp_path)
 
 
 def test_a_file_of_other_ids_is_reported(directory):
-    (directory / TABLE_DIGESTS).unlink()
     path = part_files(directory)[0]
     data = bytearray(path.read_bytes())
     ids = data.index(np.arange(3).tobytes())
     data[ids : ids + 8] = np.int64(7).tobytes()  # a valid file, of other ids
     path.write_bytes(data)
     with pytest.raises(UserError, match="expected the vectors of the ids from 0 on"):
-        MappedTable(directory)
+        MappedTable(directory, verify=False)
 
 
 def test_a_file_without_ids_is_reported(directory):

@@ -58,17 +58,28 @@ def test_tables_above_the_limit_are_outside():
     assert not are_outside(tied, 8e-7)
 
 
+SUBWORDS = {
+    "enc0_tokenizer": "whitespace",
+    "enc0_vocab_file": "words",
+    "enc0_subword_ngrams": "3..4",
+    "enc0_subword_buckets": 5,
+}
+
+
 def test_subwords_are_never_outside():
-    settings = {
-        "enc0_tokenizer": "whitespace",
-        "enc0_vocab_file": "words",
-        "enc0_subword_ngrams": "3..4",
-        "enc0_subword_buckets": 5,
-    }
-    with_subwords = hyperparameters(**settings)
+    with_subwords = hyperparameters(**SUBWORDS)
     assert not are_outside(with_subwords, 8.0)
-    with pytest.raises(UserError, match=r"table_limit: expected at least .* GB for a"):
+    with pytest.raises(UserError, match=r"table_limit: expected at least 0\.01 GB for"):
         are_outside(with_subwords, 0)
+
+
+def test_the_limit_in_the_message_is_sufficient():
+    # 1,000,001 rows of 4 numbers: 16.000016 MB
+    settings = SUBWORDS | {**TIED, "enc0_vocab_size": 1_000_001}
+    with_subwords = hyperparameters(**settings)
+    with pytest.raises(UserError, match=r"at least 0\.02 GB .* got 0\.016\. Raise"):
+        are_outside(with_subwords, 0.016)
+    assert not are_outside(with_subwords, 0.02)
 
 
 def test_tables_of_another_model_are_rejected(tmp_path):
