@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from object2vec_tf.files.atomic import copy_by_link
+from object2vec_tf.files.atomic import link_or_copy
 from object2vec_tf.inference.table_rows import TABLES_FILE
 from object2vec_tf.layers.outside_tables import MappedColumns
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.model.table_names import named_tables
+from object2vec_tf.model.table_names import named_tables, variable_readers
 from object2vec_tf.tables.mapped_table import MappedTable
 from object2vec_tf.tables.outside_tables import (
     TABLES,
@@ -22,9 +22,9 @@ from object2vec_tf.tables.outside_tables import (
     outside_tables,
     tables_by_side,
 )
-from object2vec_tf.tables.parquet_writer import write_parquet_table
+from object2vec_tf.tables.parquet_layout import TABLE_DIGESTS
+from object2vec_tf.tables.parquet_writer import part_files, write_parquet_table
 from object2vec_tf.tables.table_reader import TableReader
-from object2vec_tf.tables.variable_rows import VariableReader
 from object2vec_tf.text.table_words import table_words
 
 # Tables by the names of `object2vec_tf.model.table_names.named_tables`.
@@ -66,11 +66,7 @@ def write_table_files(
     """
     hyperparameters = model.hyperparameters
     specs = outside_tables(hyperparameters)
-    readers = readers or {
-        name: VariableReader(table.variable.value)
-        for name, table in named_tables(model).items()
-        if table.variable is not None
-    }
+    readers = readers or variable_readers(model)
     for spec in specs:
         reader, target = joined_reader(spec, readers), directory / TABLES / spec.name
         check_size(spec.name, reader, spec)
@@ -88,8 +84,8 @@ def write_table_files(
 
 def _link(table: MappedTable, target: Path) -> None:
     target.mkdir(parents=True)
-    for path in table.directory.iterdir():
-        copy_by_link(path, target / path.name)
+    for path in [*part_files(table.directory), table.directory / TABLE_DIGESTS]:
+        link_or_copy(path, target / path.name)
 
 
 def _description(specs: Iterable[OutsideTable]) -> str:

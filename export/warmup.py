@@ -24,7 +24,7 @@ from object2vec_tf.inference.catalog import (
     SCORE_ITEMS,
     Catalog,
 )
-from object2vec_tf.inference.ragged_inputs import RaggedInputs
+from object2vec_tf.inference.ragged_inputs import PADDING, RaggedInputs
 from object2vec_tf.inference.table_rows import with_rows
 from object2vec_tf.inference.text_inputs import signature_inputs
 from object2vec_tf.inference.warmup_requests import (
@@ -78,7 +78,10 @@ def _logs(
         for inputs in warm_up_requests(hyperparameters, names):
             padded = inputs.padded(leading=1)
             if tables:  # only a few rows, so that the file remains small
-                padded = {k: np.fmin(ids, ids % _ROWS) for k, ids in padded.items()}
+                padded = {
+                    name: np.where(ids == PADDING, PADDING, ids % _ROWS)
+                    for name, ids in padded.items()
+                }
             yield _predict_log(signature, with_rows(padded, tables))
     yield _predict_log("describe", {"rows": np.zeros(1, np.int64)})
     names = SIGNATURE_INPUTS["predict_pair"]

@@ -6,6 +6,8 @@ from typing import Any
 
 from object2vec_tf.layers.table_placement import Table
 from object2vec_tf.model.builders import tables_of
+from object2vec_tf.tables.table_reader import TableReader
+from object2vec_tf.tables.variable_rows import VariableReader
 
 
 def named_tables(model: Any) -> dict[str, Table]:
@@ -33,3 +35,19 @@ def named_tables(model: Any) -> dict[str, Table]:
             if not any(table is other for other in found.values()):
                 found[f"enc{number}.{attribute}"] = table
     return found
+
+
+def variable_readers(model: Any) -> dict[str, TableReader]:
+    """Returns readers of the token tables that a model has in memory.
+
+    Args:
+        model: The `Object2Vec` model.
+
+    Returns:
+        The readers by the names of `named_tables`.
+    """
+    return {
+        name: VariableReader(table.variable.value)
+        for name, table in named_tables(model).items()
+        if table.variable is not None
+    }

@@ -96,12 +96,12 @@ class RowFile:
             if version != (1, 0):
                 raise ValueError(f"{path}: expected version 1.0, got {version}")
             shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            self._offset = file.tell()  # versions of numpy pad headers differently
         if len(shape) != 2 or is_fortran or dtype != _DTYPE:
             raise ValueError(
                 f"{path}: expected float32 rows, got {dtype} of shape {shape}"
             )
         self.rows, self.width = shape
-        self._offset = len(_header(self.rows, self.width))
         expected = self._offset + self.rows * self.width * _DTYPE.itemsize
         if path.stat().st_size != expected:
             raise ValueError(
@@ -119,7 +119,7 @@ class RowFile:
         return values.reshape(stop - start, self.width)
 
 
-class ShardedTable:
+class ShardedTableReader:
     """A table in shards; a `TableReader` of its rows in the order of ids.
 
     Args:
@@ -130,11 +130,11 @@ class ShardedTable:
 
     Example:
         >>> import numpy as np
-        >>> from object2vec_tf.tables.shard_files import ShardedTable
+        >>> from object2vec_tf.tables.shard_files import ShardedTableReader
         >>> from object2vec_tf.tables.table_reader import ArrayReader
         >>> table = np.arange(10.0).reshape(5, 2)
         >>> shards = [ArrayReader(table[shard::3]) for shard in range(3)]
-        >>> ShardedTable(shards).read(1, 4).tolist()
+        >>> ShardedTableReader(shards).read(1, 4).tolist()
         [[2.0, 3.0], [4.0, 5.0], [6.0, 7.0]]
     """
 
@@ -201,8 +201,8 @@ def read_shard(
     Yields:
         The first row's position in the shard, and float32 ``[chunk, width]``.
     """
-    if not isinstance(table, ShardedTable):
-        table = ShardedTable([table])
+    if not isinstance(table, ShardedTableReader):
+        table = ShardedTableReader([table])
     count = own_rows(table.rows, shard, shards)
     # What is read of a table with fewer shards contains rows of others.
     step = rows_per_chunk(table.width * shards, max_bytes)

@@ -22,6 +22,7 @@ from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of, warn_of_ignored_policy
 from object2vec_tf.model.loading import load, load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.model.table_names import variable_readers
 from object2vec_tf.progress import kept_output, phase
 from object2vec_tf.runs.opened_run import open_run
 from object2vec_tf.runs.result_files import Record
@@ -32,7 +33,6 @@ from object2vec_tf.training.preparation import (
     prepare_run,
 )
 from object2vec_tf.training.results import measure, write_report
-from object2vec_tf.training.sharded_model import variable_readers
 from object2vec_tf.training.trainer import Trainer
 
 Callbacks = Sequence[keras.callbacks.Callback]
@@ -98,6 +98,10 @@ class SharedRun(Run):
     def model(self) -> Object2Vec:
         """The model of the best epoch."""
         return load(self.model_dir)
+
+    def __repr__(self) -> str:
+        """Returns the run directory, without loading the model."""
+        return f"SharedRun(model_dir={self.model_dir!r})"
 
 
 def fit(

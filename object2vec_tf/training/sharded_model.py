@@ -26,11 +26,10 @@ from object2vec_tf.tables.outside_tables import (
 )
 from object2vec_tf.tables.parquet_writer import write_parquet_table
 from object2vec_tf.tables.table_reader import TableReader
-from object2vec_tf.tables.variable_rows import VariableReader
 from object2vec_tf.text.table_words import table_words
 from object2vec_tf.training.checkpoints import read_variables
 from object2vec_tf.training.preparation import PreparedRun
-from object2vec_tf.training.table_shards import read_table
+from object2vec_tf.training.table_shards import open_shards
 
 
 def assemble_model(run: PreparedRun, best: Path) -> Object2Vec:
@@ -50,7 +49,7 @@ def assemble_model(run: PreparedRun, best: Path) -> Object2Vec:
         OSError: A file cannot be read or written.
     """
     model = _model_without_tables(run, best)
-    tables = {name: read_table(best, name) for name in named_tables(model)}
+    tables = {name: open_shards(best, name) for name in named_tables(model)}
     if are_outside(run.hyperparameters, run.options.table_limit):
         model = _write_outside(run.directory, model, tables)
     else:
@@ -79,15 +78,6 @@ def _write_outside(
     with atomic_file(directory.model) as path:
         outside.save(path)
     return outside
-
-
-def variable_readers(model: Object2Vec) -> dict[str, TableReader]:
-    """Returns readers of the tables that a model has in memory, by name."""
-    return {
-        name: VariableReader(table.variable.value)
-        for name, table in named_tables(model).items()
-        if table.variable is not None
-    }
 
 
 def _model_without_tables(run: PreparedRun, best: Path) -> Object2Vec:

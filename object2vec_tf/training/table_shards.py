@@ -20,7 +20,7 @@ import tensorflow as tf
 from object2vec_tf.files.digests import FileDigest
 from object2vec_tf.model.table_names import named_tables
 from object2vec_tf.optimizers.slots import slots_of
-from object2vec_tf.tables.shard_files import RowFile, ShardedTable, write_rows
+from object2vec_tf.tables.shard_files import RowFile, ShardedTableReader, write_rows
 from object2vec_tf.tables.variable_rows import VariableReader, assign_rows
 
 _FILE = "{}.{:05d}-of-{:05d}.npy"
@@ -99,7 +99,7 @@ class ShardedVariables:
             ValueError: A file has other rows.
         """
         for name, variable in self._all().items():
-            table = read_table(directory, name)
+            table = open_shards(directory, name)
             assign_rows(variable.value, table, self.replica, self.replicas)
 
     def _all(self) -> dict[str, keras.Variable]:
@@ -129,7 +129,7 @@ def sharded_variables(model: Any, replica: int, replicas: int) -> ShardedVariabl
     return ShardedVariables(replica, replicas, tables, slots)
 
 
-def read_table(directory: Path, name: str) -> ShardedTable:
+def open_shards(directory: Path, name: str) -> ShardedTableReader:
     """Returns a table that several replicas wrote.
 
     Args:
@@ -142,7 +142,7 @@ def read_table(directory: Path, name: str) -> ShardedTable:
     """
     shards = _shards(directory, name)
     files = [directory / _FILE.format(name, shard, shards) for shard in range(shards)]
-    return ShardedTable([RowFile(file) for file in files])
+    return ShardedTableReader([RowFile(file) for file in files])
 
 
 def _shards(directory: Path, name: str) -> int:

@@ -6,7 +6,7 @@ import pytest
 from object2vec_tf.files.digests import digest_of_file
 from object2vec_tf.tables.shard_files import (
     RowFile,
-    ShardedTable,
+    ShardedTableReader,
     own_rows,
     read_shard,
     write_rows,
@@ -29,7 +29,7 @@ class Recorder(ArrayReader):
 
 
 def sharded(shards, reader=ArrayReader):
-    return ShardedTable([reader(TABLE[shard::shards]) for shard in range(shards)])
+    return ShardedTableReader([reader(TABLE[shard::shards]) for shard in range(shards)])
 
 
 def test_a_file_is_an_array_of_numpy_and_has_the_returned_digest(tmp_path):
@@ -52,6 +52,18 @@ def test_rows_of_a_file_are_read_by_range(tmp_path):
     assert (file.rows, file.width) == (23, 3)
     assert np.array_equal(file.read(4, 9), TABLE[4:9])
     assert file.read(9, 9).shape == (0, 3)
+
+
+def test_the_padding_of_a_header_may_be_of_any_size(tmp_path):
+    path = tmp_path / "table.npy"
+    write_rows(path, ArrayReader(TABLE))
+    content = path.read_bytes()
+    size = int.from_bytes(content[8:10], "little")
+    header = content[10 : 10 + size].rstrip() + b" " * size + b"\n"
+    longer = content[:8] + len(header).to_bytes(2, "little") + header
+    path.write_bytes(longer + content[10 + size :])
+    assert np.array_equal(np.load(path), TABLE)
+    assert np.array_equal(RowFile(path).read(4, 9), TABLE[4:9])
 
 
 def test_a_file_that_ends_early_is_rejected(tmp_path):
@@ -92,14 +104,14 @@ def test_a_table_is_sharded_again(old, new):
 
 def test_only_shards_with_the_wanted_rows_are_read():
     readers = [Recorder(TABLE[shard::4]) for shard in range(4)]
-    for _ in read_shard(ShardedTable(readers), shard=1, shards=2):
+    for _ in read_shard(ShardedTableReader(readers), shard=1, shards=2):
         pass
     assert [len(reader.ranges) for reader in readers] == [0, 1, 0, 1]
 
 
 def test_the_same_number_of_shards_reads_each_row_once():
     readers = [Recorder(TABLE[shard::3]) for shard in range(3)]
-    for _ in read_shard(ShardedTable(readers), shard=2, shards=3, max_bytes=36):
+    for _ in read_shard(ShardedTableReader(readers), shard=2, shards=3, max_bytes=36):
         pass
     assert readers[2].ranges == [(i, i + 1) for i in range(7)]
     assert not readers[0].ranges
@@ -108,9 +120,9 @@ def test_the_same_number_of_shards_reads_each_row_once():
 def test_shards_of_another_number_are_rejected():
     shards = [ArrayReader(TABLE[shard::3]) for shard in range(2)]
     with pytest.raises(ValueError, match=r"shard 0 of 2: expected .*\(7, 3\), got"):
-        ShardedTable([shards[0], ArrayReader(TABLE[:5])])
+        ShardedTableReader([shards[0], ArrayReader(TABLE[:5])])
     with pytest.raises(ValueError, match="expected at least one"):
-        ShardedTable([])
+        ShardedTableReader([])
 
 
 def test_own_rows_of_a_table_with_fewer_rows_than_shards():

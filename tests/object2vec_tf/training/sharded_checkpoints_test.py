@@ -19,7 +19,7 @@ from object2vec_tf.layers.table_placement import (
     table_weight,
 )
 from object2vec_tf.training.sharded_checkpoints import KeptTables, ShardedCheckpoints
-from object2vec_tf.training.table_shards import read_table
+from object2vec_tf.training.table_shards import open_shards
 
 SETTINGS = {
     "enc0_network": "pooled_embedding",
@@ -181,7 +181,7 @@ def test_a_checkpoint_has_each_row_once(saved, tmp_path):
     ]
     rest = {"state.json", "variables.index", "variables.data-00000-of-00001"}
     assert files == {*names, *rest}
-    table = read_table(tmp_path / "epoch-0001", "enc0.embeddings.momentum")
+    table = open_shards(tmp_path / "epoch-0001", "enc0.embeddings.momentum")
     assert np.array_equal(table.read(0, 11), table_values("enc0.embeddings.momentum"))
     size = (tmp_path / "epoch-0001/variables.data-00000-of-00001").stat().st_size
     assert size < 10_000
@@ -189,7 +189,7 @@ def test_a_checkpoint_has_each_row_once(saved, tmp_path):
 
 def test_the_tables_of_the_best_epoch_are_kept(saved, tmp_path):
     best = tmp_path / "best-epoch-0000"
-    table = read_table(best, "enc1.embeddings")
+    table = open_shards(best, "enc1.embeddings")
     assert np.array_equal(table.read(0, 7), table_values("enc1.embeddings"))
     assert not list(best.glob("*momentum*"))
     saved.keep_best(1)

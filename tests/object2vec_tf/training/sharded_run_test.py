@@ -155,6 +155,8 @@ def test_overwrite_removes_the_shards(copied):
 
 def test_a_worker_loads_the_model_when_it_is_used(finished):
     run = SharedRun(finished.metrics, finished.history, finished.model_dir)
+    assert repr(run) == f"SharedRun(model_dir={finished.model_dir!r})"
+    assert "model" not in vars(run)
     assert (run.metrics, run.history) == (finished.metrics, finished.history)
     assert_same_answers(run.model, finished.model)
     assert run.model is run.model
