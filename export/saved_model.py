@@ -31,7 +31,7 @@ from object2vec_tf.model.table_names import named_tables
 from object2vec_tf.progress import phase
 from object2vec_tf.tables.limit import TABLE_LIMIT, check_table_limit
 from object2vec_tf.tables.outside_tables import RowTable, are_outside
-from object2vec_tf.tables.saved_model_tables import write_tables
+from object2vec_tf.tables.saved_model_tables import write_saved_model_tables
 
 METRICS = f"{ASSETS}/metrics.json"
 
@@ -192,7 +192,7 @@ def _write_tables(graph: Object2Vec, directory: Path, tables: Readers) -> None:
     for name, table in named_tables(graph).items():
         assert table.variable is not None
         readers[table.variable.value.name.partition(":")[0]] = tables[name]
-    write_tables(directory, readers)
+    write_saved_model_tables(directory, readers)
 
 
 def _write_requests(

@@ -20,7 +20,7 @@ from object2vec_tf.data.json_lines import LineReader, line_reader, read_file
 from object2vec_tf.data.pair_checks import PairsDigest, checked_pairs
 from object2vec_tf.data.pair_schema import INPUTS, PairSchema
 from object2vec_tf.data.pairs import Pairs, Report
-from object2vec_tf.data.table_reader import TableReader
+from object2vec_tf.data.table_reader import PairTableReader
 from object2vec_tf.data.table_sources import TableSource, is_file_source, table_source
 from object2vec_tf.errors import DataError, UserError
 from object2vec_tf.files.channels import Source, channel_files
@@ -150,7 +150,7 @@ class _ChannelReader:
         ]
         self._parser = line_reader(self._schema, tokenizers)
         self._bad_lines = BadLines(max_bad_lines, is_table=table is not None)
-        self._tables = TableReader(
+        self._tables = PairTableReader(
             self._schema, self._parser, self._bad_lines, after_block
         )
         self._after_block = after_block

@@ -59,7 +59,7 @@ _OPTIONS = (
 _MAX_SHOWN_NAMES = 8
 
 
-class TableReader:
+class PairTableReader:
     """Reads the rows of tables.
 
     Args:

@@ -102,7 +102,7 @@ class Collectives:
         Returns:
             ``[count, ...]``, without a gradient.
         """
-        size, index = _message_size(count)
+        size, index = message_size(count)
         return self._reduce(_pad_rows(rows, before, size), index)[:count]
 
     def all_gather(self, rows: tf.Tensor) -> tf.Tensor:
@@ -129,7 +129,7 @@ class Collectives:
             ``[batch, ...]``, without a gradient.
         """
         edges = batch * tf.range(self.replicas + 1) // self.replicas
-        size, index = _message_size(tf.reduce_max(edges[1:] - edges[:-1]))
+        size, index = message_size(tf.reduce_max(edges[1:] - edges[:-1]))
         row = tf.range(batch)
         replica = tf.searchsorted(edges[1:], row, side="right")
         padded_row = replica * size + row - tf.gather(edges, replica)
@@ -162,7 +162,7 @@ class Collectives:
         largest = tf.unstack(tf.reduce_max(counts, axis=0), num=len(slices))
         gathered = []
         for table, count in zip(slices, largest, strict=True):
-            size, index = _message_size(count)
+            size, index = message_size(count)
             indices = _pad_rows(table.indices + 1, 0, size)
             gathered.append(
                 tf.IndexedSlices(
@@ -180,10 +180,6 @@ class Collectives:
             value: int32 scalar.
         """
         return self._reduce(value, 0, merge_op="Max")
-
-    def message_size(self, count: tf.Tensor) -> MessageSize:
-        """Returns the size of messages that have up to ``count`` rows."""
-        return _message_size(count)
 
     def all_to_all(self, rows: tf.Tensor, size: MessageSize) -> tf.Tensor:
         """Exchanges a message between each pair of replicas.
@@ -263,8 +259,12 @@ def current_collectives() -> Collectives:
     return _current.get()
 
 
-def _message_size(count: tf.Tensor) -> MessageSize:
-    """Returns the padded size of a message with ``count`` rows, and its index."""
+def message_size(count: tf.Tensor) -> MessageSize:
+    """Returns the padded size of a message with ``count`` rows, and its index.
+
+    Args:
+        count: int32 scalar.
+    """
     index = tf.searchsorted(_SIZES, tf.reshape(tf.cast(count, tf.int32), [1]))[0]
     return tf.gather(_SIZES, index), index
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-Rows = npt.NDArray[np.float32]
+from object2vec_tf.tables.shard_files import own_rows
+from object2vec_tf.tables.table_reader import Rows
 
 # Values that are computed at once: 16 MB.
 _CHUNK_VALUES = 1 << 22
@@ -40,7 +40,7 @@ def initial_rows(
         ``initializer(shape)[replica::replicas]``.
     """
     rows, width = shape
-    own = len(range(replica, rows, replicas))
+    own = own_rows(rows, replica, replicas)
     if isinstance(initializer, keras.initializers.Zeros):
         return np.zeros([own, width], np.float32)
     if not isinstance(initializer, keras.initializers.RandomUniform):

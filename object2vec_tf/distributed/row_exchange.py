@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from object2vec_tf.distributed.collectives import Collectives
+from object2vec_tf.distributed.collectives import Collectives, message_size
 
 
 class RowExchange:
@@ -33,7 +33,7 @@ class RowExchange:
         self._asked = tf.stack([tf.size(positions) for positions in of_owner])
         # The messages between any two replicas have the same number of rows.
         largest = collectives.maximum(tf.reduce_max(self._asked))
-        self._message = collectives.message_size(largest)
+        self._message = message_size(largest)
         # The positions of the ids in the order of their owners, and the place of each
         # id in the messages.
         self._by_owner = tf.concat(of_owner, axis=0)

@@ -6,13 +6,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.distributed.collectives import Collectives, current_collectives
 from object2vec_tf.distributed.initial_rows import initial_rows
 from object2vec_tf.distributed.row_exchange import RowExchange
 from object2vec_tf.layers.table_placement import Table, TablePlacement, table_weight
+from object2vec_tf.tables.shard_files import own_rows
+from object2vec_tf.tables.table_reader import Rows
 
 
 class ShardedTables(TablePlacement):
@@ -37,13 +38,13 @@ class ShardedTables(TablePlacement):
     ) -> Table:
         """See `TablePlacement`."""
         collectives = current_collectives()
-        own = len(range(collectives.replica, shape[0], collectives.replicas))
+        shard = collectives.replica, collectives.replicas
 
-        def own_rows(own_shape: Any, dtype: Any = None) -> npt.NDArray[np.float32]:
-            shard = collectives.replica, collectives.replicas
+        def initial(own_shape: Any, dtype: Any = None) -> Rows:
             return initial_rows(keras.initializers.get(initializer), shape, *shard)
 
-        variable = table_weight(layer, name, (own, shape[1]), own_rows, trainable)
+        own = own_rows(shape[0], *shard)
+        variable = table_weight(layer, name, (own, shape[1]), initial, trainable)
         return ShardedTable(shape, variable, collectives)
 
 

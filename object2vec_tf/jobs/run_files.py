@@ -100,7 +100,6 @@ def _restore_best(directory: RunDirectory) -> None:
             verify_content(path, state)
             best = best_model(path, state)
             if best:
-                if best.is_file():  # else a finished run writes the model
-                    copy_by_link(best, directory.model)
+                copy_by_link(best, directory.model)
                 directory.write_history(state["history"])
             return

@@ -12,7 +12,7 @@ from object2vec_tf.layers.substitute_tables import EmptyTables, SmallTables
 from object2vec_tf.layers.table_placement import TablePlacement
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.table_names import named_tables
-from object2vec_tf.tables.keras_tables import placeholder_rows, write_tables
+from object2vec_tf.tables.keras_tables import placeholder_rows, write_keras_tables
 from object2vec_tf.tables.table_reader import TableReader
 from object2vec_tf.tables.variable_rows import assign_rows
 
@@ -90,4 +90,4 @@ def write_keras_file(
         readers.append(tables[name])
     with temporary_file(path) as source:
         small.save(source)
-        write_tables(source, path, readers)
+        write_keras_tables(source, path, readers)

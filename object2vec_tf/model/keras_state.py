@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from object2vec_tf.files.digests import FILES
 from object2vec_tf.files.sealed_json import sealed_text
-from object2vec_tf.hyperparameters import Hyperparameters
+from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
 from object2vec_tf.layers.outside_tables import MappedTables
-from object2vec_tf.layers.table_placement import TablePlacement
+from object2vec_tf.layers.table_placement import TablePlacement, placement_of_loaded
 from object2vec_tf.model.freezing import set_trainable_flags, trainable_flags
 from object2vec_tf.tables.outside_tables import digests_of_tables
 from object2vec_tf.text.text_assets import IdWords
@@ -146,8 +146,18 @@ class KerasState(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """Returns a model of a configuration of `get_config`."""
-        config = dict(config)
+        """Returns a model of a saved configuration, which may be of an older version.
+
+        Args:
+            config: What `get_config` returned.
+            custom_objects: As for ``keras.Model.from_config``.
+        """
+        values = {**FORMER_VALUES, **config["hyperparameters"]}
+        config = {
+            **config,
+            "hyperparameters": Hyperparameters.from_saved(values),
+            "placement": placement_of_loaded(),
+        }
         flags = config.pop(TRAINABLE, {})
         model = super().from_config(config, custom_objects)
         set_trainable_flags(model, flags)

@@ -12,16 +12,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from object2vec_tf.distributed.padded_batch import PaddedInputs
-from object2vec_tf.hyperparameters import FORMER_VALUES, Hyperparameters
+from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.layers.object_ids import checked_ids
 from object2vec_tf.layers.outside_tables import check_can_train
 from object2vec_tf.layers.precision import check_policy
-from object2vec_tf.layers.table_placement import (
-    WHOLE_TABLES,
-    TablePlacement,
-    placement_of_loaded,
-)
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
 from object2vec_tf.layers.token_embedding import as_ragged, concat_rows
 from object2vec_tf.layers.unique_rows import unique_rows
 from object2vec_tf.losses.in_batch_softmax import in_batch_metrics, in_batch_softmax
@@ -386,22 +382,6 @@ class Object2Vec(TokenTables, PythonPrediction, KerasState, KerasMethods):
     def test_batch(self, data: Any) -> None:
         """Does the same as `test_step`, without computing the metrics' values."""
         evaluation_step(self, data)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """Returns a model of a saved configuration, which may be of an older version.
-
-        Args:
-            config: What `get_config` returned.
-            custom_objects: As for ``keras.Model.from_config``.
-        """
-        values = {**FORMER_VALUES, **config["hyperparameters"]}
-        config = {
-            **config,
-            "hyperparameters": Hyperparameters.from_saved(values),
-            "placement": placement_of_loaded(),
-        }
-        return super().from_config(config, custom_objects)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

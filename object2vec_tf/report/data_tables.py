@@ -10,13 +10,13 @@ from markupsafe import Markup
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.report.svg_charts import bars
-from object2vec_tf.report.tables import Table
+from object2vec_tf.report.tables import ReportTable
 
 # The most bad lines that are listed per channel.
 _MAX_BAD_LINES = 20
 
 
-def length_table(channels: Mapping[str, Pairs]) -> Table:
+def length_table(channels: Mapping[str, Pairs]) -> ReportTable:
     """Returns statistics of the input lengths of each channel, after truncation."""
     texts = any(pairs.report.unknown for pairs in channels.values())
     rows = []
@@ -36,7 +36,7 @@ def length_table(channels: Mapping[str, Pairs]) -> Table:
             )
     head = ["channel", "input", "pairs", "mean", "median", "95%", "max"]
     head += ["truncated", "empty", *(["unknown tokens"] if texts else [])]
-    return Table(head, rows, text_columns=2)
+    return ReportTable(head, rows, text_columns=2)
 
 
 def length_charts(train: Pairs) -> list[Markup]:
@@ -50,7 +50,7 @@ def length_charts(train: Pairs) -> list[Markup]:
 
 def label_table(
     hyperparameters: Hyperparameters, channels: Mapping[str, Pairs]
-) -> Table:
+) -> ReportTable:
     """Returns the number of pairs per class, or statistics of real-valued labels."""
     if hyperparameters.output_layer == "softmax":
         return _class_table(hyperparameters.num_classes, channels)
@@ -61,10 +61,10 @@ def label_table(
         statistics = (values.mean(), values.std(), *quartiles)
         rows.append([name, *(f"{value:.4g}" for value in statistics)])
     head = ["channel", "mean", "standard deviation", "min", "25%", "median", "75%"]
-    return Table([*head, "max"], rows)
+    return ReportTable([*head, "max"], rows)
 
 
-def _class_table(classes: int, channels: Mapping[str, Pairs]) -> Table:
+def _class_table(classes: int, channels: Mapping[str, Pairs]) -> ReportTable:
     counts = [
         np.bincount(np.asarray(pairs.labels), minlength=classes)
         for pairs in channels.values()
@@ -73,10 +73,10 @@ def _class_table(classes: int, channels: Mapping[str, Pairs]) -> Table:
         [str(label), *(f"{n[label]:,} ({n[label] / n.sum():.1%})" for n in counts)]
         for label in range(classes)
     ]
-    return Table(["class", *channels], rows)
+    return ReportTable(["class", *channels], rows)
 
 
-def weight_table(channels: Mapping[str, Pairs]) -> Table:
+def weight_table(channels: Mapping[str, Pairs]) -> ReportTable:
     """Returns statistics of the weights of each channel that has weights."""
     rows = []
     for name, pairs in channels.items():
@@ -84,7 +84,7 @@ def weight_table(channels: Mapping[str, Pairs]) -> Table:
             values = np.asarray(pairs.weights, np.float64)
             statistics = (values.mean(), values.min(), np.median(values), values.max())
             rows.append([name, *(f"{value:.4g}" for value in statistics)])
-    return Table(["channel", "mean", "min", "median", "max"], rows)
+    return ReportTable(["channel", "mean", "min", "median", "max"], rows)
 
 
 def label_chart(hyperparameters: Hyperparameters, train: Pairs) -> Markup:
@@ -95,7 +95,7 @@ def label_chart(hyperparameters: Hyperparameters, train: Pairs) -> Markup:
     return bars("labels (train)", values, "label")
 
 
-def bad_line_table(channels: Mapping[str, Pairs]) -> Table:
+def bad_line_table(channels: Mapping[str, Pairs]) -> ReportTable:
     """Returns the first bad lines of each channel."""
     rows = []
     for name, pairs in channels.items():
@@ -103,4 +103,4 @@ def bad_line_table(channels: Mapping[str, Pairs]) -> Table:
         rows += [[name, message] for message in messages[:_MAX_BAD_LINES]]
         if len(messages) > _MAX_BAD_LINES:
             rows.append([name, f"and {len(messages) - _MAX_BAD_LINES:,} more"])
-    return Table(["channel", "line"], rows, text_columns=2)
+    return ReportTable(["channel", "line"], rows, text_columns=2)

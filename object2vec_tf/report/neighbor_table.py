@@ -6,7 +6,7 @@ import numpy as np
 
 from object2vec_tf.metrics.ranking import normalized
 from object2vec_tf.report.embedding_sample import EmbeddingSample
-from object2vec_tf.report.tables import Table
+from object2vec_tf.report.tables import ReportTable
 
 _EXAMPLES, _NEIGHBORS = 6, 5
 # Objects in fewer pairs are hardly trained. They are left out if at least _MIN_OBJECTS
@@ -15,7 +15,7 @@ _MIN_PAIRS, _MIN_OBJECTS = 5, 20
 _MAX_NAME_LENGTH = 72
 
 
-def neighbor_table(sample: EmbeddingSample) -> tuple[str, Table]:
+def neighbor_table(sample: EmbeddingSample) -> tuple[str, ReportTable]:
     """Returns the nearest neighbors, by cosine, of some of the more frequent objects.
 
     Objects whose embedding is zero are left out.
@@ -49,7 +49,7 @@ def neighbor_table(sample: EmbeddingSample) -> tuple[str, Table]:
     note += f"{len(pool):,} objects"
     note += f" that occur in at least {_MIN_PAIRS} pairs." if enough else "."
     head = [sample.side, "pairs", "nearest (cosine)"]
-    return note, Table(head, rows, text_columns=3)
+    return note, ReportTable(head, rows, text_columns=3)
 
 
 def _example_positions(count: int) -> list[int]:

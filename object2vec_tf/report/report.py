@@ -33,7 +33,7 @@ from object2vec_tf.report.run_tables import (
     setting_tables,
 )
 from object2vec_tf.report.svg_charts import curves, scatter
-from object2vec_tf.report.tables import Table
+from object2vec_tf.report.tables import ReportTable
 from object2vec_tf.runs.result_files import Record
 
 
@@ -52,7 +52,7 @@ class _Section:
 
     title: str
     note: str
-    table: Table | None
+    table: ReportTable | None
     charts: Callable[[], Sequence[Markup]] = tuple
     folded: str = ""
     card_only: bool = False

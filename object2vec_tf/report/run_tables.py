@@ -16,7 +16,7 @@ from object2vec_tf.report.result_rows import (
     result_rows,
     score_text,
 )
-from object2vec_tf.report.tables import Table
+from object2vec_tf.report.tables import ReportTable
 from object2vec_tf.runs.result_files import Record
 
 # The most epochs of a table, not counting the best and the last one.
@@ -74,7 +74,9 @@ def _retrieval_notes(metrics: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def result_table(metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> Table:
+def result_table(
+    metrics: Mapping[str, Any], hidden: Collection[str] = ()
+) -> ReportTable:
     """Returns the scores of the model and of the baselines on each channel.
 
     Args:
@@ -88,7 +90,7 @@ def result_table(metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> Ta
     ]
     own_rows = [number for number, row in enumerate(found) if row.baseline is None]
     head = ["metric", "model", *result_channels(metrics)]
-    return Table(head, rows, text_columns=2, bold_rows=own_rows)
+    return ReportTable(head, rows, text_columns=2, bold_rows=own_rows)
 
 
 def loss_sentence(metrics: Mapping[str, Any], loss: str) -> str:
@@ -131,7 +133,7 @@ def initial_model_note(metrics: Mapping[str, Any]) -> str:
     return note
 
 
-def initial_model_table(metrics: Mapping[str, Any]) -> Table:
+def initial_model_table(metrics: Mapping[str, Any]) -> ReportTable:
     """Returns the numbers of token vectors that the initial model provided."""
     summary = metrics.get("initial_model", {})
     rows = []
@@ -140,12 +142,12 @@ def initial_model_table(metrics: Mapping[str, Any]) -> Table:
         numbers = [f"{counts[name]:,}" for name in ("taken", "new")]
         rows.append([encoder, summary["matched_by"][encoder], *numbers])
     head = ["token vectors", "matched by", "from the initial model", "new"]
-    return Table(head, rows, text_columns=2)
+    return ReportTable(head, rows, text_columns=2)
 
 
 def epoch_table(
     history: Sequence[Record], best: int, hidden: Collection[str] = ()
-) -> Table:
+) -> ReportTable:
     """Returns the metrics of evenly spaced epochs, of the best and of the last one.
 
     Args:
@@ -172,10 +174,10 @@ def epoch_table(
         for epoch in epochs
     ]
     head = ["epoch", *(f"{channel} {name}" for channel, name in columns)]
-    return Table(head, rows, bold_rows=[epochs.index(best)])
+    return ReportTable(head, rows, bold_rows=[epochs.index(best)])
 
 
-def setting_tables(hyperparameters: Hyperparameters) -> tuple[Table, Table]:
+def setting_tables(hyperparameters: Hyperparameters) -> tuple[ReportTable, ReportTable]:
     """Returns the hyperparameters that differ from their defaults, and the others."""
     changed: list[list[str]] = []
     default: list[list[str]] = []
@@ -185,4 +187,6 @@ def setting_tables(hyperparameters: Hyperparameters) -> tuple[Table, Table]:
         rows = default if value == default_values.get(name) else changed
         rows.append([name, text])
     head = ["hyperparameter", "value"]
-    return Table(head, changed, text_columns=2), Table(head, default, text_columns=2)
+    return ReportTable(head, changed, text_columns=2), ReportTable(
+        head, default, text_columns=2
+    )

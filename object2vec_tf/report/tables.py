@@ -11,7 +11,7 @@ from object2vec_tf.report.rendering import render_html, render_markdown
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Rows of cells.
 
     Attributes:

@@ -25,10 +25,10 @@ PLACEHOLDER_ROWS = 8
 
 
 def placeholder_rows(table: int, width: int) -> Rows:
-    """Returns the rows of a small table in place of a large one, for `write_tables`.
+    """Returns the rows of a small table in place of a large one.
 
-    Keras does not say where in the file it writes a weight. `write_tables` finds these
-    rows by their values, which no other weight has.
+    Keras does not say where in the file it writes a weight. `write_keras_tables` finds
+    these rows by their values, which no other weight has.
 
     Args:
         table: Index of the table in the model.
@@ -41,7 +41,7 @@ def placeholder_rows(table: int, width: int) -> Rows:
     return random.normal(size=(PLACEHOLDER_ROWS, width)).astype(np.float32)
 
 
-def write_tables(
+def write_keras_tables(
     source: Path, destination: Path, tables: Sequence[TableReader]
 ) -> None:
     """Writes a ``.keras`` file with large tables in place of small ones.

@@ -25,16 +25,16 @@ _PART_BYTES = 1 << 28
 
 
 def unsized_variable(width: int, name: str) -> tf.Variable:
-    """Returns a variable in place of a table, for `write_tables`.
+    """Returns a variable in place of a table, for `write_saved_model_tables`.
 
     Args:
         width: Number of columns.
-        name: Its name, by which `write_tables` finds it.
+        name: Its name, by which `write_saved_model_tables` finds it.
     """
     return tf.Variable(tf.zeros([1, width]), shape=[None, width], name=name)
 
 
-def write_tables(
+def write_saved_model_tables(
     saved_model: Path,
     tables: Mapping[str, TableReader],
     max_bytes: int = _PART_BYTES,
@@ -44,7 +44,7 @@ def write_tables(
     Args:
         saved_model: The SavedModel, in a directory that becomes visible later.
         tables: The tables by the names of the variables in their place.
-        max_bytes: Largest size of a part of a table. Each part is in memory once.
+        max_bytes: Largest size of a part of a table. One part is in memory at a time.
 
     Raises:
         ValueError: The SavedModel has no such variable, or several.

@@ -9,9 +9,14 @@ from typing import Any
 
 import keras
 
+from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.distributed.strategies import SingleDevice
+from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.training.execution import Execution, RaggedExecution
+
+# Evaluation keeps no gradients, so its batches can be larger than those of training.
+EVALUATION_BATCH = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +113,24 @@ class TrainingLoop:
         self.replicas.reset_metrics()
         self.execution.evaluate(dataset, between_calls)
         return self.replicas.metrics()
+
+
+def evaluate(
+    loop: TrainingLoop,
+    pairs: Pairs,
+    hyperparameters: Hyperparameters,
+    between_calls: Callable[[], None],
+) -> dict[str, float]:
+    """Returns the metrics of the loop's model over a channel.
+
+    Args:
+        loop: The loop.
+        pairs: The pairs of the channel.
+        hyperparameters: The hyperparameters.
+        between_calls: See `Execution.evaluate`.
+    """
+    size = max(EVALUATION_BATCH, hyperparameters.mini_batch_size)
+    return loop.evaluate(loop.execution.batches(pairs, size), between_calls)
 
 
 def _execution_of(model: Execution | keras.Model | Replicas) -> Execution:

@@ -24,11 +24,6 @@ from object2vec_tf.devices import (
     make_deterministic,
     select_device,
 )
-from object2vec_tf.distributed.selection import (
-    choose_batch_layout,
-    choose_strategy,
-    choose_table_placement,
-)
 from object2vec_tf.distributed.strategies import Strategy
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.channels import channel_files
@@ -58,7 +53,6 @@ from object2vec_tf.training.initial_model import (
     read_initial_model,
     start_identity,
 )
-from object2vec_tf.training.memory import check_memory
 from object2vec_tf.training.options import FitOptions, PathLike
 from object2vec_tf.training.retrieval import (
     RetrievalTask,
@@ -71,6 +65,7 @@ from object2vec_tf.training.retrieval_pool import (
     pool_identity,
     read_retrieval_pool,
 )
+from object2vec_tf.training.run_strategy import strategy_and_placement
 from object2vec_tf.training.step_work import small_step_message
 
 # A training step with more pairs than this, negatives included, is taken for a typo.
@@ -191,16 +186,9 @@ def prepare_run(
     check_something_is_trained(hyperparameters, options.freeze)
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
-    strategy = choose_strategy(options.strategy, num_gpus, options.device)
-    # Raises an error if the layout is impossible.
-    choose_batch_layout(options.batch_layout, strategy, hyperparameters)
-    placement = choose_table_placement(
-        options.table_placement, strategy, options.batch_layout
+    strategy, placement = strategy_and_placement(
+        hyperparameters, options, num_gpus, directory
     )
-    if placement.is_sharded:
-        _check_sharded(options, strategy, directory)
-    share = len(strategy.local_replicas) / strategy.replicas
-    check_memory(hyperparameters, share=share if placement.is_sharded else 1.0)
     _check_speed(options.precision)
     with phase("reading vocabularies and pretrained vectors"):
         text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)
@@ -257,22 +245,6 @@ def prepare_run(
     if hint := small_step_message(channels["train"]):
         console.say(hint)
     return run
-
-
-def _check_sharded(
-    options: FitOptions, strategy: Strategy, directory: RunDirectory
-) -> None:
-    """Checks options that sharded tables exclude, before any data is read."""
-    if is_given(options.retrieval_pool):
-        raise UserError(
-            "table_placement=sharded: expected no retrieval_pool, since no device has "
-            "all rows while the run trains. Leave one of them out."
-        )
-    if directory.mirror is not None and strategy.workers > 1:
-        raise UserError(
-            "table_placement=sharded: expected a model_dir in a file system that all "
-            f"workers share, got {directory.mirror.url}. Give a directory."
-        )
 
 
 def _check_export_dir(export_dir: PathLike | None, directory: RunDirectory) -> None:

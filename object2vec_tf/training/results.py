@@ -18,10 +18,11 @@ from object2vec_tf.report.embedding_sample import sample_embeddings
 from object2vec_tf.report.report import Report
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.runs.run_directory import ALL_EPOCHS
+from object2vec_tf.training.loop import evaluate
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.retrieval import RetrievalTask, retrieval_task
 from object2vec_tf.training.sagemaker_metrics import quality_lines
-from object2vec_tf.training.trainer import Trainer, evaluate
+from object2vec_tf.training.trainer import Trainer
 
 
 def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, Any]:

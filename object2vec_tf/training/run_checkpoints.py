@@ -10,6 +10,8 @@ from object2vec_tf.files.atomic import atomic_file
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.training.checkpoints import Checkpoints
+from object2vec_tf.training.preparation import PreparedRun
+from object2vec_tf.training.sharded_checkpoints import ShardedCheckpoints
 
 
 class RunCheckpoints(Protocol):
@@ -74,3 +76,18 @@ class ReplicatedCheckpoints:
         if state is not None:
             self._replicas.copy_from_chief()
         return dict(state) if state is not None else None
+
+
+def run_checkpoints(run: PreparedRun, replicas: Replicas) -> RunCheckpoints:
+    """Returns the checkpoints of a run.
+
+    Args:
+        run: The prepared run.
+        replicas: The replicas of its model.
+
+    Raises:
+        UserError: Tables are sharded, and the workers do not share the run directory.
+    """
+    if run.is_sharded:
+        return ShardedCheckpoints(run.directory.checkpoints, replicas)
+    return ReplicatedCheckpoints(run.directory, replicas)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,10 +16,8 @@ from object2vec_tf.data.batch_negatives import (
     NegativeTally,
     sum_negatives,
 )
-from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.distributed.replicas import Replicas
 from object2vec_tf.errors import DivergedError, Interrupted
-from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.precision import policy_of
 from object2vec_tf.model.loading import load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
@@ -31,19 +29,13 @@ from object2vec_tf.training.batch_layout import make_execution
 from object2vec_tf.training.checkpoints import SaveClock
 from object2vec_tf.training.console import ProgressBar
 from object2vec_tf.training.early_stopping import EarlyStopping
-from object2vec_tf.training.loop import TrainingLoop
+from object2vec_tf.training.loop import TrainingLoop, evaluate
 from object2vec_tf.training.preparation import PreparedRun
 from object2vec_tf.training.retrieval import RetrievalTask
-from object2vec_tf.training.run_checkpoints import (
-    ReplicatedCheckpoints,
-    RunCheckpoints,
-)
+from object2vec_tf.training.run_checkpoints import run_checkpoints
 from object2vec_tf.training.sharded_checkpoints import ShardedCheckpoints
 from object2vec_tf.training.sharded_model import assemble_model
 from object2vec_tf.training.tensorboard import TensorBoardLogs
-
-# Evaluation keeps no gradients, so its batches can be larger than those of training.
-EVALUATION_BATCH = 1024
 
 
 class Trainer:
@@ -383,39 +375,6 @@ class Trainer:
             "seed": self._run.options.seed,
             "seconds": time.perf_counter() - self.start,
         }
-
-
-def run_checkpoints(run: PreparedRun, replicas: Replicas) -> RunCheckpoints:
-    """Returns the checkpoints of a run.
-
-    Args:
-        run: The prepared run.
-        replicas: The replicas of its model.
-
-    Raises:
-        UserError: Tables are sharded, and the workers do not share the run directory.
-    """
-    if run.is_sharded:
-        return ShardedCheckpoints(run.directory.checkpoints, replicas)
-    return ReplicatedCheckpoints(run.directory, replicas)
-
-
-def evaluate(
-    loop: TrainingLoop,
-    pairs: Pairs,
-    hyperparameters: Hyperparameters,
-    between_calls: Callable[[], None],
-) -> dict[str, float]:
-    """Returns the metrics of the loop's model over a channel.
-
-    Args:
-        loop: The loop.
-        pairs: The pairs of the channel.
-        hyperparameters: The hyperparameters.
-        between_calls: See `Execution.evaluate`.
-    """
-    size = max(EVALUATION_BATCH, hyperparameters.mini_batch_size)
-    return loop.evaluate(loop.execution.batches(pairs, size), between_calls)
 
 
 def _keras_logs(record: Record) -> dict[str, float]:

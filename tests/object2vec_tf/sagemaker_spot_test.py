@@ -320,7 +320,7 @@ def test_a_job_stopped_outside_of_training_continues(
 ):
     """The signal arrives when a function is called, in the second of two starts."""
     prefix = new_machine(tmp_path / "job", epochs="2")
-    monkeypatch.setattr("object2vec_tf.training.trainer.EVALUATION_BATCH", 100)
+    monkeypatch.setattr("object2vec_tf.training.loop.EVALUATION_BATCH", 100)
     monkeypatch.setattr("object2vec_tf.training.results.write_report", None)
     module, _, name = place.rpartition(".")
     function = getattr(sys.modules[module], name)

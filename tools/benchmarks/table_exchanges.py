@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from object2vec_tf.data.batch_plan import shard_rows
 from object2vec_tf.distributed.batch_shard import EncodingPlan
-from object2vec_tf.distributed.collectives import Collectives
+from object2vec_tf.distributed.collectives import Collectives, message_size
 from object2vec_tf.distributed.row_exchange import RowExchange
 from object2vec_tf.distributed.sharded_batch import ShardedBatch
 from object2vec_tf.layers.ragged_sum import ragged_sum
@@ -82,7 +82,7 @@ class GatherAndSlice(Exchange):
         unique, tokens = unique_ids(in0, in1)
         count = tf.size(unique)
         all_counts = self._collectives.all_gather(tf.reshape(count, [1]))
-        size, index = self._collectives.message_size(tf.reduce_max(all_counts))
+        size, index = message_size(tf.reduce_max(all_counts))
         ids = self._gather(unique + 1, size, index) - 1
         # The owner of padding is none of the replicas.
         owner = tf.where(ids < 0, replicas, ids % replicas)
@@ -90,7 +90,7 @@ class GatherAndSlice(Exchange):
         own = tf.where(owner == replica)[:, 0]
         rows = tf.gather(self.table, tf.gather(ids, own) // replicas)
         asked = tf.math.bincount(owner, minlength=replicas + 1)[:replicas]
-        row_size, row_index = self._collectives.message_size(tf.reduce_max(asked))
+        row_size, row_index = message_size(tf.reduce_max(asked))
         all_rows = self._gather(rows, row_size, row_index)
         start = replica * size
         place = (owner * row_size + number)[start : start + count]

@@ -6,6 +6,7 @@ import tensorflow as tf
 from object2vec_tf.distributed.collectives import (
     Collectives,
     communication_hint,
+    message_size,
     padded_size,
 )
 from tests.gpu_kernels import nodes_of
@@ -41,7 +42,7 @@ def test_every_collective_op_has_the_hint(hint):
     @tf.function(autograph=False)
     def exchange(values):
         rows = collectives.all_reduce_rows(values)
-        size = collectives.message_size(collectives.maximum(tf.constant(1)))
+        size = message_size(collectives.maximum(tf.constant(1)))
         return (
             collectives.all_reduce(values),
             collectives.all_gather_batch(rows, 4),

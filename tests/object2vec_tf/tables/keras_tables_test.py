@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from object2vec_tf.tables.keras_tables import placeholder_rows, write_tables
+from object2vec_tf.tables.keras_tables import placeholder_rows, write_keras_tables
 from object2vec_tf.tables.table_reader import ArrayReader
 
 RANDOM = np.random.default_rng(3)
@@ -38,7 +38,7 @@ def files(tmp_path):
         layer.table.assign(placeholder_rows(index, 4))
     small.save(tmp_path / "small.keras")
     readers = [ArrayReader(table) for table in TABLES]
-    write_tables(tmp_path / "small.keras", tmp_path / "large.keras", readers)
+    write_keras_tables(tmp_path / "small.keras", tmp_path / "large.keras", readers)
     return small, tmp_path
 
 
@@ -68,4 +68,4 @@ def test_a_model_without_such_a_table_is_an_error(files):
     _, path = files
     readers = [ArrayReader(table) for table in (*TABLES, TABLES[0])]
     with pytest.raises(ValueError, match=r"tables \[2\]: expected placeholders"):
-        write_tables(path / "small.keras", path / "other.keras", readers)
+        write_keras_tables(path / "small.keras", path / "other.keras", readers)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from object2vec_tf.tables.saved_model_tables import unsized_variable, write_tables
+from object2vec_tf.tables.saved_model_tables import (
+    unsized_variable,
+    write_saved_model_tables,
+)
 from object2vec_tf.tables.table_reader import ArrayReader
 
 RANDOM = np.random.default_rng(3)
@@ -41,7 +44,7 @@ def saved_model(request, tmp_path):
     link.symlink_to(path)
     tf.saved_model.save(module, str(link), signatures={"sums": module.sums})
     tables = {"words": ArrayReader(WORDS), "weights": ArrayReader(WEIGHTS)}
-    write_tables(path, tables, request.param)
+    write_saved_model_tables(path, tables, request.param)
     return link
 
 
@@ -74,4 +77,4 @@ def test_a_table_without_a_variable_is_an_error(tmp_path):
     module = Sums()
     tf.saved_model.save(module, str(tmp_path), signatures={"sums": module.sums})
     with pytest.raises(ValueError, match=r"n-grams: expected one variable .* found 0"):
-        write_tables(tmp_path, {"n-grams": ArrayReader(WORDS)})
+        write_saved_model_tables(tmp_path, {"n-grams": ArrayReader(WORDS)})
