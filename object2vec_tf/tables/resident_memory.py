@@ -95,7 +95,8 @@ def prefetch_pages(mapping: mmap.mmap, offsets: Ids, size: int) -> None:
         return
     for offset in offsets.tolist():
         start = offset - offset % mmap.PAGESIZE
-        mapping.madvise(_WILL_NEED, start, offset + size - start)
+        with contextlib.suppress(OSError):  # it only saves time
+            mapping.madvise(_WILL_NEED, start, offset + size - start)
 
 
 def resident_file_bytes() -> int | None:

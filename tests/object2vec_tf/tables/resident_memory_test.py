@@ -1,11 +1,17 @@
 """Tests of object2vec_tf/tables/resident_memory.py."""
 
+import errno
+import os
 import sys
 
 import numpy as np
 import pytest
 
-from object2vec_tf.tables.resident_memory import MappedPages, resident_file_bytes
+from object2vec_tf.tables.resident_memory import (
+    MappedPages,
+    prefetch_pages,
+    resident_file_bytes,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -46,3 +52,14 @@ def test_a_mapping_that_is_gone_is_forgotten(path):
     mapping, _ = _read_all(pages, path)
     del mapping
     pages.release()
+
+
+class _Busy:
+    """A mapping of a system that cannot read ahead now."""
+
+    def madvise(self, *args):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def test_reading_ahead_may_fail():
+    prefetch_pages(_Busy(), np.array([0, 5000]), 20)
