@@ -49,6 +49,10 @@ def publish(run: RunDirectory, path: Path, trained: keras.Model | None) -> bool:
     if not source.exists() and trained is not None:
         source = run.path / f"unfinished{run.model.suffix}"
         trained.save(source)
+    for file in run.tables.rglob("*.*"):
+        target = path / file.relative_to(run.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy_by_link(file, target)
     if source.exists():
         model = load_object2vec(source, compile=False)
         uncompiled = run.path / f"uncompiled{run.model.suffix}"

@@ -100,6 +100,7 @@ def _restore_best(directory: RunDirectory) -> None:
             verify_content(path, state)
             best = best_model(path, state)
             if best:
-                copy_by_link(best, directory.model)
+                if best.is_file():  # else a finished run writes the model
+                    copy_by_link(best, directory.model)
                 directory.write_history(state["history"])
             return

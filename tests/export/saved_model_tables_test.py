@@ -6,8 +6,6 @@ import tensorflow as tf
 
 import object2vec_tf as o2v
 from export import export_saved_model
-from object2vec_tf.layers.substitute_tables import SmallTables
-from object2vec_tf.model.assembly import with_placement
 from object2vec_tf.model.table_names import named_tables
 from object2vec_tf.search.index_directory import model_digest
 from object2vec_tf.tables.table_reader import ArrayReader
@@ -68,6 +66,11 @@ def test_damage_of_any_part_is_found(exports, tmp_path):
 
 
 def test_items_need_tables_in_memory(tmp_path):
-    model = with_placement(o2v.Object2Vec(SETTINGS), SmallTables())
-    with pytest.raises(ValueError, match="items: expected none"):
-        export_saved_model(model, tmp_path, items="items.jsonl", tables={})
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"in1": [3]}\n')
+    model = o2v.Object2Vec(SETTINGS)
+    tables = {
+        name: ArrayReader(table.values()) for name, table in named_tables(model).items()
+    }
+    with pytest.raises(o2v.UserError, match="items: expected none"):
+        export_saved_model(model, tmp_path / "export", items=items, tables=tables)

@@ -49,6 +49,8 @@ def test_defaults():
         "labels": None,
         "strategy": "auto",
         "num_gpus": None,
+        "table_placement": "replicated",
+        "table_limit": 8.0,
     }
 
 
