@@ -23,7 +23,10 @@ from object2vec_tf.commands.line_flag import (
     MAX_LINE_MEGABYTES,
     set_line_limit_of_flag,
 )
-from object2vec_tf.commands.table_limit_flag import TABLE_LIMIT_FLAG
+from object2vec_tf.commands.table_limit_flag import (
+    TABLE_LIMIT_FLAG,
+    table_limit_of_flag,
+)
 from object2vec_tf.errors import UserError
 from object2vec_tf.files.digests import DIGESTS
 from object2vec_tf.files.downloads import list_files, stage_directory
@@ -97,7 +100,7 @@ def main() -> None:
         "k": K.value,
         "similarity": SIMILARITY.value,
         "precision": PRECISION.value,
-        "table_limit": TABLE_LIMIT_FLAG.value,
+        "table_limit": table_limit_of_flag(),
     }
     select_device_of_flag()
     set_line_limit_of_flag()

@@ -51,10 +51,8 @@ def check_memory(
         return
     total, available = memory
     tables = {
-        encoder: _FLOAT_BYTES
-        * math.ceil(share * sum(_rows(hyperparameters, encoder).values()))
-        * hyperparameters.of_encoder(encoder, "token_embedding_dim")
-        for encoder in ((0,) if hyperparameters.tied_token_embedding_weight else (0, 1))
+        encoder: math.ceil(share * size)
+        for encoder, size in _table_bytes(hyperparameters).items()
     }
     size = sum(tables.values())
     largest = max(tables, key=tables.__getitem__)
@@ -82,6 +80,40 @@ def check_memory(
             f"{_gigabytes(available)} GB of memory are available",
             stacklevel=2,
         )
+
+
+def fits_assembled(
+    hyperparameters: Hyperparameters,
+    share: float,
+    memory: tuple[int, int] | None = None,
+) -> bool:
+    """Returns whether a process of a sharded run has the memory for whole tables.
+
+    At the end of training, TensorFlow's allocator keeps the memory of the rows of the
+    process and of their slots, and the whole tables are in memory twice for a moment.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        share: The share of the rows that the process trains.
+        memory: As for `check_memory`, before training.
+    """
+    memory = memory or system_memory()
+    if memory is None:
+        return True
+    size = sum(_table_bytes(hyperparameters).values())
+    trained = share * size * (1 + TABLE_SLOTS[hyperparameters.optimizer])
+    return trained + 2 * size <= memory[1]
+
+
+def _table_bytes(hyperparameters: Hyperparameters) -> dict[int, int]:
+    """Returns the sizes of the whole tables, by encoder."""
+    is_tied = hyperparameters.tied_token_embedding_weight
+    return {
+        encoder: _FLOAT_BYTES
+        * sum(_rows(hyperparameters, encoder).values())
+        * int(hyperparameters.of_encoder(encoder, "token_embedding_dim"))
+        for encoder in ((0,) if is_tied else (0, 1))
+    }
 
 
 def _rows(hyperparameters: Hyperparameters, encoder: int) -> dict[str, int]:

@@ -19,7 +19,7 @@ from object2vec_tf.hyperparameters.arguments import as_boolean, as_gigabytes, as
 from object2vec_tf.layers.precision import check_precision
 from object2vec_tf.model.freezing import parse_parts
 from object2vec_tf.model.object2vec import Object2Vec
-from object2vec_tf.tables.limit import TABLE_LIMIT, check_table_limit
+from object2vec_tf.tables.limit import check_table_limit
 
 PathLike = str | os.PathLike[str]
 
@@ -143,7 +143,9 @@ class FitOptions(RunOptions):
             the rows, and gets those that its pairs need from the others. It changes
             results by rounding, and the random numbers of dropout.
         table_limit: Token tables that have more gigabytes (10**9 bytes) than this in
-            all are exported as Parquet files beside the SavedModel; 0 for all tables.
+            all are written as Parquet files beside the model; 0 for all tables. The
+            default is 8; and 0 for sharded tables that do not fit, as a whole, into
+            the memory of the chief.
 
     Raises:
         UserError: As for `RunOptions`; or the placement or the limit is invalid.
@@ -154,13 +156,14 @@ class FitOptions(RunOptions):
     strategy: str = "auto"
     num_gpus: int | None = None
     table_placement: str = "replicated"
-    table_limit: float = TABLE_LIMIT
+    table_limit: float | None = None
 
     def __post_init__(self) -> None:
         """Checks the placement and the limit too."""
         super().__post_init__()
         check_table_placement(self.table_placement)
-        check_table_limit(self.table_limit)
+        if self.table_limit is not None:
+            check_table_limit(self.table_limit)
 
 
 class RunKeywords(TypedDict, total=False):
@@ -191,4 +194,4 @@ class FitKeywords(RunKeywords, total=False):
     strategy: str
     num_gpus: int | None
     table_placement: str
-    table_limit: float
+    table_limit: float | None

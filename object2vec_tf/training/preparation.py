@@ -67,6 +67,7 @@ from object2vec_tf.training.retrieval_pool import (
 )
 from object2vec_tf.training.run_strategy import strategy_and_placement
 from object2vec_tf.training.step_work import small_step_message
+from object2vec_tf.training.table_limit import given_limit, table_limit_for
 
 # A training step with more pairs than this, negatives included, is taken for a typo.
 MAX_PAIRS_PER_STEP = 1_000_000
@@ -182,13 +183,16 @@ def prepare_run(
         hyperparameters = with_vocab_sizes(hyperparameters, auxiliary)
     hyperparameters = as_hyperparameters(hyperparameters)
     _check_arguments(hyperparameters, sources)
-    are_outside(hyperparameters, options.table_limit)  # raises an error for subwords
+    # Raises an error for subwords.
+    are_outside(hyperparameters, given_limit(options))
     check_something_is_trained(hyperparameters, options.freeze)
     check_retrieval_pool(options.retrieval_pool, sources)
     export = _load_exporter()
     strategy, placement = strategy_and_placement(
         hyperparameters, options, num_gpus, directory
     )
+    limit = table_limit_for(options, hyperparameters, strategy, placement)
+    options = options.replace(table_limit=limit)
     _check_speed(options.precision)
     with phase("reading vocabularies and pretrained vectors"):
         text_assets = read_text_assets(hyperparameters, auxiliary, options.seed)

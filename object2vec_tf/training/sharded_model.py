@@ -29,6 +29,7 @@ from object2vec_tf.tables.table_reader import TableReader
 from object2vec_tf.text.table_words import table_words
 from object2vec_tf.training.checkpoints import read_variables
 from object2vec_tf.training.preparation import PreparedRun
+from object2vec_tf.training.table_limit import given_limit
 from object2vec_tf.training.table_shards import open_shards
 
 
@@ -50,7 +51,7 @@ def assemble_model(run: PreparedRun, best: Path) -> Object2Vec:
     """
     model = _model_without_tables(run, best)
     tables = {name: open_shards(best, name) for name in named_tables(model)}
-    if are_outside(run.hyperparameters, run.options.table_limit):
+    if are_outside(run.hyperparameters, given_limit(run.options)):
         model = _write_outside(run.directory, model, tables)
     else:
         with atomic_file(run.directory.model) as path:

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 import object2vec_tf as o2v
-from object2vec_tf.training.memory import check_memory, system_memory
+from object2vec_tf.training.memory import check_memory, fits_assembled, system_memory
 
 # Two tables of 1,000,000 x 100 values of 4 bytes: 0.8 GB; with adam's slots 2.4 GB.
 SETTINGS = {
@@ -70,3 +70,16 @@ def test_tables_that_fit_are_accepted():
 def test_the_memory_of_the_system_is_known():
     total, available = system_memory()
     assert 10**8 < available <= total
+
+
+def test_a_sharded_run_needs_its_shard_and_the_whole_tables_twice():
+    # 1,000 x 250 values of adam: 1 MB, and two slots, for a quarter of the rows.
+    settings = {
+        **{"enc0_vocab_size": 1000, "enc_dim": 250, "optimizer": "adam"},
+        "tied_token_embedding_weight": True,
+    }
+    hyperparameters = o2v.Hyperparameters(**SETTINGS | settings)
+    needed = 3 * 250_000 + 2 * 1_000_000
+
+    assert fits_assembled(hyperparameters, 0.25, (10**9, needed))
+    assert not fits_assembled(hyperparameters, 0.25, (10**9, needed - 1))

@@ -50,7 +50,7 @@ def test_defaults():
         "strategy": "auto",
         "num_gpus": None,
         "table_placement": "replicated",
-        "table_limit": 8.0,
+        "table_limit": None,
     }
 
 
