@@ -32,8 +32,8 @@ SETTINGS = {
     "early_stopping_patience": 5,
 }
 # Writing a checkpoint of these tables takes a while.
-LARGE = SETTINGS | {"enc0_vocab_size": 400_000, "enc_dim": 64}
-KILL_SECONDS = 240
+LARGE = SETTINGS | {"enc0_vocab_size": 200_000, "enc_dim": 64}
+KILL_SECONDS = 500
 
 
 @pytest.fixture
