@@ -34,7 +34,7 @@ from object2vec_tf.tables.outside_tables import TABLES
 # The run of a study's best trial.
 _BEST_RUN = "best"
 _FIX = "Give the model.keras of a finished run, or train again with --overwrite."
-_COPY_TABLES = "The token tables are not those of the model. Copy the whole run again."
+_COPY_TABLES = "Copy the whole run again: model.keras and its tables belong together."
 
 
 def load(path: str | os.PathLike[str]) -> Object2Vec:

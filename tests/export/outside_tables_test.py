@@ -280,7 +280,7 @@ def test_tables_of_a_job_are_published_beside_its_model(exports, run, tmp_path):
 def test_missing_tables_of_a_saved_model_are_reported(run, tmp_path):
     copy_by_link(run / "model.keras", tmp_path / "model.keras")
     with pytest.raises(
-        UserError, match=r"enc0/_digests\.json: is missing: .* run again"
+        UserError, match=r"enc0/_digests\.json: is missing: .* belong together"
     ):
         o2v.load(tmp_path)
 

@@ -146,7 +146,7 @@ def test_tables_of_another_model_are_not_read(tmp_path):
     with pytest.raises(o2v.UserError, match=r"enc1/_digests\.json: is missing"):
         o2v.load(tmp_path / "run")
     shutil.copytree(tmp_path / "other/tables/enc1", enc1)
-    with pytest.raises(o2v.UserError, match="The token tables are not those of the"):
+    with pytest.raises(o2v.UserError, match="and its tables belong together"):
         o2v.load(tmp_path / "run")
     (enc1 / "_digests.json").unlink()
     with pytest.raises(o2v.UserError, match=r"enc1/_digests\.json: is missing"):
