@@ -42,6 +42,8 @@ class LocalBackend:
         self.texts: Collection[str] = model.texts
         self.version = model.version
         self._model = model
+        # Why predictions have failed, and will fail until another version is loaded.
+        self._damage = ""
         self._predict = DynamicBatcher(
             lambda _, inputs: {inputs.output: model(inputs)}, max_rows
         )
@@ -54,7 +56,8 @@ class LocalBackend:
         try:
             outputs = await self._predict(signature_name(rows), rows)
         except TableFileChanged as error:
-            raise Unavailable(f"{error}") from error
+            self._damage = f"{error}"
+            raise Unavailable(self._damage) from error
         return outputs[output_name(rows)]
 
     async def tokenize(self, rows: Rows) -> tuple[Rows, int]:
@@ -79,6 +82,8 @@ class LocalBackend:
 
     async def check(self) -> None:
         """See `Backend`."""
+        if self._damage:
+            raise Unavailable(self._damage)
 
     async def close(self) -> None:
         """See `Backend`."""

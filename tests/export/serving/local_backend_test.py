@@ -3,8 +3,10 @@ import asyncio
 import numpy as np
 import pytest
 
+from export.serving.backends import Unavailable
 from export.serving.local_backend import LocalBackend
 from object2vec_tf.inference.predictor import SavedModelPredictor
+from object2vec_tf.tables.mapped_table import TableFileChanged
 
 
 class Recording:
@@ -72,3 +74,21 @@ def test_a_failure_reaches_only_its_own_request(exported, loaded):
     for i in (0, 1, 3):
         expected = exported().expected(requests[i])
         np.testing.assert_allclose(results[i], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_backend_whose_table_was_changed_is_not_available(loaded):
+    class Changed(Recording):
+        def __call__(self, inputs):
+            raise TableFileChanged("part-00000.parquet: was changed")
+
+    async def main():
+        backend = LocalBackend(Changed(loaded))
+        await backend.check()
+        try:
+            for call in (backend.predict({"in0": [[1]]}), backend.check()):
+                with pytest.raises(Unavailable, match="parquet: was changed"):
+                    await call
+        finally:
+            await backend.close()
+
+    asyncio.run(main())
