@@ -119,6 +119,8 @@ def _several_workers(strategy: str) -> Cluster | None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"exit status {error.code}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'file system'}: {error.strerror}"
     return f"{error}" if isinstance(error, UserError) else f"{error!r}"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from object2vec_tf.files.leftovers import temporary_file
+from object2vec_tf.files.leftovers import full_disk_named, temporary_file
 from object2vec_tf.tables.table_reader import Rows, TableReader, read_chunks
 
 # The file of the weights in the archive.
@@ -56,10 +56,12 @@ def write_keras_tables(
         ValueError: The model has no such tables.
         OSError: The file cannot be written.
     """
+    unpacked = destination.with_suffix(".h5")
     with (
+        full_disk_named(destination, unpacked),
         zipfile.ZipFile(source) as old,
         zipfile.ZipFile(destination, "w") as new,
-        temporary_file(destination.with_suffix(".h5")) as weights,
+        temporary_file(unpacked) as weights,
     ):
         for member in old.infolist():
             if member.filename == _WEIGHTS:

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -7,7 +9,7 @@ import time
 
 import pytest
 
-from object2vec_tf.distributed import membership
+from object2vec_tf.distributed import joining, membership
 from object2vec_tf.distributed.cluster import Cluster
 from object2vec_tf.distributed.listener import is_loopback
 from object2vec_tf.distributed.membership import Membership
@@ -219,3 +221,26 @@ def test_a_worker_listens_on_the_address_that_it_is_given(join):
 )
 def test_addresses_of_this_machine_alone(address, expected):
     assert is_loopback(address) is expected
+
+
+def test_others_read_the_file_of_a_full_disk(monkeypatch):
+    sent = []
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    leave = Membership.leave
+
+    def recorded(members, reason=None, resumable=False):
+        sent.append(reason)
+        leave(members)
+
+    monkeypatch.setattr(Membership, "leave", recorded)
+    message = os.strerror(errno.ENOSPC)
+    monkeypatch.setattr(joining, "_current", None)  # and restored
+    with (
+        pytest.raises(OSError, match=message),
+        pytest.warns(match="TensorFlow"),
+        joining.joined_workers("auto"),
+    ):
+        raise OSError(errno.ENOSPC, message, "run/model.keras")
+    assert sent == [f"run/model.keras: {message}"]

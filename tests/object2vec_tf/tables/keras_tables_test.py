@@ -1,11 +1,14 @@
 """Tests of object2vec_tf/tables/keras_tables.py."""
 
+import errno
+import os
 import zipfile
 
 import keras
 import numpy as np
 import pytest
 
+from object2vec_tf.tables import keras_tables
 from object2vec_tf.tables.keras_tables import placeholder_rows, write_keras_tables
 from object2vec_tf.tables.table_reader import ArrayReader
 
@@ -69,3 +72,15 @@ def test_a_model_without_such_a_table_is_an_error(files):
     readers = [ArrayReader(table) for table in (*TABLES, TABLES[0])]
     with pytest.raises(ValueError, match=r"tables \[2\]: expected placeholders"):
         write_keras_tables(path / "small.keras", path / "other.keras", readers)
+
+
+def test_a_full_disk_is_reported_for_the_file_that_the_user_knows(files, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(keras_tables, "_write_weights", fail)
+    _, directory = files
+    destination = directory / "written.keras"
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_keras_tables(directory / "small.keras", destination, [])
+    assert raised.value.filename == f"{destination}"
