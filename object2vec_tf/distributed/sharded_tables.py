@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -11,7 +12,12 @@ import tensorflow as tf
 from object2vec_tf.distributed.collectives import Collectives, current_collectives
 from object2vec_tf.distributed.initial_rows import initial_rows
 from object2vec_tf.distributed.row_exchange import RowExchange
-from object2vec_tf.layers.table_placement import Table, TablePlacement, table_weight
+from object2vec_tf.layers.table_placement import (
+    Table,
+    TablePlacement,
+    TableSpec,
+    table_weight,
+)
 from object2vec_tf.tables.shard_files import own_rows
 from object2vec_tf.tables.table_reader import Rows
 
@@ -28,24 +34,18 @@ class ShardedTables(TablePlacement):
 
     is_sharded = True
 
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """See `TablePlacement`."""
         collectives = current_collectives()
         shard = collectives.replica, collectives.replicas
 
         def initial(own_shape: Any, dtype: Any = None) -> Rows:
-            return initial_rows(keras.initializers.get(initializer), shape, *shard)
+            whole = keras.initializers.get(spec.initializer)
+            return initial_rows(whole, spec.shape, *shard)
 
-        own = own_rows(shape[0], *shard)
-        variable = table_weight(layer, name, (own, shape[1]), initial, trainable)
-        return ShardedTable(shape, variable, collectives)
+        own = dataclasses.replace(spec, initializer=initial)
+        variable = table_weight(layer, own, own_rows(spec.shape[0], *shard))
+        return ShardedTable(spec.shape, variable, collectives)
 
 
 class ShardedTable(Table):

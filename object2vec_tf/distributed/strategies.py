@@ -41,6 +41,11 @@ class Strategy(abc.ABC):
         """Whether this process writes the files of the run."""
         return self.worker == 0
 
+    @property
+    def local_share(self) -> float:
+        """The share of the model copies that are in this process."""
+        return len(self.local_replicas) / self.replicas
+
     @abc.abstractmethod
     def build_replicas(self, build: Callable[[], Any]) -> list[Any]:
         """Calls ``build`` once on each device of this process.

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from object2vec_tf.devices import on_host
 from object2vec_tf.errors import UserError
-from object2vec_tf.layers.table_placement import Table, TablePlacement
+from object2vec_tf.layers.table_placement import Table, TablePlacement, TableSpec
 from object2vec_tf.tables.outside_tables import RowTable
 from object2vec_tf.tables.table_reader import TableColumns, read_table
 
@@ -57,25 +57,19 @@ class MappedTables(OutsidePlacement):
     def __init__(self, tables: Mapping[str, RowTable]) -> None:
         self.tables = dict(tables)
 
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """See `TablePlacement`."""
         # A shared layer, whose name has no number, belongs to the first table.
         encoder = f"enc{layer.name[-1]}"
         table = self.tables.get(encoder, self.tables["enc0"])
-        if table.rows != shape[0] or table.width < shape[1]:
+        rows, width = spec.shape
+        if table.rows != rows or table.width < width:
             raise UserError(
-                f"{layer.name}: expected a table of {shape[0]:,} rows of {shape[1]} "
+                f"{layer.name}: expected a table of {rows:,} rows of {width} "
                 f"numbers, got {table.rows:,} rows of {table.width}. Give the tables "
                 "of this model."
             )
-        return MappedColumns(table, _columns(name, shape[1]), shape)
+        return MappedColumns(table, _columns(spec), spec.shape)
 
 
 class MappedColumns(Table):
@@ -137,16 +131,9 @@ class GivenTables(OutsidePlacement):
         """Returns the rows of the block that is running."""
         return self._given.rows
 
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """See `TablePlacement`."""
-        return _GivenColumns(self, _columns(name, shape[1]), shape)
+        return _GivenColumns(self, _columns(spec), spec.shape)
 
 
 class _GivenColumns(Table):
@@ -179,9 +166,9 @@ def check_can_train(placement: TablePlacement) -> None:
         _reject_assignment()
 
 
-def _columns(name: str, width: int) -> slice:
+def _columns(spec: TableSpec) -> slice:
     """Returns the columns of a row that a weight of a layer consists of."""
-    return slice(-1, None) if name == _LOG_WEIGHTS else slice(0, width)
+    return slice(-1, None) if spec.name == _LOG_WEIGHTS else slice(0, spec.shape[1])
 
 
 def _reject_assignment() -> NoReturn:

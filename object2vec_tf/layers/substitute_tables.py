@@ -6,13 +6,14 @@ The files are then written again with the rows of the tables: see
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
 
 import keras
 
 from object2vec_tf.layers.table_placement import (
     Table,
     TablePlacement,
+    TableSpec,
     WholeTable,
     WholeTables,
     table_weight,
@@ -27,48 +28,30 @@ class EmptyTables(WholeTables):
     Random initial values would take the memory of a second table.
     """
 
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """See `TablePlacement`."""
-        return super().add_table(layer, name, shape, "zeros", trainable)
+        return super().add_table(layer, _with_zeros(spec))
 
 
 class SmallTables(TablePlacement):
     """Weights of a few rows in place of tables, for a ``.keras`` file."""
 
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """See `TablePlacement`."""
-        small = (PLACEHOLDER_ROWS, shape[1])
-        weight = table_weight(layer, name, small, "zeros", trainable)
-        return WholeTable(*shape, weight)
+        weight = table_weight(layer, _with_zeros(spec), PLACEHOLDER_ROWS)
+        return WholeTable(*spec.shape, weight)
 
 
 class UnsizedTables(TablePlacement):
     """Weights of any number of rows in place of tables, for a SavedModel."""
 
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """See `TablePlacement`."""
-        weight = table_weight(layer, name, (1, shape[1]), "zeros", trainable)
+        weight = table_weight(layer, _with_zeros(spec), 1)
         # Keras 3.15 has no weights whose number of rows is unknown.
-        weight._value = unsized_variable(shape[1], weight.path)
-        return WholeTable(*shape, weight)
+        weight._value = unsized_variable(spec.shape[1], weight.path)
+        return WholeTable(*spec.shape, weight)
+
+
+def _with_zeros(spec: TableSpec) -> TableSpec:
+    return dataclasses.replace(spec, initializer="zeros")

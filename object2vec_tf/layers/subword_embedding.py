@@ -10,6 +10,7 @@ import tensorflow as tf
 from object2vec_tf.devices import gpu_is_visible, on_host
 from object2vec_tf.errors import UserError
 from object2vec_tf.layers.ragged_sum import ragged_sum
+from object2vec_tf.layers.table_placement import TableSpec
 from object2vec_tf.layers.token_embedding import TokenEmbedding, as_ragged
 from object2vec_tf.layers.word_parts import WordParts, word_parts
 from object2vec_tf.ragged.column import RaggedColumn
@@ -65,9 +66,11 @@ class SubwordEmbedding(TokenEmbedding):
         seed = None if self.seed is None else self.seed + 1
         self.ngram_table = self.placement.add_table(
             self,
-            "ngrams",
-            (self.subwords.buckets, self.dim),
-            keras.initializers.RandomUniform(-limit, limit, seed=seed),
+            TableSpec(
+                "ngrams",
+                (self.subwords.buckets, self.dim),
+                keras.initializers.RandomUniform(-limit, limit, seed=seed),
+            ),
         )
         self.ngrams = self.ngram_table.variable
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextvars
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,23 @@ class Table(abc.ABC):
         return np.asarray(self.lookup(tf.range(self.rows)))
 
 
+@dataclasses.dataclass(frozen=True)
+class TableSpec:
+    """A table that a layer needs.
+
+    Attributes:
+        name: The name of the weight.
+        shape: Rows and width of the whole table.
+        initializer: Keras initializer of the whole table.
+        trainable: Whether its rows are trained.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    initializer: Any
+    trainable: bool = True
+
+
 class TablePlacement(abc.ABC):
     """Decides where the rows of a model's token tables are kept."""
 
@@ -70,22 +88,12 @@ class TablePlacement(abc.ABC):
     is_sharded = False
 
     @abc.abstractmethod
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """Creates a table of a layer, with the weights of the layer that it needs.
 
         Args:
             layer: The layer, which is being built.
-            name: The name of the weight.
-            shape: Rows and width of the whole table.
-            initializer: Keras initializer of the whole table.
-            trainable: Whether its rows are trained.
+            spec: The table.
         """
 
 
@@ -110,33 +118,26 @@ class WholeTable(Table):
 class WholeTables(TablePlacement):
     """Each replica has all rows of all tables."""
 
-    def add_table(
-        self,
-        layer: keras.layers.Layer,
-        name: str,
-        shape: tuple[int, int],
-        initializer: Any,
-        trainable: bool = True,
-    ) -> Table:
+    def add_table(self, layer: keras.layers.Layer, spec: TableSpec) -> Table:
         """See `TablePlacement`."""
-        return WholeTable(
-            *shape, table_weight(layer, name, shape, initializer, trainable)
-        )
+        return WholeTable(*spec.shape, table_weight(layer, spec, spec.shape[0]))
 
 
 def table_weight(
-    layer: keras.layers.Layer,
-    name: str,
-    shape: tuple[int, int],
-    initializer: Any,
-    trainable: bool,
+    layer: keras.layers.Layer, spec: TableSpec, rows: int
 ) -> keras.Variable:
-    """Returns a new weight of a layer for rows of a table."""
+    """Returns a new weight of a layer for some or all rows of a table.
+
+    Args:
+        layer: The layer.
+        spec: The table. Its initializer gets the shape of the weight.
+        rows: The number of rows of the weight.
+    """
     return layer.add_weight(
-        name=name,
-        shape=shape,
-        initializer=initializer,
-        trainable=trainable,
+        name=spec.name,
+        shape=(rows, spec.shape[1]),
+        initializer=spec.initializer,
+        trainable=spec.trainable,
         # Casting the table to 16 bits would read and copy all of it in each step.
         autocast=False,
     )

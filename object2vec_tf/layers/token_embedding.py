@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.devices import gpu_is_visible, on_host
-from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement, TableSpec
 from object2vec_tf.registration import PACKAGE
 
 
@@ -59,10 +59,12 @@ class TokenEmbedding(keras.layers.Layer):
         limit = self.scale * self.dim**-0.5
         self.table = self.placement.add_table(
             self,
-            "embeddings",
-            (self.vocab_size, self.dim),
-            keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
-            self.trains_words,
+            TableSpec(
+                "embeddings",
+                (self.vocab_size, self.dim),
+                keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
+                self.trains_words,
+            ),
         )
         self.embeddings = self.table.variable
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from object2vec_tf.devices import on_host
-from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement
+from object2vec_tf.layers.table_placement import WHOLE_TABLES, TablePlacement, TableSpec
 from object2vec_tf.registration import PACKAGE
 
 
@@ -55,9 +55,9 @@ class TokenWeights(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Creates the logarithms of the weights, ``[vocab_size, 1]`` or one more."""
-        self.table = self.placement.add_table(
-            self, "log_weights", (self.vocab_size + self.weights_unseen, 1), "zeros"
-        )
+        rows = self.vocab_size + self.weights_unseen
+        spec = TableSpec("log_weights", (rows, 1), "zeros")
+        self.table = self.placement.add_table(self, spec)
         self.log_weights = self.table.variable
 
     def call(

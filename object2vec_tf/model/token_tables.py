@@ -19,7 +19,8 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.layers.subword_embedding import SubwordEmbedding
 from object2vec_tf.layers.table_placement import Table
-from object2vec_tf.model.builders import tables_of, token_embedding_of, token_weights_of
+from object2vec_tf.model.builders import token_embedding_of, token_weights_of
+from object2vec_tf.model.table_names import named_tables
 from object2vec_tf.ragged.column import Column
 from object2vec_tf.text.tokenizer import Tokenizer
 from object2vec_tf.text.tokenizer_loading import Tokenizers
@@ -104,8 +105,7 @@ class TokenTables:
     @property
     def tables(self) -> tuple[Table, ...]:
         """The tables of both encoders; one that they share occurs once."""
-        found = [tables_of(encoder).values() for encoder in (self.enc0, self.enc1)]
-        return tuple(dict.fromkeys(table for tables in found for table in tables))
+        return tuple(named_tables(self).values())
 
     @property
     def constants(self) -> tuple[tf.Variable, ...]:

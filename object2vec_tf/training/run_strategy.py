@@ -43,7 +43,7 @@ def strategy_and_placement(
     share = 1.0
     if placement.is_sharded:
         _check_sharded(options, strategy, directory)
-        share = len(strategy.local_replicas) / strategy.replicas
+        share = strategy.local_share
     check_memory(hyperparameters, share=share)
     return strategy, placement
 

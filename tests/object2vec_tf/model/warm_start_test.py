@@ -34,9 +34,8 @@ class Half(WholeTable):
 class Halves(TablePlacement):
     """Tables of which the model has the rows 1, 3, 5, ..."""
 
-    def add_table(self, layer, name, shape, initializer, trainable=True):
-        own = (shape[0] // 2, shape[1])
-        return Half(*shape, table_weight(layer, name, own, initializer, trainable))
+    def add_table(self, layer, spec):
+        return Half(*spec.shape, table_weight(layer, spec, spec.shape[0] // 2))
 
 
 def model(seed, words=None, **changes):

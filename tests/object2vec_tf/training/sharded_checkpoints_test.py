@@ -49,10 +49,10 @@ class Shards(TablePlacement):
     def __init__(self, replica, replicas):
         self.replica, self.replicas = replica, replicas
 
-    def add_table(self, layer, name, shape, initializer, trainable=True):
-        own = (len(range(self.replica, shape[0], self.replicas)), shape[1])
-        weight = table_weight(layer, name, own, "zeros", trainable)
-        return WholeTable(*shape, weight)
+    def add_table(self, layer, spec):
+        own = len(range(self.replica, spec.shape[0], self.replicas))
+        zeros = dataclasses.replace(spec, initializer="zeros")
+        return WholeTable(*spec.shape, table_weight(layer, zeros, own))
 
 
 class Strategy(SingleDevice):

@@ -1,10 +1,12 @@
+import warnings
+
 import pytest
 
 import object2vec_tf as o2v
 from object2vec_tf.distributed.sharded_tables import ShardedTables
 from object2vec_tf.distributed.strategies import SingleDevice
 from object2vec_tf.layers.table_placement import WHOLE_TABLES
-from object2vec_tf.training import memory
+from object2vec_tf.training import memory, table_limit
 from object2vec_tf.training.options import FitOptions
 from object2vec_tf.training.table_limit import table_limit_for
 
@@ -42,3 +44,11 @@ def test_sharded_tables_that_do_not_fit_are_files():
 def test_a_limit_that_is_given_is_kept():
     assert limit(ShardedTables(), table_limit=3) == 3
     assert limit(WHOLE_TABLES) == 8.0
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_tables_that_are_never_assembled_need_no_warning(monkeypatch):
+    monkeypatch.setattr(table_limit, "TABLE_LIMIT", 1e-4)  # 0.1 MB
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert limit(ShardedTables()) == 1e-4
