@@ -206,7 +206,9 @@ class ModelServer(Server):
         deadline = time.monotonic() + TIMEOUT
         while True:
             with contextlib.suppress(grpc.RpcError):
-                response = self.status.GetModelStatus(request, wait_for_ready=True)
+                response = self.status.GetModelStatus(
+                    request, wait_for_ready=True, timeout=1
+                )
                 if any(v.state == 30 for v in response.model_version_status):
                     return
             assert time.monotonic() < deadline, f"{name} is not available in time"
