@@ -60,11 +60,6 @@ def metric_names(
     return [name for name in names if name not in hidden]
 
 
-def score_text(value: float | None) -> str:
-    """Returns a value as tables show it; an empty text for None."""
-    return "" if value is None else f"{value:.4f}"
-
-
 def _values(
     scores: Mapping[str, Any], channels: Sequence[str], name: str
 ) -> list[float | None]:

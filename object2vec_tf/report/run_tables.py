@@ -9,12 +9,12 @@ from typing import Any
 
 from object2vec_tf.hyperparameters import Hyperparameters, defaults
 from object2vec_tf.report.baselines import DESCRIPTIONS, TITLES
+from object2vec_tf.report.number_format import score_text
 from object2vec_tf.report.result_rows import (
     CHANNELS,
     metric_names,
     result_channels,
     result_rows,
-    score_text,
 )
 from object2vec_tf.report.tables import ReportTable
 from object2vec_tf.runs.result_files import Record

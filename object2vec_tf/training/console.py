@@ -26,12 +26,8 @@ from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.progress import line_written, phase, send_to
-from object2vec_tf.report.result_rows import (
-    CHANNELS,
-    result_channels,
-    result_rows,
-    score_text,
-)
+from object2vec_tf.report.number_format import score_text
+from object2vec_tf.report.result_rows import CHANNELS, result_channels, result_rows
 from object2vec_tf.report.run_tables import negative_sentence
 from object2vec_tf.text.text_assets import TextAssets
 from object2vec_tf.training.sagemaker_metrics import (
