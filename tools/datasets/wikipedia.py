@@ -15,6 +15,7 @@ Sentences are split into parts by their text: md5 modulo 100 from 0 to 9 is test
     validation.wrong.jsonl, test.wrong.jsonl
                      five negative pairs per sentence, "label": 0, for evaluation
     articles.jsonl   {"in1": article}, the pool to search in
+    titles.tsv       the titles, in the order of articles.jsonl
 
 As in AWS's notebook, the sentence is removed from its article, so that it cannot be
 matched literally. Here all sentences of validation and test are removed from every
@@ -57,10 +58,12 @@ SOURCES: Final = "a dump pages-articles.xml, plain or .bz2, or a gensim wheel"
 
 PARTS: Final = ("train", "validation", "test")
 POOL: Final = "articles.jsonl"
+TITLES: Final = "titles.tsv"
 FILES: Final = (
     *(f"{part}.jsonl" for part in PARTS),
     *(f"{part}.wrong.jsonl" for part in PARTS[1:]),
     POOL,
+    TITLES,
 )
 TEST_BELOW: Final = 10
 VALIDATION_BELOW: Final = 20
@@ -123,8 +126,8 @@ def _dump(source: Path, stack: ExitStack) -> AnyPath:
     return root / IN_WHEEL
 
 
-def read_articles(dump: AnyPath) -> Iterator[list[str]]:
-    """Yields the sentences of each article of a dump.
+def read_articles(dump: AnyPath) -> Iterator[tuple[str, list[str]]]:
+    """Yields the title and the sentences of each article of a dump.
 
     Redirects and pages that are not articles, such as categories, are skipped.
 
@@ -136,9 +139,9 @@ def read_articles(dump: AnyPath) -> Iterator[list[str]]:
         try:
             for element in _pages_and_namespaces(file):
                 if _tag(element) == "page":
-                    text = _article(element)
+                    title, text = _article(element)
                     if text:
-                        yield wikitext.sentences(text, hidden)
+                        yield title, wikitext.sentences(text, hidden)
                 elif element.get("key") in HIDDEN_NAMESPACES and element.text:
                     hidden.append(element.text)
         except ET.ParseError as error:
@@ -161,23 +164,27 @@ def _tag(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _article(page: ET.Element) -> str:
-    """Returns the wikitext of an article; "" for redirects and other kinds of pages."""
+def _article(page: ET.Element) -> tuple[str, str]:
+    """Returns an article's title and wikitext; two "" for other kinds of pages."""
     parts = {_tag(part): part for part in page.iter()}
     if "redirect" in parts or "text" not in parts:
-        return ""
-    namespace = parts["ns"].text if "ns" in parts else "0"
-    return (parts["text"].text or "") if namespace == "0" else ""
+        return "", ""
+    if "ns" in parts and parts["ns"].text != "0":
+        return "", ""
+    title = (parts["title"].text or "") if "title" in parts else ""
+    return " ".join(title.split()), parts["text"].text or ""
 
 
 def write_articles(
-    paths: dict[str, Path], articles: Iterable[Sequence[str]], article_words: int
+    paths: dict[str, Path],
+    articles: Iterable[tuple[str, Sequence[str]]],
+    article_words: int,
 ) -> Counter[str]:
-    """Writes all pairs and the pool, one article at a time.
+    """Writes all pairs, the pool and its titles, one article at a time.
 
     Args:
         paths: The path of each of `FILES`.
-        articles: The sentences of each article.
+        articles: The title and the sentences of each article.
         article_words: Number of words kept per article; 0 keeps all.
 
     Returns:
@@ -189,12 +196,13 @@ def write_articles(
             name: stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
             for name, path in paths.items()
         }
-        for sentences in articles:
+        for title, sentences in articles:
             rows = article_rows(sentences, article_words)
             if not rows:
                 counts["left out: articles with too few sentences"] += 1
                 continue
             counts["articles"] += 1
+            files[TITLES].write(f"{title}\n")
             for name, row in rows:
                 files[name].write(outputs.json_line(row))
     return counts

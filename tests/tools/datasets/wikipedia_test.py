@@ -23,16 +23,16 @@ FOUR = "The cat has seen four mice."
 EIGHT = "Red birds like eight blue flowers."
 
 
-def page(text: str, kind: str = "0", more: str = "") -> str:
+def page(text: str, kind: str = "0", more: str = "", title: str = "T") -> str:
     return (
-        f"<page><title>T</title><ns>{kind}</ns><id>1</id>{more}"
+        f"<page><title>{title}</title><ns>{kind}</ns><id>1</id>{more}"
         f"<revision><id>2</id><text>{text}</text></revision></page>"
     )
 
 
 PAGES = [
-    page(f"{ONE} {THREE}\n\n{TWO} {EIGHT} {ONE}"),
-    page(f"{FOUR} {EIGHT}\n\n{TWO}"),
+    page(f"{ONE} {THREE}\n\n{TWO} {EIGHT} {ONE}", title="Cats &amp; mice"),
+    page(f"{FOUR} {EIGHT}\n\n{TWO}", title=" Four\n mice"),
     page(f"{ONE} {EIGHT}"),  # only one training sentence
     page(f"#REDIRECT [[T]] {ONE} {TWO}", more="<redirect title='T' />"),
     page(f"{ONE} {TWO}", kind="4"),
@@ -88,6 +88,13 @@ def test_sentences_are_paired_with_articles_without_held_out_sentences(
         {"in1": f"{ONE} {TWO} {ONE}"},
         {"in1": f"{FOUR} {TWO}"},
     ]
+
+
+def test_titles_are_in_the_order_of_the_articles(dump: Path, tmp_path: Path) -> None:
+    wikipedia.prepare(tmp_path / "out", dump)
+
+    titles = (tmp_path / "out/titles.tsv").read_text("utf-8")
+    assert titles == "Cats & mice\nFour mice\n"
 
 
 def test_counts_are_printed(
