@@ -12,7 +12,7 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags docs-results bench bench-peers format clean
+.PHONY: help demo data texts documents notebooks test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags docs-results bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,10 @@ results-documents: documents ## Documents: Wikipedia and Debian (an hour)
 
 docs-results: $(VENV)/base ## Render docs/results.md and README's results from results/*.json
 	$(RENDER)
+
+notebooks: $(VENV)/base ## Execute the notebooks and store their outputs (10 minutes; needs the data)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[docs]'
+	$(BIN)/python -m tools.docs.notebooks
 
 results-tags: documents ## Tags of Debian's packages (half an hour)
 	$(TRAIN) --recipes=debian_tags --seeds=3
