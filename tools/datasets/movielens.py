@@ -13,6 +13,7 @@ Files written to --output, where a pair is `{"in0": [user], "in1": [item], "labe
     recommendation/SPLIT.jsonl  label: 1 if the rating is above 3, else 0
     items.jsonl                 `{"in1": [item]}`, ordered by id
     titles.tsv                  the titles, in the order of items.jsonl
+    genres.tsv                  the genres, separated by "|", in the same order
     manifest.json               the md5 of every file above
 
 SPLIT is ua.base, ua.test, ub.base or ub.test, or one of ua.base.fit and
@@ -88,6 +89,7 @@ FILES: Final = (
     *(f"{task}/{split}.jsonl" for task, splits in SPLITS.items() for split in splits),
     "items.jsonl",
     "titles.tsv",
+    "genres.tsv",
 )
 
 TERMS: Final = """\
@@ -119,7 +121,7 @@ def prepare(
     if outputs.is_complete(output, FILES):
         return
     raw, splits = read_splits(source, digests)
-    files = render_files(splits, raw.titles)
+    files = render_files(splits, raw.titles, raw.genres)
     write_files(output, files)
     print(f"Written to {output} from {raw.origin}:")
     print(outputs.summary(output, FILES))
@@ -294,13 +296,16 @@ def all_splits(published: Mapping[str, list[Rating]]) -> dict[str, list[Rating]]
 
 
 def render_files(
-    splits: Mapping[str, list[Rating]], titles: Mapping[int, str]
+    splits: Mapping[str, list[Rating]],
+    titles: Mapping[int, str],
+    genres: Mapping[int, Sequence[str]],
 ) -> dict[str, bytes]:
     """Renders the content of every file in `FILES`.
 
     Args:
         splits: The rows of the published splits.
         titles: The title of each item id.
+        genres: The genres of each item id.
     """
     rows = all_splits(splits)
     labels: dict[str, Callable[[int], int]] = {
@@ -315,6 +320,9 @@ def render_files(
     items = sorted(titles)
     files["items.jsonl"] = "".join(f'{{"in1": [{item}]}}\n' for item in items).encode()
     files["titles.tsv"] = "".join(f"{titles[item]}\n" for item in items).encode()
+    files["genres.tsv"] = "".join(
+        f"{'|'.join(genres[item])}\n" for item in items
+    ).encode()
     return files
 
 

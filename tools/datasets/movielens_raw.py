@@ -17,8 +17,14 @@ WHEEL: Final = "recbole==1.2.1"
 SOURCES: Final = (
     "an ml-100k.zip, a directory with u.data and u.item, or a recbole wheel"
 )
+GENRES: Final = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
+    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
+    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
+"""The genres in the order of u.item's columns."""
 RECBOLE_NO_VALUE: Final = "unkonwn"
-"""recbole's spelling of the title and year of u.item's one film named "unknown"."""
+"""recbole's spelling in the row of u.item's one film named "unknown"."""
 
 
 class Rating(NamedTuple):
@@ -38,11 +44,13 @@ class RawData:
         origin: Where the data comes from, for messages.
         ratings: The rows of u.data, in file order.
         titles: The title with the year of each item id, such as "Star Wars (1977)".
+        genres: The genres of each item id, such as ``["Comedy", "Drama"]``.
     """
 
     origin: str
     ratings: list[Rating]
     titles: dict[int, str]
+    genres: dict[int, list[str]]
 
 
 def download() -> RawData:
@@ -88,6 +96,7 @@ def _read_tree(root: AnyPath, origin: str) -> RawData:
                 origin,
                 ratings=layout.parse_ratings(ratings.read_bytes(), str(ratings)),
                 titles=layout.parse_titles(items.read_bytes(), str(items)),
+                genres=layout.parse_genres(items.read_bytes(), str(items)),
             )
     files = ", or ".join(f"{layout.ratings} and {layout.items}" for layout in LAYOUTS)
     raise DatasetError(f"{origin}: expected {files}; not found. Use {SOURCES}.")
@@ -121,6 +130,32 @@ def parse_recbole_titles(content: bytes, name: str) -> dict[int, str]:
     lines = _lines(content, name)[1:]
     rows = (_parse_item(line, "utf-8", "\t", location) for location, line in lines)
     return {item: _join_year(title, *more[:1]) for item, title, more in rows}
+
+
+def parse_genres(content: bytes, name: str) -> dict[int, list[str]]:
+    """Parses the genres of u.item: the last 19 columns are 0 or 1, in GENRES' order."""
+    rows = (
+        _parse_item(line, "latin-1", "|", location)
+        for location, line in _lines(content, name)
+    )
+    return {
+        item: [
+            genre
+            for genre, flag in zip(GENRES, more[-len(GENRES) :], strict=False)
+            if flag == "1"
+        ]
+        for item, _, more in rows
+    }
+
+
+def parse_recbole_genres(content: bytes, name: str) -> dict[int, list[str]]:
+    """Parses the genres of ml-100k.item: the column after the year, split at spaces."""
+    lines = _lines(content, name)[1:]
+    rows = (_parse_item(line, "utf-8", "\t", location) for location, line in lines)
+    return {
+        item: " ".join(more[1:2]).replace(RECBOLE_NO_VALUE, "unknown").split()
+        for item, _, more in rows
+    }
 
 
 def _join_year(title: str, year: str = "") -> str:
@@ -168,15 +203,19 @@ class Layout:
     items: str
     parse_ratings: Callable[[bytes, str], list[Rating]]
     parse_titles: Callable[[bytes, str], dict[int, str]]
+    parse_genres: Callable[[bytes, str], dict[int, list[str]]]
 
 
 LAYOUTS: Final = (
-    Layout("u.data", "u.item", parse_ratings, parse_titles),
-    Layout("ml-100k/u.data", "ml-100k/u.item", parse_ratings, parse_titles),
+    Layout("u.data", "u.item", parse_ratings, parse_titles, parse_genres),
+    Layout(
+        "ml-100k/u.data", "ml-100k/u.item", parse_ratings, parse_titles, parse_genres
+    ),
     Layout(
         "recbole/dataset_example/ml-100k/ml-100k.inter",
         "recbole/dataset_example/ml-100k/ml-100k.item",
         parse_recbole_ratings,
         parse_recbole_titles,
+        parse_recbole_genres,
     ),
 )

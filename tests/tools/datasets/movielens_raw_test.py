@@ -35,6 +35,9 @@ def test_wheel_zip_and_directory_give_the_same_data(
         assert source.titles == {
             item: f"Café {item} (1993)" for item in range(FIRST_ITEM, LAST_ITEM + 1)
         }
+        assert source.genres == {
+            item: ["Comedy", "Drama"] for item in range(FIRST_ITEM, LAST_ITEM + 1)
+        }
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,25 @@ def test_recbole_titles_are_joined_with_their_years(fields: str, title: str) -> 
     content = f"header\n7\t{fields}\n".encode()
 
     assert movielens_raw.parse_recbole_titles(content, "ml-100k.item") == {7: title}
+
+
+@pytest.mark.parametrize(
+    ("fields", "genres"),
+    [
+        ("Heat\t1995\tCrime Film-Noir", ["Crime", "Film-Noir"]),
+        ("Heat\t1995\t", []),
+        ("Heat", []),
+        ("unkonwn\tunkonwn\tunkonwn", ["unknown"]),
+    ],
+)
+def test_recbole_genres_are_separated_by_spaces(fields: str, genres: list[str]) -> None:
+    content = f"header\n7\t{fields}\n".encode()
+
+    assert movielens_raw.parse_recbole_genres(content, "ml-100k.item") == {7: genres}
+
+
+def test_items_without_columns_of_genres_have_none() -> None:
+    assert movielens_raw.parse_genres(b"7|Heat (1995)", "u.item") == {7: []}
 
 
 @pytest.mark.parametrize("line", [b"1\t2\t3", b"1\t2\t3\t4\t5", b"1\t2\tgood\t4", b""])

@@ -139,13 +139,15 @@ def test_pairs_are_compact_json_lines(prepared: Path) -> None:
     assert content.endswith(b'{"in0": [3], "in1": [30], "label": 1}\n')
 
 
-def test_items_and_titles_are_ordered_by_id(prepared: Path) -> None:
+def test_items_titles_and_genres_are_ordered_by_id(prepared: Path) -> None:
     items = range(FIRST_ITEM, LAST_ITEM + 1)
 
     assert read_rows(prepared / "items.jsonl") == [{"in1": [item]} for item in items]
     assert (prepared / "titles.tsv").read_text("utf-8").splitlines() == [
         f"Café {item} (1993)" for item in items
     ]
+    genres = (prepared / "genres.tsv").read_text("utf-8")
+    assert genres == "Comedy|Drama\n" * len(items)
 
 
 def test_fit_and_held_out_partition_base_and_keep_its_order() -> None:
@@ -383,6 +385,9 @@ def test_real_data_is_downloaded_split_and_checked(tmp_path: Path) -> None:
     assert len(titles) == counts["items.jsonl"] == 1_682
     assert titles[49] == "Star Wars (1977)"
     assert titles[266] == "unknown"
+    genres = (tmp_path / "genres.tsv").read_text("utf-8").splitlines()
+    assert genres[49] == "Action|Adventure|Romance|Sci-Fi|War"
+    assert genres[266] == "unknown"
 
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     for name, md5 in manifest.items():
