@@ -28,6 +28,7 @@ from object2vec_tf.model.assembly import with_placement
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.precision import computing_in
 from object2vec_tf.model.table_names import named_tables
+from object2vec_tf.native_logging import tensorflow_warnings_only
 from object2vec_tf.progress import phase
 from object2vec_tf.tables.limit import TABLE_LIMIT, check_table_limit
 from object2vec_tf.tables.outside_tables import RowTable, are_outside
@@ -181,7 +182,7 @@ def export_saved_model(
 
 
 def _write_graph(signatures: Signatures | TowerSignatures, directory: Path) -> None:
-    with tensorflow_path(directory) as path:
+    with tensorflow_path(directory) as path, tensorflow_warnings_only():
         tf.saved_model.save(signatures, path, signatures=signatures.by_name)
         _set_method_names(path, signatures.methods)
 

@@ -5,6 +5,7 @@ The lines are not lost: `silenced_text` returns them.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -59,6 +60,21 @@ def silence_native_stderr(quiet: bool) -> Iterator[None]:
             if file.readable():
                 file.seek(0)
                 _kept.append(file.read(_MAX_KEPT_BYTES).decode(errors="replace"))
+
+
+@contextmanager
+def tensorflow_warnings_only() -> Iterator[None]:
+    """Keeps what TensorFlow's Python code logs below WARNING out of the output.
+
+    In notebooks, TensorFlow logs INFO: the temporary directory of a SavedModel.
+    """
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def silenced_text() -> str:

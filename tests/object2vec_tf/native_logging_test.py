@@ -1,8 +1,13 @@
+import logging
 import os
 
 import pytest
 
-from object2vec_tf.native_logging import silence_native_stderr, silenced_text
+from object2vec_tf.native_logging import (
+    silence_native_stderr,
+    silenced_text,
+    tensorflow_warnings_only,
+)
 
 
 def test_what_native_code_writes_is_kept_out_of_stderr(capfd, monkeypatch):
@@ -41,3 +46,28 @@ def test_nothing_changes_unless_quiet(capfd):
         os.write(2, b"seen\n")
 
     assert capfd.readouterr().err == "seen\n"
+
+
+@pytest.fixture
+def tensorflow_logger(monkeypatch):
+    logger = logging.getLogger("tensorflow")
+    monkeypatch.setattr(logger, "propagate", True)
+    level = logger.level
+    yield logger
+    logger.setLevel(level)
+
+
+def test_tensorflow_logs_warnings_only_inside(caplog, tensorflow_logger):
+    tensorflow_logger.setLevel("INFO")
+    with tensorflow_warnings_only():
+        tensorflow_logger.info("Assets written")
+        tensorflow_logger.warning("careful")
+    tensorflow_logger.info("after")
+
+    assert caplog.messages == ["careful", "after"]
+
+
+def test_a_higher_level_of_tensorflow_stays(tensorflow_logger):
+    tensorflow_logger.setLevel("ERROR")
+    with tensorflow_warnings_only():
+        assert tensorflow_logger.level == logging.ERROR
