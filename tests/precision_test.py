@@ -141,7 +141,7 @@ def test_fit_evaluate_and_predict_under_the_global_policy(global_policy):
     model.fit(data, verbose=0, shuffle=False)
     expected = trained("mixed_float16", enc0_network="pooled_embedding")
     for first, second in zip(model.weights, expected.weights, strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-5)
+        np.testing.assert_allclose(first, second, atol=1e-4)  # float16 rounds
     measures = model.evaluate(data.take(1), verbose=0, return_dict=True)
     np.testing.assert_allclose(measures["loss"], measured(model)["loss"], rtol=1e-3)
     scores = model.predict(inputs, verbose=0)

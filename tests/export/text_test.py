@@ -89,6 +89,7 @@ def ids_of(model, side, rows):
         pytest.param("wordpiece", "bilstm", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.long
 def test_text_signatures_equal_id_signatures_in_another_process(
     text_models, kind, network
 ):

@@ -109,6 +109,7 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_run(
     ]
 
 
+@pytest.mark.long
 def test_closing_stdout_does_not_stop_the_run(settings, ratings, tmp_path):
     process = subprocess.Popen(
         command(settings, ratings, tmp_path / "run"),

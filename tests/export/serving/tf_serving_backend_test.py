@@ -136,6 +136,7 @@ def wait_for(status, send):
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_the_gateway_follows_starts_stops_and_versions_of_its_server(tmp_path):
     base, port = tmp_path / "m", free_port()
     export_saved_model(make_model(), base)

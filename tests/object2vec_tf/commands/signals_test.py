@@ -54,7 +54,9 @@ class Terminate(keras.callbacks.Callback):
     ("epoch", "more"),
     [
         (0, {"weight_decay": 0.01, "optimizer": "rowwise_adagrad"}),
-        (2, {"token_embedding_storage_type": "row_sparse"}),
+        pytest.param(
+            2, {"token_embedding_storage_type": "row_sparse"}, marks=pytest.mark.long
+        ),
     ],
 )
 def test_a_run_stopped_in_an_epoch_resumes_to_the_same_result(

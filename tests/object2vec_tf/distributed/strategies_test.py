@@ -112,6 +112,7 @@ def test_mirrored_devices_equal_one_device(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_sharded_tables_equal_whole_ones(tmp_path):
     cases = ["token_weights", "overflow"]
     assert_equals_one_device(
@@ -119,6 +120,7 @@ def test_sharded_tables_equal_whole_ones(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_mirrored_devices_with_compiled_steps_equal_one_device(tmp_path):
     assert_equals_one_device(
         train_by_devices("mirrored:2:static", tmp_path / "two.npz", "small"), ["small"]

@@ -16,6 +16,7 @@ ROWS = [[0, 1, 0], [], [2], [3, 3, 3, 3], [4, 0, 1, 2, 3, 4, 0, 1], [1, 0]]
 VECTORS = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
 
 
+@pytest.mark.long
 def test_bilstm_encodings_and_gradients_equal_the_ragged_form():
     assert_same(*both_forms(built(6, 2), VECTORS, ROWS, width=4))
 

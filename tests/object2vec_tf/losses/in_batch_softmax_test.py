@@ -122,6 +122,7 @@ ROWS = [
     ],
     ids=str,
 )
+@pytest.mark.long
 def test_training_learns_to_find_partners(tmp_path, write_lines, more):
     train = write_lines(tmp_path / "train.jsonl", ROWS)
 

@@ -168,6 +168,7 @@ def test_hard_negatives_exclude_positive_pairs():
         np.testing.assert_array_equal(negative_indices(pairs)[0, :2], [2, 2])
 
 
+@pytest.mark.long
 def test_hard_negatives_are_similar_to_in0():
     """The weights are exp(5 cosine): e^5 to e^-5 here."""
     encodings = BatchEncodings(

@@ -94,6 +94,7 @@ def test_pretrained_vectors_are_frozen(pretrained):
     ("frozen", "storage"),
     [(False, "row_sparse"), pytest.param(True, "dense", marks=pytest.mark.long)],
 )
+@pytest.mark.long
 def test_pretrained_vectors_are_frozen_or_trained(
     channels, tmp_path, capsys, frozen, storage
 ):
@@ -111,6 +112,7 @@ def test_pretrained_vectors_are_frozen_or_trained(
     assert "enc0: 4 of 5 words have a pretrained vector (80.0%); " in output
 
 
+@pytest.mark.long
 def test_a_tied_table_is_pretrained_once(channels, tmp_path):
     sources, _ = channels
     pretrained = {

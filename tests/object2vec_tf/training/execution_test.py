@@ -62,6 +62,7 @@ STORAGES = {"dense": {}, "row_sparse": ROW_SPARSE}
 SCHEDULE = {"learning_rate_warmup_epochs": 1, "learning_rate_decay": "cosine"}
 
 
+@pytest.mark.long
 def test_layouts_agree_and_a_resumed_epoch_has_the_same_bits():
     settings = hyperparameters(
         POOLED,

@@ -44,7 +44,9 @@ def catalog(folder, items, partners, users=12):
     return *paths, settings
 
 
-@pytest.mark.parametrize(("items", "partners"), [(5, 2), (20, 8)])
+@pytest.mark.parametrize(
+    ("items", "partners"), [(5, 2), pytest.param(20, 8, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(
     "excludes", [True, pytest.param(False, marks=pytest.mark.long)]
 )

@@ -21,6 +21,7 @@ def scores_of_float32(model, pairs):
     return exact.score(pairs)
 
 
+@pytest.mark.long
 def test_a_run_in_bfloat16(settings, ratings, tmp_path):
     pairs = {"in0": [[3], [7]], "in1": [[2], [5]]}
     with warnings.catch_warnings(record=True) as caught:

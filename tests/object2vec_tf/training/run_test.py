@@ -232,6 +232,7 @@ def test_file_instead_of_a_directory_is_an_error(settings, ratings, tmp_path, na
         fit(settings, ratings, tmp_path / "run")
 
 
+@pytest.mark.long
 def test_dropout_of_1_gives_one_warning(settings, ratings, tmp_path):
     settings |= {"epochs": 1, "dropout": 1}
     with warnings.catch_warnings(record=True) as caught:
@@ -286,6 +287,7 @@ def test_unwritable_export_dir_leaves_an_earlier_run_unchanged(
     assert (finished_copy / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_continues_and_resumes_to_the_same_weights(settings, ratings, tmp_path, capsys):
     settings |= {"dropout": 0.3, "epochs": 4}
     whole = fit(settings, ratings, tmp_path / "whole")
@@ -330,6 +332,7 @@ def test_continues_and_resumes_to_the_same_weights(settings, ratings, tmp_path, 
         assert x["train"] == y["train"]
 
 
+@pytest.mark.long
 def test_training_starts_at_the_mean_label(settings, ratings, tmp_path):
     # Every label is 1,000. After one epoch of small steps, the scores are near it only
     # if they start at the mean.
@@ -342,6 +345,7 @@ def test_training_starts_at_the_mean_label(settings, ratings, tmp_path):
     assert run.metrics["train"]["mean_squared_error"] < 1.0
 
 
+@pytest.mark.long
 def test_negatives_are_added_in_training_only(settings, ratings, tmp_path):
     # All pairs are positive. With 3 negatives each, 3 of 4 pairs are not.
     text = ratings["train"].read_text()

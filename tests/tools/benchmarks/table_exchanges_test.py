@@ -51,6 +51,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.long
 def test_replicas_learn_what_gradient_descent_learns(trained, method):
     inputs, results = trained
     tables = [results[f"{method} {replica}"] for replica in range(REPLICAS)]
