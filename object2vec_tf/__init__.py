@@ -10,12 +10,16 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from object2vec_tf.commands.help_screens import answer_before_imports
 from object2vec_tf.native_logging import command_is_starting, silence_native_stderr
 from object2vec_tf.standard_streams import open_missing_streams
+
+__version__ = "0.1.0"
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 if command_is_starting():
     open_missing_streams()
+    answer_before_imports(__version__)
 with silence_native_stderr(command_is_starting()):
     import keras
     import tensorflow  # noqa: F401
@@ -60,8 +64,6 @@ __all__ = [
     "read_pairs",
     "read_tokenizers",
 ]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from tests.command_server import python_m
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("object2vec_tf", "export", "tools", "tests", "examples", "docs", ".github")
-SUFFIXES = {".py", ".md", ".flags", ".toml", ".yml", ".yaml", ".cff", ".j2"}
+SUFFIXES = {".py", ".md", ".txt", ".flags", ".toml", ".yml", ".yaml", ".cff", ".j2"}
 COMMANDS = (
     "object2vec_tf.fit",
     "object2vec_tf.tune",
@@ -99,7 +99,7 @@ def test_every_exception_is_needed():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_no_idioms(command):
     done = subprocess.run(
-        [*python_m(command), "--help"],
+        [*python_m(command), "--helpfull"],
         capture_output=True,
         text=True,
         check=False,

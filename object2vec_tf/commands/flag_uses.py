@@ -1,9 +1,9 @@
 """Which flags each verb or mode of a command uses; others that are given are errors.
 
 A command with verbs, such as ``neighbors build|query``, or with modes, such as
-``transform --runner=local|ray``, has one table with the flags of each. Its ``--help``
-and its checks are made from the table. `check_complete` fails at the start of the
-command if a flag is not in the table.
+``transform --runner=local|ray``, has one table with the flags of each. Its
+``--helpfull`` and its checks are made from the table. `check_complete` fails at the
+start of the command if a flag is not in the table.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def check_complete(uses: FlagUses, key_flags: Sequence[flags.Flag[Any]]) -> None
 
     Args:
         uses: The flags that each verb or mode uses.
-        key_flags: The flags that the command's ``--help`` shows.
+        key_flags: The flags that the command's ``--helpfull`` shows.
 
     Raises:
         ValueError: It lacks a flag, which is an error in the source of the command.
@@ -70,15 +70,14 @@ def describe_uses(uses: FlagUses) -> None:
 
 
 def hide_unused_flags(arguments: Sequence[str], uses: FlagUses) -> None:
-    """Removes flags from ``--help`` that the verb of the command line does not use.
+    """Removes the flags that the verb of the command line does not use.
 
     Args:
-        arguments: The command line. Without ``--help`` or a verb, nothing is removed.
+        arguments: The command line. Without a verb, nothing is removed.
         uses: The flags that each verb uses.
     """
-    is_help = any(a.lstrip("-") in ("help", "helpshort", "h", "?") for a in arguments)
     verb = next((argument for argument in arguments if argument in uses), None)
-    if not is_help or verb is None:
+    if verb is None:
         return
     used = {flag.name for flag in uses[verb]}
     for name in _modes_by_flag(uses):

@@ -26,6 +26,8 @@ from object2vec_tf.commands.flag_uses import (
     hide_unused_flags,
     reject_unused_flags,
 )
+from object2vec_tf.commands.full_help import full_help
+from object2vec_tf.commands.help_screens import FULL, SHORT, is_asked, screen, show
 from object2vec_tf.commands.messages import escape_unprintable, legible
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.leftovers import scratch_directory
@@ -109,17 +111,17 @@ def run_cli(
 ) -> None:
     """Runs a command module's ``main`` as a program, and exits.
 
-    ``--help`` shows the docstring of ``__main__`` and the flags that it defines; after
-    a verb, only those that the verb uses. Under a console script ``__main__`` is the
-    script, not the command's module, so that both are copied from the module that
-    defines ``main``.
+    ``--help`` shows the text of the command, or of the verb, in
+    `object2vec_tf.commands.help_screens`. ``--helpfull`` shows the docstring of the
+    module that defines ``main`` and all its flags; after a verb, only those that the
+    verb uses.
 
     Args:
         main: Function of the command's module.
         verbs: See `run`.
-        modes: The flags that each mode uses, for ``--help``. ``main`` has to call
+        modes: The flags that each mode uses, for ``--helpfull``. ``main`` has to call
             `reject_unused_flags` itself.
-        flag_modules: Other modules whose flags the command's ``--help`` shows.
+        flag_modules: Other modules whose flags the command's ``--helpfull`` shows.
 
     Raises:
         ValueError: A flag of the command is not among those of ``verbs`` or ``modes``.
@@ -128,11 +130,17 @@ def run_cli(
     for name in (module.__name__, *(other.__name__ for other in flag_modules)):
         for flag in flags.FLAGS.get_key_flags_for_module(name):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    sys.modules["__main__"].__doc__ = module.__doc__
+    arguments = sys.argv[1:]
     if uses := verbs or modes:
         check_complete(uses, flags.FLAGS.get_key_flags_for_module(sys.argv[0]))
         describe_uses(uses)
-        hide_unused_flags(sys.argv[1:], verbs)
+    if is_asked(arguments, SHORT):
+        sys.exit(show(screen(_command_name(module.__file__ or "", []), arguments)))
+    if is_asked(arguments, FULL):
+        app.define_help_flags()
+        hide_unused_flags(arguments, verbs)
+        shown = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+        sys.exit(show(full_help(module.__doc__ or "", shown)))
     run(main, verbs)
 
 
