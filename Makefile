@@ -12,7 +12,7 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents notebooks test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags docs-results bench bench-peers format clean
+.PHONY: help demo data texts documents notebooks docs docs-serve test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags docs-results bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,19 @@ results-documents: documents ## Documents: Wikipedia and Debian (an hour)
 
 docs-results: $(VENV)/base ## Render docs/results.md and README's results from results/*.json
 	$(RENDER)
+
+$(VENV)/docs: setup.py pyproject.toml | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[docs]'
+	@touch $(VENV)/base $@
+
+# Both variables turn off notices about successors of MkDocs.
+MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs
+
+docs: $(VENV)/docs ## Build the documentation site in site/; a warning is an error
+	$(MKDOCS) build --strict --quiet
+
+docs-serve: $(VENV)/docs ## Show the documentation site at http://127.0.0.1:8000, and follow changes
+	$(MKDOCS) serve --strict --dev-addr=127.0.0.1:8000
 
 notebooks: $(VENV)/base ## Execute the notebooks and store their outputs (10 minutes; needs the data)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[docs]'
