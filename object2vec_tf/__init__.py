@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from object2vec_tf.commands.help_screens import answer_before_imports
 from object2vec_tf.native_logging import command_is_starting, silence_native_stderr
 from object2vec_tf.standard_streams import open_missing_streams
+from object2vec_tf.terminal import shown_while
 
 __version__ = "0.1.0"
 
@@ -20,7 +21,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 if command_is_starting():
     open_missing_streams()
     answer_before_imports(__version__)
-with silence_native_stderr(command_is_starting()):
+with (
+    shown_while("loading TensorFlow", command_is_starting()),
+    silence_native_stderr(command_is_starting()),
+):
     import keras
     import tensorflow  # noqa: F401
 

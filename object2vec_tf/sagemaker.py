@@ -50,6 +50,7 @@ from object2vec_tf.jobs.model_directory import check_no_run, publish
 from object2vec_tf.jobs.run_files import job_run_directory
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.training.run import fit
+from object2vec_tf.training.sagemaker_metrics import write_always
 
 _PREFIX = flags.DEFINE_string("prefix", "/opt/ml", "root directory of the container")
 _HOST = flags.DEFINE_string("host", "0.0.0.0", "address to listen on")
@@ -81,6 +82,7 @@ def train(prefix: Path) -> None:
         Interrupted: The process received SIGTERM; the run can be resumed.
     """
     failure = prefix / "output/failure"
+    write_always()
     try:
         failure.unlink(missing_ok=True)
         with catch_sigterm():  # from here to the end of publication

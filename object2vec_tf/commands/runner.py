@@ -33,7 +33,7 @@ from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.files.leftovers import scratch_directory
 from object2vec_tf.files.staging import with_urls
 from object2vec_tf.files.tensorflow_paths import use_encodable_temporary_directory
-from object2vec_tf.progress import phase, send_to_stderr
+from object2vec_tf.progress import command, other_output, send_to_stderr
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -80,7 +80,7 @@ def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
             check_numbers()
             send_to_stderr()
             with (
-                phase(_command_name(argv[0], arguments)),
+                command(_command_name(argv[0], arguments)),
                 _temporary_directory(),
             ):
                 main(*arguments)
@@ -260,4 +260,5 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     text = legible(with_urls(str(message)))
-    print(f"warning: {text}", file=file or sys.stderr)
+    with other_output():
+        print(f"warning: {text}", file=file or sys.stderr)

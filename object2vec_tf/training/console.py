@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,25 +14,18 @@ import keras
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
-from object2vec_tf.progress import line_written, phase, send_to
-from object2vec_tf.report.number_format import score_text
+from object2vec_tf.progress import line_written, other_output, phase, send_to
+from object2vec_tf.report.number_format import duration_text, score_text
 from object2vec_tf.report.result_rows import CHANNELS, result_channels, result_rows
 from object2vec_tf.report.run_tables import negative_sentence
+from object2vec_tf.terminal import is_interactive
 from object2vec_tf.text.text_assets import TextAssets
+from object2vec_tf.training.epoch_lines import EpochTable, epoch_line
 from object2vec_tf.training.sagemaker_metrics import (
+    are_wanted,
     progress_line,
     quality_lines,
     throughput_line,
@@ -51,7 +46,10 @@ class _PipeSafeConsole(Console):
 
 
 class RunConsole:
-    """Writes to stdout: progress bars and colors on a terminal, else plain lines.
+    """Writes to stdout: a table of epochs on a terminal, else plain lines.
+
+    SageMaker's log lines are written where a program may read them: not on a terminal,
+    except in SageMaker.
 
     Args:
         quiet: Whether to write nothing.
@@ -61,14 +59,30 @@ class RunConsole:
         self.console = _PipeSafeConsole(
             file=sys.stdout, quiet=quiet, highlight=False, emoji=False, markup=False
         )
+        self._is_watched = is_interactive(sys.stdout)
+        self._has_metric_lines = are_wanted(sys.stdout)
+        self._table: EpochTable | None = None
         if not quiet:
-            send_to(self.say)
+            send_to(self.say, sys.stdout)
 
-    def say(self, text: str) -> None:
-        """Writes a line literally and without wrapping it."""
-        self.console.print(text, soft_wrap=True)
+    def say(self, text: str, style: str | None = None) -> None:
+        """Writes a line literally; on a terminal, it is wrapped between words.
+
+        Args:
+            text: The line.
+            style: The style on a terminal, such as ``bold``.
+        """
+        if self._is_watched:
+            text = _wrapped(text, self.console.width)
+        with other_output():
+            self.console.print(text, soft_wrap=True, style=style)
         if not self.console.quiet:
             line_written()
+
+    def metric_lines(self, lines: Iterator[str]) -> None:
+        """Writes log lines for SageMaker, where they are wanted."""
+        for line in lines if self._has_metric_lines else ():
+            self.say(line)
 
     def words(self, words: TextAssets) -> None:
         """Reports how many words have a pretrained vector."""
@@ -89,25 +103,13 @@ class RunConsole:
         Yields:
             A function to call with the number of bytes of each block read.
         """
-        columns = (
-            TextColumn("{task.description}"),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-        )
-        shown, total = self.console.is_terminal and not self.console.quiet, 0
+        total = 0
 
         def advance(size: int) -> None:
             nonlocal total
             total += size
-            bar.advance(task, size)
 
-        with (
-            Progress(
-                *columns, console=self.console, disable=not shown, transient=True
-            ) as bar,
-            phase(f"{name}: reading", lambda: f"{total / 1e6:,.0f} MB", silent=shown),
-        ):
-            task = bar.add_task(f"{name}: reading", total=None)
+        with phase(f"{name}: reading", lambda: f"{total / 1e6:,.0f} MB"):
             yield advance
 
     def channel(self, name: str, pairs: Pairs) -> None:
@@ -155,24 +157,25 @@ class RunConsole:
             remaining: The most seconds that training still takes; 0 if it is done.
             hidden: Metrics that the line for people leaves out.
         """
+        if self._is_watched:
+            if self._table is None:
+                self._table = EpochTable(epochs, self.console.width, hidden)
+                for line in self._table.header(record, remaining):
+                    self._row(line, "bold")
+            self._row(self._table.row(record, remaining))
+        else:
+            self.say(epoch_line(record, epochs, remaining, hidden))
         number = record["epoch"]
-        parts = [f"epoch {number + 1}/{epochs}"]
         for channel in CHANNELS:
-            parts += [
-                f"{channel} {name} {value:.4f}"
-                for name, value in record.get(channel, {}).items()
-                if name not in hidden
-            ]
-        rate = record["records_per_second"]
-        parts += [f"{rate:,.0f} pairs/s", f"{record['seconds']:.1f} s"]
-        if remaining:
-            parts.append(f"at most {_duration(remaining)} left")
-        self.say("  ".join(parts))
-        for channel in CHANNELS:
-            for line in quality_lines(channel, record.get(channel, {}), number):
-                self.say(line)
-        self.say(progress_line(number + 1, epochs))
-        self.say(throughput_line(rate))
+            self.metric_lines(quality_lines(channel, record.get(channel, {}), number))
+        self.metric_lines(iter([progress_line(number + 1, epochs)]))
+        self.metric_lines(iter([throughput_line(record["records_per_second"])]))
+
+    def _row(self, text: str, style: str | None = None) -> None:
+        """Writes a line that fits the terminal, with its spaces."""
+        with other_output():
+            self.console.print(text, soft_wrap=True, style=style)
+        line_written()
 
     def results(self, metrics: Mapping[str, Any], hidden: Collection[str] = ()) -> None:
         """Writes the table of results.
@@ -190,70 +193,80 @@ class RunConsole:
         for row in result_rows(metrics, hidden):
             title = f"  baseline: {row.baseline}" if row.baseline else row.metric
             table.add_row(title, *map(score_text, row.values))
-        self.console.print(table)
+        with other_output():
+            self.console.print(table)
         if negatives := negative_sentence(metrics):
             self.say(negatives)
         self.say(
             f"best epoch {metrics['best_epoch'] + 1} of {metrics['epochs_run']} "
-            f"(stopped: {metrics['stopped']}), {_duration(metrics['seconds'])}, "
+            f"(stopped: {metrics['stopped']}), {duration_text(metrics['seconds'])}, "
             f"{metrics['records_per_second']:,.0f} pairs/s"
         )
 
 
-class ProgressBar(keras.callbacks.Callback):
-    """A progress bar for the current epoch.
+class TrainingProgress(keras.callbacks.Callback):
+    """How far the current epoch is.
 
     Args:
-        console: The console. The bar appears only if it is a terminal.
+        pairs: The number of pairs in an epoch.
         hidden: Metrics to leave out.
     """
 
-    def __init__(self, console: Console, hidden: Collection[str] = ()) -> None:
+    def __init__(self, pairs: int, hidden: Collection[str] = ()) -> None:
         super().__init__()
-        self._hidden = hidden
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[metrics]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal or console.quiet,
-        )
-        self._task: TaskID | None = None
+        self._pairs, self._hidden = pairs, hidden
+        self._done = 0
+        # Batches and time after the first call, which traces the training step.
+        self._traced: tuple[int, float] | None = None
+        self._speed = 0.0
+        self._metrics = ""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Adds the epoch's bar."""
-        self._progress.start()
-        self._task = self._progress.add_task(
-            f"epoch {epoch + 1}/{self.params['epochs']}",
-            total=self.params["steps"],
-            metrics="",
-        )
+        """Starts again."""
+        self._done, self._traced = 0, None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Advances the bar."""
-        if self._task is not None:
-            metrics = "  ".join(
-                f"{name} {value:.4f}"
-                for name, value in (logs or {}).items()
-                if name not in self._hidden
-            )
-            self._progress.update(self._task, completed=batch + 1, metrics=metrics)
+        """Notes the finished batches, their speed and their metrics."""
+        now = time.perf_counter()
+        self._done = batch + 1
+        if self._traced is None:
+            self._traced = self._done, now
+        elif now > self._traced[1]:
+            self._speed = (self._done - self._traced[0]) / (now - self._traced[1])
+        self._metrics = ", ".join(
+            f"{name} {score_text(value)}"
+            for name, value in (logs or {}).items()
+            if name not in self._hidden
+        )
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Removes the bar."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._progress.stop()
+    def share(self) -> float:
+        """Returns the share of the epoch's batches that are done."""
+        return self._done / max(self.params["steps"], 1)
 
-    def on_train_end(self, logs: Any = None) -> None:
-        """Removes the bar."""
-        self._progress.stop()
+    def state(self) -> str:
+        """Returns the finished batches, the speed, the time left and the metrics."""
+        if not self._done:
+            return "preparing the training step"
+        steps = self.params["steps"]
+        parts = [f"{self._done:,} of {steps:,} batches"]
+        if self._speed:
+            rate = self._speed * self._pairs / max(steps, 1)
+            left = duration_text((steps - self._done) / self._speed)
+            parts += [f"{rate:,.0f} pairs/s", f"{left} left"]
+        return ", ".join(filter(None, [*parts, self._metrics]))
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _wrapped(text: str, width: int) -> str:
+    """Returns a text with lines that fit a terminal, except for long words."""
+    return "\n".join(
+        part
+        for line in text.splitlines() or [""]
+        for part in textwrap.wrap(
+            line,
+            max(width, 20),
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        or [""]
+    )

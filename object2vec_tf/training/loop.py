@@ -56,12 +56,6 @@ class TrainingLoop:
         self.execution = _execution_of(model)
         self.replicas = self.execution.replicas
         self.callbacks = callbacks
-        self._position = ""
-
-    @property
-    def position(self) -> str:
-        """How many batches of the epoch are done."""
-        return self._position
 
     def train(
         self,
@@ -93,7 +87,6 @@ class TrainingLoop:
                 metrics = self.replicas.metrics()  # waits for the steps
                 spent = time.perf_counter() - called
                 done += made
-                self._position = f"{done:,} of {steps:,} batches"
                 calls += 1
                 self.callbacks.on_train_batch_end(done - 1, metrics)
                 after_call(done, time.perf_counter() - start)

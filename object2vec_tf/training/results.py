@@ -56,8 +56,7 @@ def measure(run: PreparedRun, trainer: Trainer, model: Object2Vec) -> dict[str, 
     with phase("retrieval"):
         _add_retrieval(run, model, metrics)
     trainer.check_stop()
-    for line in quality_lines("test", metrics.get("test", {})):
-        run.console.say(line)
+    run.console.metric_lines(quality_lines("test", metrics.get("test", {})))
     metrics |= {
         "rows": {name: len(pairs) for name, pairs in channels.items()},
         "truncated": {name: report.truncated for name, report in reports.items()},

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
+from typing import TextIO
 
 from object2vec_tf.hyperparameters import IN_BATCH_LOSS
+from object2vec_tf.terminal import is_interactive
 
 HOST = "algo-1"
 # The metrics of which lower is better; of all others, higher is better.
 LOSSES = ("cross_entropy", "mean_squared_error", IN_BATCH_LOSS, "mean_rank")
+
+
+_is_job = False
+
+
+def write_always() -> None:
+    """Has the lines written on a terminal too, in the rest of this process."""
+    global _is_job
+    _is_job = True
+
+
+def are_wanted(
+    stream: TextIO | None = None, environment: Mapping[str, str] = os.environ
+) -> bool:
+    """Returns whether the lines are written: everywhere but on a terminal.
+
+    In SageMaker and after `write_always`, they are written on a terminal too.
+
+    Args:
+        stream: Where they would be written; None for stdout.
+        environment: The environment variables.
+    """
+    in_sagemaker = any(
+        name == "TRAINING_JOB_NAME" or name.startswith(("SM_", "SAGEMAKER_"))
+        for name in environment
+    )
+    return (
+        _is_job or in_sagemaker or not is_interactive(stream or sys.stdout, environment)
+    )
 
 
 def quality_lines(

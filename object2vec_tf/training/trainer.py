@@ -27,7 +27,7 @@ from object2vec_tf.runs.result_files import Record
 from object2vec_tf.runs.run_directory import STOPPED
 from object2vec_tf.training.batch_layout import make_execution
 from object2vec_tf.training.checkpoints import SaveClock
-from object2vec_tf.training.console import ProgressBar
+from object2vec_tf.training.console import TrainingProgress
 from object2vec_tf.training.early_stopping import EarlyStopping
 from object2vec_tf.training.loop import TrainingLoop, evaluate
 from object2vec_tf.training.preparation import PreparedRun
@@ -77,6 +77,9 @@ class Trainer:
         self._stopping = EarlyStopping(
             run.hyperparameters.early_stopping_patience,
             run.hyperparameters.early_stopping_tolerance,
+        )
+        self._progress = TrainingProgress(
+            len(run.channels["train"]), run.hidden_metrics
         )
         self._stopped = False
 
@@ -130,7 +133,7 @@ class Trainer:
         epochs = self._run.hyperparameters.epochs
         callback_list = keras.callbacks.CallbackList(
             [
-                ProgressBar(self._run.console.console, self._run.hidden_metrics),
+                self._progress,
                 *callbacks,
             ],
             model=self._model,
@@ -183,7 +186,8 @@ class Trainer:
             first_batch=self._batches,
             tally=self._tally,
         )
-        with phase("training", lambda: loop.position):
+        progress = self._progress
+        with phase("training", progress.state, share=progress.share):
             result = loop.train(
                 batches,
                 done=self._batches,

@@ -93,5 +93,5 @@ def show_best(reporter: RunConsole, metrics: Mapping[str, Any]) -> None:
     """Prints SageMaker's ``#quality_metric`` lines for the best run."""
     for channel in CHANNELS:
         epoch = None if channel == "test" else metrics["best_epoch"]
-        for line in quality_lines(channel, metrics.get(channel, {}), epoch):
-            reporter.say(line)
+        lines = quality_lines(channel, metrics.get(channel, {}), epoch)
+        reporter.metric_lines(lines)

@@ -26,7 +26,7 @@ def _lines_of(lines, count):
 def test_a_long_phase_writes_lines_and_a_short_one_none():
     lines = []
     progress.send_to(lines.append)
-    with progress.phase("fit"), progress.phase("epoch 1/2"):
+    with progress.command("fit"), progress.phase("epoch 1/2"):
         with progress.phase("training", lambda: "5 of 9 batches"):
             first, _ = _lines_of(lines, 2)
         assert first == "epoch 1/2: training, 5 of 9 batches, 0 s"
@@ -87,7 +87,7 @@ def test_a_quiet_run_inside_a_study_does_not_silence_the_study(monkeypatch):
     RunConsole()
     with progress.kept_output():
         RunConsole(quiet=True)
-        with progress.phase("tune"), progress.phase("trial 3"):
+        with progress.command("tune"), progress.phase("trial 3"):
             deadline = time.monotonic() + 20
             while "trial 3, 0 s\n" not in output.getvalue():
                 assert time.monotonic() < deadline
