@@ -48,6 +48,7 @@ _HIDDEN = "---\nsearch:\n  exclude: true\nhide: [navigation]\n---\n"
 _COMPILED = re.compile(r"__pycache__|\.egg-info$")
 # Pages of the site, by the files of the repository that they are made from.
 _origins: dict[str, str] = {}
+_missing: set[str] = set()
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -94,11 +95,22 @@ def on_page_markdown(
 
     def replaced(target: str) -> str:
         found = resolve(target, path)
+        if found is not None and found.removeprefix(f"{DOCS}/") in _missing:
+            return "#"
         if found is None or not (ROOT / found).exists():
             return target
         return relative_link(site_path(found, (ROOT / found).is_dir()), source, target)
 
     return replace_links(markdown, replaced)
+
+
+def on_page_content(
+    html: str, *, page: Page, config: MkDocsConfig, files: Files
+) -> str:
+    """Gives a page without sections the width of its table of contents."""
+    if not any(item.children for item in page.toc):
+        page.meta["hide"] = [*page.meta.get("hide", []), "toc"]
+    return html
 
 
 def _page_path(source: str) -> str:
@@ -153,4 +165,6 @@ def _existing(nav: Any, docs: Path) -> Any:
         return {
             key: item for key, each in nav.items() if (item := _existing(each, docs))
         }
-    return nav if (docs / nav).exists() else None
+    if not (docs / nav).exists():
+        _missing.add(nav)
+    return None if nav in _missing else nav
