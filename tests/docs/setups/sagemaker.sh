@@ -1,0 +1,1 @@
+source "$PYTHONPATH/tests/docs/setups/http.sh"
