@@ -38,7 +38,6 @@ PENDING = {
             "ids",
             "keras",
             "remote",
-            "results",
             "retraining",
             "retrieval",
             "sagemaker",
@@ -51,8 +50,6 @@ PENDING = {
         )
     ),
     "export/tf_serving/README.md",
-    "examples/retrain_daily/README.md",
-    "examples/transfer/README.md",
 }
 
 
