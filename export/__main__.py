@@ -34,6 +34,8 @@ from object2vec_tf.files.remote import PathLike, is_remote, join_url, local_path
 from object2vec_tf.files.uploads import check_remote_writable
 from object2vec_tf.layers.precision import PRECISIONS
 from object2vec_tf.model.loading import load_object2vec
+from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import phase
 from object2vec_tf.runs.run_directory import RunDirectory
 from object2vec_tf.tables.outside_tables import TABLES
 
@@ -114,14 +116,19 @@ def main() -> None:
                 "--precision or --format."
             )
         directory = _export_directory(parent, "onnx")
-        exported = export_onnx(load_object2vec(path), directory)
+        exported = export_onnx(_loaded(path), directory)
         print(f"{exported}")
         return
     directory = _export_directory(parent, "export")
     metrics = RunDirectory(path.parent).results()
-    model = load_object2vec(path)
+    model = _loaded(path)
     exported = export_saved_model(model, directory, metrics=metrics, **settings)
     print(f"{exported}")
+
+
+def _loaded(path: Path) -> Object2Vec:
+    with phase(f"loading {path}"):
+        return load_object2vec(path)
 
 
 def _model_and_parent(run: str) -> tuple[Path, PathLike]:

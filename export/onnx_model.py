@@ -16,6 +16,7 @@ from object2vec_tf.inference.onnx_predictor import (
 )
 from object2vec_tf.layers.outside_tables import OutsidePlacement
 from object2vec_tf.model.object2vec import Object2Vec
+from object2vec_tf.progress import phase
 
 
 def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
@@ -50,7 +51,7 @@ def export_onnx(model: Object2Vec, directory: str | os.PathLike[str]) -> Path:
     import_extra("onnx", "onnx", "an export to ONNX")
     from export.onnx_graphs import write_onnx
 
-    with next_version(directory) as (temporary, path):
+    with next_version(directory) as (temporary, path), phase("exporting"):
         write_onnx(model, temporary)
         text = json.dumps(model.hyperparameters.to_dict(), indent=2) + "\n"
         (temporary / ONNX_HYPERPARAMETERS).write_text(text, encoding="utf-8")

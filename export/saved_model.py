@@ -162,10 +162,15 @@ def export_saved_model(
     if files is not None and (outside or tables):
         raise UserError(_NO_ITEMS)
     # A CPU must be able to repeat the predictions in golden.jsonl.
-    with next_version(directory) as (temporary, path), in_full_precision():
-        with computing_in(model, precision), phase("exporting: writing the model"):
+    with (
+        next_version(directory) as (temporary, path),
+        in_full_precision(),
+        phase("exporting"),
+    ):
+        with computing_in(model, precision):
             if outside:
-                rows = write_table_files(model, temporary, tables)
+                with phase("writing token tables"):
+                    rows = write_table_files(model, temporary, tables)
                 towers = TowerSignatures(model)
                 _write_graph(towers, temporary)
                 _write_requests(model, temporary, metrics, towers, rows)
@@ -174,15 +179,20 @@ def export_saved_model(
                 signatures = Signatures(graph, files)
                 _write_graph(signatures, temporary)
                 if tables:
-                    _write_tables(graph, temporary, tables)
+                    with phase("writing token tables"):
+                        _write_tables(graph, temporary, tables)
                 _write_requests(model, temporary, metrics, signatures)
-        with phase("exporting: checking its answers"):
+        with phase("checking its answers"):
             replay(temporary, *_TOLERANCES[precision])
     return path
 
 
 def _write_graph(signatures: Signatures | TowerSignatures, directory: Path) -> None:
-    with tensorflow_path(directory) as path, tensorflow_warnings_only():
+    with (
+        phase("writing the signatures"),
+        tensorflow_path(directory) as path,
+        tensorflow_warnings_only(),
+    ):
         tf.saved_model.save(signatures, path, signatures=signatures.by_name)
         _set_method_names(path, signatures.methods)
 
@@ -213,9 +223,10 @@ def _write_requests(
         tables: The table of each side, if the signatures take rows.
     """
     hyperparameters = model.hyperparameters
-    requests = golden_requests(
-        model, signatures.by_name, signatures.items, tables or {}
-    )
+    with phase("predicting for its check and warm-up"):
+        requests = golden_requests(
+            model, signatures.by_name, signatures.items, tables or {}
+        )
     write_warm_up(
         directory,
         hyperparameters,

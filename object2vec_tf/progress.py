@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, TextIO, TypeVar
+from typing import IO, Final, TextIO, TypeVar
 
 from object2vec_tf.terminal import StatusLine, bar, can_redraw
 
@@ -66,7 +66,7 @@ class Phase:
         parts = [self.name, *([state] if state else []), f"{now - self.start:.0f} s"]
         return ", ".join(parts)
 
-    def status(self, now: float, stream: TextIO) -> str:
+    def status(self, now: float, stream: IO[str]) -> str:
         """Returns the line on a terminal, with a bar once a share is done.
 
         Args:

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TextIO
+from typing import IO
 
 _DUMB = ("dumb", "unknown")
 _DEFAULT_COLUMNS = 80
@@ -15,7 +15,9 @@ _ERASE = "\r\x1b[2K"
 _BAR_CELLS = 20
 
 
-def is_interactive(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+def is_interactive(
+    stream: IO[str], environment: Mapping[str, str] = os.environ
+) -> bool:
     """Returns whether a person watches a stream: a terminal that is not one of CI.
 
     Args:
@@ -34,7 +36,7 @@ def is_interactive(stream: TextIO, environment: Mapping[str, str] = os.environ) 
         return False
 
 
-def can_redraw(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+def can_redraw(stream: IO[str], environment: Mapping[str, str] = os.environ) -> bool:
     """Returns whether a line of a stream can be erased and written again.
 
     Args:
@@ -45,7 +47,7 @@ def can_redraw(stream: TextIO, environment: Mapping[str, str] = os.environ) -> b
     return is_interactive(stream, environment) and not is_dumb
 
 
-def columns(stream: TextIO) -> int:
+def columns(stream: IO[str]) -> int:
     """Returns the width of the stream's terminal; 80 if it is unknown."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_COLUMNS
@@ -53,7 +55,7 @@ def columns(stream: TextIO) -> int:
         return _DEFAULT_COLUMNS
 
 
-def bar(share: float, stream: TextIO, cells: int = _BAR_CELLS) -> str:
+def bar(share: float, stream: IO[str], cells: int = _BAR_CELLS) -> str:
     """Returns a progress bar in the characters that the stream can write.
 
     Args:
@@ -63,9 +65,9 @@ def bar(share: float, stream: TextIO, cells: int = _BAR_CELLS) -> str:
 
     Example:
         >>> import io
-        >>> bar(0.25, io.TextIOWrapper(io.BytesIO(), encoding="ascii"), 8)
+        >>> bar(0.25, io.IO[str]Wrapper(io.BytesIO(), encoding="ascii"), 8)
         '##......'
-        >>> bar(0.25, io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), 8)
+        >>> bar(0.25, io.IO[str]Wrapper(io.BytesIO(), encoding="utf-8"), 8)
         '━━──────'
     """
     done = min(max(int(share * cells), 0), cells)
@@ -73,10 +75,10 @@ def bar(share: float, stream: TextIO, cells: int = _BAR_CELLS) -> str:
     return full * done + empty * (cells - done)
 
 
-def can_encode(text: str, stream: TextIO) -> bool:
+def can_encode(text: str, stream: IO[str]) -> bool:
     """Returns whether the encoding of a stream has the characters of a text."""
     try:
-        text.encode(stream.encoding or "ascii")
+        text.encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
@@ -108,7 +110,7 @@ class StatusLine:
         stream: The terminal's stream.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
         self._lock = threading.RLock()
         self._is_shown = False

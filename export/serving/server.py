@@ -6,17 +6,21 @@ import gc
 import os
 import signal
 import socket
+import sys
 
 from export.serving.backends import Backend
 from export.serving.http_app import Gateway
 from export.serving.http_requests import SharedState
 from export.serving.http_server import HttpServer, allow_connections
+from export.serving.introduction import introduction
 from export.serving.listening import listening, url_of
 from export.serving.local_backend import LocalBackend
 from export.serving.reload import Reloader
 from export.serving.settings import GatewaySettings
 from object2vec_tf.errors import UserError
 from object2vec_tf.inference.predictor import load_model
+from object2vec_tf.progress import phase
+from object2vec_tf.terminal import is_interactive
 
 # Values of SageMaker's variable, and the output that is warmed up first.
 _PREFERRED_MODES = {"embedding": "embeddings", "classification": "scores", "": ""}
@@ -43,9 +47,14 @@ def serve(
         UserError: The address is not available.
     """
     gateway = Gateway(backend, settings, reloader)
+    hyperparameters, version = backend.hyperparameters, backend.version
     del backend  # so that it can be freed when a new version replaces it
     with listening(host, port) as listener:
-        run(gateway, listener, f"serving on {url_of(listener)}")
+        url = url_of(listener)
+        message = f"serving on {url}"
+        if is_interactive(sys.stdout):
+            message += introduction(url, hyperparameters, version)
+        run(gateway, listener, message)
 
 
 def run(gateway: Gateway, listener: socket.socket, message: str) -> None:
@@ -101,5 +110,6 @@ def local_backend(
             f"{mode}"
         )
     loaded = load_model(model, runtime, threads, table)
-    loaded.warm_up(first=_PREFERRED_MODES[mode])
+    with phase("warming up"):
+        loaded.warm_up(first=_PREFERRED_MODES[mode])
     return LocalBackend(loaded)

@@ -21,6 +21,7 @@ from object2vec_tf.files.fingerprints import verify_unchanged
 from object2vec_tf.inference.file_splits import FileSplit
 from object2vec_tf.inference.predictor import Predictor
 from object2vec_tf.progress import phase
+from object2vec_tf.terminal import can_redraw
 
 # A hidden file, so that programs that read all output files skip it.
 RECORD = ".transform.json"
@@ -150,5 +151,6 @@ def progress_bar(first: TextColumn, console: Console | None) -> Progress:
         BarColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=console is None or not console.is_terminal,
+        transient=True,
+        disable=console is None or not can_redraw(console.file),
     )

@@ -79,6 +79,14 @@ class RunConsole:
         if not self.console.quiet:
             line_written()
 
+    def say_with_details(self, text: str, details: str) -> None:
+        """Writes a line and its details, which are lines of their own on a terminal."""
+        if self._is_watched:
+            self.say(text)
+            self.say(f"  {details}")
+        else:
+            self.say(f"{text}  {details}")
+
     def metric_lines(self, lines: Iterator[str]) -> None:
         """Writes log lines for SageMaker, where they are wanted."""
         for line in lines if self._has_metric_lines else ():

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from rich import box
 from rich.table import Table
 
+from object2vec_tf.report.number_format import score_text
 from object2vec_tf.report.result_rows import CHANNELS
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.console import RunConsole
@@ -79,8 +80,8 @@ def show_study(
     if importance:
         table.add_column("importance", justify="right")
     value = trials[0]["value"]
-    given_result = trials[0]["why"] or "" if value is None else f"{value:.4f}"
-    table.add_row(str(objective), given_result, f"{best['value']:.4f}")
+    given_result = trials[0]["why"] or "" if value is None else score_text(value)
+    table.add_row(str(objective), given_result, score_text(best["value"]))
     for name, value in given.items():
         cells = [name, str(value), str(best["params"][name])]
         if importance:

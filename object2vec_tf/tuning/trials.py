@@ -25,6 +25,7 @@ from object2vec_tf.errors import (
 from object2vec_tf.files.channels import Source
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.progress import phase
+from object2vec_tf.report.number_format import duration_text, score_text
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.console import RunConsole
 from object2vec_tf.training.options import PathLike, RunOptions
@@ -301,15 +302,17 @@ class _TrialRunner:
         best: FrozenTrial | None,
     ) -> None:
         """Prints a line about a trial that has ended."""
-        result = why if value is None else f"{self._task.objective} {value:.6g}"
+        result = why if value is None else f"{self._task.objective} {score_text(value)}"
         if best is not None and best.number == trial.number:
             result += ", the best so far"
         elif best is not None:
-            result += f" (best: {best.value:.6g}, trial {best.number})"
+            result += f" (best: {score_text(best.value)}, trial {best.number})"
         seconds = trial.user_attrs.get("seconds")
-        duration = "" if seconds is None else f"  {seconds:.0f} s"
+        duration = "" if seconds is None else f", {duration_text(seconds)}"
         params = "  ".join(f"{k}={v}" for k, v in trial.user_attrs["params"].items())
-        self._reporter.say(f"trial {trial.number}: {result}{duration}  {params}")
+        self._reporter.say_with_details(
+            f"trial {trial.number}: {result}{duration}", params
+        )
 
     def _stop_if_asked(self) -> None:
         if self._interruption.asked:

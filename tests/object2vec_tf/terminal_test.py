@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import struct
 import termios
 import time
@@ -12,6 +13,14 @@ import pytest
 
 from object2vec_tf import progress
 from object2vec_tf.terminal import StatusLine, bar, can_redraw, columns, is_interactive
+
+
+def read_all(descriptor):
+    """Everything that was written to a terminal."""
+    data = b""
+    while select.select([descriptor], [], [], 0.1)[0]:
+        data += os.read(descriptor, 1 << 16)
+    return data.decode()
 
 
 @pytest.fixture
@@ -27,7 +36,7 @@ def terminal():
     resize(80)
     with os.fdopen(writer, "w", encoding="utf-8") as stream:
         stream.resize = resize
-        stream.written = lambda: os.read(reader, 1 << 16).decode()
+        stream.written = lambda: read_all(reader)
         yield stream
     os.close(reader)
 
