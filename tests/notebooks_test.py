@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.language_test import idioms
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MAX_BYTES = 400_000
 HOME = re.compile(r"(?<![\w.])/(home|root|tmp|work|Users|var/folders)/[\w.]")
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -87,6 +90,21 @@ def test_notebook_starts_with_a_title_and_what_it_needs(path):
     source = joined(first["source"])
     assert source.startswith("# ")
     assert "make " in source
+
+
+@each_notebook
+def test_links_of_notebook_are_to_files(path):
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "markdown":
+            for link in LINK.findall(joined(cell["source"])):
+                assert (path.parent / link).exists(), link
+
+
+@each_notebook
+def test_notebook_has_no_idioms(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = "\n".join(joined(cell["source"]) for cell in cells)
+    assert not list(idioms(sources))
 
 
 @pytest.mark.long
