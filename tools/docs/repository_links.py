@@ -56,7 +56,7 @@ def replace_links(text: str, replace: Callable[[str], str]) -> str:
         else _DEFINITION.sub(
             lambda match: match[1] + replace(match[2]), _LINK.sub(replaced, part)
         )
-        for is_code, part in _parts(text)
+        for is_code, part in split_code(text)
     )
 
 
@@ -128,8 +128,12 @@ def relative_link(path: str, page: str, target: str) -> str:
     return link + separator + anchor
 
 
-def _parts(text: str) -> Iterator[tuple[bool, str]]:
-    """Yields the parts of a page, and whether they are fenced code."""
+def split_code(text: str) -> Iterator[tuple[bool, str]]:
+    """Yields the parts of a Markdown page, and whether they are fenced code.
+
+    Args:
+        text: The page.
+    """
     part: list[str] = []
     fence = ""
     for line in text.splitlines(keepends=True):

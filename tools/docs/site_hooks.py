@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tools.docs.notebook_pages import markdown_of, site_html  # noqa: E402
 from tools.docs.repository_links import (  # noqa: E402
     DOCS,
     REPOSITORY,
@@ -46,9 +47,11 @@ _LANGUAGES = {
 # search for a word of the documentation should not find source code.
 _HIDDEN = "---\nsearch:\n  exclude: true\nhide: [navigation]\n---\n"
 _COMPILED = re.compile(r"__pycache__|\.egg-info$")
+_CHANGELOG = ROOT / "CHANGELOG.md"
+_CHANGELOG_PAGE = "changelog.md"
+_NOTEBOOKS = "notebooks"
 # Pages of the site, by the files of the repository that they are made from.
 _origins: dict[str, str] = {}
-_missing: set[str] = set()
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -61,15 +64,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the files of the repository that pages link to, and those that these do."""
     _origins.clear()
     pages = {
-        f"{DOCS}/{file.src_uri}": file.content_string
-        for file in files.documentation_pages()
-        if file.src_uri.endswith(".md")
+        _page_path(file.src_uri): _markdown(file)
+        for file in files
+        if file.src_uri.endswith((".md", ".ipynb"))
     }
-    pages[f"{DOCS}/changelog.md"] = (ROOT / "CHANGELOG.md").read_text("utf-8")
     while pages:
         path, text = pages.popitem()
-        if path == f"{DOCS}/changelog.md":
-            path = "CHANGELOG.md"
         for target in links(text):
             found = resolve(target, path)
             if found is None or not (ROOT / found).exists():
@@ -89,17 +89,12 @@ def on_page_markdown(
 ) -> str:
     """Changes the links to files of the repository to pages of the site."""
     source = page.file.src_uri
-    path = _page_path(source)
-    if source == "changelog.md":
-        path, markdown = "CHANGELOG.md", (ROOT / "CHANGELOG.md").read_text("utf-8")
+    if source == _CHANGELOG_PAGE:
+        markdown = _CHANGELOG.read_text("utf-8")
 
     def replaced(target: str) -> str:
-        found = resolve(target, path)
-        if found is not None and found.removeprefix(f"{DOCS}/") in _missing:
-            return "#"
-        if found is None or not (ROOT / found).exists():
-            return target
-        return relative_link(site_path(found, (ROOT / found).is_dir()), source, target)
+        linked = _linked_page(target, source)
+        return target if linked is None else relative_link(linked, source, target)
 
     return replace_links(markdown, replaced)
 
@@ -107,14 +102,45 @@ def on_page_markdown(
 def on_page_content(
     html: str, *, page: Page, config: MkDocsConfig, files: Files
 ) -> str:
-    """Gives a page without sections the width of its table of contents."""
+    """Puts notebooks into the style of the site, and hides empty lists of sections."""
     if not any(item.children for item in page.toc):
         page.meta["hide"] = [*page.meta.get("hide", []), "toc"]
-    return html
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+
+    def replaced(target: str) -> str:
+        linked = _linked_page(target, page.file.src_uri)
+        file = files.get_file_from_path(linked) if linked else None
+        if file is None:
+            return target
+        _, separator, anchor = target.partition("#")
+        return file.url_relative_to(page.file) + separator + anchor
+
+    return site_html(html, replaced)
+
+
+def _linked_page(target: str, source: str) -> str | None:
+    """Returns the source path of what a link of a page refers to; None for others."""
+    found = resolve(target, _page_path(source))
+    if found is None or not (ROOT / found).exists():
+        return None
+    return site_path(found, (ROOT / found).is_dir())
+
+
+def _markdown(file: File) -> str:
+    """Returns the Markdown of a page or of the cells of a notebook."""
+    if file.src_uri == _CHANGELOG_PAGE:
+        return _CHANGELOG.read_text("utf-8")
+    text = file.content_string
+    return markdown_of(text) if file.src_uri.endswith(".ipynb") else text
 
 
 def _page_path(source: str) -> str:
     """Returns the path in the repository of what a page of the site is made from."""
+    if source == _CHANGELOG_PAGE:
+        return _CHANGELOG.name
+    if source.startswith(f"{_NOTEBOOKS}/"):
+        return source
     if source not in _origins:
         return f"{DOCS}/{source}"
     # The links of a list of a directory's files are relative to the directory.
@@ -165,6 +191,4 @@ def _existing(nav: Any, docs: Path) -> Any:
         return {
             key: item for key, each in nav.items() if (item := _existing(each, docs))
         }
-    if not (docs / nav).exists():
-        _missing.add(nav)
-    return None if nav in _missing else nav
+    return nav if (docs / nav).exists() else None
