@@ -12,7 +12,7 @@ TOP10 := data/movielens_top10
 TOP10_RUN ?= runs/movielens_top10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo data texts documents notebooks docs docs-serve test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags docs-results bench bench-peers format clean
+.PHONY: help demo data texts documents notebooks docs docs-serve check-links test test-all test-gpu test-oldest test-newest audit doctest lint types results results-ratings results-recommendation results-top10 results-retraining results-sentences results-texts results-documents results-tags docs-results bench bench-peers format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-23s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -141,8 +141,10 @@ docs: $(VENV)/docs ## Build the documentation site in site/; a warning is an err
 docs-serve: $(VENV)/docs ## Show the documentation site at http://127.0.0.1:8000, and follow changes
 	$(MKDOCS) serve --strict --dev-addr=127.0.0.1:8000
 
-notebooks: $(VENV)/base ## Execute the notebooks and store their outputs (10 minutes; needs the data)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[docs]'
+check-links: $(VENV)/base ## Ask the hosts that the documentation links to (needs the network)
+	$(BIN)/python tools/docs/check_links.py
+
+notebooks: $(VENV)/docs ## Execute the notebooks and store their outputs (10 minutes; needs the data)
 	$(BIN)/python -m tools.docs.notebooks
 
 results-tags: documents ## Tags of Debian's packages (half an hour)
@@ -224,7 +226,7 @@ test-gpu: $(VENV)/test ## Tests on a GPU: those that need one, and those of mode
 doctest: $(VENV)/test ## Run the examples in docstrings
 	$(BIN)/python -m pytest --doctest-modules object2vec_tf export
 
-test-all: lint types doctest ## All tests, with the long ones and those of a Ray cluster
+test-all: lint types doctest docs ## All tests, with the long ones and those of a Ray cluster
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[test-all]'
 	$(BIN)/python -m pytest
 
@@ -233,4 +235,4 @@ format: $(VENV)/test ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove the environment and build files; keep data and runs
-	rm -rf $(VENV) $(OLDEST) $(NEWEST) $(VENV)-audit build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf site $(VENV) $(OLDEST) $(NEWEST) $(VENV)-audit build dist *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
