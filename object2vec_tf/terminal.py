@@ -12,7 +12,7 @@ from typing import IO
 _DUMB = ("dumb", "unknown")
 _DEFAULT_COLUMNS = 80
 _ERASE = "\r\x1b[2K"
-_BAR_CELLS = 20
+_BAR_CELLS = 10
 
 
 def is_interactive(
@@ -65,9 +65,9 @@ def bar(share: float, stream: IO[str], cells: int = _BAR_CELLS) -> str:
 
     Example:
         >>> import io
-        >>> bar(0.25, io.IO[str]Wrapper(io.BytesIO(), encoding="ascii"), 8)
+        >>> bar(0.25, io.TextIOWrapper(io.BytesIO(), encoding="ascii"), 8)
         '##......'
-        >>> bar(0.25, io.IO[str]Wrapper(io.BytesIO(), encoding="utf-8"), 8)
+        >>> bar(0.25, io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), 8)
         '━━──────'
     """
     done = min(max(int(share * cells), 0), cells)
@@ -116,14 +116,17 @@ class StatusLine:
         self._is_shown = False
 
     def show(self, text: str) -> None:
-        """Replaces the line; text that does not fit is cut.
+        """Replaces the line; text that does not fit is cut, after a comma if possible.
 
         Args:
             text: The new line.
         """
+        # A control character of a file name would move the cursor.
+        text = "".join(c if c.isprintable() else "?" for c in text)
         room = columns(self.stream) - 1
         if len(text) > room:
-            text = text[: max(room - 3, 0)] + "..."
+            parts, comma, _ = text[: room + 1].rpartition(", ")
+            text = parts if comma else text[: max(room - 3, 0)] + "..."
         with self._lock:
             self.stream.write(_ERASE + text)
             self.stream.flush()

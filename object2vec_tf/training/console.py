@@ -260,7 +260,7 @@ class TrainingProgress(keras.callbacks.Callback):
         if self._speed:
             rate = self._speed * self._pairs / max(steps, 1)
             left = duration_text((steps - self._done) / self._speed)
-            parts += [f"{rate:,.0f} pairs/s", f"{left} left"]
+            parts += [f"{left} left", f"{rate:,.0f} pairs/s"]
         return ", ".join(filter(None, [*parts, self._metrics]))
 
 

@@ -13,7 +13,8 @@ _GAP = "  "
 _SCORE_WIDTH = 8
 _RATE, _TIME, _LEFT = "pairs/s", "time", "left"
 _RATE_WIDTH, _TIME_WIDTH, _LONG_TIME_WIDTH = 9, 6, 11
-_MINUTE = 60
+# Shorter times are in seconds.
+_LONG_SECONDS = 120
 
 
 def epoch_line(
@@ -136,7 +137,7 @@ class EpochTable:
                     width = max(width, len(channel))
                 rank = (3 + place if place else 0, -CHANNELS.index(channel))
                 columns.append(_Column(channel, name, width, rank))
-        time_width = _TIME_WIDTH if seconds < _MINUTE else _LONG_TIME_WIDTH
+        time_width = _TIME_WIDTH if seconds < _LONG_SECONDS else _LONG_TIME_WIDTH
         return [
             *columns,
             _Column("", _RATE, _RATE_WIDTH, (5, 0)),

@@ -59,6 +59,10 @@ def test_the_line_fits_the_terminal(terminal, width):
     line = StatusLine(terminal)
     line.show("x" * 200)
     assert terminal.written() == "\r\x1b[2K" + "x" * (width - 4) + "..."
+    line.show("epoch 1, " + "x" * (width - 11) + ", " + "y" * 200)
+    assert terminal.written().endswith("\x1b[2Kepoch 1, " + "x" * (width - 11))
+    line.show("a\x1b[2Jb\nc")
+    assert terminal.written().endswith("\x1b[2Ka?[2Jb?c")
     line.clear()
     line.clear()  # is erased already
     assert terminal.written() == "\r\x1b[2K"
@@ -85,7 +89,7 @@ def test_phases_share_one_line_that_other_output_replaces(terminal, monkeypatch)
                 terminal.write("warning\n")
                 terminal.flush()
     text = terminal.written()
-    shown = "\r\x1b[2Kepoch 1/2: training " + "━" * 10 + "─" * 10 + " 1 of 2"
+    shown = "\r\x1b[2Kepoch 1/2: training " + "━" * 5 + "─" * 5 + " 1 of 2"
     assert text.startswith(shown)
     assert "\r\x1b[2Kwarning\n" in text
     assert "fit" not in text

@@ -123,7 +123,7 @@ def test_progress_shows_speed_and_remaining_time(monkeypatch):
     progress.on_train_batch_end(1, {"loss": 1.0})
     progress.on_train_batch_end(5, {"loss": 0.5, "secret": 2.0})
     # 4 batches in 2 s: 2 batches or 200 pairs per second, and 4 batches are left.
-    assert progress.state() == ("6 of 10 batches, 200 pairs/s, 2.0 s left, loss 0.5000")
+    assert progress.state() == ("6 of 10 batches, 2.0 s left, 200 pairs/s, loss 0.5000")
     assert progress.share() == 0.6
 
 
