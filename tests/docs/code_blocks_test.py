@@ -30,23 +30,11 @@ COMMANDS = (
 )
 # Pages that are not converted yet.
 PENDING = {
-    "README.md",
     *(
         f"docs/{page}.md"
         for page in (
-            "data",
-            "ids",
-            "keras",
-            "remote",
-            "retraining",
-            "retrieval",
             "sagemaker",
-            "sentences",
             "serving",
-            "subwords",
-            "training_options",
-            "transform",
-            "workers",
         )
     ),
     "export/tf_serving/README.md",
