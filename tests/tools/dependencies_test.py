@@ -66,7 +66,7 @@ def test_every_imported_package_is_declared():
     imported = _distributions()
     assert {"grpcio", "protobuf", "numpy", "sqlalchemy"} <= imported
     assert imported - declared == set()
-    extras = {"datasets", "distributed"}  # for tools, and as ray[data]
+    extras = {"datasets", "distributed", "docs"}  # for tools, and as ray[data]
     base = _names(groups[""])
     assert base - imported - INDIRECT == set()
     for name, members in groups.items():
