@@ -43,6 +43,16 @@ def number_text(value: float) -> str:
     return f"{value:.4g}"
 
 
+def count_text(count: int, unit: str) -> str:
+    """Returns a count with its unit, in the plural unless the count is 1.
+
+    Example:
+        >>> count_text(1, "epoch"), count_text(90570, "pair")
+        ('1 epoch', '90,570 pairs')
+    """
+    return f"{count:,} {unit}{'s' * (count != 1)}"
+
+
 def share_text(share: float) -> str:
     """Returns a share, from 0 to 1, as a percentage with one decimal.
 

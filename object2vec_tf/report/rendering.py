@@ -48,6 +48,13 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN_SYNTAX.sub(r"\\\g<0>", html.escape(text, quote=False))
 
 
+def fenced(code: str) -> str:
+    """Returns a fenced block of commands, which may have backticks themselves."""
+    longest = max(map(len, re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}bash\n{code}\n{fence}"
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -60,5 +67,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["escape_markdown"] = escape_markdown
+    environment.filters["fenced"] = fenced
     environment.filters["px"] = lambda value: f"{value:.1f}"
     return environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -21,19 +22,21 @@ from object2vec_tf.report.data_tables import (
 )
 from object2vec_tf.report.embedding_sample import MAX_OBJECTS, EmbeddingSample
 from object2vec_tf.report.neighbor_table import neighbor_table
+from object2vec_tf.report.number_format import count_text, duration_text
+from object2vec_tf.report.provenance import Provenance
 from object2vec_tf.report.rendering import render_html, render_markdown
 from object2vec_tf.report.result_rows import CHANNELS, metric_names
 from object2vec_tf.report.run_tables import (
     epoch_table,
     initial_model_note,
     initial_model_table,
-    loss_sentence,
     result_note,
     result_table,
     setting_tables,
 )
 from object2vec_tf.report.svg_charts import curves, scatter
 from object2vec_tf.report.tables import ReportTable
+from object2vec_tf.report.verdict import judge
 from object2vec_tf.runs.result_files import Record
 
 
@@ -47,7 +50,8 @@ class _Section:
         table: The table. The model card omits sections without one.
         charts: Draws the charts, which only the page shows.
         folded: The label under which the page hides the table; empty to show it.
-        card_only: Whether only the model card has the section.
+        layout: How the page sets a table without charts: ``narrow`` as wide as its
+            content, ``full`` as wide as the page, or in several ``columns``.
     """
 
     title: str
@@ -55,13 +59,12 @@ class _Section:
     table: ReportTable | None
     charts: Callable[[], Sequence[Markup]] = tuple
     folded: str = ""
-    card_only: bool = False
+    layout: str = "narrow"
 
-
-def _precision_text(metrics: Mapping[str, Any]) -> str:
-    """Returns the precision of a run; earlier versions had float32 only."""
-    precision = metrics.get("precision", "float32")
-    return "" if precision == "float32" else f" in mixed precision ({precision})"
+    @property
+    def anchor(self) -> str:
+        """The name of the section in links."""
+        return "-".join(re.findall(r"[a-z0-9]+", self.title.lower()))
 
 
 class Report:
@@ -75,6 +78,13 @@ class Report:
         history: The record of each epoch.
         samples: Embeddings of objects of the training channel, by encoder.
         hidden: Metrics to leave out.
+        provenance: The circumstances of the run.
+
+    Attributes:
+        name: The run's name.
+        verdict: The judgment of the run.
+        command: The command line of the run; empty if it is not known.
+        steps: The commands to run next.
     """
 
     def __init__(
@@ -86,8 +96,14 @@ class Report:
         history: Sequence[Record],
         samples: Sequence[EmbeddingSample],
         hidden: Collection[str] = (),
+        provenance: Provenance | None = None,
     ) -> None:
+        provenance = provenance or Provenance()
         self.name = name
+        self.verdict = judge(metrics, hyperparameters)
+        self.command = provenance.command
+        self.steps = provenance.steps
+        self._provenance = provenance
         self._hyperparameters = hyperparameters
         self._channels = channels
         self._metrics = metrics
@@ -96,22 +112,45 @@ class Report:
         self._hidden = hidden
 
     def summary(self) -> str:
-        """Summarizes the run in a few sentences."""
+        """Summarizes the training in a sentence or two."""
         metrics = self._metrics
         pairs, epochs = metrics["rows"]["train"], metrics["epochs_run"]
         return (
-            f"This Object2Vec model was trained on {pairs:,} pair{'s' * (pairs != 1)} "
-            f"for {epochs} epoch{'s' * (epochs != 1)} ({metrics['stopped']}) with "
-            f"random seed {metrics['seed']}{_precision_text(metrics)}. "
-            f"The run took {metrics['seconds']:.0f} seconds{_place(metrics)}. The "
-            f"model has the weights of the best epoch, number "
-            f"{metrics['best_epoch'] + 1}. "
-            + loss_sentence(metrics, self._hyperparameters.loss_name)
+            f"This Object2Vec model was trained on {count_text(pairs, 'pair')} for "
+            f"{count_text(epochs, 'epoch')} ({metrics['stopped']}). It has the weights "
+            f"of the best epoch, number {metrics['best_epoch'] + 1}."
         )
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Returns the circumstances of the run, by name."""
+        metrics, settings = self._metrics, self._hyperparameters
+        provenance = self._provenance
+        rows = [
+            f"{name} {count:,}"
+            for name, count in metrics["rows"].items()
+            if name in CHANNELS
+        ]
+        networks = dict.fromkeys((settings.enc0_network, settings.enc1_network))
+        facts = {
+            "Pairs": ", ".join(rows),
+            "Time": f"{duration_text(metrics['seconds'])}, "
+            f"{metrics['records_per_second']:,.0f} pairs/s",
+            "Device": _place(metrics),
+            "Encoders": f"{' and '.join(networks)}, {settings.enc_dim:,} values per "
+            "embedding",
+            "Training loss": settings.loss_name,
+            "Random seed": str(metrics.get("seed", "")),
+            "Finished": provenance.date,
+            "Software": ", ".join(
+                f"{name} {version}" for name, version in provenance.versions.items()
+            ),
+        }
+        return [(name, text) for name, text in facts.items() if text]
 
     def html(self) -> str:
         """Returns the page. It is self-contained: it loads nothing."""
-        return render_html("report.html.j2", report=self, sections=self._sections())
+        page = render_html("report.html.j2", report=self, sections=self._sections())
+        return page.lstrip()
 
     def markdown(self) -> str:
         """Returns the model card."""
@@ -130,7 +169,7 @@ class Report:
                 "Epochs",
                 "",
                 epoch_table(self._history, self._metrics["best_epoch"], self._hidden),
-                card_only=True,
+                folded=f"Scores of {count_text(len(self._history), 'epoch')}",
             ),
             _Section(
                 "Embeddings",
@@ -142,7 +181,11 @@ class Report:
                 self._maps,
             ),
             *(
-                _Section(f"Nearest neighbors, {sample.side}", *neighbor_table(sample))
+                _Section(
+                    f"Nearest neighbors, {sample.side}",
+                    *neighbor_table(sample),
+                    layout="full",
+                )
                 for sample in self._samples
             ),
             _Section(
@@ -181,6 +224,7 @@ class Report:
                 "Bad lines",
                 "Invalid lines that were skipped (--max_bad_lines).",
                 bad_line_table(channels),
+                layout="full",
             ),
         ]
 
@@ -188,13 +232,17 @@ class Report:
         changed, default = setting_tables(self._hyperparameters)
         return [
             _Section(
-                "Settings", "Hyperparameters that differ from their defaults.", changed
+                "Settings",
+                "Hyperparameters that differ from their defaults.",
+                changed,
+                layout="columns",
             ),
             _Section(
                 "Default settings",
                 "",
                 default,
                 folded=f"{len(default.rows)} hyperparameters",
+                layout="columns",
             ),
         ]
 
@@ -228,5 +276,9 @@ class Report:
 
 
 def _place(metrics: Mapping[str, Any]) -> str:
-    """Returns where a run took place; runs of version 0.1 did not record it."""
-    return f" on this device: {metrics['device']}" if "device" in metrics else ""
+    """Returns the device and its precision; version 0.1 did not record them."""
+    device = str(metrics.get("device", ""))
+    precision = metrics.get("precision", "float32")
+    if precision != "float32":
+        device += f" in mixed precision ({precision})"
+    return device.strip()

@@ -93,30 +93,6 @@ def result_table(
     return ReportTable(head, rows, text_columns=2, bold_rows=own_rows)
 
 
-def loss_sentence(metrics: Mapping[str, Any], loss: str) -> str:
-    """Compares the model's loss with that of the best baseline.
-
-    Args:
-        metrics: The content of metrics.json.
-        loss: The metric. The sentence reports it on test or, if the run has no such
-            channel, on validation or train.
-    """
-    channel = next(name for name in reversed(CHANNELS) if name in metrics)
-    sentence = f"Its {loss} on {channel} is {score_text(metrics[channel][loss])}"
-    baselines = {
-        name: float(scores[channel][loss])
-        for name, scores in metrics.get("baselines", {}).items()
-        if loss in scores.get(channel, {})
-    }
-    if not baselines:
-        return f"{sentence}."
-    best = min(baselines, key=lambda name: baselines[name])
-    return (
-        f"{sentence}; the best baseline ({TITLES[best]}) has "
-        f"{score_text(baselines[best])} (lower is better)."
-    )
-
-
 def initial_model_note(metrics: Mapping[str, Any]) -> str:
     """Explains from which model the weights of a run started.
 

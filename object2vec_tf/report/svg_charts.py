@@ -16,31 +16,23 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from object2vec_tf.report.chart_colors import (
+    COLORS,
+    LETTER_WIDTH,
+    class_colors,
+    gradient_colors,
+    legend,
+)
+from object2vec_tf.report.map_names import map_names
+from object2vec_tf.report.number_format import number_text, score_text, share_text
 from object2vec_tf.report.rendering import render_html
 
-# Distinguishable with most kinds of color blindness, on white and on black (after Okabe
-# and Ito).
-_COLORS = (
-    "#1f77b4",
-    "#e08214",
-    "#2a9d6f",
-    "#c5508f",
-    "#5fb3e6",
-    "#b8a200",
-    "#d9482b",
-    "#8566c4",
-    "#7a5b3a",
-    "#17a2a8",
-)
-_OTHERS_COLOR = "#999999"
-# RGB from the lowest value to the highest.
-_GRADIENT = ((30, 90, 200), (190, 60, 130), (245, 160, 30))
-_GRADIENT_CELLS, _GRADIENT_STEP = 24, 5
 # The size of a scatter plot, and its margins at the left, right and top, in pixels.
 _MAP_WIDTH, _MAP_LEFT, _MAP_TOP = 460, 26, 46
-# The estimated width of a letter in a legend, in pixels.
-_LETTER_WIDTH = 6.2
 _MAX_BARS = 12
+_MAX_EPOCH_TICKS = 10
+# The least space between the texts of two ticks, in pixels.
+_TICK_GAP = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +55,6 @@ class _Tick(NamedTuple):
 
     position: float
     text: str
-
-
-class _LegendEntry(NamedTuple):
-    """A dot and a name in a legend; the position is in pixels."""
-
-    x: float
-    name: str
-    color: str
 
 
 def curves(
@@ -97,16 +81,20 @@ def curves(
 
     lines = [
         (color, [(x(epoch), y(value)) for epoch, value in enumerate(values)])
-        for color, values in zip(_COLORS, series.values(), strict=False)
+        for color, values in zip(COLORS, series.values(), strict=False)
     ]
-    step = max(1, math.ceil(epochs / 10))
+    ends = "; ".join(
+        f"{name} from {score_text(values[0])} to {score_text(values[-1])}"
+        for name, values in series.items()
+    )
     return render_html(
         "curves.svg.j2",
         area=_AREA,
         title=title,
-        legend=_legend(_AREA.left, dict(zip(series, _COLORS, strict=False))),
+        description=f"Line chart of {title} in {epochs} epochs: {ends}",
+        legend=legend(_AREA.left, dict(zip(series, COLORS, strict=False))),
         y_ticks=[_Tick(y(value), f"{value:,.6g}") for value in ticks],
-        x_ticks=[_Tick(x(e), str(e + 1)) for e in range(0, epochs, step)],
+        x_ticks=[_Tick(x(e - 1), f"{e:,}") for e in _epoch_numbers(epochs)],
         best_x=None if best is None else x(best),
         lines=lines,
     )
@@ -134,30 +122,43 @@ def scatter(
     components = principal_components(vectors)
     variance = float(vectors.astype(np.float64).var(axis=0).sum()) or 1.0
     shares = components.var(axis=0) / variance
-    colors, legend, gradient = (
-        _class_colors(values) if classes else _gradient_colors(values)
+    side = _MAP_WIDTH - 2 * _MAP_LEFT
+    colors = (
+        class_colors(values, _MAP_LEFT, side)
+        if classes
+        else gradient_colors(values, _MAP_LEFT)
     )
+    positions = [
+        (_MAP_LEFT + x * side, _MAP_TOP + (1 - y) * side)
+        for x, y in _unit_positions(components).tolist()
+    ]
     points = [
-        {"x": x, "y": y, "color": color, "name": f"{name} ({value:.3g})"}
+        {"x": x, "y": y, "color": color, "name": f"{name} ({number_text(value)})"}
         for (x, y), color, name, value in zip(
-            _unit_positions(components), colors, names, values, strict=True
+            positions, colors.points, names, values.tolist(), strict=True
         )
     ]
+    is_colored = colors.legend is not None or colors.gradient is not None
+    remark = f"color: {value_title}"
+    if not is_colored:
+        remark = f"{value_title} of all: {number_text(float(values[0]))}"
     return render_html(
         "scatter.svg.j2",
         title=title,
-        remark=f"colored by {value_title}",
+        remark=remark,
+        description=f"Scatter plot of {len(names):,} embeddings of {title}. {remark}",
         width=_MAP_WIDTH,
         left=_MAP_LEFT,
         top=_MAP_TOP,
-        side=_MAP_WIDTH - 2 * _MAP_LEFT,
-        legend=legend,
-        gradient=gradient,
+        side=side,
+        legend=colors.legend,
+        gradient=colors.gradient,
         axes=[
-            f"principal component {number} ({share:.0%} of the variance)"
+            f"principal component {number} ({share_text(share)} of the variance)"
             for number, share in enumerate(shares.tolist(), 1)
         ],
         points=points,
+        names=map_names(names, positions, _MAP_WIDTH),
     )
 
 
@@ -181,17 +182,25 @@ def bars(
     scale = (_AREA.bottom - _AREA.top) / ticks[-1]
     # Ranges have their limits between the bars; values are centered below their bars.
     shift = 0.0 if len(names) > len(counts) else 0.5
+    x_ticks = [
+        _Tick(_AREA.left + (number + shift) * width, name)
+        for number, name in enumerate(names)
+    ]
+    described = "; ".join(
+        f"{name}: {count:,}"
+        for name, count in zip(names, counts.tolist(), strict=False)
+        if count
+    )
+    label = f"{axis} from" if shift == 0 else axis
     return render_html(
         "bars.svg.j2",
         area=_AREA,
         title=title,
+        description=f"Bar chart of {title}. Pairs by {label} {described}",
         axis=axis,
-        color=_COLORS[0],
+        color=COLORS[0],
         y_ticks=[_Tick(_AREA.bottom - scale * v, f"{v:,.6g}") for v in ticks],
-        x_ticks=[
-            _Tick(_AREA.left + (number + shift) * width, name)
-            for number, name in enumerate(names)
-        ],
+        x_ticks=_thinned(x_ticks, width),
         bars=[
             {
                 "x": _AREA.left + number * width + 1,
@@ -245,8 +254,8 @@ def _histogram(
         max_bars: The most values that are counted one by one.
 
     Returns:
-        The counts, and the text below each bar. For ranges it is the text of the limits
-        between the bars, of which every second is empty for lack of space.
+        The counts, and the text below each bar or, for ranges, of the limits between
+        the bars.
     """
     distinct, counts = np.unique(values, return_counts=True)
     integers = np.issubdtype(distinct.dtype, np.integer)
@@ -260,11 +269,32 @@ def _histogram(
             float(distinct[0]), float(distinct[-1]), _MAX_BARS - 2, integers
         )
         counts, _ = np.histogram(distinct, limits, weights=counts)
-        return counts, [
-            f"{limit:.6g}" if number % 2 == 0 else ""
-            for number, limit in enumerate(limits)
-        ]
-    return counts, [f"{value:.6g}" for value in distinct.tolist()]
+        return counts, [f"{limit:,.6g}" for limit in limits]
+    return counts, [f"{value:,.6g}" for value in distinct.tolist()]
+
+
+def _thinned(ticks: Sequence[_Tick], distance: float) -> list[_Tick]:
+    """Returns the first of the ticks and every further one that has enough space.
+
+    Args:
+        ticks: Marks at equal distances.
+        distance: The distance between two of them, in pixels.
+    """
+    widest = LETTER_WIDTH * max(len(tick.text) for tick in ticks) + _TICK_GAP
+    return list(ticks[:: max(1, math.ceil(widest / distance))])
+
+
+def _epoch_numbers(epochs: int) -> list[int]:
+    """Returns the first epoch, and round numbers up to the last one.
+
+    Example:
+        >>> _epoch_numbers(4), _epoch_numbers(50)
+        ([1, 2, 3, 4], [1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50])
+    """
+    rough = epochs / _MAX_EPOCH_TICKS
+    unit = 10 ** max(math.floor(math.log10(rough)), 0)
+    step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= rough)
+    return [1, *range(max(step, 2), epochs + 1, step)]
 
 
 def _round_values(
@@ -287,71 +317,3 @@ def _round_values(
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     # The format removes rounding errors in the last digits: 0.30000000000000004.
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
-
-
-def _legend(x: float, colors: Mapping[str, str]) -> list[_LegendEntry]:
-    """Lays out a legend from left to right, starting at ``x`` pixels."""
-    entries = []
-    for name, color in colors.items():
-        entries.append(_LegendEntry(x, name, color))
-        x += 26 + _LETTER_WIDTH * len(name)
-    return entries
-
-
-class _Gradient(NamedTuple):
-    """The legend of a scale of values.
-
-    Attributes:
-        x: The left end of the strip of colors, in pixels.
-        step: The width of each color, in pixels.
-        colors: The colors, from the lowest value to the highest.
-        low: The lowest value.
-        high: The highest value.
-    """
-
-    x: float
-    step: int
-    colors: list[str]
-    low: str
-    high: str
-
-
-def _class_colors(
-    values: npt.NDArray[np.float64],
-) -> tuple[list[str], list[_LegendEntry], None]:
-    """Returns the points' colors and a legend; the rarest classes share one color."""
-    classes, counts = np.unique(values, return_counts=True)
-    frequent = classes[np.lexsort((classes, -counts))][: len(_COLORS)]
-    colors = dict(zip(sorted(frequent.tolist()), _COLORS, strict=False))
-    legend = {f"{value:.0f}": color for value, color in colors.items()}
-    if len(classes) > len(frequent):
-        legend["others"] = _OTHERS_COLOR
-    points = [colors.get(value, _OTHERS_COLOR) for value in values.tolist()]
-    return points, _legend(_MAP_LEFT, legend), None
-
-
-def _gradient_colors(
-    values: npt.NDArray[np.float64],
-) -> tuple[list[str], None, _Gradient]:
-    """Returns the points' colors and their scale, from the lowest to the highest."""
-    low, high = float(values.min()), float(values.max())
-    shares = (values - low) / ((high - low) or 1.0)
-    gradient = _Gradient(
-        x=_MAP_LEFT + 6 + _LETTER_WIDTH * len(f"{low:.3g}"),
-        step=_GRADIENT_STEP,
-        colors=[_color(i / (_GRADIENT_CELLS - 1)) for i in range(_GRADIENT_CELLS)],
-        low=f"{low:.3g}",
-        high=f"{high:.3g}",
-    )
-    return [_color(share) for share in shares.tolist()], None, gradient
-
-
-def _color(share: float) -> str:
-    """Returns the color at a share, from 0 to 1, of the gradient."""
-    position = share * (len(_GRADIENT) - 1)
-    index = min(int(position), len(_GRADIENT) - 2)
-    low, high = _GRADIENT[index], _GRADIENT[index + 1]
-    mixed = [
-        round(a + (b - a) * (position - index)) for a, b in zip(low, high, strict=True)
-    ]
-    return "#{:02x}{:02x}{:02x}".format(*mixed)

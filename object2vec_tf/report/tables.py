@@ -27,9 +27,13 @@ class ReportTable:
     text_columns: int = 1
     bold_rows: Collection[int] = ()
 
-    def html(self) -> Markup:
-        """Returns the table as HTML."""
-        return render_html("table.html.j2", table=self)
+    def html(self, label: str) -> Markup:
+        """Returns the table as HTML.
+
+        Args:
+            label: What it is, for screen readers.
+        """
+        return render_html("table.html.j2", table=self, label=label)
 
     def markdown(self) -> str:
         """Returns the table as GitHub-flavored Markdown."""

@@ -15,6 +15,8 @@ from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.progress import phase
 from object2vec_tf.report.baselines import POPULARITY, baselines
 from object2vec_tf.report.embedding_sample import sample_embeddings
+from object2vec_tf.report.next_steps import Step, next_steps
+from object2vec_tf.report.provenance import current_provenance
 from object2vec_tf.report.report import Report
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.runs.run_directory import ALL_EPOCHS
@@ -146,6 +148,16 @@ def write_report(
         trainer.history,
         samples,
         run.hidden_metrics,
+        current_provenance(_next_steps(run)),
     )
     write_atomic(run.directory.report, report.html())
     write_atomic(run.directory.card, report.markdown())
+
+
+def _next_steps(run: PreparedRun) -> tuple[Step, ...]:
+    """Returns the commands that use the model, with the paths as they were given."""
+    options = run.options
+    directory = f"{run.directory.path}"  # the URL of a remote one
+    return tuple(
+        next_steps(directory, options.export_dir, options.items, options.labels)
+    )

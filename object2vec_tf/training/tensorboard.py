@@ -15,6 +15,30 @@ from object2vec_tf.files.atomic import write_atomic
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.report.embedding_sample import EmbeddingSample
+from object2vec_tf.report.next_steps import printable
+
+
+def result_tag(channel: str, metric: str) -> str:
+    """Returns the tag of a result of the best epoch.
+
+    Example:
+        >>> result_tag("test", "accuracy")
+        'best_epoch/test_accuracy'
+    """
+    return f"best_epoch/{channel}_{metric}"
+
+
+def trial_name(run: Path) -> str:
+    """Returns the name that the HParams tab shows instead of a hash.
+
+    Example:
+        >>> trial_name(Path("study/trials/0007")), trial_name(Path("runs/movielens"))
+        ('trial 7', 'movielens')
+    """
+    run = run.absolute()
+    if run.parent.name == "trials" and run.name.isdecimal():
+        return f"trial {int(run.name)}"
+    return printable(run.name)
 
 
 class TensorBoardLogs:
@@ -22,10 +46,12 @@ class TensorBoardLogs:
 
     A metric has the same tag in the TensorBoard runs ``train`` and ``validation``, so
     that both curves appear in one chart. The run ``final`` has the results, the
-    hyperparameters and the embeddings.
+    hyperparameters and the embeddings. Tags have the form ``group/name``; TensorBoard
+    shows each group under a heading of its own.
 
     Args:
-        directory: The log directory.
+        directory: The log directory, in the run directory. Its parent names the run in
+            the HParams tab.
         hyperparameters: The hyperparameters, for the HParams tab.
     """
 
@@ -48,10 +74,10 @@ class TensorBoardLogs:
                 continue
             with self._writer(channel).as_default(step=record["epoch"]):
                 for name, value in record[channel].items():
-                    tf.summary.scalar(name, value)
+                    tf.summary.scalar(f"epoch/{name}", value)
                 if channel == "train":
                     rate = record["records_per_second"]
-                    tf.summary.scalar("records_per_second", rate)
+                    tf.summary.scalar("speed/pairs_per_second", rate)
             self._writer(channel).flush()
 
     def results(self, metrics: Mapping[str, Any]) -> None:
@@ -61,10 +87,11 @@ class TensorBoardLogs:
             metrics: The content of metrics.json.
         """
         with self._writer("final").as_default(step=metrics["best_epoch"]):
-            hparams.hparams(self._hyperparameters.to_dict())
+            values = self._hyperparameters.to_dict()
+            hparams.hparams(values, trial_id=trial_name(self._directory.parent))
             for channel in ("train", "validation", "test"):
                 for name, value in metrics.get(channel, {}).items():
-                    tf.summary.scalar(f"{channel}_{name}", value)
+                    tf.summary.scalar(result_tag(channel, name), value)
         for writer in self._writers.values():
             writer.close()
         self._names.close()

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from object2vec_tf.files.tensorflow_paths import tensorflow_path
+from object2vec_tf.training.tensorboard import result_tag
 from object2vec_tf.tuning.dimensions import Choices, Dimension, Numbers
 from object2vec_tf.tuning.objective import Objective
 from object2vec_tf.tuning.search_space import SearchSpace
@@ -26,7 +27,7 @@ def write_experiment(directory: Path, space: SearchSpace, objective: Objective) 
         hparams.HParam(name, _domain(dimension, getattr(space.base, name)))
         for name, dimension in space.dimensions.items()
     ]
-    tag = f"{objective.channel}_{objective.metric}"
+    tag = result_tag(objective.channel, objective.metric)
     metrics = [hparams.Metric(tag, display_name=str(objective))]
     with tensorflow_path(directory) as path:
         writer = tf.summary.create_file_writer(path)

@@ -140,7 +140,7 @@ def test_a_run_reports_baselines_with_its_own_scores(tmp_path, capsys):
     row = next(
         line for line in output.splitlines() if "baseline: object biases" in line
     )
-    assert row.split()[-1] == f"{value:.4f}"
+    assert row.split()[-1] == f"{value:#.4g}"
     assert "baseline: mean label" in output
 
 

@@ -1,7 +1,9 @@
 import pytest
 
-from object2vec_tf.report.rendering import escape_markdown, render_html
+from object2vec_tf.report.next_steps import Step
+from object2vec_tf.report.rendering import escape_markdown, fenced, render_html
 from object2vec_tf.report.svg_charts import curves
+from object2vec_tf.report.verdict import Verdict
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,17 @@ def test_html_and_svg_escape_values():
 
 class _Report:
     name = "<b>\"&'"
+    verdict = Verdict("worse", "<b>", "<b>")
+    command = "<b>"
+    steps = (Step("<b>", "<b>"),)
+
+    def facts(self):
+        return [("<b>", "<b>")]
 
     def summary(self):
         return self.name
+
+
+def test_a_fence_is_longer_than_the_backticks_in_it():
+    assert fenced("ls `a`") == "```bash\nls `a`\n```"
+    assert fenced("ls ````") == "`````bash\nls ````\n`````"

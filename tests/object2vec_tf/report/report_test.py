@@ -3,11 +3,14 @@
 import html.parser
 import json
 import re
+import shlex
 import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import object2vec_tf as o2v
 from tests.chromium import count_spots, open_tab
 from tests.object2vec_tf.conftest import ITEMS, NAMES, TEXTS
 
@@ -20,7 +23,9 @@ class Page(html.parser.HTMLParser):
     Attributes:
         tags: The names of all elements.
         open: The names of the elements that are not closed.
-        addresses: The addresses that elements refer to.
+        addresses: The addresses that elements refer to, without those in the page.
+        links: The ids of elements of the page that links lead to.
+        ids: The ids of elements.
         tables: Rows of cells, by heading.
         charts: Lines, names of points, and texts with their positions, by title.
         text: The text of all elements.
@@ -29,6 +34,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.tags, self.addresses, self.open = [], [], []
+        self.links, self.ids = [], []
         self.tables, self.charts, self.text = {}, {}, ""
         self._chart = self._cell = None
         self._heading = ""
@@ -37,7 +43,11 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         attrs = dict(attrs)
-        self.addresses += [attrs[k] for k in ("src", "href", "data") if k in attrs]
+        for address in (attrs[k] for k in ("src", "href", "data") if k in attrs):
+            links = self.links if address.startswith("#") else self.addresses
+            links.append(address.removeprefix("#"))
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
         assert not any(name.startswith("on") for name in attrs)
         if tag not in VOID:
             self.open.append(tag)
@@ -103,11 +113,14 @@ def test_the_page_is_well_formed_and_loads_nothing(run, page):
     assert page.open == []
     assert page.addresses == []
     assert "url(" not in (run.model_dir / "report.html").read_text()
-    assert not {"script", "img", "link", "iframe", "a"} & set(page.tags)
+    assert not {"script", "img", "link", "iframe"} & set(page.tags)
+    assert len(page.links) > 8
+    assert set(page.links) <= set(page.ids)
+    assert len(set(page.ids)) == len(page.ids)
     assert "<my> run" in page.text
     for name in filter(None, NAMES):
         assert name in page.text
-    assert "<b> a|b <unk>" in page.text
+    assert "<b> a|b bird" in page.text  # the vocabulary lacks "bird"
 
 
 def test_results_are_compared_with_the_baselines(run, page):
@@ -126,18 +139,41 @@ def test_results_are_compared_with_the_baselines(run, page):
             (titles[key], scores) for key, scores in metrics["baselines"].items()
         ]
         expected += [
-            [name, title, *(f"{scores[channel][name]:.4f}" for channel in channels)]
+            [name, title, *(shown(scores[channel][name]) for channel in channels)]
             for title, scores in models
             if name in scores["train"]
         ]
     assert page.tables["Results"] == expected
-    loss = run.model.hyperparameters.loss_name
-    best = min(scores["test"][loss] for scores in metrics["baselines"].values())
-    assert f"on test is {metrics['test'][loss]:.4f}; the best baseline (" in page.text
-    assert f") has {best:.4f} (lower is better)" in page.text
     assert f"for 3 epochs ({metrics['stopped']})" in page.text
     assert f"best epoch, number {metrics['best_epoch'] + 1}." in page.text
-    assert "with random seed 0." in page.text
+
+
+def shown(score):
+    """Returns a score with four significant digits."""
+    return f"{score:#.4g}" if score else "0"
+
+
+def test_the_page_says_how_it_was_made(run, page):
+    for text in (
+        f"object2vec_tf {o2v.__version__}",
+        f"TensorFlow {tf.__version__}",
+        "train 200, validation 49, test 25",
+        read_json(run, "metrics.json")["device"],
+        "Random seed",
+    ):
+        assert text in page.text
+    assert re.search(r"Finished\s*20\d\d-\d\d-\d\d \d\d:\d\d UTC", page.text)
+    steps = page.text.partition("Next steps\n")[2].rpartition("Next steps")[2]
+    path = shlex.quote(str(run.model_dir))
+    for module in (
+        "export.gateway",
+        "object2vec_tf.neighbors",
+        "object2vec_tf.transform",
+    ):
+        assert f"python -m {module} " in steps
+    assert f"--model={path} " in steps
+    card = (run.model_dir / "report.md").read_text()
+    assert f"--model={path} " in card
 
 
 def test_curves_are_the_history(run, page):
@@ -262,13 +298,13 @@ def test_the_model_card_has_the_same_tables(run, page):
         rows = [re.split(r"(?<!\\) ?\| ?", row)[1:-1] for row in table.splitlines()]
         assert set("".join(rows.pop(1))) <= {"-", ":"}
         tables[title] = [[displayed(cell) for cell in row] for row in rows]
-    epochs = tables.pop("Epochs")
+    epochs = tables["Epochs"]
     assert tables == page.tables
     lines = (run.model_dir / "history.jsonl").read_text().splitlines()
     for line, row in zip(lines, epochs[1:], strict=True):
         record = json.loads(line)
         scores = [*record["train"].values(), *record["validation"].values()]
-        assert row == [str(record["epoch"] + 1), *(f"{score:.4f}" for score in scores)]
+        assert row == [str(record["epoch"] + 1), *map(shown, scores)]
 
 
 def displayed(cell):
@@ -283,6 +319,15 @@ CHART_BOX = """title => {
     svg => svg.querySelector('.title').textContent.startsWith(title));
   const box = chart.getBoundingClientRect();
   return [box.x, box.y + scrollY, box.width, box.height];
+}"""
+
+
+# The distance between the leftmost and the rightmost edge of links, tables and charts.
+USED_WIDTH = """() => {
+  const boxes = [...document.querySelectorAll('nav a, .wide, svg, .verdict')]
+    .map(element => element.getBoundingClientRect());
+  return Math.max(...boxes.map(box => box.right)) -
+    Math.min(...boxes.map(box => box.left));
 }"""
 
 
@@ -305,10 +350,12 @@ def test_a_browser_draws_the_page_and_requests_nothing_else(run, tmp_path):
         for title in ("cross_entropy", "accuracy", "lengths of in0", "labels"):
             assert chart_picture(title).std() > 3
         # The page is no wider than the window, also on a phone.
-        for width in (1280, 400):
+        for width in (1600, 1200, 800, 400):
             tab.page.set_viewport_size({"width": width, "height": 900})
             page_width = "document.documentElement.scrollWidth"
             assert tab.page.evaluate(page_width) <= width
+            # The content reaches from edge to edge.
+            assert tab.page.evaluate(USED_WIDTH) >= 0.85 * min(width, 1440)
         tab.page.set_viewport_size({"width": 1280, "height": 900})
         # The page is light, or dark if the reader prefers that.
         assert tab.screenshot()[-1, -1].min() > 240

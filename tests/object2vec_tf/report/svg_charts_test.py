@@ -1,8 +1,11 @@
+import itertools
 import re
 
 import numpy as np
 import pytest
 
+from object2vec_tf.report.chart_colors import COLORS, GRADIENT, OTHERS_COLOR
+from object2vec_tf.report.map_names import map_names
 from object2vec_tf.report.svg_charts import bars, curves, principal_components, scatter
 
 
@@ -40,9 +43,9 @@ def test_a_scatter_plot_names_its_variance_and_its_color_scale():
     vectors = np.array([[3, 0, 0], [-3, 0, 0], [0, 1, 0], [0, -1, 0]], np.float32)
     values = np.array([1.0, 2.0, 3.0, 5.0])
     chart = scatter("in0", vectors, list("abcd"), values, "mean label")
-    assert "principal component 1 (90% of the variance)" in chart
-    assert "principal component 2 (10% of the variance)" in chart
-    assert "colored by mean label" in chart
+    assert "principal component 1 (90.0% of the variance)" in chart
+    assert "principal component 2 (10.0% of the variance)" in chart
+    assert "color: mean label" in chart
     assert ">1</text>" in chart
     assert ">5</text>" in chart
     fills = re.findall(r'r="3" fill="(#\w+)"', chart)
@@ -60,7 +63,7 @@ def test_classes_have_distinct_colors_and_rare_ones_share_one():
     fills = re.findall(r'r="3" fill="(#\w+)"', chart)
     assert len(set(fills)) == 11
     assert len(set(fills[:50])) == 10
-    assert set(fills[50:]) == {"#999999"}
+    assert set(fills[50:]) == {"#868686"}
     assert ">others</text>" in chart
 
 
@@ -76,3 +79,60 @@ def test_classes_have_distinct_colors_and_rare_ones_share_one():
 def test_bars_count_values_or_ranges(values, counts):
     chart = bars("x", values, "tokens")
     assert [int(n) for n in re.findall(r"<title>(\d+)</title>", chart)] == counts
+
+
+def test_equal_values_need_no_color_scale():
+    vectors = np.eye(3, dtype=np.float32)
+    chart = scatter("in0", vectors, list("abc"), np.ones(3), "mean label")
+    assert "mean label of all: 1<" in chart
+    assert chart.count("<rect") == 1  # the frame
+    assert not re.search(r">1</text>", chart)
+
+
+def test_names_on_a_map_do_not_overlap():
+    random = np.random.default_rng(2)
+    positions = random.uniform(0, 400, size=(200, 2)).tolist()
+    names = [f"name {number}" for number in range(199)] + ["17"]
+    placed = map_names(names, positions, 460)
+    assert placed[0].text == "name 0"
+    assert 5 < len(placed) <= 14
+    boxes = []
+    for name in placed:
+        width = 5.7 * len(name.text)
+        left = name.x - width if name.anchor == "end" else name.x
+        assert left >= 0
+        assert left + width <= 460
+        boxes.append((left, name.y - 9, left + width, name.y + 2))
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    # Numbers are ids, which say nothing.
+    assert map_names(["17", "405"], [(10, 10), (90, 90)], 460) == []
+
+
+def test_ticks_of_bars_do_not_overlap():
+    values = np.arange(30).repeat(3) * 1_000_000
+    chart = bars("x", values, "tokens")
+    ticks = re.findall(
+        r'x="([\d.]+)" y="224.0" text-anchor="middle" class="axis">([^<]+)', chart
+    )
+    assert len(ticks) > 2
+    for (x, text), (following, other) in itertools.pairwise(ticks):
+        assert float(following) - float(x) > 6 * (len(text) + len(other)) / 2
+
+
+def luminance(color):
+    """The relative luminance of WCAG 2.2."""
+    channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(
+        channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+    )
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def test_colors_contrast_with_both_backgrounds():
+    ends = ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in GRADIENT]
+    for color in (*COLORS, OTHERS_COLOR, *ends):
+        for page in ("#ffffff", "#16191d"):
+            low, high = sorted([luminance(color), luminance(page)])
+            assert (high + 0.05) / (low + 0.05) >= 3, (color, page)

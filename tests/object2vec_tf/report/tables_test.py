@@ -10,10 +10,12 @@ def test_markdown_displays_text_literally():
 
 def test_html_displays_text_literally():
     table = ReportTable(["<a>", "b"], [["x&y", "1"], ["y\n<b>", ""]], bold_rows=[0])
-    assert table.html() == (
-        '<div class="wide"><table>\n'
-        '<tr><th>&lt;a&gt;</th><th class="n">b</th></tr>\n'
-        '<tr><td><b>x&amp;y</b></td><td class="n"><b>1</b></td></tr>\n'
-        '<tr><td>y<br>&lt;b&gt;</td><td class="n"></td></tr>\n'
-        "</table></div>"
+    assert table.html("<c>") == (
+        '<div class="wide" role="region" aria-label="&lt;c&gt;" tabindex="0">'
+        '<table aria-label="&lt;c&gt;">\n'
+        '<thead><tr><th scope="col">&lt;a&gt;</th>'
+        '<th scope="col" class="n">b</th></tr></thead>\n<tbody>\n'
+        '<tr class="own"><th scope="row">x&amp;y</th><td class="n">1</td></tr>\n'
+        '<tr><th scope="row">y<br>&lt;b&gt;</th><td class="n"></td></tr>\n'
+        "</tbody></table></div>"
     )

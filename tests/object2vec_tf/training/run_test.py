@@ -403,7 +403,7 @@ def test_tensorboard_has_both_curves_under_one_tag(finished):
         for path in (finished.path / "tensorboard" / channel).iterdir():
             for event in tf.compat.v1.train.summary_iterator(str(path)):
                 for value in event.summary.value:
-                    if value.tag == "mean_squared_error":
+                    if value.tag == "epoch/mean_squared_error":
                         found[event.step] = float(tf.make_ndarray(value.tensor))
         expected = [record[channel]["mean_squared_error"] for record in run.history]
         assert sorted(found) == [0, 1, 2]

@@ -75,6 +75,7 @@ def test_a_study_keeps_the_complete_run_of_its_best_trial(
         data = metadata.parse_session_start_info_plugin_data(
             hparams(final)[metadata.SESSION_START_INFO_TAG]
         )
+        assert data.group_name == f"trial {trial['number']}"
         rate = data.hparams["learning_rate"].number_value
         assert rate == trial["params"]["learning_rate"]
 
