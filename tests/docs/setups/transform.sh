@@ -1,4 +1,5 @@
 # A run, the run of make demo with one epoch, pairs, and files of pairs.
+source "$PYTHONPATH/tests/docs/setups/workers.sh"
 for i in $(seq 40); do
     echo "{\"id\": $i, \"in0\": [$i], \"in1\": [$((i % 7))], \"label\": $((i % 2))}"
 done > pairs.jsonl
