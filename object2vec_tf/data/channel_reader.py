@@ -55,19 +55,6 @@ def read_pairs(
 ) -> Pairs:
     r"""Reads labeled pairs, checks every line or row and truncates long objects.
 
-    Example:
-        >>> from pathlib import Path
-        >>> import object2vec_tf as o2v
-        >>> lines = ['{"in0": [1, 2, 3], "in1": [4], "label": 1}', "[1, 2]"]
-        >>> _ = Path("train.jsonl").write_text("\n".join(lines))
-        >>> hyperparameters = o2v.Hyperparameters(enc0_vocab_size=5, enc0_max_seq_len=2)
-        >>> pairs = o2v.read_pairs("train.jsonl", hyperparameters, max_bad_lines=1)
-        >>> len(pairs), pairs.report.truncated, len(pairs.report.bad_lines)
-        (1, {'in0': 1, 'in1': 0}, 1)
-        >>> rows = [{"in0": 3, "in1": [4.0], "label": 1}]
-        >>> len(o2v.read_pairs(rows, hyperparameters))
-        1
-
     Args:
         source: A file, directory or glob, or several of them in a list or separated by
             commas: Parquet or Arrow by their suffixes (see `record_batches`), else JSON
@@ -95,6 +82,19 @@ def read_pairs(
             lacks a column, Pairs do not fit, or a file changes while it is read.
         UserError: ``max_bad_lines`` or ``cache_limit`` is out of range, or the cache
             cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import object2vec_tf as o2v
+        >>> lines = ['{"in0": [1, 2, 3], "in1": [4], "label": 1}', "[1, 2]"]
+        >>> _ = Path("train.jsonl").write_text("\n".join(lines))
+        >>> hyperparameters = o2v.Hyperparameters(enc0_vocab_size=5, enc0_max_seq_len=2)
+        >>> pairs = o2v.read_pairs("train.jsonl", hyperparameters, max_bad_lines=1)
+        >>> len(pairs), pairs.report.truncated, len(pairs.report.bad_lines)
+        (1, {'in0': 1, 'in1': 0}, 1)
+        >>> rows = [{"in0": 3, "in1": [4.0], "label": 1}]
+        >>> len(o2v.read_pairs(rows, hyperparameters))
+        1
     """
     if not isinstance(hyperparameters, PairSchema):
         hyperparameters = as_hyperparameters(hyperparameters)

@@ -58,6 +58,16 @@ class Report:
 class Pairs:
     r"""Labeled pairs of a channel, in memory or memory-mapped from the cache.
 
+    Attributes:
+        in0: Token ids of the first objects.
+        in1: Token ids of the second objects.
+        labels: int64 class ids or float32 real labels, ``[rows]``; an array, or an
+            object that ``np.asarray`` converts to one.
+        settings: The settings that the pairs were checked against.
+        report: The findings of reading the channel.
+        weights: float32 ``[rows]``, how many times each pair counts; None if no line
+            has a weight, and all pairs count once.
+
     Example:
         >>> from pathlib import Path
         >>> import object2vec_tf as o2v
@@ -71,16 +81,6 @@ class Pairs:
         ...     print(inputs["in1"].to_list(), labels.numpy())
         [[2, 3], [2, 3]] [1 1]
         [[2, 3]] [1]
-
-    Attributes:
-        in0: Token ids of the first objects.
-        in1: Token ids of the second objects.
-        labels: int64 class ids or float32 real labels, ``[rows]``; an array, or an
-            object that ``np.asarray`` converts to one.
-        settings: The settings that the pairs were checked against.
-        report: The findings of reading the channel.
-        weights: float32 ``[rows]``, how many times each pair counts; None if no line
-            has a weight, and all pairs count once.
     """
 
     in0: Column

@@ -47,6 +47,7 @@ _LANGUAGES = {
 # search for a word of the documentation should not find source code.
 _HIDDEN = "---\nsearch:\n  exclude: true\nhide: [navigation]\n---\n"
 _COMPILED = re.compile(r"__pycache__|\.egg-info$")
+_SHORT_CODE = re.compile(r"<code>([^<\s]{1,32})</code>")
 _CHANGELOG = ROOT / "CHANGELOG.md"
 _CHANGELOG_PAGE = "changelog.md"
 _NOTEBOOKS = "notebooks"
@@ -102,7 +103,11 @@ def on_page_markdown(
 def on_page_content(
     html: str, *, page: Page, config: MkDocsConfig, files: Files
 ) -> str:
-    """Puts notebooks into the style of the site, and hides empty lists of sections."""
+    """Puts notebooks into the style of the site, and marks what the style sheet needs.
+
+    The class ``short`` marks code that is short. An empty list of sections is hidden.
+    """
+    html = _SHORT_CODE.sub(r'<code class="short">\1</code>', html)
     if not any(item.children for item in page.toc):
         page.meta["hide"] = [*page.meta.get("hide", []), "toc"]
     if not page.file.src_uri.endswith(".ipynb"):
