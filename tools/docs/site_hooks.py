@@ -47,7 +47,7 @@ _LANGUAGES = {
 # search for a word of the documentation should not find source code.
 _HIDDEN = "---\nsearch:\n  exclude: true\nhide: [navigation]\n---\n"
 _COMPILED = re.compile(r"__pycache__|\.egg-info$")
-_SHORT_CODE = re.compile(r"<code>([^<\s]{1,32})</code>")
+_SHORT_CODE = re.compile(r"<code>([^<\s]{1,26})</code>")
 _CHANGELOG = ROOT / "CHANGELOG.md"
 _CHANGELOG_PAGE = "changelog.md"
 _NOTEBOOKS = "notebooks"
