@@ -130,14 +130,12 @@ class Report:
             for name, count in metrics["rows"].items()
             if name in CHANNELS
         ]
-        networks = dict.fromkeys((settings.enc0_network, settings.enc1_network))
         facts = {
             "Pairs": ", ".join(rows),
             "Time": f"{duration_text(metrics['seconds'])}, "
             f"{metrics['records_per_second']:,.0f} pairs/s",
             "Device": _place(metrics),
-            "Encoders": f"{' and '.join(networks)}, {settings.enc_dim:,} values per "
-            "embedding",
+            "Encoders": _encoders(settings),
             "Training loss": settings.loss_name,
             "Random seed": str(metrics.get("seed", "")),
             "Finished": provenance.date,
@@ -273,6 +271,17 @@ class Report:
             )
             for sample in self._samples
         ]
+
+
+def _encoders(settings: Hyperparameters) -> str:
+    """Returns the networks of both encoders, and the size of embeddings."""
+    first, second = settings.enc0_network, settings.enc1_network
+    networks = f"{first} for in0, {second} for in1"
+    if second == "enc0":
+        networks = f"{first}, shared by in0 and in1"
+    elif first == second:
+        networks = f"{first} for in0 and for in1"
+    return f"{networks}; {settings.enc_dim:,} values per embedding"
 
 
 def _place(metrics: Mapping[str, Any]) -> str:

@@ -23,9 +23,9 @@ def result_tag(channel: str, metric: str) -> str:
 
     Example:
         >>> result_tag("test", "accuracy")
-        'best_epoch/test_accuracy'
+        'result/test_accuracy'
     """
-    return f"best_epoch/{channel}_{metric}"
+    return f"result/{channel}_{metric}"
 
 
 def trial_name(run: Path) -> str:
