@@ -118,6 +118,12 @@ def test_links_and_images(site, documents):
     assert broken == []
 
 
+def test_examples_of_docstrings_are_code(site):
+    pages = [page.read_text("utf-8") for page in (site / "api").glob("*.html")]
+    assert sum(page.count("&gt;&gt;&gt;") for page in pages) > 50
+    assert not any("<blockquote>" in page for page in pages)
+
+
 def test_no_page_loads_from_another_host(documents):
     for path, document in documents.items():
         loaded = [link for link in document.loaded if urlsplit(link).netloc]
