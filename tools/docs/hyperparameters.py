@@ -14,11 +14,15 @@ PAGE = Path(__file__).parents[2] / "docs" / "hyperparameters.md"
 
 HEAD = """# Hyperparameters
 
-`python tools/docs/hyperparameters.py` generates this page from
-`object2vec_tf/hyperparameters/`. Names, ranges and defaults are those of Amazon
-SageMaker's Object2Vec; "tunable" is the range that AWS tunes over. Each hyperparameter
-is a flag of `python -m object2vec_tf.fit`, a keyword of `object2vec_tf.Hyperparameters`
-and a name in `hyperparameters.json`.
+What each hyperparameter means, its valid values and its default. Each one is a flag
+of `python -m object2vec_tf.fit`, a keyword of `object2vec_tf.Hyperparameters` and a
+name in `hyperparameters.json`.
+
+Amazon SageMaker's Object2Vec has most of them, with the same names, ranges and
+defaults; "tunable" is the range that AWS tunes over.
+[Training options](training_options.md), [Text](text.md) and [Subwords](subwords.md)
+describe those that AWS does not have. `python tools/docs/hyperparameters.py` generates
+this page from `object2vec_tf/hyperparameters/`.
 
 With `enc1_network=enc0`, every `enc1_*` has the value of enc0. If both are given, they
 must be equal.
