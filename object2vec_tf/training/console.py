@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from object2vec_tf.data.pairs import Pairs
 from object2vec_tf.progress import line_written, other_output, phase, send_to
+from object2vec_tf.report.next_steps import Step
 from object2vec_tf.report.number_format import duration_text, score_text
 from object2vec_tf.report.result_rows import CHANNELS, result_channels, result_rows
 from object2vec_tf.report.run_tables import negative_sentence
@@ -211,6 +213,15 @@ class RunConsole:
             f"{metrics['records_per_second']:,.0f} pairs/s"
         )
 
+    def next_steps(self, steps: Sequence[Step]) -> None:
+        """Writes commands to continue with, on a terminal only."""
+        if not self._is_watched or self.console.quiet:
+            return
+        self._row("\nNext:", "bold")
+        for step in steps:
+            self._row(f"  {step.title}")
+            self._row(_shell_lines(step.command, self.console.width))
+
 
 class TrainingProgress(keras.callbacks.Callback):
     """How far the current epoch is.
@@ -262,6 +273,23 @@ class TrainingProgress(keras.callbacks.Callback):
             left = duration_text((steps - self._done) / self._speed)
             parts += [f"{left} left", f"{rate:,.0f} pairs/s"]
         return ", ".join(filter(None, [*parts, self._metrics]))
+
+
+def _shell_lines(command: str, width: int) -> str:
+    r"""Returns a shell command in lines that fit a terminal, if its words do.
+
+    Example:
+        >>> print(_shell_lines("python -m export --model_dir='my run'", 30))
+            python -m export \
+                '--model_dir=my run'
+    """
+    lines, line = [], "   "
+    for word in map(shlex.quote, shlex.split(command)):
+        if len(line) + len(word) + len(" ") * 3 > width and line.strip():
+            lines.append(f"{line} \\")
+            line = " " * 7
+        line += f" {word}"
+    return "\n".join([*lines, line])
 
 
 def _wrapped(text: str, width: int) -> str:

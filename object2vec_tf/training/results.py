@@ -148,13 +148,13 @@ def write_report(
         trainer.history,
         samples,
         run.hidden_metrics,
-        current_provenance(_next_steps(run)),
+        current_provenance(next_steps_of(run)),
     )
     write_atomic(run.directory.report, report.html())
     write_atomic(run.directory.card, report.markdown())
 
 
-def _next_steps(run: PreparedRun) -> tuple[Step, ...]:
+def next_steps_of(run: PreparedRun) -> tuple[Step, ...]:
     """Returns the commands that use the model, with the paths as they were given."""
     options = run.options
     directory = f"{run.directory.path}"  # the URL of a remote one

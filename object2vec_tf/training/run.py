@@ -24,6 +24,7 @@ from object2vec_tf.model.loading import load, load_object2vec
 from object2vec_tf.model.object2vec import Object2Vec
 from object2vec_tf.model.table_names import variable_readers
 from object2vec_tf.progress import kept_output, phase
+from object2vec_tf.report.verdict import judge
 from object2vec_tf.runs.opened_run import open_run
 from object2vec_tf.runs.result_files import Record
 from object2vec_tf.training.channels import sources_by_channel
@@ -32,7 +33,7 @@ from object2vec_tf.training.preparation import (
     PreparedRun,
     prepare_run,
 )
-from object2vec_tf.training.results import measure, write_report
+from object2vec_tf.training.results import measure, next_steps_of, write_report
 from object2vec_tf.training.trainer import Trainer
 
 Callbacks = Sequence[keras.callbacks.Callback]
@@ -186,6 +187,8 @@ def _run_as_chief(run: PreparedRun, callbacks: Callbacks) -> Run:
         else:
             model = _load_finished(run, metrics)
         run.console.results(metrics, run.hidden_metrics)
+        run.console.say(judge(metrics, run.hyperparameters).text)
+        run.console.next_steps(next_steps_of(run))
         result = Run(model, metrics, run.directory.read_history(), run.directory.path)
         _send_to_workers(run, result)
         return result

@@ -2,9 +2,11 @@
 
 import io
 import re
+import shlex
 
 import pytest
 
+from object2vec_tf.report.next_steps import next_steps
 from object2vec_tf.training.console import RunConsole, TrainingProgress
 from object2vec_tf.training.epoch_lines import EpochTable
 
@@ -157,6 +159,27 @@ def test_results_are_compared_with_the_baselines(capsys):
     assert (
         last == "best epoch 2 of 4 (stopped: early stopping), 2 h 0 min, 1,234 pairs/s"
     )
+
+
+def test_commands_to_continue_with_fit_the_terminal(terminal):
+    stream = terminal(COLUMNS="60", NO_COLOR="1")
+    RunConsole().next_steps(next_steps("my run"))
+    lines = [re.sub(r"\x1b\[\d*m", "", line) for line in stream.lines()]
+    assert max(map(len, lines)) <= 60
+    assert lines[:4] == [
+        "",
+        "Next:",
+        "  Serve the model over HTTP",
+        "    python -m export.gateway '--model=my run/export' \\",
+    ]
+    command = " ".join(lines[3:5]).replace("\\", "")
+    given = next_steps("my run")[0].command
+    assert shlex.split(command) == shlex.split(given)
+
+
+def test_pipes_get_no_commands(capsys):
+    RunConsole().next_steps(next_steps("run"))
+    assert capsys.readouterr().out == ""
 
 
 def test_a_quiet_console_writes_nothing(capsys):
