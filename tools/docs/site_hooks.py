@@ -105,9 +105,11 @@ def on_page_content(
 ) -> str:
     """Puts notebooks into the style of the site, and marks what the style sheet needs.
 
-    The class ``short`` marks code that is short. An empty list of sections is hidden.
+    The class ``short`` marks code that is short. A mean and its deviation are not put
+    on two lines. An empty list of sections is hidden.
     """
     html = _SHORT_CODE.sub(r'<code class="short">\1</code>', html)
+    html = html.replace(" ± ", "&nbsp;±&nbsp;")
     if not any(item.children for item in page.toc):
         page.meta["hide"] = [*page.meta.get("hide", []), "toc"]
     if not page.file.src_uri.endswith(".ipynb"):
