@@ -135,8 +135,9 @@ $(VENV)/docs: setup.py pyproject.toml | $(VENV)/pyvenv.cfg
 # Both variables turn off notices about successors of MkDocs.
 MKDOCS := NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs
 
+# With --quiet, --strict would not see warnings.
 docs: $(VENV)/docs ## Build the documentation site in site/; a warning is an error
-	$(MKDOCS) build --strict --quiet
+	$(MKDOCS) build --strict
 
 docs-serve: $(VENV)/docs ## Show the documentation site at http://127.0.0.1:8000, and follow changes
 	$(MKDOCS) serve --strict --dev-addr=127.0.0.1:8000
