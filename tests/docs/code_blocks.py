@@ -6,7 +6,8 @@ runs a page's blocks in a temporary directory, in their order:
 
 * ``python`` blocks share one namespace with the ``pycon`` blocks, whose outputs are
   compared as in a doctest;
-* ``bash`` blocks run with ``bash -e -o pipefail``;
+* ``bash`` blocks run with ``bash -e -o pipefail``. An HTTP error in their output is a
+  failure, unless the next block shows it;
 * other blocks are not run.
 
 Comments directly before a block control it:
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parents[2]
 RUNNABLE = ("python", "pycon", "bash")
 TIMEOUT = 120  # seconds that a server may need to start
 LINKED = ("data", "docs", "examples", "results")
+_HTTP_ERROR = re.compile(r'\{\s*"error"')  # as the gateway and TF Serving answer
 _COMMENT = re.compile(
     r'<!-- (?:skip: next "(?P<skip>[^"]+)"|'
     r"server: (?P<port>\d+)|(?P<output>output)) -->"
@@ -135,7 +137,9 @@ class PageRunner:
         output = None
         count = 0
         try:
-            for block in self.blocks:
+            for block, following in zip(
+                self.blocks, [*self.blocks[1:], None], strict=True
+            ):
                 place = f"{self.name}:{block.line}"
                 if block.is_output:
                     assert output is not None, f"{place}: no block before this output"
@@ -144,6 +148,9 @@ class PageRunner:
                     began = time.monotonic()
                     print(f"--- {place} ({block.language})", flush=True)
                     output = self._run_block(block, place)
+                    if block.language == "bash" and _HTTP_ERROR.search(output):
+                        shown = following and _HTTP_ERROR.search(following.source)
+                        assert shown, f"{place}: {output}"
                     count += 1
                     print(f"--- {time.monotonic() - began:.1f} s", flush=True)
                 else:
