@@ -135,10 +135,9 @@ def take_pictures(run: Path, study: Path, output: Path) -> None:
             data = _picture(browser, report, color_scheme=scheme, **window)
             write_picture(data, output / f"report_{scheme}.png")
         with tensorboard(run / "tensorboard") as address:
-            for page, wait in (("timeseries", 8.0), ("projector", 15.0)):
+            for page, wait in (("scalars", 10.0), ("projector", 15.0)):
                 data = _picture(browser, f"{address}/?darkMode=false#{page}", wait)
-                name = "scalars" if page == "timeseries" else page
-                write_picture(data, output / f"tensorboard_{name}.png")
+                write_picture(data, output / f"tensorboard_{page}.png")
         with tensorboard(study) as address:
             data = _picture(browser, f"{address}/#hparams", 8.0)
             write_picture(data, output / "tensorboard_hparams.png")
