@@ -21,7 +21,7 @@ def curls():
     text = re.sub(r"\\\n\s*", "", README.read_text(encoding="utf-8"))
     requests = {}
     for line in text.splitlines():
-        if line.startswith("    curl "):
+        if line.startswith("curl "):
             words = shlex.split(line)
             address, path = words[1].split("/", 1)
             headers = dict(

@@ -130,6 +130,7 @@ def test_learns_the_pattern(settings, ratings, tmp_path):
     assert run.metrics["test"]["mean_squared_error"] < 0.25 * labels.var()
 
 
+@pytest.mark.long
 def test_seed_determines_the_weights(settings, ratings, tmp_path):
     settings |= {"dropout": 0.3, "epochs": 2}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
