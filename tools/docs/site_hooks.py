@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -53,12 +52,6 @@ _CHANGELOG_PAGE = "changelog.md"
 _NOTEBOOKS = "notebooks"
 # Pages of the site, by the files of the repository that they are made from.
 _origins: dict[str, str] = {}
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves pages out of the navigation that do not exist yet."""
-    config.nav = _existing(config.nav, Path(config.docs_dir))
-    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -189,13 +182,3 @@ def _code_page(path: Path) -> str:
     language = _LANGUAGES.get(path.suffix, "text")
     name = path.relative_to(ROOT).as_posix()
     return f"# {name}\n\n{fence}{language}\n{text.rstrip()}\n{fence}\n"
-
-
-def _existing(nav: Any, docs: Path) -> Any:
-    if isinstance(nav, list):
-        return [item for each in nav if (item := _existing(each, docs))]
-    if isinstance(nav, dict):
-        return {
-            key: item for key, each in nav.items() if (item := _existing(each, docs))
-        }
-    return nav if (docs / nav).exists() else None
