@@ -111,7 +111,7 @@ class _Comparison:
 
 
 def judge(metrics: Mapping[str, Any], hyperparameters: Hyperparameters) -> Verdict:
-    """Compares a run with its baselines on the most telling channel and metric.
+    """Compares a run with its baselines on the decisive channel and metric.
 
     The channel is test, else validation, else train. The metric is hits@10 for the
     in-batch softmax, AUC for two classes, accuracy for more, and the mean squared error
@@ -125,7 +125,7 @@ def judge(metrics: Mapping[str, Any], hyperparameters: Hyperparameters) -> Verdi
     in_batch = hyperparameters.objective == "in_batch_softmax"
     if not in_batch and _labels_are_equal(metrics):
         return Verdict(UNKNOWN, "All labels are equal", _EQUAL_LABELS)
-    metric = _telling_metric(metrics, channel, hyperparameters)
+    metric = _decisive_metric(metrics, channel, hyperparameters)
     found = _compare(metrics, channel, metric)
     sentences = [_main_sentence(found)]
     if found.grade in (LEVEL, WORSE) and channel != "train" and not in_batch:
@@ -156,7 +156,7 @@ def _labels_are_equal(metrics: Mapping[str, Any]) -> bool:
     )
 
 
-def _telling_metric(
+def _decisive_metric(
     metrics: Mapping[str, Any], channel: str, hyperparameters: Hyperparameters
 ) -> str:
     scores = metrics[channel]
@@ -237,7 +237,7 @@ def _auc_sentence(found: _Comparison, start: str) -> str:
         return f"{start}; random scores have 0.5, and perfect ones 1."
     if found.grade == LEVEL:
         return (
-            f"{start}, and random scores have 0.5: the model cannot tell which pairs "
+            f"{start}, and random scores have 0.5: the model does not know which pairs "
             "are true."
         )
     return f"{start}, below the 0.5 of random scores: the model prefers wrong pairs."

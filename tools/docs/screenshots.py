@@ -63,9 +63,9 @@ def write_picture(data: bytes, path: Path) -> None:
         reduced = picture.quantize(colors, dither=Image.Dither.NONE)
         content = io.BytesIO()
         reduced.save(content, "PNG", optimize=True)
-        if content.tell() < MAX_BYTES:
+        if len(content.getbuffer()) < MAX_BYTES:
             path.write_bytes(content.getvalue())
-            print(f"{path}: {content.tell():,} bytes, {colors} colors")
+            print(f"{path}: {len(content.getbuffer()):,} bytes, {colors} colors")
             return
     raise ValueError(f"{path}: expected less than {MAX_BYTES:,} bytes.")
 
