@@ -22,7 +22,8 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/base: setup.py pyproject.toml | $(VENV)/pyvenv.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable .
+	@echo 'Installing TensorFlow and other packages into $(VENV): some minutes, 2.5 GB on disk'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(EDITABLE) --editable '.[neighbors,tune]'
 	@touch $@
 
 $(VENV)/test: setup.py pyproject.toml | $(VENV)/pyvenv.cfg

@@ -208,12 +208,16 @@ def _noise(
     return _STANDARD_ERRORS * math.sqrt(baseline * (1 - baseline) / rows)
 
 
+def _capitalized(name: str) -> str:
+    """Returns a name for the start of a sentence, except names of metrics as such."""
+    return name if "_" in name else name[0].upper() + name[1:]
+
+
 def _main_sentence(found: _Comparison) -> str:
     value, best = score_text(found.value), score_text(found.best)
-    name = found.name[0].upper() + found.name[1:]
-    start = f"{name} on {found.channel} is {value}"
+    start = f"{_capitalized(found.name)} on {found.channel} is {value}"
     if not found.baseline:
-        return f"{start}. No baseline has this score."
+        return f"{start}. No baseline can be compared with it."
     title = TITLES[found.baseline]
     if found.metric == AUC:
         return _auc_sentence(found, start)

@@ -119,6 +119,7 @@ def test_versions_count_up_and_are_readable(tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.long
 def test_a_saved_model_is_little_larger_than_its_weights(network, tmp_path):
     pooled = network == "pooled_embedding"
     more = {"enc_dim" if pooled else "enc0_token_embedding_dim": 120}

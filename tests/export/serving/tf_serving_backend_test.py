@@ -93,6 +93,7 @@ def test_rows_without_leading_padding_are_padded_with_their_first_token(
     np.testing.assert_array_equal(predictions[0], padded)
 
 
+@pytest.mark.long
 def test_a_new_version_is_noticed_in_its_first_response(tmp_path):
     base = tmp_path / "model"
     export_saved_model(make_model(), base)

@@ -108,6 +108,7 @@ def test_a_second_sigterm_reaches_the_previous_handler():
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.long
 def test_a_run_stopped_while_it_reads_starts_again(settings, ratings, tmp_path):
     """The channel is a pipe, so that the signal arrives while it is read."""
     pipe, run = tmp_path / "pipe.jsonl", tmp_path / "run"

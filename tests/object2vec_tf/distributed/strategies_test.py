@@ -106,6 +106,7 @@ def test_two_workers_equal_one_device(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_mirrored_devices_equal_one_device(tmp_path):
     assert_equals_one_device(
         train_by_devices("mirrored:2", tmp_path / "two.npz", "tied"), ["tied"]

@@ -542,6 +542,7 @@ def fresh_process(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SAVED)
+@pytest.mark.long
 def test_fresh_process_loads_a_model_and_continues_training(fresh_process, name):
     ours, theirs = fresh_process[name]
 

@@ -114,7 +114,7 @@ def test_retrieval_is_compared_with_popularity():
     del metrics["test"], metrics["baselines"]
     verdict = judge(metrics, settings)
     assert verdict.grade == "unknown"
-    assert "No baseline has this score" in verdict.text
+    assert "No baseline can be compared with it" in verdict.text
 
 
 def test_training_scores_alone_say_nothing_about_new_pairs():

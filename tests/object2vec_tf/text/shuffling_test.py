@@ -31,6 +31,7 @@ def test_shuffling_keeps_all_lines_and_its_order_depends_on_the_seed(
 
 
 @pytest.mark.parametrize("options", [{}, {"part_bytes": 2}])
+@pytest.mark.long
 def test_all_orders_of_three_lines_are_equally_frequent(tmp_path, options):
     path, out = tmp_path / "in", tmp_path / "out"
     path.write_text("a\nb\nc")

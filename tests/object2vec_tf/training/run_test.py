@@ -89,6 +89,7 @@ def test_writes_a_complete_run_directory(finished):
     assert "\x1b" not in out  # no colors or bars if stdout is not a terminal
 
 
+@pytest.mark.long
 def test_metrics_use_weights_and_the_report_shows_them(
     settings, ratings, tmp_path, capsys
 ):
@@ -140,6 +141,7 @@ def test_seed_determines_the_weights(settings, ratings, tmp_path):
     assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
 
 
+@pytest.mark.long
 def test_stops_early_and_keeps_the_lowest_validation_loss(
     settings, ratings, tmp_path, capsys
 ):
@@ -365,6 +367,7 @@ def test_negatives_are_added_in_training_only(settings, ratings, tmp_path):
     assert sampled.metrics["validation"]["accuracy"] < 0.1
 
 
+@pytest.mark.long
 def test_classification_reports_cross_entropy_accuracy_and_auc(
     settings, ratings, tmp_path, capsys
 ):
