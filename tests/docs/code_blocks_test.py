@@ -1,5 +1,6 @@
 """Every code block of README and docs is run, or says why not."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.command_server import python_m
+from object2vec_tf import Hyperparameters
 from tests.docs.code_blocks import ROOT, blocks_of, setup_of
 
 PAGES = [
@@ -18,16 +19,6 @@ PAGES = [
 ]
 NOT_RUN = ("json", "jsonl", "text", "yaml", "dockerfile")
 LANGUAGES = ("python", "pycon", "bash", *NOT_RUN)
-COMMANDS = (
-    "object2vec_tf.fit",
-    "object2vec_tf.tune",
-    "object2vec_tf.transform",
-    "object2vec_tf.neighbors",
-    "object2vec_tf.vocabulary",
-    "object2vec_tf.sagemaker",
-    "export",
-    "export.gateway",
-)
 # Pages that are not converted yet.
 PENDING: set[str] = set()
 
@@ -62,14 +53,13 @@ def test_blocks_are_well_formed(page):
 
 @pytest.fixture(scope="module")
 def known_flags():
-    """The flags of all commands."""
-    names = {"help", "helpfull", "version"}
-    for command in COMMANDS:
-        result = subprocess.run(
-            [*python_m(command), "--helpfull"], capture_output=True, text=True
-        )
-        for negated, flag in re.findall(r"--(\[no\])?([a-z0-9_]+)", result.stdout):
-            names |= {flag, f"no{flag}"} if negated else {flag}
+    """The flags of all commands, from the page that a long test compares with them."""
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    hyperparameters = {field.name for field in dataclasses.fields(Hyperparameters)}
+    names = {"help", "helpfull", "version", *hyperparameters}
+    names |= {f"no{name}" for name in hyperparameters}
+    for negated, flag in re.findall(r"--(\[no\])?([a-z0-9_]+)", text):
+        names |= {flag, f"no{flag}"} if negated else {flag}
     return names
 
 

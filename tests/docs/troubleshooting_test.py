@@ -1,5 +1,7 @@
 """docs/troubleshooting.md has the messages of the source, and no others."""
 
+import pytest
+
 from tests.docs.error_messages import (
     covers,
     messages,
@@ -9,6 +11,7 @@ from tests.docs.error_messages import (
 )
 
 
+@pytest.mark.long
 def test_messages_of_the_page_are_in_the_source():
     assert len(page_messages()) > 200
     assert not unknown_messages()

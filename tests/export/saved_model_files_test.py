@@ -135,6 +135,7 @@ def test_golden_requests_and_settings_are_extra_assets(exported, tmp_path):
     assert seen == {"embed_enc0", "embed_enc1", "predict_pair"}
 
 
+@pytest.mark.long
 def test_concurrent_exports_get_versions_of_their_own(tmp_path):
     models = [make_model(seed=seed) for seed in range(3)]
     with ThreadPoolExecutor(3) as pool:
@@ -236,6 +237,7 @@ def test_the_graph_has_no_compiled_or_device_specific_ops(exported, network):
     assert not [node.name for node in nodes if "GPU" in node.device]
 
 
+@pytest.mark.long
 def test_it_loads_without_keras(exported):
     model = exported("bilstm")
     program = """

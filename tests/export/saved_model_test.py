@@ -100,6 +100,7 @@ def test_the_error_for_an_id_out_of_range_has_its_position(invalid, tmp_path):
     assert text in error.value.message
 
 
+@pytest.mark.long
 def test_an_empty_batch_gives_empty_predictions(tmp_path):
     signatures = load(export_saved_model(make_model("hcnn"), tmp_path))
     empty = tf.zeros([0, 3], tf.int64)

@@ -177,6 +177,7 @@ def test_inputs_with_the_same_settings_share_one_tokenizer(text_models):
         assert text_model.tokenizers[0] is text_model.tokenizers[1]
 
 
+@pytest.mark.long
 def test_one_side_of_text_and_one_of_ids(text_models):
     model, directory = text_models("whitespace", ("in0",))
     signatures = tf.saved_model.load(str(directory / "models/1")).signatures

@@ -240,6 +240,7 @@ def test_bad_data_does_not_change_an_earlier_run(
     assert {name: after[name] for name in after if "cache" not in name} == before
 
 
+@pytest.mark.long
 def test_a_module_that_hides_export_is_reported_before_training(
     settings, ratings, tmp_path
 ):

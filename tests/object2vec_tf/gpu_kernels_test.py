@@ -203,6 +203,7 @@ def test_every_op_of_a_signature_has_a_kernel(changed, files):
         pytest.param("wordpiece", marks=pytest.mark.long),
     ],
 )
+@pytest.mark.long
 def test_every_op_of_a_text_signature_has_a_kernel(tokenizer, files):
     hyperparameters = o2v.Hyperparameters(
         **SETTINGS, enc0_tokenizer=tokenizer, enc0_vocab_file="words"

@@ -127,6 +127,7 @@ def test_other_columns_are_refused(tmp_path: Path):
         open_columns(path, schema(100))
 
 
+@pytest.mark.long
 def test_memory_is_released_and_rows_stay_right(tmp_path: Path):
     blocks = [block(20_000, i) for i in range(10)]
     path = written(tmp_path / "c.arrow", schema(), blocks)

@@ -310,6 +310,7 @@ def test_negatives_are_added_to_training_batches_only(excludes, copies):
     assert trained["cross_entropy"] == pytest.approx([expected], rel=1e-5)
 
 
+@pytest.mark.long
 def test_batch_of_one_pair_trains_without_negatives():
     pairs = model(POOLED, negative_sampling_rate=2)
     before = pairs.trainable_variables[0].numpy()
@@ -427,6 +428,7 @@ def test_dropout_of_1_gives_no_error_and_no_warning():
 
 
 @pytest.mark.parametrize("network", [POOLED, HCNN, BILSTM])
+@pytest.mark.long
 def test_seed_determines_initial_weights_and_training(network):
     options = {"dropout": 0.3, "negative_sampling_rate": 2}
     runs = []

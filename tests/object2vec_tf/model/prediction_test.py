@@ -216,6 +216,7 @@ def test_methods_of_keras_take_rows_or_ids_of_any_kind():
         side_column(["a", ["a", 2]], "in0", 3, tokenizer)
 
 
+@pytest.mark.long
 def test_score_accepts_the_tables_that_predict_accepts(model):
     columns = {"in0": ["a man", "sleeps", "a"], "in1": [[3], [4, 5], [0]]}
     labels = {"label": [0, 1, 0]}

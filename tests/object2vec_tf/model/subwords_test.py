@@ -104,6 +104,7 @@ def test_words_outside_the_vocabulary_share_a_weight():
     )
 
 
+@pytest.mark.long
 def test_exported_signatures_equal_the_model_bit_by_bit(model):
     signatures = Signatures(model).by_name
     expected = model.embed(TEXTS, encoder=0)

@@ -139,6 +139,7 @@ def test_a_warm_start_takes_weights_by_row():
     assert fresh == ["enc0/token_weights", "enc1/token_weights"]
 
 
+@pytest.mark.long
 def test_a_run_starts_with_idf_and_exports_the_same_embeddings(tmp_path):
     settings = SETTINGS | {"epochs": 1, "learning_rate": 1e-6, "optimizer": "sgd"}
     lines = [{"in0": in0, "in1": in1, "label": 1} for in0, in1 in ROWS]

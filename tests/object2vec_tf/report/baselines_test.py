@@ -125,6 +125,7 @@ def test_the_class_frequencies_have_an_auc_of_a_half(tmp_path):
     assert baselines(hyperparameters, channels)["prior"]["train"]["auc"] == 0.5
 
 
+@pytest.mark.long
 def test_a_run_reports_baselines_with_its_own_scores(tmp_path, capsys):
     read(tmp_path, REGRESSION, train=TRAIN, validation=VALIDATION)
     run = o2v.fit(

@@ -28,6 +28,7 @@ def channels(remote, ratings):
     return {"train": "memory://b/train", "validation": "memory://b/validation.jsonl"}
 
 
+@pytest.mark.long
 def test_a_finished_run_is_found_at_its_url(remote, channels, settings, capsys):
     place = {"model_dir": "memory://b/run"}
     run = o2v.fit(settings | {"epochs": 1}, **channels, **place, verbose=False)

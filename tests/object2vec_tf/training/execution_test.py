@@ -82,6 +82,7 @@ def test_layouts_agree_and_a_resumed_epoch_has_the_same_bits():
     assert_resumes(loop, pairs)
 
 
+@pytest.mark.long
 def test_a_batch_that_is_a_group_of_its_own_trains_the_same(monkeypatch):
     monkeypatch.setattr(static_execution, "_MAX_GROUP", 1)
     settings = hyperparameters(ONE_ID)

@@ -41,6 +41,7 @@ class Start(keras.callbacks.Callback):
         self.bias = output_bias(self.model)
 
 
+@pytest.mark.long
 def test_old_ids_keep_their_vectors_and_a_frozen_encoder_all_of_them(
     earlier, settings, ratings, tmp_path, capsys
 ):

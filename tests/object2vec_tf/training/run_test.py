@@ -168,6 +168,7 @@ def test_stops_early_and_keeps_the_lowest_validation_loss(
     )
 
 
+@pytest.mark.long
 def test_uses_the_training_loss_without_validation(settings, ratings, tmp_path):
     run = fit(settings, {"train": ratings["train"]}, tmp_path / "run")
     losses = [record["train"]["mean_squared_error"] for record in run.history]
@@ -264,6 +265,7 @@ def test_different_run_is_rejected_with_the_differences(
     assert run.model.hyperparameters.enc_dim == 16
 
 
+@pytest.mark.long
 def test_overwrite_removes_only_files_of_a_run(finished_copy, settings, ratings):
     run = finished_copy
     for name in ("checkpoints/mine/a", "checkpoints/epoch-best/a", "tensorboard/b"):
