@@ -1,5 +1,7 @@
 """The short help of each command: texts that fit a terminal of 24 lines.
 
+One line is left for the prompt.
+
 ``--help`` prints one of the texts in ``commands/help``. `answer_before_imports` does so
 when the package is imported, before TensorFlow is, which takes seconds. ``--helpfull``,
 in `object2vec_tf.commands.full_help`, lists all flags.
