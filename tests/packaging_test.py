@@ -108,11 +108,14 @@ def test_the_wheel_trains_and_exports_outside_the_checkout(installed, tmp_path):
 def test_the_wheel_installs_the_commands(installed):
     scripts = {path.name for path in installed.parent.glob("object2vec-*")}
     assert scripts == {
+        "object2vec-export",
         "object2vec-fit",
         "object2vec-gateway",
         "object2vec-neighbors",
+        "object2vec-sagemaker",
         "object2vec-transform",
         "object2vec-tune",
+        "object2vec-vocabulary",
     }
 
 
@@ -126,10 +129,13 @@ def test_a_command_shows_its_help_outside_the_checkout(installed, tmp_path):
 @pytest.mark.parametrize(
     ("command", "flag"),
     [
+        ("object2vec-export", "--export_dir"),
         ("object2vec-gateway", "--max_request_bytes"),
         ("object2vec-neighbors", "--index"),
+        ("object2vec-sagemaker", "--prefix"),
         ("object2vec-transform", "--runner"),
         ("object2vec-tune", "--trials"),
+        ("object2vec-vocabulary", "--tokenizer"),
     ],
 )
 def test_every_command_shows_its_help(installed, tmp_path, command, flag):
