@@ -45,6 +45,7 @@ class EmbeddingSample:
         label_title: The name of that statistic.
         labels_are_classes: Whether the statistic is a class.
         vectors: The embeddings, float32 ``[objects, enc_dim]``.
+        is_named: Whether the user gave names of objects of this input.
     """
 
     side: str
@@ -54,6 +55,7 @@ class EmbeddingSample:
     label_title: str
     labels_are_classes: bool
     vectors: Vectors
+    is_named: bool
 
 
 def sample_embeddings(
@@ -191,6 +193,7 @@ def _sample(
         label_title=title,
         labels_are_classes=are_classes,
         vectors=np.asarray(vectors, np.float32),
+        is_named=any(named == encoder for named, _ in names),
     )
 
 

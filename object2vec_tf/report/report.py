@@ -108,7 +108,8 @@ class Report:
         self._channels = channels
         self._metrics = metrics
         self._history = history
-        self._samples = samples
+        # Objects that the user has named are the ones that readers know.
+        self._samples = sorted(samples, key=lambda sample: not sample.is_named)
         self._hidden = hidden
 
     def summary(self) -> str:

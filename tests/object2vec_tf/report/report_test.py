@@ -265,7 +265,10 @@ def test_labels_are_counted(run, page):
 
 def test_scatter_plots_and_neighbors_show_the_embeddings(run, page):
     maps = [chart for title, chart in page.charts.items() if title.startswith("in")]
-    assert [len(chart["names"]) for chart in maps] == [len(TEXTS), ITEMS]
+    # The side with given names comes first.
+    assert [len(chart["names"]) for chart in maps] == [ITEMS, len(TEXTS)]
+    tables = [title for title in page.tables if title.startswith("Nearest")]
+    assert tables == ["Nearest neighbors, in1", "Nearest neighbors, in0"]
     table = run.model.enc1.get_weights()[0]
     unit = table / np.linalg.norm(table, axis=1, keepdims=True)
     names = [*NAMES, *map(str, range(len(NAMES), ITEMS))]
@@ -274,7 +277,7 @@ def test_scatter_plots_and_neighbors_show_the_embeddings(run, page):
     for row in run.rows["train"]:
         labels[names[row["in1"][0]]].append(row["label"])
     expected = {f"{name} ({np.mean(values):.3g})" for name, values in labels.items()}
-    assert set(maps[1]["names"]) == expected
+    assert set(maps[0]["names"]) == expected
 
     rows = page.tables["Nearest neighbors, in1"][1:]
     assert len(rows) > 3
