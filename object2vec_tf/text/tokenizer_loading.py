@@ -10,6 +10,7 @@ from object2vec_tf.errors import UserError
 from object2vec_tf.files.channels import Source, channel_files
 from object2vec_tf.files.file_content import read_content
 from object2vec_tf.hyperparameters import MAX_VOCAB_SIZE, Hyperparameters, defaults
+from object2vec_tf.hyperparameters.arguments import as_hyperparameters
 from object2vec_tf.text.tokenizer import Tokenization, Tokenizer, vocabulary_size
 
 # Numbers with as many digits are invalid, which is reported elsewhere.
@@ -46,13 +47,13 @@ def auxiliary_file(auxiliary: Source | None, name: str, setting: str) -> Path:
 
 
 def read_tokenizers(
-    hyperparameters: Hyperparameters, auxiliary: Source | None
+    hyperparameters: Hyperparameters | Mapping[str, Any], auxiliary: Source | None
 ) -> Tokenizers:
     """Returns the tokenizers of in0 and in1, with their vocabularies.
 
     Args:
         hyperparameters: Has ``encX_tokenizer``, ``encX_vocab_file`` and the settings of
-            normalization.
+            normalization. A mapping has them by name.
         auxiliary: The channel with the vocabularies.
 
     Returns:
@@ -60,6 +61,7 @@ def read_tokenizers(
         ids.
 
     Raises:
+        HyperparameterError: A mapping has invalid or unknown hyperparameters.
         UserError: A vocabulary is missing or damaged, or has an id that is not below
             ``encX_vocab_size``.
 
@@ -80,7 +82,8 @@ def read_tokenizers(
         >>> in0 is in1  # enc1 shares all settings of enc0 by default
         True
     """
-    first, second = (_read_tokenizer(hyperparameters, i, auxiliary) for i in (0, 1))
+    settings = as_hyperparameters(hyperparameters)
+    first, second = (_read_tokenizer(settings, i, auxiliary) for i in (0, 1))
     return shared_tokenizers(first, second)
 
 

@@ -29,6 +29,9 @@ def test_both_sides_share_a_tokenizer_if_enc1_shares_enc0s_settings(auxiliary):
     first, second = o2v.read_tokenizers(o2v.Hyperparameters(**SETTINGS), auxiliary)
     assert first is second
     assert first.vocab_size == 7
+    assert o2v.read_tokenizers(SETTINGS, auxiliary)[0].vocab_size == 7
+    with pytest.raises(o2v.HyperparameterError, match="enc0_tokeniser"):
+        o2v.read_tokenizers(SETTINGS | {"enc0_tokeniser": "id"}, auxiliary)
 
 
 def test_a_vocabulary_may_have_two_names(auxiliary):
