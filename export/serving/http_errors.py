@@ -44,8 +44,9 @@ def error_response(
     if target == TF_SERVING_PATH or target.startswith(f"{TF_SERVING_PATH}/"):
         body["error"] = message
     if target.startswith("/endpoints/"):
-        # AWS's clients read the message here.
-        body["message"] = message
+        # AWS's clients read these fields of a ModelError.
+        body["message"] = body["OriginalMessage"] = message
+        body["OriginalStatusCode"] = status
         headers = {"x-amzn-ErrorType": "ModelError", **(headers or {})}
     if status == 413:  # the rest of the body is not read
         headers = {"Connection": "close", **(headers or {})}

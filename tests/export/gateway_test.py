@@ -110,12 +110,16 @@ def test_boto3_gets_embeddings_and_scores_as_from_sagemaker(served, exported, na
         )
         predictions = [row[output] for row in rows]
         np.testing.assert_allclose(predictions, expected, rtol=1e-5, atol=1e-6)
-    with pytest.raises(botocore.exceptions.ClientError, match=r"in0\[1\]: expected an"):
+    with pytest.raises(client.exceptions.ModelError) as raised:
         client.invoke_endpoint(
             EndpointName="o2v",
             ContentType="application/json",
             Body='{"instances": [{"in0": [1, "a"]}]}',
         )
+    response = raised.value.response
+    assert "in0[1]: expected an" in response["Error"]["Message"]
+    assert response["OriginalMessage"] == response["Error"]["Message"]
+    assert response["OriginalStatusCode"] == 400
 
 
 def test_the_example_client_gets_a_score(served, exported):
