@@ -10,7 +10,7 @@ from typing import Any, Final
 from object2vec_tf.hyperparameters import Hyperparameters
 from object2vec_tf.metrics.auc import AUC
 from object2vec_tf.report.baselines import CONSTANT, PRIOR, TITLES
-from object2vec_tf.report.number_format import change_text, score_text
+from object2vec_tf.report.number_format import change_text, count_text, score_text
 from object2vec_tf.report.result_rows import CHANNELS
 
 BETTER, LEVEL, WORSE, UNKNOWN = "better", "level", "worse", "unknown"
@@ -21,6 +21,8 @@ _LABELS: Final = {
     UNKNOWN: "Not compared",
 }
 _AT_CHANCE: Final = "At chance"
+_TOO_FEW: Final = "Too few pairs to judge"
+_TRAIN_ONLY: Final = "Measured on training pairs only"
 
 _SQUARED_ERROR, _CROSS_ENTROPY = "mean_squared_error", "cross_entropy"
 _ACCURACY, _HITS = "accuracy", "hits@10"
@@ -35,8 +37,10 @@ _ERRORS: Final = frozenset((_SQUARED_ERROR, _CROSS_ENTROPY))
 _SMALL_CHANGE: Final = 0.01
 # As many standard errors of a share may be an accident.
 _STANDARD_ERRORS: Final = 2.0
-# The loss of a constant prediction if all labels are equal, with rounding errors.
-_ZERO_LOSS: Final = 1e-6
+# A noise of shares from which on more pairs would help.
+_LARGE_NOISE: Final = 0.02
+# The losses of a constant prediction if all labels are equal, with rounding errors.
+_ZERO_LOSSES: Final = ((CONSTANT, _SQUARED_ERROR, 1e-12), (PRIOR, _CROSS_ENTROPY, 1e-6))
 
 _EQUAL_LABELS: Final = (
     "All training labels are equal, so there is nothing to compare: a model that "
@@ -80,6 +84,7 @@ class _Comparison:
         baseline: The name of the best baseline; empty if none has the metric.
         best: The score of the best baseline.
         noise: The difference that may be an accident.
+        pairs: The number of pairs or queries.
     """
 
     metric: str
@@ -88,6 +93,7 @@ class _Comparison:
     baseline: str = ""
     best: float = math.nan
     noise: float = 0.0
+    pairs: int = 0
 
     @property
     def grade(self) -> str:
@@ -105,9 +111,19 @@ class _Comparison:
         return _NAMES.get(self.metric, self.metric)
 
     @property
+    def is_undecided(self) -> bool:
+        """Whether the scores differ, but by no more than so few pairs explain."""
+        floor = _LARGE_NOISE
+        if self.metric in _ERRORS:
+            floor = _SMALL_CHANGE * self.best
+        differs = abs(self.value - self.best) > self.noise / 2
+        return self.grade == LEVEL and differs and self.noise > floor
+
+    @property
     def is_at_chance(self) -> bool:
         """Whether the run is level with random or constant scores."""
-        return self.grade == LEVEL and self.baseline in (CONSTANT, PRIOR)
+        is_constant = self.baseline in (CONSTANT, PRIOR)
+        return self.grade == LEVEL and is_constant and not self.is_undecided
 
 
 def judge(metrics: Mapping[str, Any], hyperparameters: Hyperparameters) -> Verdict:
@@ -128,7 +144,8 @@ def judge(metrics: Mapping[str, Any], hyperparameters: Hyperparameters) -> Verdi
     metric = _decisive_metric(metrics, channel, hyperparameters)
     found = _compare(metrics, channel, metric)
     sentences = [_main_sentence(found)]
-    if found.grade in (LEVEL, WORSE) and channel != "train" and not in_batch:
+    is_bad = found.grade in (LEVEL, WORSE) and not found.is_undecided
+    if is_bad and channel != "train" and not in_batch:
         on_train = _compare(metrics, "train", metric)
         if on_train.baseline:
             fits = on_train.grade == BETTER
@@ -140,8 +157,15 @@ def judge(metrics: Mapping[str, Any], hyperparameters: Hyperparameters) -> Verdi
             "There is no validation or test channel: the score says nothing about "
             "pairs that the model has not seen."
         )
+    text = " ".join(filter(None, sentences))
+    if (
+        channel == "train" and found.grade == BETTER
+    ):  # any table of objects is, on train
+        return Verdict(UNKNOWN, _TRAIN_ONLY, text)
+    if found.is_undecided:
+        return Verdict(UNKNOWN, _TOO_FEW, text)
     label = _AT_CHANCE if found.is_at_chance else _LABELS[found.grade]
-    return Verdict(found.grade, label, " ".join(filter(None, sentences)))
+    return Verdict(found.grade, label, text)
 
 
 def _labels_are_equal(metrics: Mapping[str, Any]) -> bool:
@@ -151,8 +175,8 @@ def _labels_are_equal(metrics: Mapping[str, Any]) -> bool:
     """
     return any(
         loss in (scores := metrics.get("baselines", {}).get(name, {}).get("train", {}))
-        and scores[loss] < _ZERO_LOSS
-        for name, loss in ((CONSTANT, _SQUARED_ERROR), (PRIOR, _CROSS_ENTROPY))
+        and scores[loss] < largest
+        for name, loss, largest in _ZERO_LOSSES
     )
 
 
@@ -182,24 +206,30 @@ def _compare(metrics: Mapping[str, Any], channel: str, metric: str) -> _Comparis
         return _Comparison(metric, channel, value)
     choose = min if metric in _ERRORS else max
     best = choose(scores, key=lambda name: scores[name])
-    noise = _noise(metrics, channel, metric, scores[best])
-    return _Comparison(metric, channel, value, best, scores[best], noise)
+    rows = metrics["rows"][channel]
+    if metric == _HITS:
+        rows = metrics["retrieval"][channel]["queries"]
+    noise = _noise(metrics, channel, metric, scores[best], rows)
+    return _Comparison(metric, channel, value, best, scores[best], noise, rows)
 
 
 def _noise(
-    metrics: Mapping[str, Any], channel: str, metric: str, baseline: float
+    metrics: Mapping[str, Any], channel: str, metric: str, baseline: float, rows: int
 ) -> float:
     """Returns how far a score may be from the baseline's by accident.
 
     The standard error of a share is that of the binomial distribution. That of the AUC
     of random scores is that of the statistic of Mann and Whitney (1947).
+
+    A prediction that differs from the baseline's by independent noise of variance v has
+    a squared error that is larger by v, with a standard error of 2 sqrt(v m / n) for n
+    pairs of error m. So z standard errors lower it by at most z^2 m / n, where v is
+    that number. For the cross entropy and noise of logits, it is z^2 / (2 n).
     """
     if metric in _ERRORS:
-        return _SMALL_CHANGE * baseline
-    if metric == _HITS:
-        rows = metrics["retrieval"][channel]["queries"]
-    else:
-        rows = metrics["rows"][channel]
+        accident = _STANDARD_ERRORS**2 / max(rows, 1)
+        accident *= baseline if metric == _SQUARED_ERROR else 0.5
+        return max(_SMALL_CHANGE * baseline, accident)
     if metric == AUC:
         # The share of one of the classes.
         share = metrics["baselines"][PRIOR][channel][_ACCURACY]
@@ -219,6 +249,13 @@ def _main_sentence(found: _Comparison) -> str:
     if not found.baseline:
         return f"{start}. No baseline can be compared with it."
     title = TITLES[found.baseline]
+    if found.is_undecided:
+        is_auc = found.metric == AUC
+        other = "random scores have" if is_auc else f"the best baseline, {title}, has"
+        return (
+            f"{start}, and {other} {best}. With only {_pairs_text(found)}, a "
+            f"difference of up to {score_text(found.noise)} may be an accident."
+        )
     if found.metric == AUC:
         return _auc_sentence(found, start)
     if found.grade == LEVEL:
@@ -234,6 +271,12 @@ def _main_sentence(found: _Comparison) -> str:
         )
     direction = "better" if found.grade == BETTER else "worse"
     return f"{start}, {direction} than the best baseline, {title} ({best})."
+
+
+def _pairs_text(found: _Comparison) -> str:
+    if found.metric == _HITS:
+        return "one query" if found.pairs == 1 else f"{found.pairs:,} queries"
+    return count_text(found.pairs, "pair")
 
 
 def _auc_sentence(found: _Comparison, start: str) -> str:

@@ -1,5 +1,6 @@
 """The judgment of a run by metrics that are made by hand."""
 
+import numpy as np
 import pytest
 
 import object2vec_tf as o2v
@@ -126,3 +127,55 @@ def test_training_scores_alone_say_nothing_about_new_pairs():
 
 def test_a_score_that_is_not_a_number_is_worse():
     assert judge(ratings(float("nan")), VALUES).grade == "worse"
+
+
+def test_training_scores_alone_are_no_reason_for_praise():
+    metrics = ratings(0.8)
+    del metrics["test"]
+    verdict = judge(metrics, VALUES)
+    assert verdict.grade == "unknown"
+    assert verdict.label == "Measured on training pairs only"
+
+
+@pytest.mark.parametrize("pairs", [10, 60, 1000])
+@pytest.mark.parametrize("variance", [0.002, 0.02, 0.2])
+def test_noise_is_rarely_better_than_the_baseline(pairs, variance):
+    generator = np.random.default_rng(7)
+    grades = []
+    for _ in range(500):
+        labels = generator.normal(size=pairs)
+        scores = generator.normal(scale=variance**0.5, size=pairs)
+        metrics = ratings(np.mean((scores - labels) ** 2))
+        metrics["baselines"] = {
+            "constant": {
+                "train": {"mean_squared_error": 1.0},
+                "test": {"mean_squared_error": np.mean(labels**2)},
+            }
+        }
+        metrics["rows"] = {"train": 400, "test": pairs}
+        grades.append(judge(metrics, VALUES).grade)
+    assert grades.count("better") <= 0.05 * len(grades)
+
+
+def test_few_pairs_are_no_reason_to_blame_the_model():
+    verdict = judge(classes(0.8, auc=1.0, rows=4), CLASSES)
+    assert (verdict.grade, verdict.label) == ("unknown", "Too few pairs to judge")
+    assert "With only 4 pairs" in verdict.text
+    assert "by heart" not in verdict.text
+    assert judge(classes(0.5, auc=0.51, rows=4), CLASSES).label == "At chance"
+
+    metrics = ratings(1.05)
+    metrics["rows"]["test"] = 20
+    verdict = judge(metrics, VALUES)
+    assert verdict.label == "Too few pairs to judge"
+    assert "the best baseline, object biases, has 0.9200" in verdict.text
+    metrics["rows"]["test"] = 1000
+    assert judge(metrics, VALUES).grade == "worse"
+
+
+def test_labels_of_a_small_scale_are_not_equal_labels():
+    metrics = ratings(3e-9)
+    for name, score in {"constant": 8e-9, "biases": 5e-9}.items():
+        for scores in metrics["baselines"][name].values():
+            scores["mean_squared_error"] = score
+    assert judge(metrics, VALUES).grade == "better"
