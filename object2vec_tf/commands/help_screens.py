@@ -35,12 +35,13 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 SHORT = ("--help", "-help", "--helpshort", "-helpshort", "--h", "-h", "-?", "--?")
 FULL = ("--helpfull", "-helpfull")
+VERSION = ("--version", "-version")
 _SCRIPT_PREFIX = "object2vec-"
 _USER_ERROR = 2
 
 
 def answer_before_imports(version: str) -> None:
-    """Prints the help that the starting command was asked for, if any, and exits.
+    """Prints the help or version that the command was asked for, if any, and exits.
 
     Args:
         version: The version of the package.
@@ -50,6 +51,8 @@ def answer_before_imports(version: str) -> None:
         sys.exit(show_overview(sys.argv[1:], version))
     if command and is_asked(sys.argv[1:], SHORT):
         sys.exit(show(screen(command, sys.argv[1:])))
+    if command and is_asked(sys.argv[1:2], VERSION):
+        sys.exit(show(f"{OVERVIEW} {version}\n"))
 
 
 def is_asked(arguments: Sequence[str], names: Sequence[str]) -> bool:
@@ -95,7 +98,7 @@ def verbs(command: str) -> list[str]:
 
 
 def show_overview(arguments: Sequence[str], version: str) -> int:
-    """Prints the commands of the package, or its version.
+    """Prints the commands of the package, its version, or the help of a command.
 
     Args:
         arguments: The command line, without the program.
@@ -104,21 +107,31 @@ def show_overview(arguments: Sequence[str], version: str) -> int:
     Returns:
         The exit status: 2 if an argument is unknown.
     """
-    if list(arguments) == ["--version"]:
-        return show(f"object2vec_tf {version}\n")
-    if not arguments or is_asked(arguments, (*SHORT, *FULL)):
+    if len(arguments) == 1 and is_asked(arguments, VERSION):
+        return show(f"{OVERVIEW} {version}\n")
+    if not arguments or is_asked(arguments[:1], (*SHORT, *FULL)):
         return show(screen(OVERVIEW).replace("{version}", version))
+    command = COMMANDS.get(arguments[0], arguments[0])
+    if command in COMMANDS.values() and is_asked(arguments, (*SHORT, *FULL)):
+        return show(screen(command, arguments[1:]))
     print(f"error: {_unexpected(arguments[0])}", file=sys.stderr)
     return _USER_ERROR
 
 
 def show(text: str) -> int:
-    """Prints a text; returns the exit status, 1 if the reader of stdout is gone."""
+    """Prints a text and returns the exit status.
+
+    It is 1 if the reader of stdout is gone, and 2 if stdout cannot be written.
+    """
     try:
         print(text, end="", flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        # What is left in the buffer would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        if isinstance(error, BrokenPipeError):
+            return 1
+        print(f"error: stdout: {error.strerror}", file=sys.stderr)
+        return _USER_ERROR
     return 0
 
 

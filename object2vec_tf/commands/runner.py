@@ -19,6 +19,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from object2vec_tf.commands.checks import check_numbers
+from object2vec_tf.commands.early_interrupts import INTERRUPTED, raise_again
 from object2vec_tf.commands.flag_uses import (
     FlagUses,
     check_complete,
@@ -36,7 +37,6 @@ from object2vec_tf.files.tensorflow_paths import use_encodable_temporary_directo
 from object2vec_tf.progress import command, other_output, send_to_stderr
 
 USER_ERROR = 2
-INTERRUPTED = 130
 # TensorFlow's message about a full disk has the file's name and then this text.
 _DISK_FULL = "No space left on device"
 _FREE_SPACE = "Free disk space and start again."
@@ -75,6 +75,7 @@ def run(main: Callable[..., None], verbs: FlagUses = _NONE) -> None:
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
+            raise_again()
             if verbs:
                 reject_unused_flags(arguments[0], verbs)
             check_numbers()

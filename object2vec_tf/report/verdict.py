@@ -158,9 +158,8 @@ def judge(metrics: Mapping[str, Any], hyperparameters: Hyperparameters) -> Verdi
             "pairs that the model has not seen."
         )
     text = " ".join(filter(None, sentences))
-    if (
-        channel == "train" and found.grade == BETTER
-    ):  # any table of objects is, on train
+    # On train, any table of vectors of objects is better.
+    if channel == "train" and found.grade == BETTER:
         return Verdict(UNKNOWN, _TRAIN_ONLY, text)
     if found.is_undecided:
         return Verdict(UNKNOWN, _TOO_FEW, text)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import IO
 
-from object2vec_tf.commands.runner import INTERRUPTED, USER_ERROR
+from object2vec_tf.commands.early_interrupts import INTERRUPTED
+from object2vec_tf.commands.runner import USER_ERROR
 from object2vec_tf.commands.signals import catch_sigterm
 from object2vec_tf.errors import Interrupted, UserError
 from object2vec_tf.tuning.trials import Task

@@ -4,6 +4,7 @@ import functools
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -125,9 +126,36 @@ def test_an_unknown_argument_is_an_error_with_the_closest_command(argument, mean
     assert done.stderr == f"error: unexpected argument {argument!r}. {meant}\n"
 
 
-def test_the_version_is_shown():
-    done = run(sys.executable, "-m", "object2vec_tf", "--version")
+@pytest.mark.parametrize("module", ["object2vec_tf", "object2vec_tf.fit", "export"])
+def test_the_version_is_shown(module):
+    done = run(sys.executable, "-m", module, "--version")
     assert done.stdout == f"object2vec_tf {object2vec_tf.__version__}\n"
+    assert done.returncode == 0
+
+
+def test_the_overview_shows_the_help_of_a_command_that_it_is_given():
+    for arguments, text in (
+        (["fit", "--help"], screen("fit")),
+        (["vocabulary", "build", "--help"], screen("vocabulary", ["build"])),
+        (["export.gateway", "-h"], screen("gateway")),
+    ):
+        done = run(sys.executable, "-m", "object2vec_tf", *arguments)
+        assert (done.returncode, done.stdout) == (0, text)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_help_that_cannot_be_written_is_an_error():
+    for module in ("object2vec_tf", "object2vec_tf.fit"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", module, "--help"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 2
+        assert done.stderr == "error: stdout: No space left on device\n"
 
 
 def test_an_imported_package_lists_its_commands_too():
