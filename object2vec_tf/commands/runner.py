@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import errno
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -40,6 +41,8 @@ USER_ERROR = 2
 # TensorFlow's message about a full disk has the file's name and then this text.
 _DISK_FULL = "No space left on device"
 _FREE_SPACE = "Free disk space and start again."
+# The name of the operation, which may be before it.
+_NODE = re.compile(r"^\{\{.*?\}\}\s*")
 _ADVICE = {
     errno.ENOSPC: _FREE_SPACE,
     errno.EDQUOT: _FREE_SPACE,
@@ -204,8 +207,8 @@ def _user_message(error: Exception) -> str | None:
         isinstance(error, tf.errors.ResourceExhaustedError)
         and _DISK_FULL in error.message
     ):
-        file = error.message.partition(_DISK_FULL)[0]
-        return f"{file}{_DISK_FULL}. {_FREE_SPACE}"
+        file = _NODE.sub("", error.message.partition(_DISK_FULL)[0]).rstrip(" ;:")
+        return f"{file or 'file system'}: {_DISK_FULL}. {_FREE_SPACE}"
     if (
         isinstance(error, tf.errors.InternalError)
         and _GPU_DOES_NOT_START in error.message

@@ -29,6 +29,7 @@ DOORS = (
     "object2vec_tf/runs",
     "object2vec_tf/tables",
     "object2vec_tf/layers",
+    "object2vec_tf/report",
     "export",
 )
 # Modules whose messages are a part of others, such as "FILE: is damaged: DETAIL".
@@ -51,7 +52,8 @@ _ERRORS = re.compile(
     r"_reject|self\._reject|worker_lost|Rejected)"
 )
 _MESSAGE = re.compile(
-    r"\bexpected [^.]|\bis missing\b|\bcannot be\b|is not (JSON|UTF-8)|is damaged"
+    r"\bexpected [^.]|\bis missing\b|\bcannot be\b|is not (JSON|UTF-8)|is damaged|"
+    r"\bends in the\b|\bis nested\b|Raise the limit"
 )
 # The part of a template that is known at run time only.
 HOLE = "{}"

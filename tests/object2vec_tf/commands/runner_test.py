@@ -214,6 +214,16 @@ def test_a_gpu_that_does_not_start_is_a_problem_of_the_user() -> None:
     assert runner._user_message(tf.errors.InternalError(None, None, "other")) is None
 
 
+def test_a_full_disk_that_tensorflow_meets_is_a_problem_of_the_user() -> None:
+    node = "{{function_node __wrapped__CreateSummaryFileWriter_device_/job:x}} "
+    for text in (f"{node}run/events.v2; No space left on device", "run/events.v2: No "):
+        message = text if "left" in text else f"{text}space left on device [Op:X]"
+        error = tf.errors.ResourceExhaustedError(None, None, message)
+        assert runner._user_message(error) == (
+            "run/events.v2: No space left on device. Free disk space and start again."
+        )
+
+
 def test_temporary_files_of_killed_commands_are_removed_by_the_next(tmp_path):
     program = (
         "import os, signal, sys, tempfile\n"

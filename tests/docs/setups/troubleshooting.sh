@@ -1,0 +1,1 @@
+printf 'user,movie,rating\n196,242,3\n' > ratings.csv
