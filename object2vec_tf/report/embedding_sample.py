@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ _MAX_NAME_TOKENS = 30
 # The most characters of a display name.
 _MAX_NAME_LENGTH = 200
 _BATCH_SIZE = 256
+# Control characters, and those that change the direction of the text after them.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,7 +253,7 @@ def _display_names(
 
     def display_name(ids: list[int], text: str | None) -> str:
         if name := names.get((encoder, tuple(ids))):
-            return name
+            return _UNPRINTABLE.sub("", name)
         if text is not None:
             return _single_line(text) or "(empty)"
         if subwords is not None:  # a word that the vocabulary lacks is shown once
@@ -265,7 +268,7 @@ def _display_names(
 
 def _single_line(text: str) -> str:
     """Returns the start of a text, with single spaces in place of all white space."""
-    line = " ".join(text.split())
+    line = _UNPRINTABLE.sub("", " ".join(text.split()))
     if len(line) <= _MAX_NAME_LENGTH:
         return line
     return line[: _MAX_NAME_LENGTH - 1].rstrip() + "…"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 # The most names, and the most characters of each.
 _MAX_NAMES: Final = 14
 _MAX_LENGTH: Final = 24
-# The estimated size of a letter, and the space around a name, in pixels.
-_LETTER_WIDTH, _LETTER_HEIGHT, _MARGIN = 5.7, 11.0, 4.0
+# The estimated sizes of letters, and the space around a name, in pixels.
+_LETTER_WIDTH, _WIDE_WIDTH, _FULL_WIDTH = 5.7, 8.5, 11.0
+_LETTER_HEIGHT, _MARGIN = 11.0, 4.0
+_WIDE_LETTERS: Final = frozenset('mw<>=+@%&"…')
 # The distance between a point and its name, in pixels.
 _GAP: Final = 5.0
 
@@ -60,7 +63,7 @@ def map_names(
         if not any(letter.isalpha() for letter in name):
             continue
         text = _shortened(name)
-        width = _LETTER_WIDTH * len(text)
+        width = sum(map(_width, text))
         is_left = x + _GAP + width > right
         left = x - _GAP - width if is_left else x + _GAP
         half = _LETTER_HEIGHT / 2
@@ -71,6 +74,13 @@ def map_names(
         anchor = "end" if is_left else "start"
         placed.append(MapName(x - _GAP if is_left else x + _GAP, y + 3.5, anchor, text))
     return placed
+
+
+def _width(letter: str) -> float:
+    if unicodedata.east_asian_width(letter) in "WF":
+        return _FULL_WIDTH
+    is_wide = letter.isupper() or letter in _WIDE_LETTERS
+    return _WIDE_WIDTH if is_wide else _LETTER_WIDTH
 
 
 def _shortened(name: str) -> str:

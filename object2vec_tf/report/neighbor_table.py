@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 
 from object2vec_tf.metrics.ranking import normalized
@@ -36,7 +38,7 @@ def neighbor_table(sample: EmbeddingSample) -> tuple[str, ReportTable]:
         cosines = vectors @ vectors[query]
         order = np.argsort(-cosines, kind="stable")
         nearest = [int(i) for i in order if i != query][:_NEIGHBORS]
-        names = [_shortened(sample.names[i]) for i in pool[nearest]]
+        names = [_isolated(_shortened(sample.names[i])) for i in pool[nearest]]
         neighbors = zip(names, cosines[nearest], strict=True)
         rows.append(
             [
@@ -58,6 +60,13 @@ def _example_positions(count: int) -> list[int]:
         return []
     positions = np.geomspace(1, (count + 1) // 2, _EXAMPLES)
     return sorted({round(position) - 1 for position in positions.tolist()})
+
+
+def _isolated(name: str) -> str:
+    """Keeps a name that is written from right to left apart from what follows it."""
+    if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name):
+        return f"\u2068{name}\u2069"
+    return name
 
 
 def _shortened(text: str) -> str:
