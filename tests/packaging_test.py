@@ -123,6 +123,8 @@ def test_a_command_shows_its_help_outside_the_checkout(installed, tmp_path):
     shown = run([installed.with_name("object2vec-fit"), "--help"], tmp_path)
     assert "--train" in shown
     assert "--enc0_vocab_size" in shown
+    assert "Usage: object2vec-fit " in shown
+    assert "python -m" not in shown
 
 
 @pytest.mark.long

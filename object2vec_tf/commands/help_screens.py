@@ -50,9 +50,29 @@ def answer_before_imports(version: str) -> None:
     if command == OVERVIEW:
         sys.exit(show_overview(sys.argv[1:], version))
     if command and is_asked(sys.argv[1:], SHORT):
-        sys.exit(show(screen(command, sys.argv[1:])))
+        text = screen(command, sys.argv[1:])
+        is_script = Path(sys.argv[0]).name.startswith(_SCRIPT_PREFIX)
+        sys.exit(show(_with_scripts(text) if is_script else text))
     if command and is_asked(sys.argv[1:2], VERSION):
         sys.exit(show(f"{OVERVIEW} {version}\n"))
+
+
+def _with_scripts(text: str) -> str:
+    """Returns a text with the scripts of the commands in place of their modules.
+
+    Example:
+        >>> _with_scripts("python -m export.gateway, python -m export")
+        'object2vec-gateway, object2vec-export'
+    """
+    return re.sub(
+        r"python -m ([\w.]*\w)",
+        lambda match: (
+            f"{_SCRIPT_PREFIX}{COMMANDS[match[1]]}"
+            if match[1] in COMMANDS
+            else match[0]
+        ),
+        text,
+    )
 
 
 def is_asked(arguments: Sequence[str], names: Sequence[str]) -> bool:

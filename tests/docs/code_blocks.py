@@ -23,6 +23,7 @@ The shell script ``tests/docs/setups/PAGE.sh``, if there is one, runs first. It 
 the files that a reader of the page has.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import doctest
@@ -35,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -242,13 +243,17 @@ def page_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def main(name: str) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Runs the blocks of a page.
 
     Args:
-        name: The path of the page.
+        arguments: The command line: the path of the page.
     """
-    path = Path(name).resolve()
+    parser = argparse.ArgumentParser(description="Runs the code blocks of a page.")
+    parser.add_argument("page", type=Path, help="a Markdown file, such as README.md")
+    path = parser.parse_args(arguments).page.resolve()
+    if not path.is_file():
+        parser.error(f"{path}: no such file")
     os.environ["PYTHONPATH"] = str(ROOT)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     scripts = str(Path(sys.executable).parent)
@@ -265,4 +270,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -6,6 +6,7 @@ writes docs/images/movie_map.png, the picture of the site's first page, from
 notebooks/movielens.ipynb. Run it after ``make notebooks``.
 """
 
+import argparse
 import base64
 import json
 from pathlib import Path
@@ -49,4 +50,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

@@ -107,6 +107,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("pages", nargs="*", type=Path)
     parser.add_argument("--worst", type=int, default=0, help="hard sentences to print")
     options = parser.parse_args(arguments)
+    if options.worst < 0:
+        parser.error("--worst: expected 0 or more")
+    if others := [path for path in options.pages if not path.is_file()]:
+        parser.error(f"{others[0]}: no such file")
     is_hard = False
     for path in options.pages or pages():
         text = path.read_text("utf-8")

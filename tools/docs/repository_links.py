@@ -133,6 +133,9 @@ def split_code(text: str) -> Iterator[tuple[bool, str]]:
 
     Args:
         text: The page.
+
+    Raises:
+        ValueError: The last block of code does not end.
     """
     part: list[str] = []
     fence = ""
@@ -146,4 +149,6 @@ def split_code(text: str) -> Iterator[tuple[bool, str]]:
             part, fence = [], ""
         else:
             part.append(line)
-    yield bool(fence), "".join(part)
+    if fence:
+        raise ValueError(f"a block of code is not closed: {''.join(part)[:60]!r}")
+    yield False, "".join(part)

@@ -8,6 +8,7 @@ terminal, not pixels, and are readable on light and dark pages.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import fcntl
 import html
@@ -193,4 +194,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

@@ -62,3 +62,8 @@ def test_page_of_the_site(path, is_directory, source):
 def test_relative_link():
     link = pages.relative_link("repository/a.md", "api/index.md", "../../a.md#part")
     assert link == "../repository/a.md#part"
+
+
+def test_a_block_of_code_that_does_not_end_is_an_error():
+    with pytest.raises(ValueError, match="is not closed: '```bash"):
+        list(pages.split_code("Text.\n\n```bash\nls\n"))
