@@ -10,7 +10,6 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from object2vec_tf.commands.early_interrupts import exit_on_interrupt
 from object2vec_tf.commands.help_screens import answer_before_imports
 from object2vec_tf.native_logging import command_is_starting, silence_native_stderr
 from object2vec_tf.standard_streams import open_missing_streams
@@ -21,7 +20,6 @@ __version__ = "0.1.0"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 if command_is_starting():
     open_missing_streams()
-    exit_on_interrupt()
     answer_before_imports(__version__)
 with (
     shown_while("loading TensorFlow", command_is_starting()),

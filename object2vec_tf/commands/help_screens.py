@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from object2vec_tf.commands.early_interrupts import exit_on_interrupt
+
 FOLDER = Path(__file__).with_name("help")
 OVERVIEW = "object2vec_tf"
 # The modules that are commands, and the names of their texts.
@@ -43,10 +45,14 @@ _USER_ERROR = 2
 def answer_before_imports(version: str) -> None:
     """Prints the help or version that the command was asked for, if any, and exits.
 
+    Ctrl-C ends a command from here on, until it runs.
+
     Args:
         version: The version of the package.
     """
     command = _starting_command()
+    if command:  # not a user's program with a similar name
+        exit_on_interrupt()
     if command == OVERVIEW:
         sys.exit(show_overview(sys.argv[1:], version))
     if command and is_asked(sys.argv[1:], SHORT):

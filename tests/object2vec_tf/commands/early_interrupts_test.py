@@ -44,3 +44,14 @@ def test_afterwards_the_handler_is_that_of_before(handler):
     raise_again()
     assert (during is handler) == (handler is signal.SIG_IGN)
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_programs_of_users_keep_their_handler(tmp_path):
+    program = tmp_path / "object2vec_training.py"
+    program.write_text(
+        "import signal\nimport object2vec_tf\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    command = [sys.executable, str(program)]
+    restored = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    subprocess.run(command, check=True, preexec_fn=restored)
