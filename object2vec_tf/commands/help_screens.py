@@ -138,7 +138,8 @@ def show_overview(arguments: Sequence[str], version: str) -> int:
     if not arguments or is_asked(arguments[:1], (*SHORT, *FULL)):
         return show(screen(OVERVIEW).replace("{version}", version))
     command = COMMANDS.get(arguments[0], arguments[0])
-    if command in COMMANDS.values() and is_asked(arguments, (*SHORT, *FULL)):
+    is_command = command in COMMANDS.values() and command != OVERVIEW
+    if is_command and is_asked(arguments, SHORT):
         return show(screen(command, arguments[1:]))
     print(f"error: {_unexpected(arguments[0])}", file=sys.stderr)
     return _USER_ERROR

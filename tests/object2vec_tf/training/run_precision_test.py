@@ -51,7 +51,7 @@ def test_a_run_in_bfloat16(settings, ratings, tmp_path):
 def test_runs_start_with_a_model_of_another_precision(settings, ratings, tmp_path):
     earlier = fit(settings, ratings, tmp_path / "half", precision="float16")
     run = fit(
-        settings | {"learning_rate": 1e-6},
+        settings | {"learning_rate": 1e-6, "optimizer": "sgd"},  # hardly moves
         ratings,
         tmp_path / "run",
         initial_model=tmp_path / "half",
@@ -59,7 +59,7 @@ def test_runs_start_with_a_model_of_another_precision(settings, ratings, tmp_pat
 
     assert run.model.dtype_policy.name == "float32"
     for first, second in zip(run.model.weights, earlier.model.weights, strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-4)
+        np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 @pytest.mark.long
