@@ -19,8 +19,6 @@ PAGES = [
 ]
 NOT_RUN = ("json", "jsonl", "text", "yaml", "dockerfile")
 LANGUAGES = ("python", "pycon", "bash", *NOT_RUN)
-# Pages that are not converted yet.
-PENDING: set[str] = set()
 
 
 def name(page):
@@ -32,8 +30,6 @@ pages = pytest.mark.parametrize("page", PAGES, ids=name)
 
 @pages
 def test_blocks_are_well_formed(page):
-    if name(page) in PENDING:
-        pytest.skip("not converted yet")
     for block in blocks_of(page):
         place = f"{name(page)}:{block.line}"
         assert block.language is not None, f"{place}: an indented block; use a fence"
@@ -66,8 +62,6 @@ def known_flags():
 @pages
 def test_flags_exist(page, known_flags):
     """A renamed flag is found without running the page."""
-    if name(page) in PENDING:
-        pytest.skip("not converted yet")
     for block in blocks_of(page):
         text = block.source.replace("\\\n", " ")
         if block.language == "bash":
@@ -90,11 +84,7 @@ def test_setups_belong_to_pages():
 @pytest.mark.long
 @pytest.mark.parametrize(
     "page",
-    [
-        page
-        for page in PAGES
-        if name(page) not in PENDING and any(block.runs for block in blocks_of(page))
-    ],
+    [page for page in PAGES if any(block.runs for block in blocks_of(page))],
     ids=name,
 )
 def test_blocks_run(page):

@@ -117,6 +117,7 @@ def test_help_does_not_import_tensorflow():
         ("object2vec_tf.fitt", "Did you mean python -m object2vec_tf.fit?"),
         ("gateway", "Did you mean python -m export.gateway?"),
         ("--verison", "Did you mean python -m object2vec_tf --version?"),
+        ("object2vec_tf", "Did you mean python -m object2vec_tf.fit?"),
         ("xyz", "python -m object2vec_tf lists the commands."),
     ],
 )
